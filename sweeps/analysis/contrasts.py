@@ -64,10 +64,11 @@ def paired_effect_from_trials(
     """Effect of one cell against another, and the blocks it came from.
 
     Raises:
-        Refused: as in `cell_blocks`.
-        ValueError: fewer than two blocks.
+        Refused: as in `cell_blocks`, or fewer than two blocks.
     """
     blocks = cell_blocks(trials, outcome=outcome, control_cell=control_cell, treatment_cell=treatment_cell)
+    if len(blocks.blocks) < 2:
+        raise Refused([f"An interval needs at least two blocks, but there is only block {blocks.blocks[0]}."])
     return blocks.effect(sesoi=sesoi), blocks
 
 
@@ -168,7 +169,8 @@ def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str) -> lis
     rows = [row for row in trials.to_pylist() if row["cell_id"] in cells]
     for cell in cells:
         if not any(row["cell_id"] == cell for row in rows):
-            faults.append(unknown("cell", cell, set(trials["cell_id"].to_pylist()) - {None}))
+            others = ", ".join(sorted(set(trials["cell_id"].to_pylist()))) or "none"
+            faults.append(f"Cell `{cell}` has no finished trial; cells with trials: {others}.")
     faults += [fault for row in rows for fault in run_faults(row)]
     faults += [fault for cell in cells for fault in _config_faults(cell, rows)]
     counts = Counter((row["cell_id"], row["block"]) for row in rows)

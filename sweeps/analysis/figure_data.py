@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from sweeps.analysis.contrasts import CellBlocks, EpochEffect
+from sweeps.analysis.contrasts import COMPOSITE_AUC, CellBlocks, EpochEffect
 from sweeps.analysis.descriptive import UNKNOWN_CELL, rows_of
 from sweeps.analysis.estimates import Effect
 from sweeps.analysis.importances import Importances
@@ -91,6 +91,7 @@ class BarData:
 
 def paired_data(blocks: CellBlocks, effect: Effect, contrast: Contrast, *, dataset: str, note: str) -> PairedData:
     """Figure of one contrast; `note` says how the arms were chosen."""
+    lost = f"; {len(blocks.failed)} failed, counted as {COMPOSITE_AUC}" if blocks.failed else ""
     return PairedData(
         labels=(contrast.control, contrast.treatment),
         outcome=contrast.outcome,
@@ -99,7 +100,7 @@ def paired_data(blocks: CellBlocks, effect: Effect, contrast: Contrast, *, datas
         treatment=tuple(blocks.treatment.tolist()),
         differences=tuple((blocks.treatment - blocks.control).tolist()),
         effect=effect,
-        caption=f"n = {effect.n} blocks; {dataset}; stage confirm; {note}",
+        caption=f"n = {effect.n} blocks; {dataset}; stage confirm; {note}{lost}",
     )
 
 

@@ -19,6 +19,7 @@ from sweeps.analysis.style import (
     GREY,
     STAMP_COLOUR,
     STYLE,
+    TITLE_PT,
     WIDTH_IN,
     arm_style,
     head,
@@ -161,18 +162,22 @@ def _figure(
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
     axes = tuple(figure.add_subplot(rows, 1, i + 1) for i in range(rows))
     heading, below = head(title, caption, stamp)
-    figure.suptitle(heading, x=0.02, ha="left")
-    # Left of the axes' own edge, under the title: captions are long and the tick labels leave the room.
-    axes[0].set_title(below, loc="left", color=STAMP_COLOUR if stamp else "#444444", fontsize=9)
+    # The layout makes room for the title alone: blank lines under it keep the caption's place.
+    figure.suptitle(heading + "\n" * (1 + below.count("\n")), x=0.02, y=0.98, ha="left", va="top")
+    title_in = 1.35 * (1 + heading.count("\n")) * TITLE_PT / 72
+    colour = STAMP_COLOUR if stamp else "#444444"
+    figure.text(0.02, 0.98 - title_in / height, below, color=colour, fontsize=9, ha="left", va="top")
     return figure, axes
 
 
 def _plain(axes: Axes, which: str, *, signed: bool = False) -> None:
     """Tick labels as in the text: no leading zero, only the digits the step needs."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=6))
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
 
     def label(value: float, _position: int | None) -> str:
+        if abs(value) < 1e-9:
+            return "0"
         ticks = axis.get_majorticklocs()
         step = abs(float(ticks[1] - ticks[0])) if len(ticks) > 1 else 0.1
         decimals = max(1, int(np.ceil(-np.log10(step) - 1e-9)) + (not _is_round(step)))

@@ -80,4 +80,5 @@ def read_contrasts(results_dir: Path, trials: pa.Table) -> list[Contrast]:
     entries = plan.get("contrasts", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Faults([f"`contrasts` in {path} must be a list of objects, but got {entries!r}."])
-    return [Contrast.from_plan(entry) for entry in entries]
+    common = {name: plan[name] for name in ("study_id", "question") if name in plan}
+    return [Contrast.from_plan(common | entry) for entry in entries]

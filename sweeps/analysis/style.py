@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 WIDTH_IN: Final = 4.4
 """At a phone's width, text of 10 pt comes out at about 12 px."""
 
+TITLE_PT: Final = 11
+
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: one layout on every machine
@@ -21,7 +23,7 @@ STYLE: Final[dict[Any, Any]] = {
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
     "legend.frameon": False,
-    "figure.titlesize": 11,
+    "figure.titlesize": TITLE_PT,
     "figure.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,7 +56,7 @@ def arm_style(arms: list[str]) -> dict[str, tuple[str, str]]:
 def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
     """Title and the lines under it (stamp first), wrapped to the figure's width."""
     lines = [stamp] if stamp else []
-    lines += textwrap.wrap(caption, 56)
+    lines += textwrap.wrap(caption, 62)
     return "\n".join(textwrap.wrap(title, 42)), "\n".join(lines)
 
 
