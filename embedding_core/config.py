@@ -219,6 +219,10 @@ def _domain_faults(c: TrainConfig) -> list[str]:
             f"`batch_size` must be a multiple of `accum_steps`, but got batch_size={c.batch_size}, "
             f"accum_steps={c.accum_steps}."
         )
+    if c.backbone == "vgg11" and c.norm_kind != "none":
+        faults.append(f"`norm_kind` must be none for vgg11, which has no normalisation, but got {c.norm_kind}.")
+    if c.backbone != "vgg11" and c.weights != "none":
+        faults.append(f"`weights` must be none for {c.backbone}, which has no published weights, but got {c.weights}.")
     if not 0 < c.val_share <= 0.5:
         faults.append(f"`val_share` must be in (0, 0.5], but got {c.val_share}.")
     if c.crop_padding is not None and c.crop_padding < 0:

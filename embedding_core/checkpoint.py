@@ -1,0 +1,85 @@
+"""One file per run: weights, optimiser, and the rows so far. Random streams start anew each epoch and need no state."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from embedding_core.config import NOT_HASHED, TrainConfig
+from embedding_core.faults import Faults
+from embedding_core.models import EmbeddingNetwork
+from embedding_core.monitor import Row
+
+VERSION = 1
+
+
+def save(
+    file: Path, config: TrainConfig, network: EmbeddingNetwork, optimizer: torch.optim.Optimizer, rows: list[Row]
+) -> None:
+    """Write atomically: a killed process leaves the previous file or this one, never half of it."""
+    state = {
+        "version": VERSION,
+        "config": config.to_json(),
+        "image_shape": list(network.image_shape),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rows": rows,
+    }
+    _replace(file, state)
+
+
+def load(file: Path, config: TrainConfig, network: EmbeddingNetwork, optimizer: torch.optim.Optimizer) -> list[Row]:
+    """Restore `network` and `optimizer` in place; returns the rows so far (at least one).
+
+    Raises:
+        Faults: no readable checkpoint, or one of another configuration.
+    """
+    state = read(file)
+    if state["config"] != config.to_json():
+        differing = _difference(json.loads(state["config"]), json.loads(config.to_json()))
+        raise Faults([f"{file} is of another configuration: {differing}."])
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    rows: list[Row] = state["rows"]
+    return rows
+
+
+def export_model(checkpoint: Path, file: Path) -> None:
+    """Write weights and config alone, as `embedding_core.embed` reads them."""
+    state = read(checkpoint)
+    _replace(file, {key: state[key] for key in ("version", "config", "image_shape", "network")})
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Contents of a checkpoint or model file; tensors on the CPU, nothing is unpickled but tensors and plain values.
+
+    Raises:
+        Faults: missing, unreadable, or of another version.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise Faults([f"{file} is not a readable checkpoint: {error}"]) from error
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise Faults([f"{file} is not a checkpoint of version {VERSION}."])
+    return state
+
+
+def model_config(state: dict[str, Any]) -> TrainConfig:
+    """Configuration a file was trained with (`data_root` is not kept)."""
+    assert NOT_HASHED == ("data_root",)
+    return TrainConfig.from_flat(json.loads(state["config"]))
+
+
+def _replace(file: Path, state: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    torch.save(state, partial)
+    partial.replace(file)
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={old.get(k)} there, {new.get(k)} here" for k in {**old, **new} if old.get(k) != new.get(k))

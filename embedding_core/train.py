@@ -1,0 +1,221 @@
+"""The one training loop: a generator of rows, read top to bottom.
+
+`python -m embedding_core.train key=value ...` runs one configuration and prints its rows as JSON lines.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from embedding_core import checkpoint
+from embedding_core.accumulate import accumulated_step
+from embedding_core.augment import crop_and_flip
+from embedding_core.config import TrainConfig, parse_value
+from embedding_core.device_data import DeviceData
+from embedding_core.faults import Faults
+from embedding_core.models import build_network
+from embedding_core.monitor import Row, collapsed, test_metrics, validation_metrics
+from embedding_core.objective import Meter, TripletObjective
+from embedding_core.optimizers import build_optimizer
+from embedding_core.seeding import generator, stream
+from embedding_core.seen import config_seen
+
+VIEWS = 3
+"""Images per example: anchor, positive, negative."""
+
+
+def train(
+    config: TrainConfig, *, resume: Path | None = None, save_to: Path | None = None, data: DeviceData | None = None
+) -> Iterator[Row]:
+    """Train one configuration; yields one row per epoch, the last with an `end_reason`.
+
+    Args:
+        config: the run. Same config, machine and thread count, same rows (timing columns aside).
+        resume: checkpoint to go on from; its rows are yielded again first. The rows after it are those of a run that
+            was never interrupted.
+        save_to: where to write a checkpoint before each row is yielded (atomic rename).
+        data: the data set, if it is on the device already.
+
+    Raises:
+        Faults: data, weights or checkpoint do not fit the config; before the first step.
+    """
+    device = pick_device(config)
+    precision = pick_precision(config, device)
+    if data is None or not data.serves(config, device):
+        data = DeviceData.load(config, device)
+    split = data.split(config)
+    triplets = split.train_triplets.to(device)
+    if len(triplets) < config.batch_size:
+        raise Faults([f"`batch_size` must be at most the {len(triplets)} triplets, but got {config.batch_size}."])
+
+    mean, std = data.scaling
+    network = build_network(config, shape=data.shape, mean=mean, std=std, precision=precision).to(device)
+    if config.compile:
+        network.compile()
+    optimizer = build_optimizer(network.parameters(), config)
+    parameters = list(network.parameters())
+    objective = TripletObjective.of(config)
+    padding = data.shape[-1] // 8 if config.crop_padding is None else config.crop_padding
+    flip = data.flips if config.flip is None else config.flip
+
+    rows: list[Row] = []
+    seen_sha256: str | None = None
+    if resume is not None:
+        rows = checkpoint.load(resume, config, network, optimizer)
+        yield from rows
+        if rows[-1]["end_reason"] is not None:
+            return
+    updates = int(rows[-1]["update"] or 0) if rows else 0
+    elapsed_s = float(rows[-1]["elapsed_s"] or 0) if rows else 0.0
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+    for epoch in range(len(rows), config.epochs):
+        started = time.perf_counter()
+        # Every stream starts anew each epoch, so an epoch needs no random state from the one before.
+        order = torch.randperm(len(triplets), generator=generator(config.seed, "order", epoch)).to(device)
+        augmentation = generator(config.seed, "augmentation", epoch, device=device)
+        torch.manual_seed(stream(config.seed, "forward", epoch))  # dropout draws from the global generator
+        meter = Meter()
+        network.train()
+
+        for batch in order.split(config.batch_size):
+            index = triplets[batch]
+            images = crop_and_flip(data.images[index.flatten()], padding=padding, flip=flip, generator=augmentation)
+            labels = data.labels[index]
+
+            def loss_of(z: Tensor, part: slice, labels: Tensor = labels, meter: Meter = meter) -> Tensor:
+                return objective(z, labels[part], meter)
+
+            optimizer.zero_grad(set_to_none=True)
+            step = accumulated_step(
+                network,
+                images.unflatten(0, (len(batch), VIEWS)),
+                loss_of,
+                accum_steps=math.ceil(len(batch) / config.micro_batch),  # a short last batch keeps the micro-batch
+                mode=config.accum_mode,
+            )
+            meter.add("grad_norm", _gradient_norm(parameters), 1.0)
+            optimizer.step()
+            updates += 1
+            if seen_sha256 is None:
+                seen_sha256 = config_seen(
+                    config, data=data, split=split, network=network, optimizer=optimizer, objective=objective,
+                    order=order, epoch=epoch, step=step,
+                ).sha256  # fmt: skip
+
+        means = meter.means()  # waits for the device
+        trained = time.perf_counter()
+        row: Row = {
+            "epoch": epoch + 1,
+            "update": updates,
+            "images_seen": VIEWS * len(triplets) * (epoch + 1),
+            "elapsed_s": 0.0,
+            "train_s": trained - started,
+            "lr": optimizer.param_groups[0]["lr"],
+            **means,
+            **validation_metrics(network, data, split, config),
+            "collapsed": False,
+            "is_finite": True,
+            "end_reason": None,
+            "config_sha256": config.sha256,
+            "config_seen_sha256": seen_sha256,
+            "data_sha256": data.sha256,
+            "split_sha256": split.sha256,
+            "pairs_sha256": split.pairs_sha256,
+            "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "precision_used": precision,
+            "cpu_threads": torch.get_num_threads(),
+            "peak_gpu_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        }
+        rows.append(row)
+        row["is_finite"] = all(math.isfinite(v) for v in row.values() if isinstance(v, float))
+        if not row["is_finite"]:
+            row["end_reason"] = "diverged"
+        else:
+            row["collapsed"] = collapsed(rows, config)
+            if row["collapsed"] and config.stop_if_collapsed:
+                row["end_reason"] = "collapsed"
+            elif epoch + 1 == config.epochs:
+                row["end_reason"] = "completed"
+                if config.eval_test:
+                    row |= test_metrics(network, data, split)
+        elapsed_s += time.perf_counter() - started
+        row["elapsed_s"] = elapsed_s
+        if save_to is not None:
+            checkpoint.save(save_to, config, network, optimizer, rows)
+        yield row
+        if row["end_reason"] is not None:
+            return
+
+
+def pick_device(config: TrainConfig) -> torch.device:
+    """Device the config asks for.
+
+    Raises:
+        Faults: no such device here.
+    """
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise Faults([f"`device` must be auto or a torch device, but got `{config.device}`."]) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise Faults([f"`device` must exist, but got `{config.device}` and this machine has no CUDA device."])
+    return device
+
+
+def pick_precision(config: TrainConfig, device: torch.device) -> str:
+    """`auto` follows the device: bf16 on a CPU without the instructions is 10 times slower than float32."""
+    if config.precision != "auto":
+        return config.precision
+    return "bf16" if device.type == "cuda" else "float32"
+
+
+def _gradient_norm(parameters: list[torch.nn.Parameter]) -> Tensor:
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
+def main(argv: list[str]) -> int:
+    """Run one configuration from `key=value` arguments; rows go to standard output as JSON lines."""
+    parser = argparse.ArgumentParser(prog="python -m embedding_core.train", description=main.__doc__)
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="TrainConfig fields")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write a checkpoint after each epoch")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
+    arguments = parser.parse_args(argv)
+    try:
+        config = _from_settings(arguments.settings)
+        for row in train(config, resume=arguments.resume, save_to=arguments.save):
+            print(json.dumps(row), flush=True)
+    except Faults as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _from_settings(settings: list[str]) -> TrainConfig:
+    values, faults = {}, []
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            faults.append(f"Settings must be key=value, but got `{setting}`.")
+            continue
+        try:
+            values[name] = parse_value(name, text)
+        except Faults as error:
+            faults += error.faults
+    if faults:
+        raise Faults(faults)
+    return TrainConfig.from_flat(values)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

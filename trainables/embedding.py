@@ -1,0 +1,73 @@
+"""The only place that speaks Ray's trial API: a class whose process and data set outlive its trials."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.monitor import Row
+from embedding_core.train import pick_device, train
+from trainables.label import from_flat
+
+
+class EmbeddingTrainable(tune.Trainable):
+    """One trial after another in one process; each `step` is one epoch.
+
+    A trial looks for its own checkpoint first and sends the rows it holds again, so nothing is lost with its process.
+    Ray's own checkpoints are not used.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Runs once per process; trials start in their first `step`."""
+        self._data: DeviceData | None = None
+        self._rows: Iterator[Row] | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another trial's config. Anything that can fail waits for `step`, whose errors Ray attributes rightly."""
+        self._rows = None
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Next row; `done` with the last one. Out of memory is an ending, not an error."""
+        try:
+            if self._rows is None:
+                self._rows = self._start()
+            row = next(self._rows)
+        except torch.OutOfMemoryError as error:
+            row = self._out_of_memory(error)
+        done = row["end_reason"] is not None
+        if done:
+            self._rows = None
+        return {**row, "ray_node_id": ray.get_runtime_context().get_node_id(), "done": done}
+
+    def _start(self) -> Iterator[Row]:
+        config, label = from_flat(self.config)
+        device = pick_device(config)
+        resources = self.trial_resources
+        gpu_share = resources.required_resources.get("GPU", 0) if resources else 0
+        if device.type == "cuda" and 0 < gpu_share < 1:
+            # Ray's fractions are bookkeeping; this makes the trial that asks for too much the one that fails.
+            torch.cuda.set_per_process_memory_fraction(gpu_share, device)
+        data = self._load(config, device)
+        resume = label.checkpoint if label.checkpoint.exists() else None
+        return train(config, resume=resume, save_to=label.checkpoint, data=data)
+
+    def _load(self, config: TrainConfig, device: torch.device) -> DeviceData:
+        """The data set of `config`, kept on the device from trial to trial."""
+        if self._data is None or not self._data.serves(config, device):
+            self._data = None  # two sets need not fit at once
+            self._data = DeviceData.load(config, device)
+        return self._data
+
+    def _out_of_memory(self, error: torch.OutOfMemoryError) -> Row:
+        self._rows = self._data = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        first_line = str(error).splitlines()[0]
+        # Tune ends the whole sweep over a result that lacks its metric.
+        return {"end_reason": "oom", "val_auc": math.nan, "is_finite": False, "error_type": first_line}
