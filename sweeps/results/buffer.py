@@ -1,0 +1,71 @@
+"""The driver's buffer: rows arrive one by one, files must be few."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sweeps.results.rows import Row
+from sweeps.results.store import Store, check_rows
+
+
+class _Group(NamedTuple):
+    """Rows that share a file."""
+
+    table: str
+    stage: str
+    trial_id: str
+    attempt: int
+
+
+class Buffer:
+    """Collects rows and publishes them at most `max_age_s` after they came, one file per table, trial and attempt.
+
+    A row leaves the buffer only once it is published: after an OSError (disk full, say) call `flush` again.
+    """
+
+    def __init__(self, store: Store, *, max_age_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: max_age_s: seconds, >= 0 (0 publishes each row at once). clock: seconds, never going back."""
+        self._store = store
+        self._max_age_s = max_age_s
+        self._clock = clock
+        self._rows: dict[_Group, list[Row]] = {}
+        self._since: dict[_Group, float] = {}
+
+    def __len__(self) -> int:
+        """Rows not yet published."""
+        return sum(len(rows) for rows in self._rows.values())
+
+    def add(self, table: str, stage: str, trial_id: str, attempt: int, row: Row) -> None:
+        """Take a row, then publish everything if the oldest row is due. Arguments as for `Store.write`.
+
+        Raises:
+            Faults: the row does not fit; it is not taken, and the rows before it are unharmed.
+            OSError: publishing failed; this row and every unpublished one stay in the buffer.
+        """
+        # Here and not when flushing: one bad row must not keep good ones from the disk.
+        check_rows(table, stage, trial_id, attempt, [row])
+        group = _Group(table, stage, trial_id, attempt)
+        self._rows.setdefault(group, []).append(dict(row))
+        self._since.setdefault(group, self._clock())
+        self.flush_due()
+
+    def flush_due(self) -> None:
+        """Publish everything if the oldest row is `max_age_s` old; for a driver's idle moments.
+
+        Raises:
+            OSError: as `flush` does.
+        """
+        if self._since and self._clock() - min(self._since.values()) >= self._max_age_s:
+            self.flush()
+
+    def flush(self, trial_id: str | None = None) -> None:
+        """Publish now: one trial's rows, at its end, or all.
+
+        Raises:
+            OSError: e.g. disk full; names the file. What is not published stays in the buffer.
+        """
+        groups = [group for group in self._rows if trial_id in (None, group.trial_id)]
+        # A row in `trials` says that the trial is finished: it comes after all the others.
+        for group in sorted(groups, key=lambda group: group.table == "trials"):
+            self._store.write(*group, self._rows[group])
+            del self._rows[group], self._since[group]

@@ -1,0 +1,191 @@
+"""The tables of a sweep: explicit types, unit and description per column. Only nullable additions within version 1.
+
+Schema metadata cannot be read off the values: a column first written as int64 makes some readers turn .001 into 0.
+"""
+
+import types
+from typing import Final
+
+import pyarrow as pa
+
+from embedding_core.config import TrainConfig, field_types
+
+SCHEMA_VERSION: Final = 1
+
+STAGES: Final = ("search", "tune", "confirm")
+"""`search` is adaptive (TPE + ASHA) and only ever described; effects rest on `tune` and `confirm`."""
+
+END_REASONS: Final = ("completed", "asha_stopped", "diverged", "collapsed", "oom", "error", "preempted", "user")
+
+_STRING, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+_TIME = pa.timestamp("us", tz="UTC")
+_ARROW_OF: Final = {bool: _BOOL, int: _INT, float: _FLOAT, str: _STRING}
+
+
+def _column(name: str, type_: pa.DataType, description: str, unit: str = "1") -> pa.Field:
+    return pa.field(name, type_, metadata={"description": description, "unit": unit})
+
+
+def _config_columns() -> list[pa.Field]:
+    """One typed column per `TrainConfig` field, null where the field is None."""
+    columns = []
+    for name, allowed in field_types(TrainConfig).items():
+        kind = next(t for t in allowed if t is not types.NoneType)
+        columns.append(_column(name, _ARROW_OF[kind], f"TrainConfig.{name}"))
+    return columns
+
+
+def _ids() -> list[pa.Field]:
+    return [
+        _column("trial_id", _STRING, "our stable id, `t00012`: Optuna's number or the plan's index"),
+        _column("attempt", _INT, "1 + the highest attempt already published for the trial"),
+    ]
+
+
+TRIALS: Final = pa.schema(
+    [
+        *_ids(),
+        _column("ray_trial_id", _STRING, "Ray Tune's id in the run that ended the trial"),
+        _column("study_id", _STRING, "name of the sweep"),
+        _column("cell_id", _STRING, "combination of scientific levels, e.g. `koleo=on`"),
+        _column("block", _INT, "seed index shared by all cells: 0 in search and tune, 1..S in confirm"),
+        _column("origin", _STRING, "where the nuisance values come from: `sampled`, `drop-in` or `best of search`"),
+        *_config_columns(),
+        _column("config_json", _STRING, "canonical JSON of the configuration asked for"),
+        _column("config_sha256", _STRING, "hash of config_json"),
+        _column("config_seen_sha256", _STRING, "hash of the configuration rebuilt from live objects after a step"),
+        _column("master_seed", _INT, "the sweep's seed"),
+        _column("sampler", _STRING, "what chose the configuration"),
+        _column("scheduler", _STRING, "what could stop the trial early"),
+        _column("stop_exempt", _BOOL, "drawn to be exempt from early stopping"),
+        _column("exempt_prob", _FLOAT, "probability of that draw"),
+        _column("end_reason", _STRING, "one of END_REASONS"),
+        _column("censored", _BOOL, "ended before its last epoch by ASHA, preemption or the user"),
+        _column("last_epoch", _INT, "epochs completed", "epoch"),
+        _column("updates_done", _INT, "optimiser steps", "update"),
+        _column("stop_rung", _INT, "rung at which ASHA stopped the trial", "image"),
+        _column("would_stop_rung", _INT, "rung at which ASHA would have stopped an exempt trial", "image"),
+        _column("stop_cutoff", _FLOAT, "ASHA's cutoff at that rung", "AUC"),
+        _column("error_type", _STRING, "class and first line of the error that ended the trial"),
+        _column("final_val_auc", _FLOAT, "validation AUC of the last row", "AUC"),
+        _column("best_val_auc", _FLOAT, "highest validation AUC of any row", "AUC"),
+        _column("best_epoch", _INT, "epoch of best_val_auc", "epoch"),
+        _column("test_auc", _FLOAT, "all-pairs AUC on the test split at the final epoch; confirm only", "AUC"),
+        _column("started_at", _TIME, "start of the attempt"),
+        _column("ended_at", _TIME, "end of the attempt"),
+        _column("wall_s", _FLOAT, "training and evaluation time over all attempts", "s"),
+        _column("gpu_s", _FLOAT, "wall_s x gpu_share", "s"),
+        _column("gpu_share", _FLOAT, "GPUs held by the trial"),
+        _column("peak_gpu_bytes", _INT, "peak memory allocated on the device", "B"),
+        _column("images_seen", _INT, "images forwarded, 3 per triplet, counted once in either accum_mode", "image"),
+        _column("split_sha256", _STRING, "hash of the train/validation/test indices"),
+        _column("pairs_sha256", _STRING, "hash of the validation triplets"),
+        _column("data_sha256", _STRING, "hash of the images and labels trained on"),
+        _column("git_sha", _STRING, "commit of the code"),
+        _column("git_dirty", _BOOL, "whether the code differed from that commit"),
+        _column("versions", _STRING, "JSON of the versions of Python, torch, ray, optuna, numpy, pyarrow"),
+        _column("device_name", _STRING, "device that trained"),
+        _column("precision_used", _STRING, "precision of the backbone that ran"),
+        _column("cpu_threads", _INT, "threads torch used"),
+        _column("hostname", _STRING, "machine that trained"),
+        _column("node_id", _STRING, "Ray node that trained"),
+        _column("argv", _STRING, "command line of the driver"),
+    ]
+)
+
+CURVES: Final = pa.schema(
+    [
+        *_ids(),
+        _column("epoch", _INT, "epochs completed", "epoch"),
+        _column("update", _INT, "optimiser steps", "update"),
+        _column("images_seen", _INT, "images forwarded, 3 per triplet", "image"),
+        _column("elapsed_s", _FLOAT, "training and evaluation time so far", "s"),
+        _column("train_s", _FLOAT, "training time of this epoch, evaluation excluded", "s"),
+        _column("lr", _FLOAT, "learning rate of the last update"),
+        _column("loss_total", _FLOAT, "mean training loss over the epoch"),
+        _column("loss_base", _FLOAT, "mean base loss over the epoch"),
+        _column("loss_koleo", _FLOAT, "mean KoLeo over the epoch, unweighted; null when off"),
+        _column("grad_norm", _FLOAT, "mean Euclidean norm of the gradient over the epoch"),
+        _column("active_triplet_frac", _FLOAT, "share of training triplets with a positive hinge"),
+        _column("koleo_nn_same_class_frac", _FLOAT, "share of KoLeo's nearest neighbours of the same class"),
+        _column("koleo_nn_dist_mean", _FLOAT, "mean Euclidean distance to KoLeo's nearest neighbour"),
+        _column("micro_full_grad_cos", _FLOAT, "cosine of naive and full-batch embedding gradients"),
+        _column("nn_agreement", _FLOAT, "share of full-batch nearest neighbours kept by naive accumulation"),
+        _column("val_loss", _FLOAT, "base loss on the validation triplets"),
+        _column("val_auc", _FLOAT, "pair AUC on the validation triplets, cosine", "AUC"),
+        _column("val_auc_se", _FLOAT, "Hanley-McNeil standard error of val_auc", "AUC"),
+        _column("val_good_triplet_ratio", _FLOAT, "share of validation triplets with d(a,p) < d(a,n)"),
+        _column("val_intra", _FLOAT, "mean cosine distance within a class, self pairs excluded"),
+        _column("val_inter", _FLOAT, "mean cosine distance between classes"),
+        _column("val_effective_rank", _FLOAT, "exp of the entropy of the singular values, uncentred"),
+        _column("val_uniformity", _FLOAT, "log mean Gaussian potential of all pairs; lower is more uniform"),
+        _column("val_alignment", _FLOAT, "mean squared distance of positive pairs"),
+        _column("val_nn_distance", _FLOAT, "mean Euclidean distance to the nearest neighbour"),
+        _column("val_sim_mean", _FLOAT, "mean cosine similarity of distinct images"),
+        _column("val_sim_var", _FLOAT, "variance of that similarity"),
+        _column("val_sim_min", _FLOAT, "lowest similarity"),
+        _column("val_sim_max", _FLOAT, "highest similarity"),
+        _column("test_auc", _FLOAT, "all-pairs AUC on the test split; last row of confirm only", "AUC"),
+        _column("collapsed", _BOOL, "embeddings judged collapsed at this row"),
+        _column("is_finite", _BOOL, "loss and metrics finite"),
+    ]
+)
+
+RUNGS: Final = pa.schema(
+    [
+        *_ids(),
+        _column("rung", _INT, "milestone", "image"),
+        _column("value", _FLOAT, "validation AUC at the milestone; null if not finite", "AUC"),
+        _column("cutoff", _FLOAT, "what the value was compared with; null for the first trial", "AUC"),
+        _column("decision", _STRING, "`continue` or `stop`"),
+        _column("is_finite", _BOOL, "whether the value was finite"),
+    ]
+)
+
+EVALUATIONS: Final = pa.schema(
+    [
+        *_ids(),
+        _column("checkpoint", _STRING, "which weights: `final`"),
+        _column("split", _STRING, "`val` or `test`"),
+        _column("metric", _STRING, "name of the metric"),
+        _column("k", _INT, "its neighbour count, where it has one"),
+        _column("value", _FLOAT, "its value"),
+        _column("se", _FLOAT, "its standard error, where known"),
+        _column("n_pairs", _INT, "pairs it was computed from"),
+        _column("is_finite", _BOOL, "whether the value was finite"),
+    ]
+)
+
+CONTRASTS: Final = pa.schema(
+    [
+        _column("estimand", _STRING, "what is estimated, e.g. `koleo`"),
+        _column("control", _STRING, "cell_id of the control"),
+        _column("treatment", _STRING, "cell_id of the treatment"),
+        _column("metric", _STRING, "outcome, e.g. `test_auc`"),
+        _column("estimate", _FLOAT, "mean of treatment - control over blocks"),
+        _column("ci_low", _FLOAT, "lower end of the 95 % t interval"),
+        _column("ci_high", _FLOAT, "upper end of the 95 % t interval"),
+        _column("p_value", _FLOAT, "exact sign-flip test, two-sided"),
+        _column("n", _INT, "complete blocks", "block"),
+        _column("sesoi", _FLOAT, "smallest effect size of interest"),
+        _column("equivalent", _BOOL, "90 % interval inside +-sesoi (TOST)"),
+        _column("verdict", _STRING, "pilot, beyond, unsettled, below_sesoi, equivalent or no_evidence"),
+        _column("sentence", _STRING, "the generated wording"),
+    ]
+)
+
+TABLES: Final[dict[str, pa.Schema]] = {
+    "trials": TRIALS,
+    "curves": CURVES,
+    "rungs": RUNGS,
+    "evaluations": EVALUATIONS,
+    "contrasts": CONTRASTS,
+}
+
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "trials": ("trial_id",),
+    "curves": ("trial_id", "epoch"),
+    "rungs": ("trial_id", "rung"),
+    "evaluations": ("trial_id", "checkpoint", "split", "metric", "k"),
+}
+"""What identifies a row; of several attempts the latest wins."""

@@ -1,0 +1,229 @@
+"""The Parquet store of one sweep: one writer, any number of readers in any engine, killed at any time."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedding_core.faults import Faults, unknown
+from sweeps.results import files
+from sweeps.results.files import Part
+from sweeps.results.rows import Row, cast, schema_of
+from sweeps.results.scan import SEQ, read_file, scan
+from sweeps.results.scan import compact as compact  # part of the store's public names
+from sweeps.results.schema import END_REASONS, KEYS, SCHEMA_VERSION, STAGES
+
+
+class Store:
+    """What the driver writes through. Every file is complete when it appears and never changes after."""
+
+    def __init__(self, results_dir: Path) -> None:
+        self.results_dir = results_dir
+        self._next_seq: dict[tuple[str, str, str, int], int] = {}
+
+    @classmethod
+    def create(cls, results_dir: Path | str) -> Self:
+        """Start a sweep in the folder `<results>/<name>`, made if need be.
+
+        Raises:
+            Faults: the folder already holds a sweep, or cannot be written.
+        """
+        results_dir = Path(results_dir)
+        taken = Faults(
+            [f"`{results_dir}` already holds a sweep: continue it with `--resume`, or give another `--name`."]
+        )
+        try:
+            if files.holds_sweep(results_dir):
+                raise taken
+            results_dir.mkdir(parents=True, exist_ok=True)
+            files.publish_new(results_dir, results_dir / files.MARKER, f"{SCHEMA_VERSION}\n".encode())
+        except OSError as error:
+            if isinstance(error, FileExistsError) and files.holds_sweep(results_dir):
+                raise taken from None  # Another driver was faster.
+            raise Faults(
+                [f"`{results_dir}` cannot be written ({error.strerror}): give another `--results`."]
+            ) from error
+        return cls(results_dir)
+
+    @classmethod
+    def open(cls, results_dir: Path | str) -> Self:
+        """Continue the sweep in the folder `<results>/<name>`.
+
+        Raises:
+            Faults: no sweep there (names the nearest one beside it), or one of another schema version.
+        """
+        files.check_sweep(Path(results_dir))
+        return cls(Path(results_dir))
+
+    def write(self, table: str, stage: str, trial_id: str, attempt: int, rows: Sequence[Row]) -> Path | None:
+        """Publish rows of one trial as one new file, and return its path; None if there are no rows.
+
+        Args:
+            table: any table but `contrasts`.
+            stage: one of STAGES.
+            trial_id: letters, digits, `_`, `.` and `-`.
+            attempt: >= 1, see `next_attempt`.
+            rows: values by column; `trial_id` and `attempt` are filled in. See `rows.cast` for what happens to them.
+
+        Raises:
+            Faults: unknown names, values that do not fit; nothing is written.
+            OSError: e.g. disk full; names the file, and nothing is written.
+        """
+        content = check_rows(table, stage, trial_id, attempt, rows)
+        if not rows:
+            return None
+        key = (table, stage, trial_id, attempt)
+        while True:
+            part = Part(trial_id, attempt, self._next_seq.get(key, 0))
+            path = files.stage_dir(self.results_dir, table, stage) / part.file_name
+            try:
+                files.publish_new(self.results_dir, path, files.parquet(content))
+                published = True
+            except FileExistsError:
+                published = False  # From an earlier run of the driver, or a second one.
+            # Not after another error: the next run of the driver takes the first free number, so none may be left out
+            # lest its rows seem older than these.
+            self._next_seq[key] = part.seq + 1
+            if published:
+                return path
+
+    def replace(self, table: Literal["contrasts"], rows: Sequence[Row]) -> Path:
+        """Put these rows, in this order, in place of the whole table; same rows, same bytes.
+
+        Raises:
+            Faults: a table that grows instead, unknown columns, values that do not fit; nothing is written.
+            OSError: e.g. disk full; names the file, which is then as it was.
+        """
+        content = cast(table, rows)
+        if table in KEYS:
+            raise Faults([f"`{table}` grows by `Store.write` and is never replaced."])
+        path = files.table_dir(self.results_dir, table) / files.CONTRASTS_FILE
+        files.publish_over(self.results_dir, path, files.parquet(content))
+        return path
+
+
+def check_rows(table: str, stage: str, trial_id: str, attempt: int, rows: Sequence[Row]) -> pa.Table:
+    """The rows as `Store.write` would store them.
+
+    Raises:
+        Faults: as `Store.write` does.
+    """
+    schema_of(table)
+    if table not in KEYS:
+        raise Faults([f"`{table}` belongs to no trial: write it with `Store.replace`."])
+    files.check_stage(stage)
+    files.check_part(Part(trial_id, attempt, 0))
+    ids = {"trial_id": trial_id, "attempt": attempt}
+    for row in rows:
+        if any(row.get(name, value) != value for name, value in ids.items()):
+            raise Faults([f"A row of {row.get('trial_id')}, attempt {row.get('attempt')}, was given under {ids}."])
+    return cast(table, [{**row, **ids} for row in rows])
+
+
+def read(
+    results_dir: Path | str,
+    table: str,
+    *,
+    attempts: Literal["latest", "all"] = "latest",
+    stage: str | None = None,
+) -> pa.Table:
+    """All rows of a table, in a fixed order: stage, then the table's key (then attempt, then age).
+
+    Args:
+        results_dir: folder of the sweep, `<results>/<name>`; it may be written at the same time.
+        table: one of TABLES.
+        attempts: `latest`: one row per stage and key, the latest attempt's, and of equal attempts the last written.
+            `all`: every row ever published.
+        stage: only this one of STAGES; None: all.
+
+    Returns:
+        The columns of `TABLES[table]` and, except for `contrasts`, `stage` as a string. No rows where none are written.
+
+    Raises:
+        Faults: no sweep there, another schema version, unknown table or stage, a damaged file (names it).
+    """
+    results_dir = Path(results_dir)
+    schema = schema_of(table)
+    if attempts not in ("latest", "all"):
+        raise Faults([unknown("attempts", attempts, ("latest", "all"))])
+    if table not in KEYS and stage is not None:
+        raise Faults([f"`{table}` has no stages, but got stage={stage!r}."])
+    files.check_sweep(results_dir)
+    if table not in KEYS:
+        path = files.table_dir(results_dir, table) / files.CONTRASTS_FILE
+        return read_file(path, schema.names) if path.exists() else schema.empty_table()
+    if stage is not None:
+        files.check_stage(stage)
+    found = []
+    for name in STAGES if stage is None else (stage,):
+        rows, _ = scan(results_dir, table, name, schema.names)
+        rows = _latest(rows, KEYS[table]) if attempts == "latest" else rows
+        found.append(rows.drop_columns([SEQ]).append_column("stage", pa.repeat(name, rows.num_rows)))
+    return pa.concat_tables(found)
+
+
+def _latest(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The last row of each key, in the order of `rows`."""
+    numbered = rows.select(list(key)).append_column("row", [np.arange(rows.num_rows)])
+    # Grouping, unlike comparing neighbours, takes two nulls for the same.
+    last = numbered.group_by(list(key), use_threads=False).aggregate([("row", "max")])["row_max"]
+    return rows.take(np.sort(last.to_numpy()))
+
+
+def attempts(results_dir: Path | str, *, stage: str | None = None) -> dict[str, int]:
+    """The highest attempt published in any table, by trial id; read from file names alone.
+
+    Args:
+        results_dir: folder of the sweep.
+        stage: only this one; None: over all stages.
+
+    Raises:
+        Faults: no sweep there, another schema version, unknown stage.
+    """
+    results_dir = Path(results_dir)
+    files.check_sweep(results_dir)
+    if stage is not None:
+        files.check_stage(stage)
+    highest: dict[str, int] = {}
+    for table in KEYS:
+        for name in STAGES if stage is None else (stage,):
+            for part in files.parts(results_dir, table, name):
+                highest[part.trial_id] = max(part.attempt, highest.get(part.trial_id, 0))
+    return highest
+
+
+def next_attempt(results_dir: Path | str, trial_id: str) -> int:
+    """1 + the highest attempt published for the trial; for many trials take `attempts` once.
+
+    Raises:
+        Faults: as `attempts` does.
+    """
+    return 1 + attempts(results_dir).get(trial_id, 0)
+
+
+def finished(results_dir: Path | str, stage: str, *, retry: Collection[str] = frozenset()) -> set[str]:
+    """Trials of a stage that have a row in `trials` whose latest `end_reason` is not to be retried.
+
+    Args:
+        results_dir: folder of the sweep.
+        stage: one of STAGES.
+        retry: some of END_REASONS. Without it only file names are read.
+
+    Raises:
+        Faults: no sweep there, another schema version, unknown stage or end reason, a damaged file.
+    """
+    results_dir = Path(results_dir)
+    files.check_sweep(results_dir)
+    files.check_stage(stage)
+    faults = [unknown("end reason", reason, END_REASONS) for reason in retry if reason not in END_REASONS]
+    if faults:
+        raise Faults(faults)
+    if not retry:
+        return {part.trial_id for part in files.parts(results_dir, "trials", stage)}
+    rows, _ = scan(results_dir, "trials", stage, ["trial_id", "attempt", "end_reason"])
+    rows = _latest(rows, KEYS["trials"])
+    again = pc.is_in(rows["end_reason"], pa.array(list(retry), pa.string()))
+    return set(rows.filter(pc.invert(again))["trial_id"].to_pylist())
