@@ -32,10 +32,16 @@ class ImageSet:
     @property
     def sha256(self) -> str:
         """Hash of images and labels, in order."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(memoryview(self.images.contiguous().numpy()))
-        digest.update(memoryview(self.labels.contiguous().numpy()))
-        return digest.hexdigest()
+        return tensors_sha256(self.images, self.labels)
+
+
+def tensors_sha256(*tensors: Tensor) -> str:
+    """Hash of the shapes and contents of tensors on the CPU, in order."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(repr(tuple(tensor.shape)).encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def resolve_root(root: str | Path | None) -> Path:

@@ -134,7 +134,8 @@ def triplet_hinge(
     """max(0, d(a, p) - d(a, n) + margin) per triplet; `margin` in units of `distance`."""
     positive_distance = paired_distance(anchor, positive, distance=distance)
     negative_distance = paired_distance(anchor, negative, distance=distance)
-    return F.relu(positive_distance - negative_distance + margin)
+    hinge: Tensor = F.relu(positive_distance - negative_distance + margin)
+    return hinge
 
 
 def triplet_margin(

@@ -1,6 +1,5 @@
 """Which image is used for what: seeded splits disjoint by image, and fixed triplets. Everything is an index."""
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from embedding_core.config import TrainConfig
+from embedding_core.data import tensors_sha256
 from embedding_core.faults import Faults
 from embedding_core.seeding import generator
 
@@ -35,12 +35,12 @@ class Split:
     @property
     def sha256(self) -> str:
         """Hash of the three index lists."""
-        return _hash(self.train, self.val, self.test)
+        return tensors_sha256(self.train, self.val, self.test)
 
     @property
     def pairs_sha256(self) -> str:
         """Hash of the validation triplets."""
-        return _hash(self.val_triplets)
+        return tensors_sha256(self.val_triplets)
 
     def leak(self) -> dict[str, float]:
         """Share of validation images (by role) and of whole validation triplets that training also uses or does not."""
@@ -140,11 +140,3 @@ def _study_triplets(labels: Tensor, index: Tensor, share: float) -> tuple[Tensor
     pooled = pooled[torch.randperm(len(pooled), generator=draw)]
     held_out = round(len(pooled) * share)
     return pooled[held_out:], pooled[:held_out]
-
-
-def _hash(*parts: Tensor) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(repr(tuple(part.shape)).encode())
-        digest.update(memoryview(part.contiguous().numpy()))
-    return digest.hexdigest()
