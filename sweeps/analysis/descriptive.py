@@ -17,7 +17,7 @@ Row = dict[str, Any]
 UNFINISHED: Final = "unfinished"
 """Pseudo-ending of trials that have curves but no trials row: the sweep was interrupted."""
 
-UNKNOWN_CELL: Final = "(not recorded yet)"
+UNKNOWN_CELL: Final = "arm unknown"
 
 MECHANISM: Final = (
     "val_effective_rank",

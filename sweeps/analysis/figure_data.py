@@ -11,6 +11,7 @@ from sweeps.analysis.descriptive import UNKNOWN_CELL, rows_of
 from sweeps.analysis.estimates import Effect
 from sweeps.analysis.importances import Importances
 from sweeps.analysis.plan import Contrast
+from sweeps.analysis.wording import number
 
 ADAPTIVE: Final = "descriptive: adaptive sample"
 """Stamp on every figure of search data."""
@@ -91,7 +92,7 @@ class BarData:
 
 def paired_data(blocks: CellBlocks, effect: Effect, contrast: Contrast, *, dataset: str, note: str) -> PairedData:
     """Figure of one contrast; `note` says how the arms were chosen."""
-    lost = f"; {len(blocks.failed)} failed, counted as {COMPOSITE_AUC}" if blocks.failed else ""
+    lost = f"; {len(blocks.failed)} failed, counted as {number(COMPOSITE_AUC, decimals=1)}" if blocks.failed else ""
     return PairedData(
         labels=(contrast.control, contrast.treatment),
         outcome=contrast.outcome,

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -15,11 +16,14 @@ from sweeps.analysis.descriptive import UNKNOWN_CELL
 from sweeps.analysis.figure_data import BarData, CurveData, EpochData, PairedData, SearchData
 from sweeps.analysis.style import (
     BAND,
+    CAPTION_PT,
     COLOURS,
     GREY,
+    LINE_SPACING,
     STAMP_COLOUR,
     STYLE,
     TITLE_PT,
+    TOP_IN,
     WIDTH_IN,
     arm_style,
     head,
@@ -45,7 +49,7 @@ def _styled(draw: Callable[[T], Figure]) -> Callable[[T], Figure]:
 @_styled
 def draw_paired(data: PairedData) -> Figure:
     """Above, the two outcomes of each block joined by a line; below, their differences against the SESOI band."""
-    figure, (top, bottom) = _figure("Paired outcomes and their difference", data.caption, height=4.9, rows=2)
+    figure, (top, bottom) = _figure("Paired outcomes and their difference", data.caption, height=4.4, rows=2)
     for control, treatment in zip(data.control, data.treatment, strict=True):
         top.plot([0, 1], [control, treatment], color=GREY, linewidth=1)
     for x, values, colour, marker in ((0, data.control, COLOURS[0], "o"), (1, data.treatment, COLOURS[1], "^")):
@@ -69,7 +73,7 @@ def draw_paired(data: PairedData) -> Figure:
 @_styled
 def draw_epochs(data: EpochData) -> Figure:
     """The contrast against epochs, with pointwise 95 % intervals."""
-    figure, (axes,) = _figure("Difference at each epoch", data.caption, height=3.3)
+    figure, (axes,) = _figure("Difference at each epoch", data.caption, height=2.9)
     axes.axhspan(-data.sesoi, data.sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(data.sesoi)})")
     axes.axhline(0, color=GREY, linewidth=1)
     axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")
@@ -84,7 +88,7 @@ def draw_epochs(data: EpochData) -> Figure:
 @_styled
 def draw_curves(data: CurveData) -> Figure:
     """Validation AUC by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
-    figure, (axes,) = _figure("Learning curves by arm", data.caption, height=3.7, stamp=data.stamp)
+    figure, (axes,) = _figure("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
     looks = arm_style([curve.arm for curve in data.curves if curve.arm != UNKNOWN_CELL])
     looks[UNKNOWN_CELL] = (GREY, "o")
     faint = 0.45 if data.means else 0.7
@@ -112,7 +116,7 @@ def draw_curves(data: CurveData) -> Figure:
 @_styled
 def draw_search(data: SearchData) -> Figure:
     """Last validation AUC against trial number; filled if the trial completed, hollow if it was stopped or failed."""
-    figure, (axes,) = _figure("Search: validation AUC by trial", data.caption, height=3.7, stamp=data.stamp)
+    figure, (axes,) = _figure("Search: validation AUC by trial", data.caption, height=3.2, stamp=data.stamp)
     looks = arm_style(list(data.arms))
     for arm, number_, value, completed in zip(data.arms, data.numbers, data.values, data.completed, strict=True):
         colour, marker = looks[arm]
@@ -135,7 +139,7 @@ def draw_search(data: SearchData) -> Figure:
 def draw_importances(data: BarData) -> Figure:
     """Bars per setting, one colour per evaluator."""
     rows = len(data.settings)
-    height = 1.9 + 0.2 * rows * len(data.shares)
+    height = 1.3 + 0.2 * rows * len(data.shares)
     figure, (axes,) = _figure("Importance of the settings", data.caption, height=height, stamp=data.stamp)
     thickness = 0.8 / len(data.shares)
     for i, (evaluator, shares) in enumerate(data.shares.items()):
@@ -158,15 +162,20 @@ def draw_importances(data: BarData) -> Figure:
 def _figure(
     title: str, caption: str, *, height: float, rows: int = 1, stamp: str = ""
 ) -> tuple[Figure, tuple[Axes, ...]]:
-    """A figure of the common width (height in inches) with title, caption and stamp above its first axes."""
-    figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
-    axes = tuple(figure.add_subplot(rows, 1, i + 1) for i in range(rows))
+    """A figure of the common width; its title, stamp and caption stand above `height` inches of axes and legend."""
     heading, below = head(title, caption, stamp)
-    # The layout makes room for the title alone: blank lines under it keep the caption's place.
-    figure.suptitle(heading + "\n" * (1 + below.count("\n")), x=0.02, y=0.98, ha="left", va="top")
-    title_in = 1.35 * (1 + heading.count("\n")) * TITLE_PT / 72
+    heading_in = LINE_SPACING * (1 + heading.count("\n")) * TITLE_PT / 72
+    below_in = LINE_SPACING * (1 + below.count("\n")) * CAPTION_PT / 72
+    height += heading_in + below_in
+    figure = Figure(figsize=(WIDTH_IN, height), layout=ConstrainedLayoutEngine())
+    # Texts of the figure take no part in the layout, so their room is set aside.
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, 0, 1, 1 - (heading_in + below_in + TOP_IN) / height))
+    axes = tuple(figure.add_subplot(rows, 1, i + 1) for i in range(rows))
+    figure.text(0.02, 1 - TOP_IN / height, heading, fontsize=TITLE_PT, weight="bold", va="top")
     colour = STAMP_COLOUR if stamp else "#444444"
-    figure.text(0.02, 0.98 - title_in / height, below, color=colour, fontsize=9, ha="left", va="top")
+    figure.text(0.02, 1 - (TOP_IN + heading_in) / height, below, color=colour, fontsize=CAPTION_PT, va="top")
     return figure, axes
 
 

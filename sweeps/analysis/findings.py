@@ -131,7 +131,8 @@ def _disagreement(effect: Effect) -> list[str]:
         return []
     which = "includes" if includes_zero else "excludes"
     return [
-        f"Interval and test disagree: the 95 % interval {which} 0 while the sign-flip test gives p = {p_text(effect.p_value)}. "
+        f"Interval and test disagree: the 95 % interval {which} 0 while the sign-flip test gives "
+        f"p = {p_text(effect.p_value)}. "
         "The verdict follows the interval, which one extreme block can widen."
     ]
 

@@ -160,11 +160,12 @@ def _best(trials: pa.Table) -> Section:
 
 def _endings(trials: pa.Table, curves: pa.Table) -> Section:
     rows = descriptive.endings(trials, curves)
-    names = [name for name in rows[0] if name not in ("stage", "cell_id")]
-    labels = [name.replace("_", " ").replace("asha", "ASHA") for name in names]
     tables = []
     for stage in descriptive.trials_by_stage(trials, curves):
-        columns = {r["cell_id"]: [str(r[name]) for name in names] for r in rows if r["stage"] == stage}
+        arms = [r for r in rows if r["stage"] == stage]
+        names = [n for n in arms[0] if n not in ("stage", "cell_id") and any(arm[n] for arm in arms)]
+        labels = [name.replace("_", " ").replace("asha", "ASHA") for name in names]
+        columns = {arm["cell_id"]: [str(arm[name]) for name in names] for arm in arms}
         tables += _transposed(stage, labels, columns)
     stops = []
     for row in descriptive.censoring(trials):

@@ -12,19 +12,19 @@ WIDTH_IN: Final = 4.4
 """At a phone's width, text of 10 pt comes out at about 12 px."""
 
 TITLE_PT: Final = 11
+CAPTION_PT: Final = 9
+LINE_SPACING: Final = 1.35
+TOP_IN: Final = 0.06
 
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: one layout on every machine
     "font.size": 10,
-    "axes.titlesize": 9,
     "axes.labelsize": 10,
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
     "legend.frameon": False,
-    "figure.titlesize": TITLE_PT,
-    "figure.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -22,9 +22,9 @@ p.study { color: #555; }
 p.note { font-size: .9rem; color: #444; margin: .8rem 0 .2rem; }
 pre { margin: 0; }
 table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
+th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
 th { font-weight: 600; }
-th:first-child { text-align: left; font-weight: 400; min-width: 7rem; }
+th:first-child { text-align: left; font-weight: 400; min-width: 6rem; }
 thead th:first-child { font-weight: 600; }
 thead th { border-bottom: 1px solid #888; vertical-align: bottom; }
 section.provenance td { text-align: left; font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .78rem;
