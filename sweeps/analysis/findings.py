@@ -1,5 +1,6 @@
 """What the confirm stage supports for each planned contrast: an effect and its caveats, or the reasons for none."""
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -65,13 +66,13 @@ def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
     there = ", ".join(f"{n} {stage} trial{'s' * (n != 1)}" for stage, n in counts.items())
     if set(counts) == {"search"}:
         return (
-            f"No effect is claimed: only the adaptive search has run ({there}), which describes and does not compare."
+            f"Nothing is claimed about an effect: only the adaptive search has run ({there}), which does not compare."
         )
     if "confirm" not in counts:
-        return f"No effect is claimed: no confirm trial has run yet ({there})."
+        return f"Nothing is claimed about an effect: no confirm trial has run yet ({there})."
     if any(stage == "confirm" for stage, _ in unfinished(trials, curves)):
-        return f"No effect is claimed yet: the confirm stage has not finished ({there})."
-    return f"No effect is claimed: the plan names no contrast ({there})."
+        return f"Nothing is claimed about an effect yet: the confirm stage has not finished ({there})."
+    return f"Nothing is claimed about an effect: the plan names no contrast ({there})."
 
 
 def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
@@ -80,17 +81,18 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     for note in sorted({finding.note for finding in found}):
         if note == "drop-in":
             lines.append(
-                "Drop-in: nothing was tuned. The arms share every setting but the treatment's own, so this says what "
-                "adding the treatment does there, not what it does once each arm is tuned."
+                "Drop-in: nothing was tuned, so this says what adding the treatment does at these settings, not what "
+                "it does once each arm is tuned."
             )
         elif note == "best of search":
             lines.append(f"Best of search: {_tuned_by(trials)}")
         else:
             lines.append(f"The arms' settings come from: {note}.")
+    lines += [_arms_differ(trials, finding.contrast) for finding in found if finding.result is not None]
     if any(row["stage"] == "search" for row in trials.to_pylist()):
         lines.append(
-            "Search only describes: TPE visits the arms unevenly and ASHA stops slow starters, so no effect is "
-            f"claimed from it. Trials per arm: {_per_arm(trials)}."
+            "Search only describes: TPE visits the arms unevenly and ASHA stops slow starters, so nothing about an "
+            f"effect is claimed from it. Trials per arm: {_per_arm(trials)}."
         )
     confirm = rows_of(trials, "confirm")
     if confirm:
@@ -111,7 +113,9 @@ def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast) -> Finding
         effect, blocks = paired_effect_from_trials(confirm, outcome=contrast.outcome, sesoi=contrast.sesoi, **cells)
     except Refused as error:
         reasons = " ".join(error.faults)
-        return Finding(contrast, f"No effect of {contrast.treatment_label} is estimated. {reasons}", note, None, [], [])
+        return Finding(
+            contrast, f"Not estimated: the effect of {contrast.treatment_label}. {reasons}", note, None, [], []
+        )
     verdict = sentence(
         effect,
         what=contrast.treatment_label,
@@ -152,6 +156,14 @@ def _sensitivity(blocks: CellBlocks, contrast: Contrast) -> list[str]:
     if without is None:
         return [*lines, "Fewer than two blocks remain without them."]
     return [*lines, f"Without those blocks the difference is {interval(without)} ({without.n} blocks)."]
+
+
+def _arms_differ(trials: pa.Table, contrast: Contrast) -> str:
+    """Settings in which the two cells differ, read from the configurations that ran."""
+    rows = {row["cell_id"]: row for row in rows_of(trials, "confirm")}
+    control, treatment = (json.loads(rows[cell]["config_json"]) for cell in (contrast.control, contrast.treatment))
+    names = sorted(name for name in control if name != "seed" and control[name] != treatment.get(name))
+    return f"{contrast.treatment} and {contrast.control} differ in: {', '.join(names) or 'nothing'}."
 
 
 def _tuned_by(trials: pa.Table) -> str:

@@ -55,7 +55,8 @@ def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: di
     (row,) = read(folder, "contrasts").to_pylist()
     assert (row["sentence"], row["verdict"], row["n"], row["metric"]) == (QUICK, "beyond", 7, "test_auc")
     assert (row["control"], row["treatment"], row["sesoi"]) == ("koleo=off", "koleo=on", 0.003)
-    assert "Drop-in: nothing was tuned." in " ".join(page.texts)
+    assert "Drop-in: nothing was tuned, so" in " ".join(page.texts)
+    assert "koleo=on and koleo=off differ in: koleo, koleo_weight." in page.texts
 
 
 def test_a_full_sweep_has_every_section_in_order(full_sweep: Path) -> None:
@@ -143,7 +144,7 @@ def test_search_alone_claims_nothing(make_search: Make, plan: dict[str, Any], tm
     folder = make_search().write(tmp_path / "s", plan=plan)
     html = render(folder).read_text(encoding="utf-8")
     assert Page(html).texts[0] == (
-        "No effect is claimed: only the adaptive search has run (60 search trials), which describes and does not "
+        "Nothing is claimed about an effect: only the adaptive search has run (60 search trials), which does not "
         "compare."
     )
     assert "Effect" not in headings(html)
@@ -166,7 +167,7 @@ def test_interrupted_confirm_names_what_is_missing(make_confirm: Make, plan: dic
     tables = make_confirm()
     tables.trial_rows.pop()
     page = page_of(render(tables.write(tmp_path / "i", plan=plan)))
-    assert page.texts[0].startswith("No effect of KoLeo (weight .1) is estimated. Incomplete blocks")
+    assert page.texts[0].startswith("Not estimated: the effect of KoLeo (weight .1). Incomplete blocks")
     assert "`koleo=on` block 7 (no finished trial)" in page.texts[0]
     assert "unfinished" in page.texts
 
@@ -175,7 +176,10 @@ def test_curves_alone_are_reported_as_unfinished(make_confirm: Make, plan: dict[
     tables = make_confirm()
     tables.trial_rows = []
     page = page_of(render(tables.write(tmp_path / "c", plan=plan)))
-    assert page.texts[0] == "No effect is claimed yet: the confirm stage has not finished (14 confirm trials)."
+    assert (
+        page.texts[0]
+        == "Nothing is claimed about an effect yet: the confirm stage has not finished (14 confirm trials)."
+    )
 
 
 def test_pilot(make_confirm: Make, tmp_path: Path) -> None:
