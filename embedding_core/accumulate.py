@@ -28,6 +28,8 @@ class StepReport(NamedTuple):
     """[b, d] or [b, v, d], in batch order."""
     passes: int
     """Forward/backward passes with gradient."""
+    mode: str
+    """The way that was taken; with one pass the two are one."""
 
 
 def accumulated_step(forward: Forward, inputs: Tensor, loss_of: LossOf, *, accum_steps: int, mode: str) -> StepReport:
@@ -52,7 +54,7 @@ def accumulated_step(forward: Forward, inputs: Tensor, loss_of: LossOf, *, accum
         raise ValueError(f"`accum_steps` and the batch must be at least 1, but got {accum_steps=}, b={len(inputs)}.")
     parts = _slices(len(inputs), accum_steps)
     if mode == "naive" or len(parts) == 1:
-        return _naive(forward, inputs, loss_of, parts)
+        return _naive(forward, inputs, loss_of, parts)._replace(mode=mode)
     return _cached(forward, inputs, loss_of, parts)
 
 
@@ -71,7 +73,7 @@ def _naive(forward: Forward, inputs: Tensor, loss_of: LossOf, parts: list[slice]
         total = loss.detach() if total is None else total + loss.detach()
         embeddings.append(z.detach())
     assert total is not None
-    return StepReport(total, torch.cat(embeddings), len(parts))
+    return StepReport(total, torch.cat(embeddings), len(parts), "naive")
 
 
 def _cached(forward: Forward, inputs: Tensor, loss_of: LossOf, parts: list[slice]) -> StepReport:
@@ -90,7 +92,7 @@ def _cached(forward: Forward, inputs: Tensor, loss_of: LossOf, parts: list[slice
         _set_rng_state(inputs.device, state)  # the same dropout masks as in the first pass
         forward(inputs[part]).backward(gradient[part])
     _set_rng_state(inputs.device, after)
-    return StepReport(loss.detach(), z_all.detach(), len(parts))
+    return StepReport(loss.detach(), z_all.detach(), len(parts), "cached")
 
 
 def _rng_state(device: torch.device) -> tuple[Tensor, Tensor | None]:

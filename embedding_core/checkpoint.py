@@ -38,6 +38,8 @@ def load(file: Path, config: TrainConfig, network: EmbeddingNetwork, optimizer: 
         Faults: no readable checkpoint, or one of another configuration.
     """
     state = read(file)
+    if "optimizer" not in state:
+        raise Faults([f"{file} holds a model alone, not a run that could go on."])
     if state["config"] != config.to_json():
         differing = _difference(json.loads(state["config"]), json.loads(config.to_json()))
         raise Faults([f"{file} is of another configuration: {differing}."])

@@ -12,13 +12,16 @@ from torch import Tensor
 
 from embedding_core.config import DATASETS
 from embedding_core.faults import Faults, unknown
-from embedding_core.parquet_images import decode_parquet
+from embedding_core.parquet_images import decode_parquet, parquet_rows
 
 NO_FLIP = ("digits", "mnist")
 """Sets in which a mirrored image is another symbol, or none."""
 
 NO_TEST_FILE = ("digits",)
 """Sets that come in one piece; their test split is carved out by index (see splits)."""
+
+CIFAR10_TEST_IMAGES = 10_000
+"""In torchvision's files, whose checksums are fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,18 @@ def load(name: str, root: str | Path | None = None, *, split: str = "train") -> 
     raise Faults([_missing(name, base)])
 
 
-def has_test_file(name: str, root: str | Path | None = None) -> bool:
-    """Whether the set brings a test split of its own; otherwise one is carved out of the training images."""
+def size_of_test_file(name: str, root: str | Path | None = None) -> int | None:
+    """Images in the set's own test file, which stays undecoded; None: the split is carved out of the training file.
+
+    Raises:
+        Faults: the test file is not Parquet.
+    """
     if name in NO_TEST_FILE:
-        return False
+        return None
     folder = resolve_root(root) / name
-    return (folder / "test.parquet").is_file() or (name == "cifar10" and not (folder / "train.parquet").is_file())
+    if (folder / "test.parquet").is_file():
+        return parquet_rows(folder / "test.parquet")
+    return CIFAR10_TEST_IMAGES if name == "cifar10" and not (folder / "train.parquet").is_file() else None
 
 
 def _missing(name: str, base: Path) -> str:

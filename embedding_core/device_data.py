@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from embedding_core.config import TrainConfig
-from embedding_core.data import NO_FLIP, ImageSet, has_test_file, load, resolve_root
+from embedding_core.data import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
 from embedding_core.splits import Split, split
 
 
@@ -34,8 +34,8 @@ class DeviceData:
         """
         root = str(resolve_root(config.data_root))
         train = load(config.dataset, root)
-        size = len(load(config.dataset, root, split="test").labels) if has_test_file(config.dataset, root) else None
-        return cls(config.dataset, root, device, train.images.to(device), train.labels.to(device), train.sha256, size)
+        images, labels, size = train.images.to(device), train.labels.to(device), size_of_test_file(config.dataset, root)
+        return cls(config.dataset, root, device, images, labels, train.sha256, size)
 
     def serves(self, config: TrainConfig, device: torch.device) -> bool:
         """Whether these are the data that `config` asks for."""

@@ -133,17 +133,18 @@ def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metri
 def intra_inter(distances: Float[Tensor, "c c"]) -> tuple[float, float]:
     """Mean of the diagonal and mean of the rest of a class-distance matrix (classes weigh equally)."""
     diagonal = distances.diagonal()
-    c = len(distances)
-    rest = (distances.nan_to_num().sum() - diagonal.nan_to_num().sum()) / max(c * (c - 1), 1)
-    return diagonal.nanmean().item(), rest.item()
+    rest = distances[~torch.eye(len(distances), dtype=torch.bool, device=distances.device)]
+    return diagonal.nanmean().item(), rest.mean().item()
 
 
 def effective_rank(z: Float[Tensor, "n d"], *, center: bool = False) -> float:
-    """exp of the entropy of the normalised singular values; 1 (one direction) to min(n, d).
+    """exp of the entropy of the normalised singular values: 1 (one direction) to min(n, d), or NaN without finite ones.
 
     Source: Roy & Vetterli 2007, eq. 3.
     """
     z = at_least_float32(z)
+    if not z.isfinite().all():  # the decomposition raises, but a diverged run must reach its last row
+        return math.nan
     sigma = torch.linalg.svdvals(z - z.mean(dim=0) if center else z)
     share = sigma / sigma.sum()
     return float(torch.special.entr(share).sum().exp())
@@ -204,12 +205,14 @@ def similarity_stats(z: Float[Tensor, "n d"]) -> SimilarityStats:
     """
     n = _at_least_two(z)
     total = squares = 0.0
-    low, high = math.inf, -math.inf
+    extremes = []
     for similarity in _similarity_blocks(z):
         total += similarity.sum(dtype=torch.float64).item()
         squares += similarity.double().square().sum().item()
-        low, high = min(low, similarity.min().item()), max(high, similarity.max().item())
+        extremes.append(torch.stack(similarity.aminmax()))
     mean = total / (n * (n - 1))
+    extreme = torch.stack(extremes)
+    low, high = extreme[:, 0].min().item(), extreme[:, 1].max().item()
     return SimilarityStats(mean, max(squares / (n * (n - 1)) - mean**2, 0.0), low, high)
 
 

@@ -113,7 +113,8 @@ def paired_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], *, distanc
         case "cosine":
             return 1 - F.cosine_similarity(x, y, dim=1)
         case "l2":
-            return (x - y).norm(dim=1)
+            length: Tensor = (x - y).norm(dim=1)
+            return length
         case "sql2":
             return (x - y).square().sum(dim=1)
         case "angular":

@@ -44,8 +44,11 @@ def decode_parquet(file: Path) -> Decoded:
     Raises:
         Faults: not Parquet, wrong columns, rows that are no images, sizes that differ, labels outside the class list.
     """
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256")
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+    except OSError as error:
+        raise Faults([f"{file} cannot be read: {error}"]) from error
     digest.update(f"decoder {DECODER_VERSION}".encode())
     folder = cache_dir() / digest.hexdigest()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +59,23 @@ def decode_parquet(file: Path) -> Decoded:
     images = np.load(folder / "images.npy", mmap_mode="c")
     labels = np.load(folder / "labels.npy")
     return images, labels, tuple(json.loads((folder / "class_names.json").read_text()))
+
+
+def parquet_rows(file: Path) -> int:
+    """Rows of a Parquet file, from its footer alone.
+
+    Raises:
+        Faults: not Parquet.
+    """
+    try:
+        rows: int = pq.read_metadata(file).num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(file, error) from error
+    return rows
+
+
+def _unreadable(file: Path, error: Exception) -> Faults:
+    return Faults([f"{file} is not a readable Parquet file (truncated?): {error}"])
 
 
 def _publish(folder: Path, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], names: Iterable[str]) -> None:
@@ -89,7 +109,7 @@ def _read(file: Path) -> pa.Table:
     try:
         table = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise Faults([f"{file} is not a readable Parquet file (truncated?): {error}"]) from error
+        raise _unreadable(file, error) from error
     faults = []
     image = table.schema.field("image").type if "image" in table.column_names else None
     if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:

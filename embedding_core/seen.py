@@ -52,6 +52,7 @@ def config_seen(
         koleo_weight=objective.koleo_weight,
         batch_size=batch_size,
         accum_steps=step.passes,
+        accum_mode=step.mode,
         optimizer=names[type(optimizer)],
         lr=optimizer.param_groups[0]["lr"],
         seed=config.seed if _is_order_of(config.seed, epoch, order) else UNKNOWN_SEED,

@@ -194,7 +194,9 @@ def main(argv: list[str]) -> int:
     try:
         config = _from_settings(arguments.settings)
         for row in train(config, resume=arguments.resume, save_to=arguments.save):
-            print(json.dumps(row), flush=True)
+            # JSON has no NaN; as in the result store, null beside `is_finite` false says it.
+            finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+            print(json.dumps(finite), flush=True)
     except Faults as error:
         print(error, file=sys.stderr)
         return 2
