@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 from embedding_core.faults import Faults, unknown
 
@@ -123,7 +123,7 @@ class TrainConfig:
             raise Faults(faults)
 
     @classmethod
-    def from_flat(cls, values: dict[str, Any]) -> Self:
+    def from_flat(cls, values: dict[str, Any]) -> "TrainConfig":
         """Build from a flat dict such as Ray's config; every fault is reported at once.
 
         Raises:
