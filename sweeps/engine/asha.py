@@ -1,0 +1,110 @@
+"""ASHA on `images_seen`: a decision without input or output, and the Ray scheduler that asks it."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler
+
+Decided = dict[str, float | int | str | bool | None]
+"""One row of the `rungs` table, with its `trial_id`."""
+
+
+def milestones(first: int, last: int, reduction_factor: int) -> tuple[int, ...]:
+    """Rungs first, first * eta, first * eta^2, ... below `last`, in images; exact integers, as rows come at them."""
+    rungs = []
+    while first < last:
+        rungs.append(first)
+        first *= reduction_factor
+    return tuple(rungs)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What ASHA made of one value at one rung."""
+
+    trial_id: str
+    rung: int
+    value: float
+    cutoff: float | None
+    """None: nothing to compare with."""
+    stop: bool
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
+        """From the `rungs` table; a value that was not finite is null there."""
+        value = math.nan if row["value"] is None else row["value"]
+        return cls(row["trial_id"], row["rung"], value, row["cutoff"], row["decision"] == "stop")
+
+    def row(self) -> Decided:
+        """For the `rungs` table."""
+        return {
+            "trial_id": self.trial_id,
+            "rung": self.rung,
+            "value": self.value,
+            "cutoff": self.cutoff,
+            "decision": "stop" if self.stop else "continue",
+            "is_finite": math.isfinite(self.value),
+        }
+
+
+class Rungs:
+    """Asynchronous successive halving: at each rung a trial stops if it is below the best 1/eta of those before it.
+
+    A value that is not finite stops its trial and is compared with nothing. Source: Li et al. 2020, arXiv 1810.05934.
+    """
+
+    def __init__(self, rungs: Sequence[int], reduction_factor: float, *, replay: Iterable[Decision] = ()) -> None:
+        """Args: rungs: images, ascending. reduction_factor: eta > 1. replay: decisions of an interrupted sweep."""
+        self.reduction_factor = reduction_factor
+        self._decided: dict[int, dict[str, Decision]] = {rung: {} for rung in rungs}
+        for decision in replay:
+            self._decided.setdefault(decision.rung, {})[decision.trial_id] = decision
+
+    def decide(self, trial_id: str, images_seen: int, value: float) -> Decision | None:
+        """Decision at the rung `images_seen`, None elsewhere; asked again, it repeats itself."""
+        decided = self._decided.get(images_seen)
+        if decided is None:
+            return None
+        if trial_id not in decided:
+            cutoff = self._cutoff(decided.values())
+            stop = not math.isfinite(value) or (cutoff is not None and value < cutoff)
+            decided[trial_id] = Decision(trial_id, images_seen, value, cutoff, stop)
+        return decided[trial_id]
+
+    def stopped(self, trial_id: str) -> Decision | None:
+        """The decision that stopped a trial, if one did."""
+        decisions = (decided[trial_id] for decided in self._decided.values() if trial_id in decided)
+        return next((decision for decision in decisions if decision.stop), None)
+
+    def _cutoff(self, earlier: Iterable[Decision]) -> float | None:
+        values = [decision.value for decision in earlier if math.isfinite(decision.value)]
+        return float(np.percentile(values, 100 * (1 - 1 / self.reduction_factor))) if values else None
+
+
+class ImagesSeenASHA(ASHAScheduler):
+    """Ray's ASHA with `Rungs` deciding: NaN stops a trial, late values enter no rung, a resumed sweep remembers."""
+
+    def __init__(self, rungs: Rungs) -> None:
+        super().__init__(time_attr="images_seen", metric="val_auc", mode="max", stop_last_trials=False)
+        self.rungs = rungs
+        self.latest: dict[str, Decision] = {}
+        """By trial id, the decision about its last row; the recorder stores it."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Stop or go on after one row."""
+        decision = self.rungs.decide(trial.config["trial_id"], result["images_seen"], result["val_auc"])
+        if decision is None:
+            return str(self.CONTINUE)
+        self.latest[decision.trial_id] = decision
+        return str(self.STOP if decision.stop else self.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """A trial's last row is judged by nobody."""
+        self.on_trial_remove(tune_controller, trial)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the `rungs` table is what a resumed sweep reads."""

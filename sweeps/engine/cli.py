@@ -1,0 +1,126 @@
+"""One sweep from command line to verdict."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import ray
+import torch
+from rich.console import Console
+
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.faults import Faults
+from embedding_core.models import build_network
+from sweeps.analysis.report import render
+from sweeps.engine import plan as plans
+from sweeps.engine.cluster import connect, local_faults
+from sweeps.engine.design import Design
+from sweeps.engine.forecast import forecast
+from sweeps.engine.options import DEFAULT_PRESET, Options, command, parse
+from sweeps.engine.plan import Plan
+from sweeps.engine.runner import Sweep
+from sweeps.results import store
+from sweeps.results.store import Store
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def main(design: Design, argv: Sequence[str] | None = None) -> int:
+    """Run a sweep as the command line asks; 0 if all of it is finished, 2 for faults, 130 if interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    console = Console(stderr=True)
+    try:
+        options = parse(design, argv)
+        folder = _folder(design, options)
+        plan = _plan(design, options, folder)
+        data = _checked(plan, options)
+        if options.plan:
+            print(forecast(plan, data, options))
+            return 0
+        return _run(plan, data, options, folder, argv, console)
+    except Faults as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 2
+
+
+def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Sequence[str], console: Console) -> int:
+    joined = ray.is_initialized()
+    slots = connect(options)
+    try:
+        opened = Store.open(folder) if options.resume else Store.create(folder)
+        if not options.resume:
+            plans.write(folder / "plan.json", plan.to_json(folder.name))
+        console.print(f"{plan.design.question}\n{folder}: {slots.concurrent} trials at once.", highlight=False)
+        complete = Sweep(plan, folder, opened, data, slots, console).run()
+        report = render(folder) if complete else None
+    finally:
+        if not joined:
+            ray.shutdown()
+    if report is None:
+        again = command([a for a in argv if a != "--resume"])
+        name = "" if options.name else f" --name {folder.name}"
+        console.print(f"Interrupted; nothing is lost. Go on with: {again}{name} --resume", highlight=False)
+        return INTERRUPTED
+    _announce(plan, folder, report, argv)
+    return 0
+
+
+def _announce(plan: Plan, folder: Path, report: Path, argv: Sequence[str]) -> None:
+    """The answer, where to read it, and what to run next."""
+    contrasts = store.read(folder, "contrasts").to_pylist()
+    for contrast in contrasts:
+        print(contrast["sentence"])
+    if not contrasts:
+        print(
+            "No effect is claimed: " + ("confirm was not run." if "confirm" not in plan.stages else "see the report.")
+        )
+    print(f"Report: {report}")
+    print(f"Trials as optuna-dashboard shows them: optuna-dashboard sqlite:///{folder / 'optuna.db'}")
+    if plan.preset.next_command:
+        print(f"Next: {command([]).strip()} {plan.preset.next_command}")
+
+
+def _folder(design: Design, options: Options) -> Path:
+    """Folder of the sweep. A name that was given is taken as it is; one made up here is counted on until it is free."""
+    if options.name is not None:
+        return options.results / options.name
+    preset = design.presets[str(options.what.get("preset", DEFAULT_PRESET))]
+    made_up = (
+        f"{design.name}-{options.what.get('preset', DEFAULT_PRESET)}-{options.what.get('dataset', preset.dataset)}"
+    )
+    made_up = re.sub(r"[^\w.-]", "_", made_up)
+    taken = [n for n in range(1, 10_000) if (options.results / f"{made_up}-{n}").exists()]
+    last = max(taken, default=0)
+    return options.results / f"{made_up}-{last if options.resume and last else last + 1}"
+
+
+def _plan(design: Design, options: Options, folder: Path) -> Plan:
+    if not options.resume:
+        return Plan.of(design, options.what)
+    Store.open(folder)
+    return plans.resumed(design, folder / "plan.json", options.what)
+
+
+def _checked(plan: Plan, options: Options) -> DeviceData:
+    """The data set, once everything that can be checked before the first trial has been; all faults at once."""
+    faults = [*plan.config_faults(), *local_faults(options)]
+    data = None
+    try:
+        config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
+        data = DeviceData.load(config, torch.device("cpu"))
+        triplets = len(data.split(config).train_triplets)
+        sizes = [int(corner.get("batch_size") or config.batch_size) for corner in plan.design.corners()]
+        if max(sizes) > triplets:
+            faults.append(
+                f"`batch_size` must be at most the {triplets} training triplets, but it reaches {max(sizes)}."
+            )
+        mean, std = data.scaling
+        build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
+    except Faults as error:
+        faults += error.faults
+    if faults or data is None:
+        raise Faults(list(dict.fromkeys(faults)))
+    return data

@@ -1,0 +1,75 @@
+"""What a plan will cost, before it runs: trials, images, and from one timed moment of training also time."""
+
+import math
+import os
+import resource
+from dataclasses import replace
+
+import torch
+
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.models import build_network
+from embedding_core.train import VIEWS, pick_device, train
+from sweeps.engine.cluster import DEFAULT_GPU_SHARE
+from sweeps.engine.options import Options
+from sweeps.engine.plan import Plan
+
+PROBE_BATCHES = 2
+OPTIMIZER_COPIES = 3
+"""A checkpoint holds the weights and Adam's two moments."""
+
+
+def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
+    """The plan as text. Time is extrapolated from a probe of a few training steps on this machine."""
+    config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
+    images = VIEWS * len(data.split(config).train_triplets) * config.epochs
+    runs = {
+        "search": plan.samples if "search" in plan.stages else 0,
+        "confirm": len(plan.design.cells) * plan.blocks if "confirm" in plan.stages else 0,
+    }
+    rate, peak_bytes = _probe(config, data, options)
+    concurrent = _concurrent(options)
+    seconds = sum(runs.values()) * images / rate / concurrent
+    mean, std = data.scaling
+    network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
+    checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
+    kept = (len(plan.design.cells) if runs["search"] else 0) + runs["confirm"] + concurrent
+    host_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = f"{host_bytes / 2**20:,.0f} MiB" + (f", {peak_bytes / 2**20:,.0f} MiB on the GPU" if peak_bytes else "")
+    return "\n".join(
+        [
+            plan.design.question,
+            f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
+            *(f"{stage + ':':<10} {n} trials, at most {n * images:,} images" for stage, n in runs.items() if n),
+            f"time:      at most {seconds / 60:,.1f} min ({concurrent} at once, {rate:,.0f} images/s each when probed)",
+            f"memory:    {memory} per trial process (this probe's peak)",
+            f"disk:      at most {kept * checkpoint_bytes / 2**20:,.0f} MiB of checkpoints",
+        ]
+    )
+
+
+def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[float, int | None]:
+    """Images per second of one trial's share of this machine, and peak bytes on its GPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, math.floor(options.cpus_per_trial)))
+    triplets = min(PROBE_BATCHES * config.batch_size, len(data.split(config).train_triplets))
+    device = pick_device(config)
+    try:
+        # The second epoch is timed: the first pays for warming up.
+        rows = list(train(replace(config, subset=triplets, epochs=2), data=data if device.type == "cpu" else None))
+    finally:
+        torch.set_num_threads(threads)
+    train_s, peak = rows[-1]["train_s"], rows[-1]["peak_gpu_bytes"]
+    assert isinstance(train_s, float)
+    assert peak is None or isinstance(peak, int)
+    return VIEWS * triplets / train_s, peak
+
+
+def _concurrent(options: Options) -> int:
+    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    fit = max(1, int(cpus / options.cpus_per_trial))
+    share = options.gpus_per_trial if options.gpus_per_trial is not None else DEFAULT_GPU_SHARE
+    if gpus and share:
+        fit = max(1, min(fit, int(gpus / share)))
+    return min(fit, options.max_concurrent or fit)

@@ -1,0 +1,160 @@
+"""The command line, the same for every sweep."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedding_core.config import CHOICES, parse_value
+from embedding_core.data import resolve_root
+from embedding_core.faults import Faults, unknown
+from sweeps.engine.design import Design, Settings
+from sweeps.results.schema import STAGES
+
+RUNNABLE_STAGES = tuple(stage for stage in STAGES if stage != "tune")
+DEFAULT_PRESET = "quick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked for. `what` determines the results; the rest is where and how fast."""
+
+    what: Settings
+    """preset, dataset, data_root, stages, samples, epochs, blocks, seed, confirm, and TrainConfig fields from `--set`;
+    only what was given."""
+    results: Path
+    name: str | None
+    resume: bool
+    plan: bool
+    local: bool
+    address: str | None
+    gpus_per_trial: float | None
+    cpus_per_trial: float
+    max_concurrent: int | None
+
+
+def parse(design: Design, argv: Sequence[str]) -> Options:
+    """Options from the command line.
+
+    Raises:
+        Faults: every unknown flag (with the nearest known one) and every bad value.
+    """
+    parser = _parser(design)
+    arguments, rest = parser.parse_known_args(argv)
+    faults = [_unknown_flag(parser, text) for text in rest]
+    what: dict[str, Any] = {}
+    for name in ("preset", "dataset", "samples", "epochs", "blocks", "seed", "confirm", "subset", "loss"):
+        if getattr(arguments, name) is not None:
+            what[name] = getattr(arguments, name)
+    if arguments.stages is not None:
+        what["stages"] = arguments.stages
+        stages = arguments.stages.split(",")
+        faults += [unknown("stage", stage, RUNNABLE_STAGES) for stage in stages if stage not in RUNNABLE_STAGES]
+    if arguments.data_root is not None:
+        what["data_root"] = str(resolve_root(arguments.data_root))
+    if what.get("preset", DEFAULT_PRESET) not in design.presets:
+        faults.append(unknown("preset", what["preset"], design.presets))
+    faults += _number_faults(arguments)
+    settings, setting_faults = _settings(arguments.set)
+    if faults or setting_faults:
+        raise Faults([*faults, *setting_faults])
+    return Options(
+        what=what | settings,
+        results=Path(arguments.results).resolve(),
+        name=arguments.name,
+        resume=arguments.resume,
+        plan=arguments.plan,
+        local=arguments.local,
+        address=arguments.address,
+        gpus_per_trial=arguments.gpus_per_trial,
+        cpus_per_trial=arguments.cpus_per_trial,
+        max_concurrent=arguments.max_concurrent,
+    )
+
+
+def _parser(design: Design) -> argparse.ArgumentParser:
+    presets = "; ".join(f"{name}: {preset.purpose}" for name, preset in design.presets.items())
+    parser = argparse.ArgumentParser(description=design.question, allow_abbrev=False)
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
+    what.add_argument("--dataset", metavar="NAME", help="digits, cifar10, or a folder of Parquet files; the preset's")
+    what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
+    what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; all")
+    what.add_argument("--samples", type=int, metavar="N", help="trials of the search; the preset's")
+    what.add_argument("--epochs", type=int, metavar="N", help="epochs of a full run; the preset's")
+    what.add_argument("--blocks", type=int, metavar="N", help="paired seeds of the confirmation; the preset's")
+    what.add_argument(
+        "--confirm", choices=("drop-in", "best"), help="stated cells, or the best of search; the preset's"
+    )
+    what.add_argument("--train-triplets", type=int, metavar="N", dest="subset", help="training triplets; all")
+    what.add_argument("--loss", choices=CHOICES["loss"], help="base loss")
+    what.add_argument("--seed", type=int, metavar="N", help="master seed; 0")
+    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
+    where = parser.add_argument_group("where to run")
+    where.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
+    where.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
+    where.add_argument("--resume", action="store_true", help="go on with the sweep of that name, or with the last one")
+    where.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
+    machine = where.add_mutually_exclusive_group()
+    machine.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
+    machine.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
+    where.add_argument("--gpus-per-trial", type=float, metavar="F", help="default .25 where there is a GPU, else 0")
+    where.add_argument("--cpus-per-trial", type=float, default=1.0, metavar="F", help="default %(default)g")
+    where.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once; what the machine holds")
+    return parser
+
+
+def _unknown_flag(parser: argparse.ArgumentParser, text: str) -> str:
+    if not text.startswith("-"):
+        return f"Unexpected argument `{text}`."
+    flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    return unknown("flag", text.partition("=")[0], flags)
+
+
+def _number_faults(arguments: argparse.Namespace) -> list[str]:
+    faults = []
+    for flag, least in (
+        ("samples", 1),
+        ("epochs", 1),
+        ("blocks", 2),
+        ("seed", 0),
+        ("subset", 1),
+        ("max_concurrent", 1),
+    ):
+        value = getattr(arguments, flag)
+        if value is not None and value < least:
+            name = "train-triplets" if flag == "subset" else flag.replace("_", "-")
+            faults.append(f"`--{name}` must be at least {least}, but got {value}.")
+    if arguments.cpus_per_trial <= 0:
+        faults.append(f"`--cpus-per-trial` must be above 0, but got {arguments.cpus_per_trial:g}.")
+    if arguments.gpus_per_trial is not None and arguments.gpus_per_trial < 0:
+        faults.append(f"`--gpus-per-trial` must not be negative, but got {arguments.gpus_per_trial:g}.")
+    if arguments.name is not None and (
+        Path(arguments.name).name != arguments.name or arguments.name in ("", ".", "..")
+    ):
+        faults.append(f"`--name` must be a plain folder name, but got `{arguments.name}`.")
+    return faults
+
+
+def _settings(pairs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """TrainConfig fields from `--set KEY=VALUE`."""
+    settings, faults = {}, []
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            faults.append(f"`--set` needs KEY=VALUE, but got `{pair}`.")
+            continue
+        try:
+            settings[name] = parse_value(name, text)
+        except Faults as error:
+            faults += error.faults
+    return settings, faults
+
+
+def command(argv: Sequence[str]) -> str:
+    """The command line that started this process, as a user would type it."""
+    script = Path(sys.argv[0])
+    shown = script.relative_to(Path.cwd()) if script.is_absolute() and script.is_relative_to(Path.cwd()) else script
+    return " ".join(["python", str(shown), *argv])

@@ -1,0 +1,197 @@
+"""What a sweep will run: settled before the first trial, written to `plan.json`, and the same after a resume."""
+
+import hashlib
+import json
+import random
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from embedding_core.config import TrainConfig
+from embedding_core.data import resolve_root
+from embedding_core.faults import Faults
+from embedding_core.seeding import stream
+from sweeps.analysis.estimates import SESOI
+from sweeps.engine.design import Cell, Design, Preset, Settings, spelled
+from sweeps.engine.options import DEFAULT_PRESET, RUNNABLE_STAGES
+from trainables.label import RunLabel
+
+BLOCKS_PER_SEED = 1000
+"""Master seeds are spaced so that two sweeps share no block."""
+
+CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search"]] = {"drop-in": "drop-in", "best": "best of search"}
+"""Value of `--confirm` -> where the cells' nuisance values come from."""
+
+SEARCH_BLOCK = 0
+"""The seed index of all search trials; confirmation uses 1 to S."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A design with its budget settled."""
+
+    design: Design
+    preset: Preset
+    what: Settings
+    """Resolved options; `plan.json` keeps them, and a resume must not differ."""
+    stages: tuple[str, ...]
+    samples: int
+    blocks: int
+    seed: int
+    confirm: str
+    base: Settings
+    """TrainConfig fields that no factor varies."""
+
+    @classmethod
+    def of(cls, design: Design, what: Settings) -> "Plan":
+        """Fill in what was not asked for from the preset, the design and the data set, in that order of precedence."""
+        preset_name = str(what.get("preset", DEFAULT_PRESET))
+        preset = design.presets[preset_name]
+        dataset = str(what.get("dataset", preset.dataset))
+        fields_given = {f.name: what[f.name] for f in fields(TrainConfig) if f.name in what and f.name != "seed"}
+        base = {
+            **design.fixed,
+            **design.datasets.get(dataset, {}),
+            **preset.fixed,
+            "epochs": preset.epochs,
+            **fields_given,
+            "dataset": dataset,
+            "data_root": str(resolve_root(what.get("data_root"))),  # type: ignore[arg-type]
+        }
+        return cls(
+            design=design,
+            preset=preset,
+            what={**what, "preset": preset_name, "dataset": dataset, "data_root": base["data_root"]},
+            stages=tuple(
+                s for s in RUNNABLE_STAGES if s in str(what.get("stages", ",".join(RUNNABLE_STAGES))).split(",")
+            ),
+            samples=int(what.get("samples", preset.samples)),  # type: ignore[arg-type]
+            blocks=int(what.get("blocks", preset.blocks)),  # type: ignore[arg-type]
+            seed=int(what.get("seed", 0)),  # type: ignore[arg-type]
+            confirm=CONFIRM_FLAG[str(what["confirm"])] if "confirm" in what else preset.confirm,
+            base=base,
+        )
+
+    @property
+    def search_base(self) -> dict[str, Any]:
+        """TrainConfig fields common to all search trials."""
+        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": True}
+
+    def block_seed(self, block: int) -> int:
+        """`TrainConfig.seed` of a block."""
+        return self.seed * BLOCKS_PER_SEED + block
+
+    def confirm_config(self, cell: Cell, block: int, nuisance: Settings) -> TrainConfig:
+        """Configuration of one confirmation run."""
+        return TrainConfig.from_flat(
+            {**self.base, **nuisance, **cell.levels, "seed": self.block_seed(block), "eval_test": True}
+        )
+
+    def confirm_runs(
+        self, nuisance: dict[str, Settings], *, study_id: str, checkpoint_dir: str
+    ) -> list[tuple[TrainConfig, RunLabel]]:
+        """Complete blocks, one after the other, cells in random order within each.
+
+        Args:
+            nuisance: settings by cell id.
+            study_id: name of the sweep.
+            checkpoint_dir: see `RunLabel`.
+        """
+        runs: list[tuple[TrainConfig, RunLabel]] = []
+        for block in range(1, self.blocks + 1):
+            cells = list(self.design.cells)
+            random.Random(stream(self.seed, "cell order", block)).shuffle(cells)
+            for cell in cells:
+                label = RunLabel(
+                    study_id=study_id,
+                    stage="confirm",
+                    cell_id=cell.cell_id,
+                    trial_id=f"t{len(runs):05d}",
+                    block=block,
+                    origin=self.confirm,
+                    attempt=1,
+                    checkpoint_dir=checkpoint_dir,
+                )
+                runs.append((self.confirm_config(cell, block, nuisance[cell.cell_id]), label))
+        return runs
+
+    def config_faults(self) -> list[str]:
+        """Everything impossible about any configuration that the sweep could reach, each fault once."""
+        faults: dict[str, None] = {}
+        reachable: list[Settings] = []
+        if "search" in self.stages:
+            reachable += [{**self.search_base, **corner} for corner in self.design.corners()]
+            reachable += [{**self.search_base, **first} for first in self.preset.first_trials]
+        if "confirm" in self.stages:
+            reachable += [{**self.base, **cell.drop_in, **cell.levels} for cell in self.design.cells]
+        for settings in reachable:
+            try:
+                TrainConfig.from_flat(dict(settings))
+            except Faults as error:
+                faults.update(dict.fromkeys(error.faults))
+        if self.blocks >= BLOCKS_PER_SEED:
+            faults[f"`--blocks` must be below {BLOCKS_PER_SEED}, but got {self.blocks}."] = None
+        if "confirm" in self.stages and "search" not in self.stages and self.confirm == "best of search":
+            faults["`--confirm best` needs a search: add it to `--stages`, or take `--confirm drop-in`."] = None
+        return list(faults)
+
+    def to_json(self, study_id: str, nuisance: dict[str, Settings] | None = None) -> dict[str, Any]:
+        """Contents of `plan.json`; `nuisance` by cell id as soon as it is settled."""
+        nuisance = nuisance or {cell.cell_id: cell.drop_in for cell in self.design.cells}
+        return {
+            "study_id": study_id,
+            "question": self.design.question,
+            "design": self.design.name,
+            "design_sha256": design_sha256(self.design),
+            "what": dict(self.what),
+            "stages": list(self.stages),
+            "samples": self.samples,
+            "blocks": self.blocks,
+            "confirm": self.confirm,
+            "nuisance": {cell: dict(settings) for cell, settings in nuisance.items()},
+            "contrasts": [
+                {
+                    "estimand": contrast.estimand,
+                    "control": contrast.control,
+                    "treatment": contrast.treatment,
+                    "treatment_label": contrast.label.format_map(
+                        {name: spelled(value) for name, value in {**self.base, **nuisance[contrast.treatment]}.items()}
+                    ),
+                    "outcome": "test_auc",
+                    "sesoi": SESOI,
+                }
+                for contrast in self.design.contrasts
+            ],
+        }
+
+
+def design_sha256(design: Design) -> str:
+    """Hash of the design; a resume under another design is refused."""
+    return hashlib.sha256(json.dumps(asdict(design), sort_keys=True).encode()).hexdigest()
+
+
+def write(file: Path, content: dict[str, Any]) -> None:
+    """Write `plan.json` atomically."""
+    partial = file.with_name(f".{file.name}")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(file)
+
+
+def resumed(design: Design, file: Path, given: Settings) -> Plan:
+    """The plan of an earlier start.
+
+    Raises:
+        Faults: no readable plan, another design, or options that differ from it.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise Faults([f"`--resume` needs {file}, which cannot be read: {error}"]) from error
+    if content["design_sha256"] != design_sha256(design):
+        raise Faults([f"{file} belongs to another design ({content['design']}), or {design.name} has changed since."])
+    kept = Plan.of(design, content["what"])
+    asked = Plan.of(design, {**content["what"], **given})
+    if asked != replace(kept, what=asked.what):
+        differing = [f"`{k}` is {content['what'].get(k, 'not set')} there, {v} here" for k, v in given.items()]
+        raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
+    return kept

@@ -1,0 +1,110 @@
+"""What runs, what ended how, the best value, images per second and the time left; plain lines without a terminal."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+LINE_EVERY_S = 15.0
+"""Without a terminal: seconds between lines at which nothing ended."""
+
+
+class Progress(Callback):
+    """Live display of one stage."""
+
+    def __init__(
+        self, stage: str, *, planned: int, images_per_trial: int, ended: Counter[str], console: Console
+    ) -> None:
+        """Args: planned: trials of the stage in all. images_per_trial: if not stopped. ended: before this start."""
+        self._stage, self._planned, self._images_per_trial = stage, planned, images_per_trial
+        self._ended = Counter(ended)
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._images: dict[str, int] = {}
+        self._images_here = 0
+        self._running: set[str] = set()
+        self._best: float | None = None
+        self._started = self._last_line = time.monotonic()
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """Show the display."""
+        if self._live is not None:
+            self._live.start()
+        self._show()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Count a running trial."""
+        self._running.add(trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Count images; remember the best value."""
+        seen = int(result.get("images_seen", 0))
+        self._images_here += seen - self._images.get(trial.trial_id, 0)
+        self._images[trial.trial_id] = seen
+        value = result["val_auc"]
+        if value == value and (self._best is None or value > self._best):
+            self._best = value
+        self._show()
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Count an ending."""
+        self._end(trial, trial.last_result.get("end_reason") or "asha_stopped")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Count an error."""
+        self._end(trial, "error")
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Take the display down, leave its last state as a line."""
+        if self._live is not None:
+            self._live.stop()
+        self._console.print(self._line(), highlight=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
+        return {}
+
+    def _end(self, trial: Trial, reason: str) -> None:
+        self._running.discard(trial.trial_id)
+        self._images.pop(trial.trial_id, None)
+        self._ended[reason] += 1
+        self._show(force=True)
+
+    def _show(self, *, force: bool = False) -> None:
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+        elif force or time.monotonic() - self._last_line >= LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(self._line(), highlight=False)
+
+    def _facts(self) -> dict[str, str]:
+        elapsed = time.monotonic() - self._started
+        rate = self._images_here / elapsed if elapsed > 0 else 0.0
+        endings = ", ".join(f"{count} {reason}" for reason, count in sorted(self._ended.items())) or "none yet"
+        return {
+            "trials": f"{self._ended.total()}/{self._planned} ended ({endings}), {len(self._running)} running",
+            "best val AUC": "-" if self._best is None else f"{self._best:.4f}",
+            "images/s": f"{rate:,.0f}",
+            "time left": self._time_left(rate),
+        }
+
+    def _time_left(self, rate: float) -> str:
+        """An upper bound: trials that ASHA stops see fewer images."""
+        left = (self._planned - self._ended.total()) * self._images_per_trial - sum(self._images.values())
+        return f"<= {max(left, 0) / rate / 60:.1f} min" if rate > 0 else "-"
+
+    def _line(self) -> str:
+        return f"{self._stage}: " + "; ".join(f"{name} {value}" for name, value in self._facts().items())
+
+    def _table(self) -> Table:
+        table = Table(title=self._stage, show_header=False, title_justify="left")
+        for name, value in self._facts().items():
+            table.add_row(name, value)
+        return table

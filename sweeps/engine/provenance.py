@@ -1,0 +1,49 @@
+"""Which code, on what, by which command."""
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Columns of `trials` that are the same for everything one driver runs."""
+
+    git_sha: str | None
+    git_dirty: bool | None
+    versions: str
+    argv: str
+
+    @classmethod
+    def here(cls) -> Self:
+        """Of this process; the git columns are None outside a checkout."""
+        folder = Path(__file__).parent
+        sha = _git(folder, "rev-parse", "HEAD")
+        status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+        return cls(
+            git_sha=sha,
+            git_dirty=None if status is None else bool(status),
+            versions=json.dumps(versions, sort_keys=True),
+            argv=shlex.join(sys.argv),
+        )
+
+    def columns(self) -> dict[str, Any]:
+        """By column name."""
+        return {name: getattr(self, name) for name in ("git_sha", "git_dirty", "versions", "argv")}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,166 @@
+"""The one writer: a Tune callback that turns results into rows of the store."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from embedding_core.config import TrainConfig
+from sweeps.engine.asha import ImagesSeenASHA
+from sweeps.engine.provenance import Provenance
+from sweeps.results.buffer import Buffer
+from sweeps.results.schema import CURVES
+from trainables.label import RunLabel, from_flat
+
+_FROM_LAST_ROW = (
+    "config_seen_sha256",
+    "split_sha256",
+    "pairs_sha256",
+    "data_sha256",
+    "device_name",
+    "precision_used",
+    "cpu_threads",
+    "peak_gpu_bytes",
+    "images_seen",
+    "test_auc",
+    "error_type",
+    "hostname",
+)
+"""Columns of `trials` that the training process knows and sends with each row."""
+
+_CURVE_COLUMNS = [name for name in CURVES.names if name not in ("trial_id", "attempt")]
+"""Tune adds a `trial_id` of its own to every result."""
+
+
+class Recorder(Callback):
+    """Writes curves and rungs as they come and a trial's final row at its end, through a buffer.
+
+    A trial that is interrupted gets no final row, so that a resume finds it unfinished.
+    """
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        provenance: Provenance,
+        *,
+        scheduler: ImagesSeenASHA | None,
+        constants: dict[str, Any],
+        on_end: Callable[[RunLabel, dict[str, Any]], None],
+    ) -> None:
+        """Args: constants: `trials` columns all trials of the stage share. on_end: told each final `trials` row."""
+        self._buffer, self._provenance, self._scheduler = buffer, provenance, scheduler
+        self._constants, self._on_end = constants, on_end
+        self._curves: dict[str, list[dict[str, Any]]] = {}
+        self._started: dict[str, datetime] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note when the attempt began."""
+        self._started[trial.trial_id] = datetime.now(UTC)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Store a row and the decision made on it."""
+        _, label = from_flat(trial.config)
+        self._curves.setdefault(trial.trial_id, []).append(result)
+        if "epoch" in result:
+            self._add("curves", label, {name: result[name] for name in _CURVE_COLUMNS if name in result})
+        decision = self._scheduler.latest.pop(label.trial_id, None) if self._scheduler else None
+        if decision is not None:
+            self._add("rungs", label, decision.row())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Store the final row of a trial that ended by itself or was stopped by the scheduler."""
+        last = self._curves.get(trial.trial_id, [{}])[-1]
+        self._finish(trial, last.get("end_reason") or "asha_stopped", None)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Store the final row of a trial whose retries are used up."""
+        error = trial.get_error()
+        cause = getattr(error, "cause", None) or error
+        first_line = str(cause).strip().splitlines()[-1] if str(cause).strip() else ""
+        self._finish(trial, "error", f"{type(cause).__name__}: {first_line}"[:500])
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Nothing stays in the buffer."""
+        self._buffer.flush()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
+        return {}
+
+    def _finish(self, trial: Trial, reason: str, error_type: str | None) -> None:
+        config, label = from_flat(trial.config)
+        curve = [row for row in self._curves.pop(trial.trial_id, []) if "epoch" in row]
+        row = self._trial_row(trial, config, label, curve, reason)
+        if error_type is not None:
+            row["error_type"] = error_type
+        for evaluation in _evaluations(curve):
+            self._add("evaluations", label, evaluation)
+        self._add("trials", label, row)
+        self._buffer.flush(label.trial_id)
+        self._on_end(label, row)
+
+    def _trial_row(
+        self, trial: Trial, config: TrainConfig, label: RunLabel, curve: list[dict[str, Any]], reason: str
+    ) -> dict[str, Any]:
+        last: dict[str, Any] = dict(curve[-1]) if curve else {}
+        last |= {key: trial.last_result[key] for key in ("error_type", "hostname") if key in trial.last_result}
+        scored = [row for row in curve if row["val_auc"] == row["val_auc"]]
+        best = max(scored, key=lambda row: row["val_auc"], default=None)
+        decision = (
+            self._scheduler.rungs.stopped(label.trial_id) if self._scheduler and reason == "asha_stopped" else None
+        )
+        resources = trial.placement_group_factory
+        gpu_share = resources.required_resources.get("GPU", 0.0) if resources else 0.0
+        wall_s = last.get("elapsed_s", 0.0)
+        labels = ("trial_id", "attempt", "study_id", "cell_id", "block", "origin")
+        return {
+            **{name: getattr(label, name) for name in labels},
+            **config.to_flat(),
+            **{name: last.get(name) for name in _FROM_LAST_ROW},
+            **self._constants,
+            **self._provenance.columns(),
+            "ray_trial_id": trial.trial_id,
+            "config_json": config.to_json(),
+            "config_sha256": config.sha256,
+            "stop_exempt": False,
+            "end_reason": reason,
+            "censored": reason == "asha_stopped",
+            "last_epoch": last.get("epoch", 0),
+            "updates_done": last.get("update", 0),
+            "stop_rung": decision.rung if decision else None,
+            "stop_cutoff": decision.cutoff if decision else None,
+            "final_val_auc": last.get("val_auc"),
+            "best_val_auc": best["val_auc"] if best else None,
+            "best_epoch": best["epoch"] if best else None,
+            "started_at": self._started.get(trial.trial_id),
+            "ended_at": datetime.now(UTC),
+            "wall_s": wall_s,
+            "gpu_s": wall_s * gpu_share,
+            "gpu_share": gpu_share,
+            "node_id": last.get("ray_node_id"),
+        }
+
+    def _add(self, table: str, label: RunLabel, row: dict[str, Any]) -> None:
+        self._buffer.add(table, label.stage, label.trial_id, label.attempt, row)
+
+
+def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The final row's metrics, one per row of `evaluations`."""
+    if not curve:
+        return
+    last = curve[-1]
+    for column, value in last.items():
+        if column.startswith("val_") and column not in ("val_auc_se", "val_pairs"):
+            of_pairs = {"se": last["val_auc_se"], "n_pairs": last["val_pairs"]} if column == "val_auc" else {}
+            yield _evaluation("val", column.removeprefix("val_"), value) | of_pairs
+    if "test_auc" in last:
+        n_pairs = last["test_positive_pairs"] + last["test_negative_pairs"]
+        yield _evaluation("test", "auc", last["test_auc"]) | {"n_pairs": n_pairs}
+
+
+def _evaluation(split: str, metric: str, value: float) -> dict[str, Any]:
+    return {"checkpoint": "final", "split": split, "metric": metric, "value": value}

@@ -1,0 +1,280 @@
+"""Runs the stages of a plan with Ray Tune: what is planned minus what is finished. A resume is no special case."""
+
+import shutil
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from optuna.trial import TrialState
+from ray import tune
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from embedding_core import checkpoint
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.faults import Faults
+from embedding_core.train import VIEWS
+from sweeps.engine import plan as plans
+from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs, milestones
+from sweeps.engine.cluster import Slots
+from sweeps.engine.design import Settings
+from sweeps.engine.plan import Plan
+from sweeps.engine.progress import Progress
+from sweeps.engine.provenance import Provenance
+from sweeps.engine.recorder import Recorder
+from sweeps.engine.study import PlannedSearch, StudySearch, open_study, trial_name
+from sweeps.results import store
+from sweeps.results.buffer import Buffer
+from sweeps.results.store import Store
+from trainables.embedding import EmbeddingTrainable
+from trainables.label import RunLabel, to_flat
+
+REDUCTION_FACTOR = 2
+"""ASHA's eta: at each rung the better half goes on."""
+
+RETRIES = 2
+"""Times a trial whose process died is started again from its checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A plan, the folder it fills, and what is shared by its stages."""
+
+    plan: Plan
+    folder: Path
+    store: Store
+    data: DeviceData
+    slots: Slots
+    console: Console
+
+    @property
+    def study_id(self) -> str:
+        """Name of the sweep."""
+        return self.folder.name
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Folder of the runs' checkpoints, by stage."""
+        return self.folder / "checkpoints"
+
+    def run(self) -> bool:
+        """Run every stage that is not finished yet; whether all of them now are.
+
+        Raises:
+            Faults: the confirmation needs a search result that there is none of.
+        """
+        for stage in self.plan.stages:
+            finished = self.search() if stage == "search" else self.confirm()
+            self.keep_best()
+            if not finished:
+                return False
+        store.compact(self.folder)
+        return True
+
+    def search(self) -> bool:
+        """TPE and ASHA over all factors in one block."""
+        finished = store.finished(self.folder, "search")
+        if len(finished) >= self.plan.samples:
+            return True
+        study = open_study(self.folder / "optuna.db", seed=self.plan.seed, first_trials=self.plan.preset.first_trials)
+        reconcile(study, store.read(self.folder, "trials", stage="search"))
+        label = {
+            "study_id": self.study_id,
+            "stage": "search",
+            "block": plans.SEARCH_BLOCK,
+            "checkpoint_dir": str(self.checkpoint_dir),
+        }
+        attempts = store.attempts(self.folder, stage="search")
+        searcher = StudySearch(self.plan.design, study, base=self.plan.search_base, label=label, attempts=attempts)
+        config = TrainConfig.from_flat({**self.plan.search_base, **next(self.plan.design.corners())})
+        epoch_images = self.epoch_images(config)
+        replay = [Decision.of_row(row) for row in store.read(self.folder, "rungs", stage="search").to_pylist()]
+        rungs = milestones(epoch_images, epoch_images * config.epochs, REDUCTION_FACTOR)
+        scheduler = ImagesSeenASHA(Rungs(rungs, REDUCTION_FACTOR, replay=replay))
+        constants = {"master_seed": self.plan.seed, "sampler": "TPE", "scheduler": f"ASHA(eta={REDUCTION_FACTOR})"}
+        self.write_splits([config])
+        return self.tune(
+            "search", searcher, scheduler, planned=self.plan.samples, done=finished, constants=constants, config=config
+        )
+
+    def confirm(self) -> bool:
+        """Paired blocks of fresh seeds, one run per cell and block; the test split is read once in each."""
+        file = self.folder / "plan.json"
+        nuisance = self.nuisance()
+        plans.write(file, self.plan.to_json(self.study_id, nuisance))
+        runs = self.plan.confirm_runs(nuisance, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
+        finished = store.finished(self.folder, "confirm")
+        attempts = store.attempts(self.folder, stage="confirm")
+        self.write_splits([config for config, _ in runs])
+        remaining = []
+        for config, label in runs:
+            if label.trial_id not in finished:
+                attempt = attempts.get(label.trial_id, 0) + 1
+                remaining.append(to_flat(config, RunLabel(**asdict(label) | {"attempt": attempt})))
+        if not remaining:
+            return True
+        constants = {"master_seed": self.plan.seed, "sampler": self.plan.confirm, "scheduler": "none"}
+        return self.tune(
+            "confirm",
+            PlannedSearch(remaining),
+            None,
+            planned=len(runs),
+            done=finished,
+            constants=constants,
+            config=runs[0][0],
+        )
+
+    def nuisance(self) -> dict[str, Settings]:
+        """Settings of each cell: as stated, or those of its best completed search trial.
+
+        Raises:
+            Faults: a cell in which no search trial completed.
+        """
+        if self.plan.confirm == "drop-in":
+            return {cell.cell_id: cell.drop_in for cell in self.plan.design.cells}
+        names = [factor.name for factor in self.plan.design.factors]
+        best: dict[str, dict[str, Any]] = {}
+        for row in store.read(self.folder, "trials", stage="search").to_pylist():
+            value = row["final_val_auc"] if row["end_reason"] == "completed" else None
+            if value is not None and value > best.get(row["cell_id"], {}).get("final_val_auc", -1.0):
+                best[row["cell_id"]] = row
+        missing = [cell.cell_id for cell in self.plan.design.cells if cell.cell_id not in best]
+        if missing:
+            raise Faults(
+                [
+                    f"No search trial of {cell} completed, so there is no best configuration to confirm. "
+                    "Search with more `--samples`, or take `--confirm drop-in`."
+                    for cell in missing
+                ]
+            )
+        return {cell: {name: row[name] for name in names} for cell, row in best.items()}
+
+    def tune(
+        self,
+        stage: str,
+        searcher: Searcher,
+        scheduler: ImagesSeenASHA | None,
+        *,
+        planned: int,
+        done: set[str],
+        constants: dict[str, Any],
+        config: TrainConfig,
+    ) -> bool:
+        """Run what remains of one stage; whether all planned trials are finished after it."""
+        endings = store.read(self.folder, "trials", stage=stage).column("end_reason").to_pylist()
+        keeper = CheckpointKeeper(self.folder)
+        callbacks = [
+            Recorder(
+                Buffer(self.store), Provenance.here(), scheduler=scheduler, constants=constants, on_end=keeper.on_end
+            ),
+            Progress(
+                stage,
+                planned=planned,
+                images_per_trial=self.epoch_images(config) * config.epochs,
+                ended=Counter(endings),
+                console=self.console,
+            ),
+        ]
+        tuner = tune.Tuner(
+            tune.with_resources(EmbeddingTrainable, {"cpu": self.slots.cpus, "gpu": self.slots.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=planned - len(done),
+                max_concurrent_trials=self.slots.concurrent,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{stage}-{uuid4().hex[:8]}",  # a reused run name would mix folders
+                storage_path=str(self.folder / "ray"),
+                callbacks=callbacks,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs keep their own
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+        shutil.rmtree(self.folder / "ray", ignore_errors=True)
+        return len(store.finished(self.folder, stage)) >= planned
+
+    def epoch_images(self, config: TrainConfig) -> int:
+        """Images forwarded per epoch: the same for all configurations of a sweep."""
+        return VIEWS * len(self.data.split(config).train_triplets)
+
+    def write_splits(self, configs: list[TrainConfig]) -> None:
+        """Store the splits of these configurations by index, under the hash that their trials carry."""
+        folder = self.folder / "splits"
+        folder.mkdir(exist_ok=True)
+        seeds = {config.seed: config for config in configs}
+        for config in seeds.values():
+            split = self.data.split(config)
+            parts = {"train": split.train, "val": split.val, "test": split.test}
+            table = pa.table(
+                {
+                    "split": pa.array([name for name, index in parts.items() for _ in index]).dictionary_encode(),
+                    "index": pa.array([i for index in parts.values() for i in index.tolist()], pa.int64()),
+                }
+            )
+            pq.write_table(table, folder / f"{split.sha256}.parquet", compression="zstd")
+
+    def keep_best(self) -> None:
+        """Keep weights and config of the best completed trial, of search if there is one, under `best/`."""
+        rows = store.read(self.folder, "trials").to_pylist()
+        completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
+        stage = "search" if any(row["stage"] == "search" for row in completed) else "confirm"
+        candidates = [row for row in completed if row["stage"] == stage]
+        if not candidates:
+            return
+        best = max(candidates, key=lambda row: row["final_val_auc"])
+        target = self.folder / "best"
+        target.mkdir(exist_ok=True)
+        checkpoint.export_model(self.checkpoint_dir / stage / f"{best['trial_id']}.pt", target / "model.pt")
+        (target / "config.json").write_text(best["config_json"] + "\n")
+
+
+class CheckpointKeeper:
+    """Deletes checkpoints of ended search trials, but for the best of each cell; confirmation keeps its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._best: dict[str, tuple[float, Path]] = {}
+        self._folder = folder / "checkpoints"
+        for row in store.read(folder, "trials", stage="search").to_pylist():
+            self._consider(row, self._folder / "search" / f"{row['trial_id']}.pt")
+
+    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
+        """Take note of a `trials` row."""
+        if label.stage == "search":
+            self._consider(row, label.checkpoint)
+
+    def _consider(self, row: dict[str, Any], file: Path) -> None:
+        value, best = row["final_val_auc"], self._best.get(row["cell_id"])
+        if row["end_reason"] != "completed" or value is None or (best is not None and value <= best[0]):
+            file.unlink(missing_ok=True)
+            return
+        if best is not None:
+            best[1].unlink(missing_ok=True)
+        self._best[row["cell_id"]] = (value, file)
+
+
+def reconcile(study: Any, trials: pa.Table) -> None:
+    """Tell the study what the trials table knows and it does not: a killed driver may have written only the table."""
+    running = {trial_name(t.number): t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING}
+    for row in trials.to_pylist():
+        trial = running.get(row["trial_id"])
+        if trial is None:
+            continue
+        if row["end_reason"] == "completed":
+            study.tell(trial.number, row["final_val_auc"])
+        else:
+            study.tell(trial.number, state=TrialState.FAIL if row["end_reason"] == "error" else TrialState.PRUNED)
+
+
+def _trial_name(trial: tune.experiment.Trial) -> str:
+    return str(trial.config["trial_id"])

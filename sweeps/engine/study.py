@@ -1,0 +1,160 @@
+"""Optuna inside Tune: what OptunaSearch gets wrong put right, and a study that survives its driver."""
+
+import math
+import sqlite3
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from embedding_core.config import TrainConfig
+from embedding_core.seeding import stream
+from sweeps.engine.design import Design, Levels, Settings, Value
+from trainables.label import RunLabel, to_flat
+
+STUDY_NAME = "search"
+INFEASIBLE = "ran to a finite result"
+"""Name of the constraint that diverged and out-of-memory trials violate; FAIL would teach TPE nothing."""
+
+
+class DesignSpace:
+    """The factors of a design as an Optuna define-by-run space; a class so that OptunaSearch can pickle it."""
+
+    def __init__(self, design: Design) -> None:
+        self._factors = design.factors
+
+    def __call__(self, trial: Any) -> None:
+        """Draw each factor whose condition holds."""
+        drawn: dict[str, Value] = {}
+        for factor in self._factors:
+            if factor.when is not None and drawn.get(factor.when[0]) != factor.when[1]:
+                continue
+            domain = factor.domain
+            if isinstance(domain, Levels):
+                drawn[factor.name] = trial.suggest_categorical(factor.name, list(domain.values))
+            else:
+                drawn[factor.name] = trial.suggest_float(factor.name, domain.low, domain.high, log=domain.log)
+
+
+def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> optuna.Study:
+    """Create or reopen the study in the SQLite file that optuna-dashboard browses live.
+
+    Args:
+        file: on a disk of this machine, not a network share.
+        seed: of the TPE sampler; together with the number of trials it already has.
+        first_trials: factor values to try first in a new study.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` and `multivariate`, pinned
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"creator": partial(_connect, str(file))})
+    study = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True)
+    known = len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(
+        seed=stream(seed, "sampler", known) % 2**32, multivariate=True, group=True, constant_liar=True
+    )
+    if known == 0:
+        for settings in first_trials:
+            study.enqueue_trial(dict(settings))
+    return study
+
+
+def _connect(file: str) -> sqlite3.Connection:
+    """A write-ahead log halves the cost of a commit and lets the dashboard read meanwhile."""
+    connection = sqlite3.connect(file, timeout=60, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+class StudySearch(OptunaSearch):
+    """Suggests whole runs from an Optuna study, and tells it how each one ended.
+
+    A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
+    up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials that an interrupted
+    sweep left RUNNING are handed out again first, with their stored parameters and their own id.
+    """
+
+    def __init__(
+        self, design: Design, study: optuna.Study, *, base: Settings, label: Mapping[str, Any], attempts: dict[str, int]
+    ) -> None:
+        """Args: base: fixed settings. label: RunLabel fields all trials share. attempts: highest so far by trial id."""
+        super().__init__(DesignSpace(design), metric="val_auc", mode="max", storage=optuna.storages.InMemoryStorage())
+        self._ot_study = study  # type: ignore[assignment]
+        self._study = study
+        self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
+        self._waiting = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Ray's config of the next run."""
+        if trial_id not in self._ot_trials and self._waiting:
+            self._ot_trials[trial_id] = Trial(self._study, self._waiting.pop(0)._trial_id)
+        drawn = super().suggest(trial_id) or {}
+        ours = trial_name(self._ot_trials[trial_id].number)
+        config = TrainConfig.from_flat({**self._base, **drawn})
+        label = RunLabel(
+            **self._label,
+            cell_id=self._design.cell_of(config.to_flat()),
+            trial_id=ours,
+            origin="sampled",
+            attempt=self._attempts.get(ours, 0) + 1,
+        )
+        return to_flat(config, label)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report the value at its `images_seen`; a resumed run sends some again."""
+        step, value = int(result["images_seen"]), float(result["val_auc"])
+        trial = self._ot_trials[trial_id]
+        known = trial.storage.get_trial(trial._trial_id).intermediate_values
+        if math.isfinite(value) and step not in known:
+            trial.report(value, step)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how the run ended; an interrupted one stays RUNNING for the resume."""
+        if error:
+            self._study.tell(self._ot_trials[trial_id], state=TrialState.FAIL)
+        elif result is not None:
+            self._tell(self._ot_trials[trial_id], trial_id, result)
+
+    def _tell(self, trial: Trial, trial_id: str, result: dict[str, Any]) -> None:
+        reason = result.get("end_reason")
+        if reason in ("diverged", "oom"):
+            trial.set_constraint(INFEASIBLE, 1.0)
+        else:
+            self.on_trial_result(trial_id, result)  # Tune hands the last row to this method alone
+        if reason == "completed":
+            self._study.tell(trial, result["val_auc"])
+        else:
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study's own storage is what a resumed sweep reads."""
+
+
+class PlannedSearch(Searcher):
+    """Hands out a list of runs in its order: the confirmation's."""
+
+    def __init__(self, runs: list[dict[str, Any]]) -> None:
+        """Args: runs: Ray's config of each."""
+        super().__init__()
+        self._runs = list(runs)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Ray's config of the next run; as many are asked for as there are."""
+        return self._runs.pop(0) if self._runs else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A plan learns nothing."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what is planned minus what is finished is run again."""
+
+
+def trial_name(number: int) -> str:
+    """Our stable id of a trial: `t00012`."""
+    return f"t{number:05d}"
