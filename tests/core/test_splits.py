@@ -1,0 +1,175 @@
+"""Splits: disjoint, stratified, reproducible; triplets: valid; study 1's leak as it was measured."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from embedding_core.config import TrainConfig
+from embedding_core.faults import Faults
+from embedding_core.seeding import generator
+from embedding_core.splits import Split, fixed_triplets, split
+
+UNBALANCED = torch.tensor([3] * 50 + [1] * 30 + [8] * 21)[torch.randperm(101, generator=generator(0, "labels"))]
+
+
+def of(labels: Tensor = UNBALANCED, *, test_file_size: int | None = None, **settings: object) -> Split:
+    return split(TrainConfig.from_flat(settings), labels, test_file_size=test_file_size)
+
+
+def assert_valid(triplets: Tensor, labels: Tensor) -> None:
+    anchor, positive, negative = labels[triplets].T
+    assert (anchor == positive).all()
+    assert (anchor != negative).all()
+    assert (triplets[:, 0] != triplets[:, 1]).all()
+    assert len(triplets[:, :2].unique()) == triplets[:, :2].numel()
+
+
+@pytest.mark.parametrize("test_file_size", [None, 17])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_image_is_in_two_splits_and_none_is_lost(seed: int, test_file_size: int | None) -> None:
+    found = of(seed=seed, test_file_size=test_file_size)
+    parts = [found.train, found.val] + ([found.test] if test_file_size is None else [])
+    assert torch.cat(parts).sort().values.tolist() == list(range(101))
+    assert found.test_in_own_file == (test_file_size is not None)
+    assert test_file_size is None or found.test.tolist() == list(range(17))
+    assert torch.isin(found.train_triplets, found.train).all()
+    assert torch.isin(found.val_triplets, found.val).all()
+    assert found.leak() == {"anchors_and_positives_seen": 0.0, "negatives_seen": 0.0, "triplets_wholly_unseen": 1.0}
+
+
+@pytest.mark.parametrize("val_share", [0.1, 0.2, 0.5])
+def test_every_class_gives_its_share(val_share: float) -> None:
+    found = of(val_share=val_share)
+    for c, size in ((3, 50), (1, 30), (8, 21)):
+        test = (UNBALANCED[found.test] == c).sum().item()
+        assert test == round(0.2 * size)
+        assert (UNBALANCED[found.val] == c).sum().item() == round(val_share * (size - test))
+
+
+def test_seeds_move_train_and_val_but_never_test() -> None:
+    splits = [of(seed=seed) for seed in range(4)]
+    assert len({s.sha256 for s in splits}) == 4
+    assert len({s.pairs_sha256 for s in splits}) == 4
+    assert all(torch.equal(s.test, splits[0].test) for s in splits)
+    again = of(seed=2)
+    assert (again.sha256, again.pairs_sha256) == (splits[2].sha256, splits[2].pairs_sha256)
+    assert torch.equal(again.train_triplets, splits[2].train_triplets)
+
+
+def test_only_what_is_about_the_split_moves_it() -> None:
+    base = of()
+    other = of(lr=0.1, koleo=True, koleo_weight=0.5, accum_steps=2, epochs=9, subset=10)
+    assert (other.sha256, other.pairs_sha256) == (base.sha256, base.pairs_sha256)
+    assert of(val_share=0.3).sha256 != base.sha256
+
+
+def test_the_test_share_of_digits_ignores_every_flag() -> None:
+    tests = [of(val_share=share, triplets=kind, seed=s).test for share in (0.1, 0.4) for kind in ("disjoint", "study")
+             for s in (0, 5)]  # fmt: skip
+    assert all(torch.equal(test, tests[0]) for test in tests)
+
+
+@given(st.lists(st.integers(2, 9), min_size=2, max_size=6), st.integers(0, 1000))
+def test_triplets_are_valid_and_pair_every_image_once(sizes: list[int], seed: int) -> None:
+    labels = torch.cat([torch.full((size,), 3 * c) for c, size in enumerate(sizes)])
+    triplets = fixed_triplets(labels, torch.arange(len(labels)), generator(seed, "test"))
+    assert_valid(triplets, labels)
+    assert len(triplets) == sum(size // 2 for size in sizes)
+
+
+def test_triplets_stay_inside_the_index_they_are_given() -> None:
+    index = torch.tensor([2, 5, 7, 11, 30, 44, 61, 99])
+    labels = UNBALANCED.clone()
+    labels[index] = torch.tensor([1, 1, 3, 3, 1, 3, 1, 3])
+    triplets = fixed_triplets(labels, index, generator(0, "test"))
+    assert_valid(triplets, labels)
+    assert torch.isin(triplets, index).all()
+
+
+def test_negatives_are_uniform_over_the_other_classes() -> None:
+    labels = torch.tensor([0] * 2000 + [1] * 20 + [2] * 60)
+    triplets = fixed_triplets(labels, torch.arange(len(labels)), generator(0, "test"))
+    negatives = triplets[labels[triplets[:, 0]] == 0, 2].bincount(minlength=len(labels))[2000:]
+    # 1,000 draws over 80 images: 12.5 each, Poisson deviation 3.5; none beyond five of them.
+    assert negatives.sum() == 1000
+    assert negatives.max() <= 31
+    # By class: 250 expected in class 1, binomial deviation 13.7.
+    assert abs(negatives[:20].sum().item() - 250) < 5 * 13.7
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([1, 1, 1, 1], "1 classes have 2 pairs"), ([0, 1, 2, 3], "4 classes have 0 pairs")],
+)
+def test_sets_without_triplets_are_refused(labels: list[int], message: str) -> None:
+    with pytest.raises(Faults, match=message):
+        fixed_triplets(torch.tensor(labels), torch.arange(4), generator(0, "test"))
+
+
+def test_a_subset_is_a_prefix_of_the_same_draw() -> None:
+    whole = of().train_triplets
+    assert torch.equal(of(subset=7).train_triplets, whole[:7])
+    assert torch.equal(of(subset=len(whole)).train_triplets, whole)
+    with pytest.raises(Faults, match=f"`subset` must be at most the {len(whole)} triplets, but got {len(whole) + 1}"):
+        of(subset=len(whole) + 1)
+
+
+# Study 1
+
+
+def assert_leaks_as_study_one(labels: Tensor) -> None:
+    """Labels of CIFAR shape: 10 classes of 5,000.
+
+    96 % of negatives, about 39 % of anchors and positives, 1.4 % of triplets wholly unseen were measured on study 1's
+    own triplets. Another draw of 1,250 triplets has binomial standard errors of .6, 1.0 and .35 points; four of each.
+    """
+    found = of(labels, test_file_size=10_000, triplets="study", val_share=0.05)
+    assert (len(found.train_triplets), len(found.val_triplets)) == (23_750, 1_250)
+    assert_valid(torch.cat([found.train_triplets, found.val_triplets]), labels)
+    leak = found.leak()
+    assert leak["negatives_seen"] == pytest.approx(0.96, abs=0.024)
+    assert leak["anchors_and_positives_seen"] == pytest.approx(0.39, abs=0.04)
+    assert leak["triplets_wholly_unseen"] == pytest.approx(0.014, abs=0.014)
+
+
+def test_study_triplets_leak_as_study_one_did() -> None:
+    assert_leaks_as_study_one(torch.arange(50_000) * 7 % 10)
+
+
+@pytest.mark.data
+def test_study_triplets_leak_on_cifar10s_own_labels(real_root: Callable[[str], Path]) -> None:
+    table = pq.read_table(real_root("cifar10") / "cifar10" / "train.parquet", columns=["label"])
+    assert_leaks_as_study_one(torch.from_numpy(table["label"].to_numpy().copy()))
+
+
+def test_study_pairs_are_consecutive_in_file_order() -> None:
+    found = of(triplets="study", test_file_size=5)
+    pairs = torch.cat([found.train_triplets, found.val_triplets])[:, :2]
+    expected = {
+        (a, b)
+        for c in (1, 3, 8)
+        for a, b in (c == UNBALANCED).nonzero().flatten()[: int((c == UNBALANCED).sum()) // 2 * 2].view(-1, 2).tolist()
+    }
+    assert {tuple(pair) for pair in pairs.tolist()} == expected
+
+
+def test_study_negatives_of_a_class_are_drawn_without_replacement_and_no_seed_moves_them() -> None:
+    found = of(triplets="study", test_file_size=5)
+    triplets = torch.cat([found.train_triplets, found.val_triplets])
+    for c in (1, 3, 8):
+        negatives = triplets[UNBALANCED[triplets[:, 0]] == c, 2]
+        assert len(negatives.unique()) == len(negatives)
+    other = of(triplets="study", test_file_size=5, seed=9)
+    assert torch.equal(other.train_triplets, found.train_triplets)
+    assert torch.equal(other.val_triplets, found.val_triplets)
+
+
+def test_study_triplets_never_touch_the_test_split() -> None:
+    found = of(triplets="study")
+    assert not torch.isin(torch.cat([found.train_triplets, found.val_triplets]), found.test).any()
