@@ -42,7 +42,7 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
             return 0
         return _run(plan, data, options, folder, argv, console)
     except Faults as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(console, str(error), style="red")
         return 2
 
 
@@ -53,7 +53,7 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
         opened = Store.open(folder) if options.resume else Store.create(folder)
         if not options.resume:
             plans.write(folder / "plan.json", plan.to_json(folder.name))
-        console.print(f"{plan.design.question}\n{folder}: {slots.concurrent} trials at once.", highlight=False)
+        _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} trials at once.")
         complete = Sweep(plan, folder, opened, data, slots, console).run()
         report = render(folder) if complete else None
     finally:
@@ -62,10 +62,15 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
     if report is None:
         again = command([a for a in argv if a != "--resume"])
         name = "" if options.name else f" --name {folder.name}"
-        console.print(f"Interrupted; nothing is lost. Go on with: {again}{name} --resume", highlight=False)
+        _say(console, f"Interrupted; nothing is lost. Go on with: {again}{name} --resume")
         return INTERRUPTED
     _announce(plan, folder, report, argv)
     return 0
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """Print as it is: paths and brackets are no markup, and lines are the terminal's to wrap."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _announce(plan: Plan, folder: Path, report: Path, argv: Sequence[str]) -> None:

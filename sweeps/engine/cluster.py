@@ -15,6 +15,7 @@ DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our store holds the rows
     "TUNE_GLOBAL_CHECKPOINT_S": "100000000",  # resuming reads our tables, never Ray's snapshots
+    "RAY_AIR_NEW_OUTPUT": "0",  # the other output engine prints tables whatever `verbose` says
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the trials table has them
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -65,7 +65,7 @@ class Progress(Callback):
         """Take the display down, leave its last state as a line."""
         if self._live is not None:
             self._live.stop()
-        self._console.print(self._line(), highlight=False)
+        self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
@@ -82,7 +82,7 @@ class Progress(Callback):
             self._live.update(self._table(), refresh=True)
         elif force or time.monotonic() - self._last_line >= LINE_EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print(self._line(), highlight=False)
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _facts(self) -> dict[str, str]:
         elapsed = time.monotonic() - self._started
