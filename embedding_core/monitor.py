@@ -60,6 +60,7 @@ def validation_metrics(network: EmbeddingNetwork, data: DeviceData, split: Split
         "val_loss": hinge.mean().item(),
         "val_auc": auc,
         "val_auc_se": evaluate.pair_auc_se(auc, len(anchor), len(anchor)),
+        "val_pairs": 2 * len(anchor),
         "val_good_triplet_ratio": (to_positive < to_negative).float().mean().item(),
         "val_intra": intra,
         "val_inter": inter,
