@@ -1,5 +1,6 @@
 """Networks from uint8 images to unit embeddings."""
 
+import pickle
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -109,14 +110,21 @@ def _norm(kind: str, width: int) -> list[nn.Module]:
 
 
 def _vgg11(config: TrainConfig, shape: tuple[int, int, int]) -> nn.Module:
-    from torchvision.models import VGG11_Weights, vgg11
+    from torchvision.models import VGG11_Weights
+    from torchvision.models.vgg import cfgs, make_layers
 
     if min(shape[1:]) < VGG_MIN_SIDE:
         raise Faults([f"`vgg11` needs images of at least {VGG_MIN_SIDE} pixels a side, but got {shape[1]}x{shape[2]}."])
-    network = vgg11(weights=None)
+    # `vgg11()` would draw 124 million weights of a classifier that has no use here: a second and 500 MB per trial.
+    features = make_layers(cfgs["A"])
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
     if config.weights == "imagenet":
         try:
-            network.load_state_dict(VGG11_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
+            state = VGG11_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
         except OSError as error:
             raise Faults(
                 [
@@ -124,9 +132,9 @@ def _vgg11(config: TrainConfig, shape: tuple[int, int, int]) -> nn.Module:
                     "`weights=FILE` or train from scratch with `weights=none`."
                 ]
             ) from error
+        _load_features(features, state, "torchvision's ImageNet weights")
     elif config.weights != "none":
-        network.load_state_dict(_state_dict(Path(config.weights)))
-    features: nn.Sequential = network.features
+        _load_features(features, _state_dict(Path(config.weights)), config.weights)
     return features if shape[0] == 3 else nn.Sequential(_Repeat(), *features)
 
 
@@ -142,4 +150,15 @@ def _state_dict(file: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise Faults([f"`weights` must be `none`, `imagenet` or a readable file, but got {file} ({error})."]) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise Faults([f"`weights`: {file} is not a saved state dict."]) from error
     return state
+
+
+def _load_features(features: nn.Sequential, state: dict[str, Tensor], source: str) -> None:
+    """Take the convolutions of a vgg11 state dict; its classifier is left out."""
+    prefix = "features."
+    try:
+        features.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    except RuntimeError as error:
+        raise Faults([f"`weights`: {source} is not a state dict of torchvision's vgg11. {error}"]) from error

@@ -41,7 +41,7 @@ def config_seen(
     return replace(
         config,
         dataset=data.name,
-        subset=config.subset if config.subset is None and examples == len(split.train_triplets) else examples,
+        subset=config.subset if config.subset is None and examples == split.triplets_available else examples,
         triplets=_protocol(split),
         backbone=_backbone(network),
         norm_kind=_norm_kind(network),

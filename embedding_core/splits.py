@@ -31,6 +31,8 @@ class Split:
     test_in_own_file: bool
     train_triplets: Int64[Tensor, "a 3"]
     val_triplets: Int64[Tensor, "b 3"]
+    triplets_available: int
+    """Training triplets before `subset`."""
 
     @property
     def sha256(self) -> str:
@@ -74,12 +76,13 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
         train, val = _stratified(labels, rest, config.val_share, generator(config.seed, "split"))
         train_triplets = fixed_triplets(labels, train, generator(config.seed, "train triplets"))
         val_triplets = fixed_triplets(labels, val, generator(config.seed, "val triplets"))
+    available = len(train_triplets)
     if config.subset is not None:
-        if config.subset > len(train_triplets):
-            raise Faults([f"`subset` must be at most the {len(train_triplets)} triplets, but got {config.subset}."])
+        if config.subset > available:
+            raise Faults([f"`subset` must be at most the {available} triplets, but got {config.subset}."])
         # Triplets come in random order, so a prefix is a draw.
         train_triplets = train_triplets[: config.subset]
-    return Split(train, val, test, test_file_size is not None, train_triplets, val_triplets)
+    return Split(train, val, test, test_file_size is not None, train_triplets, val_triplets, available)
 
 
 def fixed_triplets(

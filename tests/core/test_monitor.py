@@ -1,0 +1,108 @@
+"""Validation metrics against the embeddings they are computed from, and the definition of collapse."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+
+from embedding_core import monitor
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.models import EmbeddingNetwork, build_network
+from embedding_core.monitor import Row, collapsed, embed, validation_metrics
+
+
+@pytest.fixture(scope="module")
+def network(digits: DeviceData) -> EmbeddingNetwork:
+    mean, std = digits.scaling
+    return build_network(TrainConfig(), shape=digits.shape, mean=mean, std=std, precision="float32")
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2"])
+def test_validation_metrics_are_of_the_validation_triplets(
+    network: EmbeddingNetwork, digits: DeviceData, distance: str
+) -> None:
+    config = TrainConfig(distance=distance, margin=0.3)
+    split = digits.split(config)
+    row = validation_metrics(network, digits, split, config)
+
+    with torch.no_grad():
+        z = network.eval()(digits.images).double()
+    anchor, positive, negative = (z[view] for view in split.val_triplets.T)
+    to_positive, to_negative = F.cosine_similarity(anchor, positive), F.cosine_similarity(anchor, negative)
+    scores = torch.cat([to_positive, to_negative])
+    truth = [1] * len(anchor) + [0] * len(anchor)
+    assert row["val_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert row["val_good_triplet_ratio"] == pytest.approx((to_positive > to_negative).double().mean().item(), abs=1e-2)
+    if distance == "cosine":
+        hinge = to_negative - to_positive + 0.3
+    else:
+        hinge = (anchor - positive).norm(dim=1) - (anchor - negative).norm(dim=1) + 0.3
+    assert row["val_loss"] == pytest.approx(hinge.clamp(min=0).mean().item(), rel=1e-4)
+    assert row["val_alignment"] == pytest.approx((anchor - positive).square().sum(dim=1).mean().item(), rel=1e-4)
+
+    used = split.val_triplets.unique()
+    similarity = z[used] @ z[used].T
+    pairs = ~torch.eye(len(used), dtype=torch.bool)
+    same = digits.labels[used][:, None] == digits.labels[used]
+    assert row["val_sim_mean"] == pytest.approx(similarity[pairs].mean().item(), rel=1e-4)
+    assert row["val_sim_max"] == pytest.approx(similarity[pairs].max().item(), rel=1e-5)
+    # The mean over classes of near equal size, against the mean over pairs.
+    assert row["val_intra"] == pytest.approx((1 - similarity[pairs & same]).mean().item(), rel=0.02)
+    assert row["val_inter"] == pytest.approx((1 - similarity[~same]).mean().item(), rel=0.02)
+
+
+def test_embedding_leaves_the_mode_alone_and_uses_running_statistics(digits: DeviceData) -> None:
+    mean, std = digits.scaling
+    config = TrainConfig(norm_kind="batch")
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32").train()
+    network(digits.images[:64])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    z = embed(network, digits.images[:40])
+    assert network.training
+    assert not z.requires_grad
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    torch.testing.assert_close(z[:7], embed(network, digits.images[:7]))
+
+
+def test_embedding_in_batches_is_embedding_at_once(
+    network: EmbeddingNetwork, digits: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = embed(network, digits.images[:50])
+    monkeypatch.setattr(monitor, "EVALUATION_BATCH", 7)
+    torch.testing.assert_close(embed(network, digits.images[:50]), whole)
+
+
+def row(rank: float = 20.0, cosine: float = 0.3, loss: float = 0.2) -> Row:
+    return {"val_effective_rank": rank, "val_sim_mean": cosine, "loss_base": loss}
+
+
+FINE, FLAT, NARROW, STUCK = row(), row(rank=1.9), row(cosine=0.91), row(loss=0.403)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([FINE] * 3, False),
+        ([FLAT] * 2, False),  # a mean cosine above .9 is normal before the third evaluation
+        ([FLAT] * 3, True),
+        ([NARROW] * 3, True),
+        ([FINE, FLAT, NARROW], True),
+        ([FLAT, FLAT, FINE], False),
+        ([FLAT, FINE, FLAT], False),  # two running
+        ([FINE, FINE, STUCK], True),
+        ([FINE, STUCK], False),
+        ([STUCK, STUCK, FINE], False),
+        ([FINE, FINE, row(loss=0.405)], False),  # more than 1 % away from the margin of .4
+        ([FINE, FINE, row(loss=0.397)], True),
+        ([FINE, FINE, FINE, row(rank=2.0, cosine=0.9)], False),
+    ],
+)
+def test_collapsed(rows: list[Row], expected: bool) -> None:
+    assert collapsed(rows, TrainConfig(margin=0.4)) is expected
+
+
+def test_collapse_at_the_margin_follows_the_margin(small: Callable[..., TrainConfig]) -> None:
+    assert not collapsed([FINE, FINE, STUCK], small(margin=0.3))

@@ -1,0 +1,102 @@
+"""The configuration that ran, read off live objects: equal to the one asked for, unless the objects are another's."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from embedding_core.accumulate import StepReport, accumulated_step
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.models import build_network
+from embedding_core.objective import Meter, TripletObjective
+from embedding_core.optimizers import build_optimizer
+from embedding_core.seeding import generator
+from embedding_core.seen import UNKNOWN_SEED, config_seen
+
+BASE = TrainConfig(subset=70, batch_size=32, accum_steps=2, koleo=True, koleo_weight=0.1)
+
+
+def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[str, Any]:
+    """What `train` holds after its first step of `epoch`."""
+    split = digits.split(config)
+    mean, std = digits.scaling
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    objective = TripletObjective.of(config)
+    order = torch.randperm(len(split.train_triplets), generator=generator(config.seed, "order", epoch))
+    index = split.train_triplets[order[: config.batch_size]]
+    meter = Meter()
+    step = accumulated_step(
+        network,
+        digits.images[index],
+        lambda z, part: objective(z, digits.labels[index][part], meter),
+        accum_steps=config.accum_steps,
+        mode=config.accum_mode,
+    )
+    optimizer = build_optimizer(network.parameters(), config)
+    return {
+        "data": digits, "split": split, "network": network, "optimizer": optimizer, "objective": objective,
+        "order": order, "epoch": epoch, "step": step,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"optimizer": "rmsprop"}, {"norm_kind": "batch"}, {"norm_kind": "none"}, {"accum_mode": "cached"},
+        {"accum_steps": 1}, {"accum_steps": 1, "accum_mode": "cached"}, {"accum_steps": 32}, {"subset": None},
+        {"subset": 32}, {"koleo": False, "koleo_weight": None}, {"distance": "l2", "margin": 0.25}, {"seed": 5},
+        {"embedding_dim": 16}, {"triplets": "study"}, {"batch_size": 64, "accum_steps": 4}, {"lr": 0.01},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dict[str, Any], epoch: int) -> None:
+    config = replace(BASE, **settings)
+    assert config_seen(config, **objects_of(config, digits, epoch)) == config
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        {"lr": 0.01}, {"margin": 0.2}, {"distance": "l2"}, {"koleo_weight": 0.2},
+        {"koleo": False, "koleo_weight": None}, {"optimizer": "rmsprop"}, {"accum_steps": 4}, {"accum_steps": 1},
+        {"accum_mode": "cached"}, {"batch_size": 64}, {"embedding_dim": 16}, {"subset": 64},
+        {"norm_kind": "batch"}, {"norm_kind": "none"}, {"triplets": "study"},
+    ],
+)  # fmt: skip
+def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:
+    """A stale actor: asked for BASE, still holding the objects of the trial before."""
+    seen = config_seen(BASE, **objects_of(replace(BASE, **stale), digits))
+    assert seen == replace(BASE, **stale)
+    assert seen.sha256 != BASE.sha256
+
+
+def test_a_stale_subset_shows_where_none_was_asked_for_and_the_other_way_round(digits: DeviceData) -> None:
+    whole = replace(BASE, subset=None)
+    assert config_seen(whole, **objects_of(BASE, digits)) == BASE
+    # All triplets, by their number: a subset was asked for, so one is recorded.
+    assert config_seen(BASE, **objects_of(whole, digits)).subset == digits.split(whole).triplets_available == 573
+
+
+def test_another_seeds_order_is_recorded_as_unknown(digits: DeviceData) -> None:
+    seen = config_seen(BASE, **objects_of(replace(BASE, seed=1), digits))
+    assert seen.seed == UNKNOWN_SEED
+
+
+def test_another_epochs_order_is_not_this_one(digits: DeviceData) -> None:
+    objects = objects_of(BASE, digits, epoch=2)
+    assert config_seen(BASE, **{**objects, "epoch": 1}).seed == UNKNOWN_SEED
+
+
+def test_arms_swapped_as_in_the_published_study(digits: DeviceData) -> None:
+    """K=4 labelled K=1 and the other way round."""
+    one, four = replace(BASE, accum_steps=1), replace(BASE, accum_steps=4)
+    assert config_seen(one, **objects_of(four, digits)).sha256 == four.sha256
+    assert config_seen(four, **objects_of(one, digits)).sha256 == one.sha256
+
+
+def test_the_number_of_passes_is_counted_not_believed(digits: DeviceData) -> None:
+    objects = objects_of(BASE, digits)
+    step: StepReport = objects["step"]
+    assert config_seen(BASE, **{**objects, "step": step._replace(passes=1)}).accum_steps == 1
