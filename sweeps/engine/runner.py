@@ -37,6 +37,9 @@ from trainables.label import RunLabel, to_flat
 REDUCTION_FACTOR = 2
 """ASHA's eta: at each rung the better half goes on."""
 
+GRACE_SHARE = 4
+"""No trial is stopped in the first quarter of its epochs: early values say little, and stop slow starters."""
+
 RETRIES = 2
 """Times a trial whose process died is started again from its checkpoint."""
 
@@ -94,7 +97,8 @@ class Sweep:
         config = TrainConfig.from_flat({**self.plan.search_base, **next(self.plan.design.corners())})
         epoch_images = self.epoch_images(config)
         replay = [Decision.of_row(row) for row in store.read(self.folder, "rungs", stage="search").to_pylist()]
-        rungs = milestones(epoch_images, epoch_images * config.epochs, REDUCTION_FACTOR)
+        first = epoch_images * max(1, config.epochs // GRACE_SHARE)
+        rungs = milestones(first, epoch_images * config.epochs, REDUCTION_FACTOR)
         scheduler = ImagesSeenASHA(Rungs(rungs, REDUCTION_FACTOR, replay=replay))
         constants = {"master_seed": self.plan.seed, "sampler": "TPE", "scheduler": f"ASHA(eta={REDUCTION_FACTOR})"}
         self.write_splits([config])
