@@ -54,6 +54,8 @@ class Sweep:
     data: DeviceData
     slots: Slots
     console: Console
+    trainable: type[tune.Trainable] = EmbeddingTrainable
+    """What a trial runs."""
 
     @property
     def study_id(self) -> str:
@@ -185,7 +187,7 @@ class Sweep:
             ),
         ]
         tuner = tune.Tuner(
-            tune.with_resources(EmbeddingTrainable, {"cpu": self.slots.cpus, "gpu": self.slots.gpus}),
+            tune.with_resources(self.trainable, {"cpu": self.slots.cpus, "gpu": self.slots.gpus}),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
