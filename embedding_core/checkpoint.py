@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def read(file: Path) -> dict[str, Any]:
     Raises:
         Faults: missing, unreadable, or of another version.
     """
+    if file.is_file() and not zipfile.is_zipfile(file):  # what torch.load raises for other files depends on their bytes
+        raise Faults([f"{file} is not a readable checkpoint: cut off, or another kind of file."])
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:

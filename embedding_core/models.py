@@ -150,7 +150,7 @@ def _state_dict(file: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise Faults([f"`weights` must be `none`, `imagenet` or a readable file, but got {file} ({error})."]) from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError) as error:
         raise Faults([f"`weights`: {file} is not a saved state dict."]) from error
     return state
 

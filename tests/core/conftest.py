@@ -21,6 +21,9 @@ from embedding_core.device_data import DeviceData
 settings.register_profile("core", deadline=None, derandomize=True)
 settings.load_profile("core")
 
+# Tiny batches gain nothing from a second thread and lose much where another process wants the core.
+torch.set_num_threads(1)
+
 WriteSet = Callable[..., Path]
 
 

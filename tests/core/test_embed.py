@@ -1,0 +1,133 @@
+"""`python -m embedding_core.embed`: the same image, the same vector, whatever file it comes in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from embedding_core import checkpoint
+from embedding_core.config import TrainConfig
+from embedding_core.data import load
+from embedding_core.device_data import DeviceData
+from embedding_core.embed import load_model, main, read_images
+from embedding_core.faults import Faults
+from embedding_core.monitor import embed
+from embedding_core.train import train
+
+WriteSet = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def model(digits: DeviceData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grey model, batch norm included, after one epoch on digits."""
+    folder = tmp_path_factory.mktemp("model")
+    config = TrainConfig(subset=70, batch_size=32, epochs=1, norm_kind="batch", embedding_dim=16)
+    list(train(config, save_to=folder / "run.pt", data=digits))
+    checkpoint.export_model(folder / "run.pt", folder / "model.pt")
+    return folder / "model.pt"
+
+
+@pytest.fixture
+def colour_model(colour_set: Path, tmp_path: Path) -> Path:
+    config = TrainConfig(dataset="mine", data_root=str(colour_set), batch_size=16, epochs=1)
+    list(train(config, save_to=tmp_path / "run.pt"))
+    return tmp_path / "run.pt"  # a checkpoint is a model too
+
+
+def vectors(file: Path) -> torch.Tensor:
+    return torch.tensor(pq.read_table(file)["embedding"].to_pylist())
+
+
+def test_a_folder_of_images(
+    model: Path, digits: DeviceData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    (folder / "deeper").mkdir(parents=True)
+    for i in range(5):
+        place = folder / ("deeper" if i % 2 else ".")
+        Image.fromarray(digits.images[i, 0].numpy()).save(place / f"{i}.png")
+    (folder / "notes.txt").write_text("not an image")
+    out = tmp_path / "out.parquet"
+    assert main([str(model), str(folder), "--out", str(out)]) == 0
+    assert "5 embeddings of 16 numbers" in capsys.readouterr().out
+    table = pq.read_table(out)
+    assert table.column_names == ["path", "label", "embedding"]
+    assert table["label"].to_pylist() == [None] * 5
+    order = [int(Path(path).stem) for path in table["path"].to_pylist()]
+    assert sorted(order) == list(range(5))
+    expected = embed(load_model(model), digits.images[order])
+    torch.testing.assert_close(vectors(out), expected, rtol=0, atol=0)
+
+
+def test_a_parquet_file(model: Path, digits: DeviceData, write_set: WriteSet, tmp_path: Path) -> None:
+    file = write_set(list(digits.images[:6, 0].numpy()), digits.labels[:6].tolist())
+    out = tmp_path / "out.parquet"
+    assert main([str(model), str(file), "--out", str(out)]) == 0
+    table = pq.read_table(out)
+    assert table["label"].to_pylist() == digits.labels[:6].tolist()
+    assert table["path"].to_pylist() == [f"{file}#{row}" for row in range(6)]
+    torch.testing.assert_close(vectors(out), embed(load_model(model), digits.images[:6]), rtol=0, atol=0)
+
+
+def test_colour_from_a_folder_and_from_parquet(colour_model: Path, colour_set: Path, tmp_path: Path) -> None:
+    images = load("mine", colour_set, split="test").images
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(folder / f"{i:03}.png")
+    expected = embed(load_model(colour_model), images)
+    for source in (folder, colour_set / "mine" / "test.parquet"):
+        assert main([str(colour_model), str(source), "--out", str(tmp_path / "out.parquet")]) == 0
+        torch.testing.assert_close(vectors(tmp_path / "out.parquet"), expected, rtol=0, atol=0)
+
+
+def test_a_model_embeds_as_it_did_at_the_end_of_training(model: Path, digits: DeviceData) -> None:
+    state = checkpoint.read(model.with_name("run.pt"))
+    z = embed(load_model(model), digits.images[:50])
+    assert z.shape == (50, 16)
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(50))
+    config = checkpoint.model_config(state)
+    used = digits.split(config).val_triplets.unique()
+    z = embed(load_model(model), digits.images[used])
+    similarity = (z @ z.T)[~torch.eye(len(used), dtype=torch.bool)]
+    assert similarity.mean().item() == pytest.approx(state["rows"][-1]["val_sim_mean"], rel=1e-5)
+
+
+def test_other_sizes_and_colours_become_the_models(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    Image.fromarray(np.full((40, 30, 3), (200, 100, 50), dtype=np.uint8)).save(file)
+    images, paths, labels = read_images(file, (1, 8, 8))
+    assert images.shape == (1, 1, 8, 8)
+    # ITU-R 601 luma: .299 R + .587 G + .114 B; JPEG may move it by one or two.
+    assert (images.float() - 124.2).abs().max() <= 3
+    assert (paths, labels) == ([str(file)], [None])
+
+
+def test_all_unreadable_images_are_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(Faults) as caught:
+        read_images(tmp_path, (1, 8, 8))
+    assert len(caught.value.faults) == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(Faults, match="holds no images"):
+        read_images(empty, (1, 8, 8))
+
+
+@pytest.mark.parametrize("source", ["missing.parquet", "missing", "missing.png"])
+def test_missing_images_end_in_a_sentence(
+    model: Path, tmp_path: Path, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(model), str(tmp_path / source), "--out", str(tmp_path / "out.parquet")]) == 2
+    assert str(tmp_path / source) in capsys.readouterr().err
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_missing_model_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "model.pt"), str(tmp_path)]) == 2
+    assert "model.pt is not a readable checkpoint" in capsys.readouterr().err
