@@ -1,14 +1,17 @@
 """Paired effects over blocks: an interval, an exact test, an equivalence test, one verdict. Pure."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 SESOI: Final = 0.003
 """Smallest effect size of interest, in AUC."""
+
+ALPHA: Final = 0.05
 
 MIN_BLOCKS: Final = 7
 """Fewer blocks make a pilot: the exact sign-flip test cannot fall below 2 / 2^n."""
@@ -51,16 +54,21 @@ class Effect:
     """Smallest effect size of interest the verdict refers to; > 0."""
 
 
-def paired_effect(control: ArrayLike, treatment: ArrayLike, *, sesoi: float = SESOI) -> Effect:
+Arm: TypeAlias = ArrayLike | pa.Table
+"""One outcome per block, or the `trials` rows of one cell, whose `test_auc` is taken in order of block."""
+
+
+def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effect:
     """Effect of the treatment from one value per block and arm.
 
     Args:
-        control: outcome of the control, one finite value per block, length n >= 2.
-        treatment: outcome of the treatment in the same blocks, in the same order.
+        control: outcome of the control, one finite value per block, length n >= 2; or its `trials` rows.
+        treatment: outcome of the treatment in the same blocks, in the same order; or its `trials` rows.
         sesoi: smallest effect size of interest, > 0, in units of the outcome.
 
     Raises:
-        ValueError: arms of unequal length, fewer than two blocks, or a value that is not finite.
+        ValueError: arms of unequal length or of other blocks, fewer than two blocks, a value that is not finite, or
+            rows of the adaptive `search` stage. (`contrasts.cell_blocks` also checks labels and configurations.)
 
     Source: t interval and TOST, Schuirmann 1987; sign-flip test, Fisher 1935. Above `EXACT_BLOCKS` blocks the test
     draws `MONTE_CARLO_FLIPS` flips from a generator seeded with `MONTE_CARLO_SEED`.
@@ -69,9 +77,7 @@ def paired_effect(control: ArrayLike, treatment: ArrayLike, *, sesoi: float = SE
     return _effect_of(arms["treatment"] - arms["control"], sesoi)
 
 
-def interaction(
-    a_control: ArrayLike, a_treatment: ArrayLike, b_control: ArrayLike, b_treatment: ArrayLike, *, sesoi: float = SESOI
-) -> Effect:
+def interaction(a_control: Arm, a_treatment: Arm, b_control: Arm, b_treatment: Arm, *, sesoi: float = SESOI) -> Effect:
     """Difference of differences, (b_treatment - b_control) - (a_treatment - a_control), per block.
 
     Args:
@@ -89,9 +95,20 @@ def interaction(
     return _effect_of((arms["b_treatment"] - arms["b_control"]) - first, sesoi)
 
 
-def _blocks(**arms: ArrayLike) -> dict[str, NDArray[np.float64]]:
+def with_adjusted_p(effect: Effect, p_adjusted: float) -> Effect:
+    """`effect` as a primary one: a difference counts as detected only if the p adjusted for all primaries agrees."""
+    detected = effect.verdict in ("beyond", "unsettled", "below_sesoi")
+    return replace(effect, verdict="no_evidence") if detected and p_adjusted > ALPHA else effect
+
+
+def _blocks(**arms: Arm) -> dict[str, NDArray[np.float64]]:
     """Arms as float arrays of one shape, or an error with the values."""
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in arms.items()}
+    tables = {name: _by_block(name, arm) for name, arm in arms.items() if isinstance(arm, pa.Table)}
+    if len({tuple(table["block"].to_pylist()) for table in tables.values()}) > 1:
+        blocks = {name: table["block"].to_pylist() for name, table in tables.items()}
+        raise ValueError(f"Each arm must have the same blocks, but got {blocks}.")
+    values = {name: tables[name]["test_auc"].to_numpy() if name in tables else arm for name, arm in arms.items()}
+    arrays = {name: np.asarray(arm, dtype=np.float64) for name, arm in values.items()}
     lengths = {name: array.shape for name, array in arrays.items()}
     if any(array.ndim != 1 for array in arrays.values()) or len(set(lengths.values())) != 1:
         raise ValueError(f"Each arm must be one value per block and all of one length, but got shapes {lengths}.")
@@ -101,6 +118,16 @@ def _blocks(**arms: ArrayLike) -> dict[str, NDArray[np.float64]]:
         if not np.isfinite(array).all():
             raise ValueError(f"Every value must be finite, but `{name}` is {array.tolist()}.")
     return arrays
+
+
+def _by_block(name: str, rows: pa.Table) -> pa.Table:
+    """`trials` rows of one cell in order of block, each block once; adaptive rows are refused."""
+    if "stage" not in rows.column_names or "search" in rows["stage"].to_pylist():
+        raise ValueError(f"No effect is estimated from an adaptive sample, but `{name}` has rows of stage `search`.")
+    cells, blocks = set(rows["cell_id"].to_pylist()), rows["block"].to_pylist()
+    if len(cells) > 1 or len(set(blocks)) < len(blocks):
+        raise ValueError(f"`{name}` must be one cell with each block once, but got {sorted(cells)}, blocks {blocks}.")
+    return rows.sort_by("block")
 
 
 def _effect_of(differences: NDArray[np.float64], sesoi: float) -> Effect:

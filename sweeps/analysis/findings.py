@@ -17,7 +17,7 @@ from sweeps.analysis.contrasts import (
     paired_effect_from_trials,
 )
 from sweeps.analysis.descriptive import rows_of, trials_by_stage, unfinished
-from sweeps.analysis.estimates import Effect
+from sweeps.analysis.estimates import Effect, with_adjusted_p
 from sweeps.analysis.plan import Contrast
 from sweeps.analysis.wording import interval, number, p_text, sentence
 
@@ -116,6 +116,7 @@ def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast) -> Finding
         return Finding(
             contrast, f"Not estimated: the effect of {contrast.treatment_label}. {reasons}", note, None, [], []
         )
+    effect = with_adjusted_p(effect, effect.p_value)  # one primary contrast: Holm leaves its p as it is
     verdict = sentence(
         effect,
         what=contrast.treatment_label,
@@ -137,7 +138,7 @@ def _disagreement(effect: Effect) -> list[str]:
     return [
         f"Interval and test disagree: the 95 % interval {which} 0 while the sign-flip test gives "
         f"p = {p_text(effect.p_value)}. "
-        "The verdict follows the interval, which one extreme block can widen."
+        "A difference counts as detected only where both agree; one extreme block can part them."
     ]
 
 
