@@ -114,8 +114,9 @@ def _checked(plan: Plan, options: Options) -> DeviceData:
     faults = [*plan.config_faults(), *local_faults(options)]
     data = None
     try:
+        where = {name: plan.base[name] for name in ("dataset", "data_root")}
+        data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
         config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
-        data = DeviceData.load(config, torch.device("cpu"))
         triplets = len(data.split(config).train_triplets)
         sizes = [int(corner.get("batch_size") or config.batch_size) for corner in plan.design.corners()]
         if max(sizes) > triplets:

@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from embedding_core.config import CHOICES, parse_value
 from embedding_core.data import resolve_root
@@ -15,6 +15,9 @@ from sweeps.results.schema import STAGES
 
 RUNNABLE_STAGES = tuple(stage for stage in STAGES if stage != "tune")
 DEFAULT_PRESET = "quick"
+
+CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search"]] = {"drop-in": "drop-in", "best": "best of search"}
+"""Value of `--confirm` -> where the cells' nuisance values come from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     """
     parser = _parser(design)
     arguments, rest = parser.parse_known_args(argv)
-    faults = [_unknown_flag(parser, text) for text in rest]
+    faults = [*_unknown_flags(parser, rest), *_value_faults(arguments)]
     what: dict[str, Any] = {}
     for name in ("preset", "dataset", "samples", "epochs", "blocks", "seed", "confirm", "subset", "loss"):
         if getattr(arguments, name) is not None:
@@ -56,7 +59,6 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         what["data_root"] = str(resolve_root(arguments.data_root))
     if what.get("preset", DEFAULT_PRESET) not in design.presets:
         faults.append(unknown("preset", what["preset"], design.presets))
-    faults += _number_faults(arguments)
     settings, setting_faults = _settings(arguments.set)
     if faults or setting_faults:
         raise Faults([*faults, *setting_faults])
@@ -82,55 +84,77 @@ def _parser(design: Design) -> argparse.ArgumentParser:
     what.add_argument("--dataset", metavar="NAME", help="digits, cifar10, or a folder of Parquet files; the preset's")
     what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
     what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; all")
-    what.add_argument("--samples", type=int, metavar="N", help="trials of the search; the preset's")
-    what.add_argument("--epochs", type=int, metavar="N", help="epochs of a full run; the preset's")
-    what.add_argument("--blocks", type=int, metavar="N", help="paired seeds of the confirmation; the preset's")
+    what.add_argument("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
+    what.add_argument("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
     what.add_argument(
-        "--confirm", choices=("drop-in", "best"), help="stated cells, or the best of search; the preset's"
+        "--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's"
     )
-    what.add_argument("--train-triplets", type=int, metavar="N", dest="subset", help="training triplets; all")
-    what.add_argument("--loss", choices=CHOICES["loss"], help="base loss")
-    what.add_argument("--seed", type=int, metavar="N", help="master seed; 0")
+    what.add_argument("--confirm", metavar="HOW", help="drop-in (stated cells) or best (of search); the preset's")
+    what.add_argument("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets; all")
+    what.add_argument("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
+    what.add_argument("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
     what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
     where = parser.add_argument_group("where to run")
     where.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
     where.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
     where.add_argument("--resume", action="store_true", help="go on with the sweep of that name, or with the last one")
     where.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
-    machine = where.add_mutually_exclusive_group()
-    machine.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
-    machine.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
-    where.add_argument("--gpus-per-trial", type=float, metavar="F", help="default .25 where there is a GPU, else 0")
-    where.add_argument("--cpus-per-trial", type=float, default=1.0, metavar="F", help="default %(default)g")
-    where.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once; what the machine holds")
+    where.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
+    where.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
+    where.add_argument(
+        "--gpus-per-trial", type=_lenient(float), metavar="F", help="default .25 where there is a GPU, else 0"
+    )
+    where.add_argument("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
+    where.add_argument(
+        "--max-concurrent", type=_lenient(int), metavar="N", help="trials at once; what the machine holds"
+    )
     return parser
 
 
-def _unknown_flag(parser: argparse.ArgumentParser, text: str) -> str:
-    if not text.startswith("-"):
-        return f"Unexpected argument `{text}`."
+def _lenient(kind: type[int] | type[float]) -> Callable[[str], int | float | str]:
+    """Conversion that leaves what it cannot convert as text, so that all faults can be told at once."""
+
+    def convert(text: str) -> int | float | str:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return convert
+
+
+def _unknown_flags(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
     flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
-    return unknown("flag", text.partition("=")[0], flags)
-
-
-def _number_faults(arguments: argparse.Namespace) -> list[str]:
     faults = []
-    for flag, least in (
-        ("samples", 1),
-        ("epochs", 1),
-        ("blocks", 2),
-        ("seed", 0),
-        ("subset", 1),
-        ("max_concurrent", 1),
-    ):
-        value = getattr(arguments, flag)
-        if value is not None and value < least:
-            name = "train-triplets" if flag == "subset" else flag.replace("_", "-")
-            faults.append(f"`--{name}` must be at least {least}, but got {value}.")
-    if arguments.cpus_per_trial <= 0:
-        faults.append(f"`--cpus-per-trial` must be above 0, but got {arguments.cpus_per_trial:g}.")
-    if arguments.gpus_per_trial is not None and arguments.gpus_per_trial < 0:
-        faults.append(f"`--gpus-per-trial` must not be negative, but got {arguments.gpus_per_trial:g}.")
+    for before, text in zip(["", *rest], rest, strict=False):
+        if text.startswith("-"):
+            faults.append(unknown("flag", text.partition("=")[0], flags))
+        elif not before.startswith("-"):  # else it is the unknown flag's value
+            faults.append(f"Unexpected argument `{text}`.")
+    return faults
+
+
+_LEAST = {"samples": 1, "epochs": 1, "blocks": 2, "seed": 0, "subset": 1, "max_concurrent": 1, "gpus_per_trial": 0}
+"""Smallest value of each number; `--cpus-per-trial` must be above 0."""
+
+
+def _value_faults(arguments: argparse.Namespace) -> list[str]:
+    faults = []
+    for name in (*_LEAST, "cpus_per_trial"):
+        value = getattr(arguments, name)
+        flag = "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
+        if isinstance(value, str):
+            faults.append(f"`{flag}` must be a number, but got `{value}`.")
+        elif name in _LEAST and value is not None and not value >= _LEAST[name]:
+            faults.append(f"`{flag}` must be at least {_LEAST[name]}, but got {value:g}.")
+        elif name == "cpus_per_trial" and not value > 0:
+            faults.append(f"`{flag}` must be above 0, but got {value:g}.")
+    for name, known in (("confirm", tuple(CONFIRM_FLAG)), ("loss", CHOICES["loss"])):
+        value = getattr(arguments, name)
+        if value is not None and value not in known:
+            faults.append(unknown(name, value, known))
+    if arguments.local and arguments.address:
+        faults.append(f"`--local` and `--address` exclude each other, but got both ({arguments.address}).")
     if arguments.name is not None and (
         Path(arguments.name).name != arguments.name or arguments.name in ("", ".", "..")
     ):

@@ -5,22 +5,19 @@ import json
 import random
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from embedding_core.config import TrainConfig
 from embedding_core.data import resolve_root
 from embedding_core.faults import Faults
 from embedding_core.seeding import stream
 from sweeps.analysis.estimates import SESOI
-from sweeps.engine.design import Cell, Design, Preset, Settings, spelled
-from sweeps.engine.options import DEFAULT_PRESET, RUNNABLE_STAGES
+from sweeps.engine.design import Cell, Design, Preset, Settings, Value, spelled
+from sweeps.engine.options import CONFIRM_FLAG, DEFAULT_PRESET, RUNNABLE_STAGES
 from trainables.label import RunLabel
 
 BLOCKS_PER_SEED = 1000
 """Master seeds are spaced so that two sweeps share no block."""
-
-CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search"]] = {"drop-in": "drop-in", "best": "best of search"}
-"""Value of `--confirm` -> where the cells' nuisance values come from."""
 
 SEARCH_BLOCK = 0
 """The seed index of all search trials; confirmation uses 1 to S."""
@@ -31,6 +28,9 @@ class Plan:
     """A design with its budget settled."""
 
     design: Design
+    """Without the factors that `what` fixes."""
+    design_sha256: str
+    """Of the script's whole design."""
     preset: Preset
     what: Settings
     """Resolved options; `plan.json` keeps them, and a resume must not differ."""
@@ -59,7 +59,8 @@ class Plan:
             "data_root": str(resolve_root(what.get("data_root"))),  # type: ignore[arg-type]
         }
         return cls(
-            design=design,
+            design=replace(design, factors=tuple(f for f in design.factors if f.name not in fields_given)),
+            design_sha256=design_sha256(design),
             preset=preset,
             what={**what, "preset": preset_name, "dataset": dataset, "data_root": base["data_root"]},
             stages=tuple(
@@ -72,10 +73,15 @@ class Plan:
             base=base,
         )
 
+    def setting(self, name: str) -> Value:
+        """What an option resolved to."""
+        settled = {"stages": ",".join(self.stages), "samples": self.samples, "blocks": self.blocks, "seed": self.seed}
+        return {**self.base, **self.what, **settled, "confirm": self.confirm}.get(name, "not set")
+
     @property
     def search_base(self) -> dict[str, Any]:
         """TrainConfig fields common to all search trials."""
-        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": True}
+        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": True, "eval_test": False}
 
     def block_seed(self, block: int) -> int:
         """`TrainConfig.seed` of a block."""
@@ -129,6 +135,9 @@ class Plan:
                 TrainConfig.from_flat(dict(settings))
             except Faults as error:
                 faults.update(dict.fromkeys(error.faults))
+        compared = {name for cell in self.design.cells for name in (*cell.levels, *cell.drop_in)}
+        for name in sorted(compared & set(self.what)):
+            faults[f"`--set {name}` would fix what the sweep compares; its cells set it."] = None
         if self.blocks >= BLOCKS_PER_SEED:
             faults[f"`--blocks` must be below {BLOCKS_PER_SEED}, but got {self.blocks}."] = None
         if "confirm" in self.stages and "search" not in self.stages and self.confirm == "best of search":
@@ -142,7 +151,7 @@ class Plan:
             "study_id": study_id,
             "question": self.design.question,
             "design": self.design.name,
-            "design_sha256": design_sha256(self.design),
+            "design_sha256": self.design_sha256,
             "what": dict(self.what),
             "stages": list(self.stages),
             "samples": self.samples,
@@ -183,15 +192,32 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
     Raises:
         Faults: no readable plan, another design, or options that differ from it.
     """
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise Faults([f"`--resume` needs {file}, which cannot be read: {error}"]) from error
+    content = _read(file)
     if content["design_sha256"] != design_sha256(design):
         raise Faults([f"{file} belongs to another design ({content['design']}), or {design.name} has changed since."])
-    kept = Plan.of(design, content["what"])
-    asked = Plan.of(design, {**content["what"], **given})
-    if asked != replace(kept, what=asked.what):
-        differing = [f"`{k}` is {content['what'].get(k, 'not set')} there, {v} here" for k, v in given.items()]
+    what = content["what"]
+    kept = Plan.of(design, what)
+    differing = []
+    for name, value in given.items():
+        asked = Plan.of(design, {**what, name: value})
+        if asked != replace(kept, what=asked.what):
+            differing.append(f"`{name}` is {kept.setting(name)} there, {value} here")
+    if differing:
         raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
     return kept
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Contents of a `plan.json`.
+
+    Raises:
+        Faults: it cannot be read, or is no plan.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Faults([f"`--resume` needs {file}, which cannot be read: {error}"]) from error
+    kinds = {"design": str, "design_sha256": str, "what": dict}
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in kinds.items()):
+        raise Faults([f"`--resume` needs {file}, but it is not the plan of a sweep."])
+    return content

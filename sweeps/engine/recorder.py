@@ -70,6 +70,8 @@ class Recorder(Callback):
         decision = self._scheduler.latest.pop(label.trial_id, None) if self._scheduler else None
         if decision is not None:
             self._add("rungs", label, decision.row())
+            # On the disk before the trial goes on or the study is told: a resumed sweep must not decide anew.
+            self._buffer.flush(label.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Store the final row of a trial that ended by itself or was stopped by the scheduler."""

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from optuna.trial import TrialState
 from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
@@ -27,7 +26,7 @@ from sweeps.engine.plan import Plan
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
-from sweeps.engine.study import PlannedSearch, StudySearch, open_study, trial_name
+from sweeps.engine.study import PlannedSearch, StudySearch, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
@@ -84,10 +83,10 @@ class Sweep:
     def search(self) -> bool:
         """TPE and ASHA over all factors in one block."""
         finished = store.finished(self.folder, "search")
-        if len(finished) >= self.plan.samples:
-            return True
         study = open_study(self.folder / "optuna.db", seed=self.plan.seed, first_trials=self.plan.preset.first_trials)
         reconcile(study, store.read(self.folder, "trials", stage="search"))
+        if len(finished) >= self.plan.samples:
+            return True
         label = {
             "study_id": self.study_id,
             "stage": "search",
@@ -95,7 +94,9 @@ class Sweep:
             "checkpoint_dir": str(self.checkpoint_dir),
         }
         attempts = store.attempts(self.folder, stage="search")
-        searcher = StudySearch(self.plan.design, study, base=self.plan.search_base, label=label, attempts=attempts)
+        searcher = StudySearch(
+            self.plan.design, study, base=self.plan.search_base, label=label, attempts=attempts, finished=finished
+        )
         config = TrainConfig.from_flat({**self.plan.search_base, **next(self.plan.design.corners())})
         epoch_images = self.epoch_images(config)
         replay = [Decision.of_row(row) for row in store.read(self.folder, "rungs", stage="search").to_pylist()]
@@ -249,37 +250,29 @@ class CheckpointKeeper:
     """Deletes checkpoints of ended search trials, but for the best of each cell; confirmation keeps its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._best: dict[str, tuple[float, Path]] = {}
-        self._folder = folder / "checkpoints"
+        self._best: dict[str, tuple[float, str]] = {}
+        self._folder = folder / "checkpoints" / "search"
         for row in store.read(folder, "trials", stage="search").to_pylist():
-            self._consider(row, self._folder / "search" / f"{row['trial_id']}.pt")
+            self._consider(row)
 
     def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
         """Take note of a `trials` row."""
         if label.stage == "search":
-            self._consider(row, label.checkpoint)
+            self._consider(row)
 
-    def _consider(self, row: dict[str, Any], file: Path) -> None:
-        value, best = row["final_val_auc"], self._best.get(row["cell_id"])
-        if row["end_reason"] != "completed" or value is None or (best is not None and value <= best[0]):
-            file.unlink(missing_ok=True)
+    def _consider(self, row: dict[str, Any]) -> None:
+        """Keep the best of its cell; of equal values the first trial's, which `nuisance` and `keep_best` take too."""
+        value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
+        completed = row["end_reason"] == "completed" and value is not None
+        if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
+            self._unlink(trial_id)
             return
-        if best is not None:
-            best[1].unlink(missing_ok=True)
-        self._best[row["cell_id"]] = (value, file)
+        if best is not None and best[1] != trial_id:
+            self._unlink(best[1])
+        self._best[row["cell_id"]] = (value, trial_id)
 
-
-def reconcile(study: Any, trials: pa.Table) -> None:
-    """Tell the study what the trials table knows and it does not: a killed driver may have written only the table."""
-    running = {trial_name(t.number): t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING}
-    for row in trials.to_pylist():
-        trial = running.get(row["trial_id"])
-        if trial is None:
-            continue
-        if row["end_reason"] == "completed":
-            study.tell(trial.number, row["final_val_auc"])
-        else:
-            study.tell(trial.number, state=TrialState.FAIL if row["end_reason"] == "error" else TrialState.PRUNED)
+    def _unlink(self, trial_id: str) -> None:
+        (self._folder / f"{trial_id}.pt").unlink(missing_ok=True)
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

@@ -3,12 +3,13 @@
 import math
 import sqlite3
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pyarrow as pa
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
@@ -64,6 +65,40 @@ def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> 
     return study
 
 
+def reconcile(study: optuna.Study, trials: pa.Table) -> None:
+    """Tell the study what the trials table knows and it does not: after a power cut the database may lag.
+
+    What the study knows and the table does not, `StudySearch` hands out again.
+    """
+    running = {trial_name(t.number): t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING}
+    for row in trials.to_pylist():
+        if row["trial_id"] in running:
+            trial = Trial(study, running[row["trial_id"]]._trial_id)
+            _tell(study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"])
+
+
+def _tell(
+    study: optuna.Study, trial: Trial, end_reason: str | None, images_seen: int | None, val_auc: float | None
+) -> None:
+    """How a run ended and its last value; `end_reason` None: the scheduler stopped it."""
+    if end_reason in ("diverged", "oom"):
+        trial.set_constraint(INFEASIBLE, 1.0)
+    else:
+        _report(trial, images_seen, val_auc)
+    if end_reason == "completed":
+        study.tell(trial, val_auc)
+    else:
+        study.tell(trial, state=TrialState.FAIL if end_reason == "error" else TrialState.PRUNED)
+
+
+def _report(trial: Trial, images_seen: int | None, val_auc: float | None) -> None:
+    """A value at its `images_seen`, once; a resumed run sends some again."""
+    if images_seen is None or val_auc is None or not math.isfinite(val_auc):
+        return
+    if int(images_seen) not in trial.storage.get_trial(trial._trial_id).intermediate_values:
+        trial.report(float(val_auc), int(images_seen))
+
+
 def _connect(file: str) -> sqlite3.Connection:
     """A write-ahead log halves the cost of a commit and lets the dashboard read meanwhile."""
     connection = sqlite3.connect(file, timeout=60, check_same_thread=False)
@@ -76,19 +111,38 @@ class StudySearch(OptunaSearch):
     """Suggests whole runs from an Optuna study, and tells it how each one ended.
 
     A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
-    up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials that an interrupted
-    sweep left RUNNING are handed out again first, with their stored parameters and their own id.
+    up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials without a row in
+    the trials table are handed out again first, with their stored parameters and their own id: those an interrupted
+    sweep left RUNNING, and those whose driver died between telling the study and writing the table.
     """
 
     def __init__(
-        self, design: Design, study: optuna.Study, *, base: Settings, label: Mapping[str, Any], attempts: dict[str, int]
+        self,
+        design: Design,
+        study: optuna.Study,
+        *,
+        base: Settings,
+        label: Mapping[str, Any],
+        attempts: dict[str, int],
+        finished: Collection[str],
     ) -> None:
-        """Args: base: fixed settings. label: RunLabel fields all trials share. attempts: highest so far by trial id."""
+        """Set up for the trials that are left.
+
+        Args:
+            design: what is varied.
+            study: from `open_study`.
+            base: fixed settings.
+            label: RunLabel fields all trials share.
+            attempts: highest so far by trial id.
+            finished: trial ids that have a row in the trials table.
+        """
         super().__init__(DesignSpace(design), metric="val_auc", mode="max", storage=optuna.storages.InMemoryStorage())
         self._ot_study = study  # type: ignore[assignment]
         self._study = study
         self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
-        self._waiting = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING]
+        started = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+        self._waiting = [t for t in started if trial_name(t.number) not in finished]
+        self._told = {t.number for t in self._waiting if t.state.is_finished()}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Ray's config of the next run."""
@@ -107,30 +161,21 @@ class StudySearch(OptunaSearch):
         return to_flat(config, label)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report the value at its `images_seen`; a resumed run sends some again."""
-        step, value = int(result["images_seen"]), float(result["val_auc"])
+        """Report the value at its `images_seen`."""
         trial = self._ot_trials[trial_id]
-        known = trial.storage.get_trial(trial._trial_id).intermediate_values
-        if math.isfinite(value) and step not in known:
-            trial.report(value, step)
+        if trial.number not in self._told:
+            _report(trial, result["images_seen"], result["val_auc"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the run ended; an interrupted one stays RUNNING for the resume."""
+        trial = self._ot_trials[trial_id]
+        if trial.number in self._told:
+            return
         if error:
-            self._study.tell(self._ot_trials[trial_id], state=TrialState.FAIL)
-        elif result is not None:
-            self._tell(self._ot_trials[trial_id], trial_id, result)
-
-    def _tell(self, trial: Trial, trial_id: str, result: dict[str, Any]) -> None:
-        reason = result.get("end_reason")
-        if reason in ("diverged", "oom"):
-            trial.set_constraint(INFEASIBLE, 1.0)
-        else:
-            self.on_trial_result(trial_id, result)  # Tune hands the last row to this method alone
-        if reason == "completed":
-            self._study.tell(trial, result["val_auc"])
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED)
+            _tell(self._study, trial, "error", None, None)
+        elif result is not None:  # Tune hands the last row to this method alone
+            reason, images_seen = result.get("end_reason"), result.get("images_seen")
+            _tell(self._study, trial, reason, images_seen, result.get("val_auc"))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study's own storage is what a resumed sweep reads."""
