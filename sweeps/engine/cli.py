@@ -1,5 +1,6 @@
 """One sweep from command line to verdict."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from sweeps.engine.options import DEFAULT_PRESET, Options, command, parse
 from sweeps.engine.plan import Plan
 from sweeps.engine.runner import Sweep
 from sweeps.results import store
+from sweeps.results.files import holds_sweep
 from sweeps.results.store import Store
 
 INTERRUPTED = 130
@@ -36,7 +38,7 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
         options = parse(design, argv)
         folder = _folder(design, options)
         plan = _plan(design, options, folder)
-        data = _checked(plan, options)
+        data = _checked(plan, options, folder)
         if options.plan:
             print(forecast(plan, data, options))
             return 0
@@ -48,21 +50,25 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
 
 def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Sequence[str], console: Console) -> int:
     joined = ray.is_initialized()
-    slots = connect(options)
+    report = None
     try:
+        slots = connect(options)
         opened = Store.open(folder) if options.resume else Store.create(folder)
         if not options.resume:
             plans.write(folder / "plan.json", plan.to_json(folder.name))
         _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} trials at once.")
         complete = Sweep(plan, folder, opened, data, slots, console).run()
         report = render(folder) if complete else None
+    except KeyboardInterrupt:  # Tune turns Ctrl-C into an orderly end, but not all the time is Tune's
+        pass
     finally:
         if not joined:
             ray.shutdown()
     if report is None:
         again = command([a for a in argv if a != "--resume"])
         name = "" if options.name else f" --name {folder.name}"
-        _say(console, f"Interrupted; nothing is lost. Go on with: {again}{name} --resume")
+        go_on = f"{again}{name}" + (" --resume" if (folder / "plan.json").exists() else "")
+        _say(console, f"Interrupted; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     _announce(plan, folder, report, argv)
     return 0
@@ -109,9 +115,9 @@ def _plan(design: Design, options: Options, folder: Path) -> Plan:
     return plans.resumed(design, folder / "plan.json", options.what)
 
 
-def _checked(plan: Plan, options: Options) -> DeviceData:
+def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
     """The data set, once everything that can be checked before the first trial has been; all faults at once."""
-    faults = [*plan.config_faults(), *local_faults(options)]
+    faults = [*plan.config_faults(), *local_faults(options), *_folder_faults(options, folder)]
     data = None
     try:
         where = {name: plan.base[name] for name in ("dataset", "data_root")}
@@ -130,3 +136,15 @@ def _checked(plan: Plan, options: Options) -> DeviceData:
     if faults or data is None:
         raise Faults(list(dict.fromkeys(faults)))
     return data
+
+
+def _folder_faults(options: Options, folder: Path) -> list[str]:
+    """Why no sweep can be written there, asked before Ray starts; `Store.create` makes sure of it."""
+    if options.plan:
+        return []
+    if not options.resume and holds_sweep(folder):
+        return [f"`{folder}` already holds a sweep: continue it with `--resume`, or give another `--name`."]
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return [f"`{folder}` cannot be written, because of `{there}`: give another `--results`."]
+    return []

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from embedding_core.config import CHOICES, parse_value
 from embedding_core.data import resolve_root
@@ -76,9 +76,17 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a flag without its value as any other fault."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print before it ends the process."""
+        raise Faults([f"{message[:1].upper()}{message[1:]}."])
+
+
 def _parser(design: Design) -> argparse.ArgumentParser:
     presets = "; ".join(f"{name}: {preset.purpose}" for name, preset in design.presets.items())
-    parser = argparse.ArgumentParser(description=design.question, allow_abbrev=False)
+    parser = _Parser(description=design.question, allow_abbrev=False)
     what = parser.add_argument_group("what to run")
     what.add_argument("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
     what.add_argument("--dataset", metavar="NAME", help="digits, cifar10, or a folder of Parquet files; the preset's")
@@ -149,6 +157,8 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be at least {_LEAST[name]}, but got {value:g}.")
         elif name == "cpus_per_trial" and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
+        elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
+            faults.append(f"`{flag}` must be a whole number above 1, as Ray has it, but got {value:g}.")
     for name, known in (("confirm", tuple(CONFIRM_FLAG)), ("loss", CHOICES["loss"])):
         value = getattr(arguments, name)
         if value is not None and value not in known:

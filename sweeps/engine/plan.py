@@ -75,8 +75,14 @@ class Plan:
 
     def setting(self, name: str) -> Value:
         """What an option resolved to."""
-        settled = {"stages": ",".join(self.stages), "samples": self.samples, "blocks": self.blocks, "seed": self.seed}
-        return {**self.base, **self.what, **settled, "confirm": self.confirm}.get(name, "not set")
+        settled: Settings = {
+            "stages": ",".join(self.stages),
+            "samples": self.samples,
+            "blocks": self.blocks,
+            "seed": self.seed,
+            "confirm": self.confirm,
+        }
+        return {**self.base, **self.what, **settled}.get(name, "not set")
 
     @property
     def search_base(self) -> dict[str, Any]:
