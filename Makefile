@@ -47,3 +47,6 @@ bench: $(VENV)/.bench ## ratios, each measured side by side
 format: $(VENV)/.dev ## rewrite what `make check` would complain of
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+gpu: $(VENV)/.run ## on a machine with a CUDA GPU: images/s, packing, accumulation, precision; no Ray
+	$(BIN)/python benchmarks/gpu.py

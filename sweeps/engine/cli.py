@@ -56,7 +56,9 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
         opened = Store.open(folder) if options.resume else Store.create(folder)
         if not options.resume:
             plans.write(folder / "plan.json", plan.to_json(folder.name))
-        _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} trials at once.")
+        _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} at once.")
+        if slots.dashboard:
+            _say(console, f"Ray dashboard: http://{slots.dashboard}")
         complete = Sweep(plan, folder, opened, data, slots, console).run()
         report = render(folder) if complete else None
     except KeyboardInterrupt:  # Tune turns Ctrl-C into an orderly end, but not all the time is Tune's

@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 import torch
@@ -33,6 +33,8 @@ class Slots:
     cpus: float
     gpus: float
     concurrent: int
+    dashboard: str | None = None
+    """Address of Ray's dashboard, where this process started Ray or joined a cluster."""
 
 
 def local_faults(options: Options) -> list[str]:
@@ -55,10 +57,11 @@ def connect(options: Options) -> Slots:
         Faults: no such cluster, or it is too small for one trial.
     """
     os.environ.update(DRIVER_ENVIRONMENT)
+    dashboard = None
     if not ray.is_initialized():
         address = options.address or os.environ.get("RAY_ADDRESS") if joins_cluster(options) else "local"
         try:
-            ray.init(
+            context = ray.init(
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -66,9 +69,10 @@ def connect(options: Options) -> Slots:
             )
         except ConnectionError as error:
             raise Faults([f"No Ray cluster answers at `{address}`: {error}"]) from error
+        dashboard = context.dashboard_url
     # Ray installs handlers of its own; a polite kill should end a sweep as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    return slots(options)
+    return replace(slots(options), dashboard=dashboard)
 
 
 def slots(options: Options) -> Slots:

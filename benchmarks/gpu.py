@@ -1,0 +1,151 @@
+"""What the loop does on a CUDA GPU, without Ray: `make gpu`, under eight minutes.
+
+    python benchmarks/gpu.py [--device cuda] [--updates 150]
+
+Prints images/s of `train()` beside a bare loop (eager and compiled), images/s of 1, 2 and 4 processes on one GPU,
+cached beside naive accumulation (time, peak memory), and bf16 beside float32 (validation AUC, loss). Images are noise of
+CIFAR-10's size with a class-dependent brightness, so that there is something to learn. Without a GPU it says so and
+exits with 0.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import torch
+from loop import Bare, timed
+from machine import machine_class
+
+from embedding_core.config import TrainConfig
+from embedding_core.data import resolve_root
+from embedding_core.device_data import DeviceData
+from embedding_core.monitor import Row
+from embedding_core.seeding import generator
+from embedding_core.train import VIEWS, pick_device, train
+
+IMAGES = 20_000
+CLASSES = 10
+EPOCHS = 4
+"""The first is not counted: it pays for warming up and, compiled, for compiling."""
+
+
+def synthetic(device: torch.device, images: int = IMAGES) -> DeviceData:
+    """uint8 noise, brighter from class to class."""
+    labels = torch.arange(images) % CLASSES
+    pixels = torch.randint(0, 128, (images, 3, 32, 32), generator=generator(0, "benchmark"), dtype=torch.uint8)
+    pixels += (labels * 12).to(torch.uint8)[:, None, None, None]
+    root = str(resolve_root(None))
+    return DeviceData("synthetic", root, device, pixels.to(device), labels.to(device), "synthetic", None)
+
+
+def config_of(updates: int, device: str, **settings: object) -> TrainConfig:
+    """VGG11, batch 64, `updates` optimiser steps an epoch."""
+    vgg = {"backbone": "vgg11", "norm_kind": "none", "embedding_dim": 128}
+    fixed = {"dataset": "synthetic", "device": device, "epochs": EPOCHS, "subset": 64 * updates}
+    return TrainConfig.from_flat({**vgg, **fixed, **settings})
+
+
+def rate(rows: list[Row], config: TrainConfig) -> float:
+    """Median images per second of the epochs after the first."""
+    assert config.subset is not None
+    return VIEWS * config.subset / statistics.median(float(row["train_s"] or 0) for row in rows[1:])
+
+
+def loop_against_bare(config: TrainConfig, data: DeviceData) -> None:
+    """Images/s of `train()` and of forward, loss, backward, step on batches that are ready."""
+    for compiled in (False, True):
+        rows = list(train(replace(config, compile=compiled), data=data))
+        bare = Bare(config, data)
+        if compiled:
+            bare.network.compile()
+        bare.epoch()
+        seconds = statistics.median(timed(bare.epoch, data.device) for _ in range(EPOCHS - 1))
+        peer = VIEWS * len(bare.batches) * config.batch_size / seconds
+        ours = rate(rows, config)
+        kind = "compiled" if compiled else "eager"
+        print(f"{kind:10} train() {ours:10,.0f} images/s   bare {peer:10,.0f}   bare / train() {peer / ours:.3f}")
+
+
+def packing(config: TrainConfig) -> None:
+    """Images/s of 1, 2 and 4 processes that share the device."""
+    assert config.subset is not None
+    alone = 0.0
+    for processes in (1, 2, 4):
+        command = [
+            sys.executable,
+            __file__,
+            "--device",
+            config.device,
+            "--updates",
+            str(config.subset // 64),
+            "--worker",
+        ]
+        workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+        rates = [float(worker.communicate()[0]) for worker in workers]
+        if any(worker.returncode for worker in workers):
+            raise RuntimeError(f"A packed process failed: {[worker.returncode for worker in workers]}.")
+        alone = alone or sum(rates)
+        print(f"{processes} processes {sum(rates):10,.0f} images/s in all, {sum(rates) / alone:.2f} x one")
+
+
+def worker(config: TrainConfig, data: DeviceData) -> None:
+    """One of the packed processes: prints its images/s."""
+    print(rate(list(train(config, data=data)), config))
+
+
+def accumulation(config: TrainConfig, data: DeviceData) -> None:
+    """Time and peak memory of cached beside naive accumulation, KoLeo on, K = 4."""
+    settings = {"koleo": True, "koleo_weight": 0.1, "accum_steps": 4}
+    measured = {}
+    for mode in ("naive", "cached"):
+        chosen = TrainConfig.from_flat({**config.to_flat(), **settings, "accum_mode": mode})
+        rows = list(train(chosen, data=data))
+        measured[mode] = (rate(rows, chosen), float(rows[-1]["peak_gpu_bytes"] or 0))
+        print(f"{mode:10} {measured[mode][0]:10,.0f} images/s   peak {measured[mode][1] / 2**20:8,.0f} MiB")
+    (naive, naive_bytes), (cached, cached_bytes) = measured["naive"], measured["cached"]
+    memory = f"{cached_bytes / naive_bytes:.2f} x" if naive_bytes else "not measured"
+    print(f"cached / naive: step time {naive / cached:.2f} x, peak memory {memory}")
+
+
+def precision(config: TrainConfig, data: DeviceData) -> None:
+    """Validation AUC and training loss of a bf16 backbone beside float32."""
+    for kind in ("float32", "bf16"):
+        chosen = replace(config, precision=kind)
+        rows = list(train(chosen, data=data))
+        auc, loss = rows[-1]["val_auc"], rows[-1]["loss_total"]
+        print(f"{kind:10} {rate(rows, chosen):10,.0f} images/s   val AUC {auc:.4f}   loss {loss:.4f}")
+
+
+def main(argv: list[str]) -> int:
+    """Print the four tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", help="default: %(default)s; cpu runs the same logic, slowly")
+    parser.add_argument("--updates", type=int, default=150, help="optimiser steps an epoch (default: %(default)s)")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("Skipped: torch finds no CUDA device here.")
+        return 0
+    config = config_of(arguments.updates, arguments.device)
+    device = pick_device(config)
+    data = synthetic(device, images=max(IMAGES if device.type == "cuda" else 0, 64 * arguments.updates * 4))
+    if arguments.worker:
+        worker(config, data)
+        return 0
+    started = time.perf_counter()
+    print(
+        f"{machine_class()}; VGG11 on 32x32, batch 64 triplets, {arguments.updates} updates an epoch, n = {EPOCHS - 1}"
+    )
+    loop_against_bare(config, data)
+    packing(config)
+    accumulation(config, data)
+    precision(config, data)
+    print(f"{time.perf_counter() - started:.0f} s in all")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
