@@ -3,8 +3,8 @@
     python benchmarks/gpu.py [--device cuda] [--updates 150]
 
 Prints images/s of `train()` beside a bare loop (eager and compiled), images/s of 1, 2 and 4 processes on one GPU,
-cached beside naive accumulation (time, peak memory), and bf16 beside float32 (validation AUC, loss). Images are noise of
-CIFAR-10's size with a class-dependent brightness, so that there is something to learn. Without a GPU it says so and
+cached beside naive accumulation (time, peak memory), and bf16 beside float32 (validation AUC, loss). Images are noise
+of CIFAR-10's size with a class-dependent brightness, so that there is something to learn. Without a GPU it says so and
 exits with 0.
 """
 
