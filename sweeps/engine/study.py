@@ -53,7 +53,10 @@ def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> 
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` and `multivariate`, pinned
-    storage = optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"creator": partial(_connect, str(file))})
+    # `creator` opens the file; a folder name with a question mark would not survive in a URL.
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{file.name}", engine_kwargs={"creator": partial(_connect, str(file))}
+    )
     study = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True)
     known = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(

@@ -1,0 +1,279 @@
+"""StudySearch against the SQLite study it writes, without Ray: how runs end, what a resume hands out."""
+
+import math
+import sqlite3
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from embedding_core.config import TrainConfig
+from sweeps.engine.design import Design
+from sweeps.engine.plan import Plan
+from sweeps.engine.study import INFEASIBLE, StudySearch, open_study, reconcile, trial_name
+from sweeps.koleo_accum import DESIGN
+from sweeps.results.rows import cast
+from trainables.label import RunLabel, from_flat
+
+LABEL = {"study_id": "s", "stage": "search", "block": 0, "checkpoint_dir": "/checkpoints"}
+
+
+class Driver:
+    """One start of a driver on the study in `file`."""
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        design: Design = DESIGN,
+        preset: str = "quick",
+        attempts: dict[str, int] | None = None,
+        finished: Collection[str] = (),
+    ) -> None:
+        plan = Plan.of(design, {"preset": preset})
+        self.study = open_study(file, seed=0, first_trials=plan.preset.first_trials)
+        self.search = StudySearch(
+            design, self.study, base=plan.search_base, label=LABEL, attempts=attempts or {}, finished=finished
+        )
+
+    def start(self, ray_id: str) -> tuple[TrainConfig, RunLabel]:
+        suggested = self.search.suggest(ray_id)
+        assert suggested is not None
+        return from_flat(suggested)
+
+    def row(self, ray_id: str, images_seen: int, val_auc: float) -> None:
+        self.search.on_trial_result(ray_id, {"images_seen": images_seen, "val_auc": val_auc, "end_reason": None})
+
+    def end(self, ray_id: str, images_seen: int, val_auc: float, end_reason: str | None) -> None:
+        last = {"images_seen": images_seen, "val_auc": val_auc, "end_reason": end_reason}
+        self.search.on_trial_complete(ray_id, last)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "optuna.db"
+
+
+@pytest.fixture
+def driver(file: Path) -> Driver:
+    return Driver(file)
+
+
+def stored(file: Path) -> list[FrozenTrial]:
+    """The study as another process reads it."""
+    return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").get_trials()
+
+
+def test_a_completed_run_has_its_last_value_at_images_seen(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    driver.row("r", 300, 0.7)
+    driver.row("r", 600, 0.9)
+    driver.end("r", 900, 0.8, "completed")
+    (trial,) = stored(file)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
+    assert trial.intermediate_values == {300: 0.7, 600: 0.9, 900: 0.8}
+
+
+@pytest.mark.parametrize("end_reason", [None, "collapsed"])
+def test_stopped_and_collapsed_runs_are_pruned_with_their_values(
+    driver: Driver, file: Path, end_reason: str | None
+) -> None:
+    driver.start("r")
+    driver.row("r", 300, 0.7)
+    driver.end("r", 600, 0.6, end_reason)
+    (trial,) = stored(file)
+    assert trial.state == TrialState.PRUNED
+    assert trial.intermediate_values == {300: 0.7, 600: 0.6}
+    assert not constraint(trial)
+
+
+def constraint(trial: FrozenTrial) -> dict[str, float]:
+    return {name: value for name, value in trial.constraints.items() if value > 0}
+
+
+@pytest.mark.parametrize("end_reason", ["diverged", "oom"])
+def test_runs_without_a_finite_end_are_pruned_and_infeasible(driver: Driver, file: Path, end_reason: str) -> None:
+    driver.start("r")
+    driver.row("r", 300, 0.7)
+    last = {"val_auc": math.nan, "end_reason": end_reason} | ({"images_seen": 600} if end_reason == "diverged" else {})
+    driver.search.on_trial_complete("r", last)
+    (trial,) = stored(file)
+    assert trial.state == TrialState.PRUNED
+    assert constraint(trial) == {INFEASIBLE: 1.0}
+    assert trial.intermediate_values == {300: 0.7}
+
+
+def test_a_run_that_ends_before_any_row_is_not_left_running(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    driver.search.on_trial_complete("r", {"val_auc": math.nan, "end_reason": "oom"})
+    driver.start("e")
+    driver.search.on_trial_complete("e", error=True)
+    assert [trial.state for trial in stored(file)] == [TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_infeasible_runs_teach_the_sampler(tmp_path: Path, tiny: Design) -> None:
+    """Where every rate above 1e-3, half of the range, diverges, TPE turns to lower ones; FAIL would not tell it."""
+
+    def bad_rates(name: str, tell: Callable[[Driver, str], None]) -> int:
+        driver = Driver(tmp_path / name, design=tiny)
+        bad = []
+        for i in range(30):
+            config, _ = driver.start(f"r{i}")
+            bad.append(config.lr > 1e-3)
+            tell(driver, f"r{i}") if bad[-1] else driver.end(f"r{i}", 300, 0.8, "completed")
+        return sum(bad[15:])
+
+    diverged = bad_rates("diverged.db", lambda driver, name: driver.end(name, 300, math.nan, "diverged"))
+    failed = bad_rates("failed.db", lambda driver, name: driver.search.on_trial_complete(name, error=True))
+    assert diverged <= 0.5 * failed
+
+
+def test_an_interrupted_run_is_handed_out_again_first_as_it_was(driver: Driver, file: Path) -> None:
+    started = [driver.start(f"r{i}") for i in range(3)]
+    driver.end("r1", 900, 0.8, "completed")
+    driver.row("r2", 300, 0.7)
+    driver.search.on_trial_complete("r2")  # Ray's way of ending what it interrupts
+    assert [trial.state for trial in stored(file)] == [TrialState.RUNNING, TrialState.COMPLETE, TrialState.RUNNING]
+
+    again = Driver(file, attempts={"t00001": 1, "t00002": 1}, finished={"t00001"})
+    first, second, third = (again.start(name) for name in ("x", "y", "z"))
+    assert [label.trial_id for _, label in (first, second, third)] == ["t00000", "t00002", "t00003"]
+    assert [config for config, _ in (first, second)] == [started[0][0], started[2][0]]
+    assert [label.attempt for _, label in (first, second, third)] == [1, 2, 1]
+    assert first[1] == started[0][1]
+
+    # It sends its rows again, then ends: each value is there once, as first reported.
+    again.row("y", 300, 0.1)
+    again.row("y", 600, 0.9)
+    again.end("y", 900, 0.8, "completed")
+    trial = stored(file)[2]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
+    assert trial.intermediate_values == {300: 0.7, 600: 0.9, 900: 0.8}
+
+
+def test_what_the_study_knows_and_the_table_does_not_is_run_again_under_its_id(driver: Driver, file: Path) -> None:
+    """The driver died between telling the study and writing the trial's row."""
+    started = [driver.start(f"r{i}") for i in range(3)]
+    driver.end("r0", 900, 0.8, "completed")
+    driver.row("r1", 300, 0.7)
+    driver.end("r1", 600, 0.6, None)
+    before = stored(file)
+
+    again = Driver(file, finished=set())
+    handed_out = [again.start(name) for name in ("x", "y", "z")]
+    assert handed_out == started
+    again.row("x", 300, 0.5)  # of a checkpoint; the study is not told twice
+    again.end("x", 900, 0.8, "completed")
+    again.row("y", 300, 0.7)
+    again.end("y", 600, 0.6, None)
+    again.search.on_trial_complete("y", error=True)
+    after = stored(file)
+    assert [(t.state, t.value, t.intermediate_values) for t in after[:2]] == [
+        (t.state, t.value, t.intermediate_values) for t in before[:2]
+    ]
+    assert again.start("w")[1].trial_id == "t00003"
+
+
+def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, file: Path) -> None:
+    endings = ["completed", "asha_stopped", "collapsed", "diverged", "oom", "error"]
+    for i, _ in enumerate(endings):
+        driver.start(f"r{i}")
+        driver.row(f"r{i}", 300, 0.5)
+    driver.start("still running")
+    rows = [
+        {
+            "trial_id": trial_name(i),
+            "attempt": 1,
+            "end_reason": reason,
+            "images_seen": None if reason == "oom" else 600,
+            "final_val_auc": math.nan if reason in ("diverged", "oom") else 0.8,
+        }
+        for i, reason in enumerate(endings)
+    ]
+    again = open_study(file, seed=0, first_trials=())
+    reconcile(again, cast("trials", rows))
+    reconcile(again, cast("trials", rows))  # once more changes nothing
+    trials = stored(file)
+    assert [t.state for t in trials] == [
+        TrialState.COMPLETE, *[TrialState.PRUNED] * 4, TrialState.FAIL, TrialState.RUNNING
+    ]  # fmt: skip
+    assert [bool(constraint(t)) for t in trials] == [False, False, False, True, True, False, False]
+    assert trials[0].value == 0.8
+    assert trials[1].intermediate_values == {300: 0.5, 600: 0.8}
+    waiting = Driver(file, finished={trial_name(i) for i in range(len(endings))})
+    assert waiting.start("x")[1].trial_id == trial_name(len(endings))
+
+
+def test_study_1_begins_with_its_published_best(file: Path) -> None:
+    first = Driver(file, preset="study1")
+    config, label = first.start("r0")
+    published = DESIGN.presets["study1"].first_trials[0]
+    assert label.trial_id == "t00000"
+    assert {name: getattr(config, name) for name in published} == published
+    assert (config.koleo_weight, config.backbone, config.triplets) == (None, "vgg11", "study")
+    # Reopened, it is not queued again.
+    second, label = Driver(file, preset="study1", finished={"t00000"}).start("r1")
+    assert label.trial_id == "t00001"
+    assert {name: getattr(second, name) for name in published} != published
+
+
+def test_every_suggestion_is_a_configuration_labelled_by_its_cell(file: Path) -> None:
+    driver = Driver(file)
+    for i in range(20):
+        config, label = driver.start(f"r{i}")  # TrainConfig and RunLabel refuse what they do not know
+        assert label.cell_id == ("koleo=on" if config.koleo else "koleo=off")
+        assert (config.koleo_weight is not None) == config.koleo
+        assert (label.trial_id, label.block, label.origin) == (trial_name(i), 0, "sampled")
+        driver.end(f"r{i}", 300, 0.5 + config.lr, "completed")
+    conditional = [("koleo_weight" in t.params) == t.params["koleo"] for t in stored(file)]
+    assert all(conditional)
+    assert {t.params["koleo"] for t in stored(file)} == {False, True}
+
+
+def test_the_same_seed_suggests_the_same(tmp_path: Path) -> None:
+    def suggestions(name: str) -> list[TrainConfig]:
+        driver = Driver(tmp_path / name)
+        configs = []
+        for i in range(12):
+            configs.append(driver.start(f"r{i}")[0])
+            driver.end(f"r{i}", 300, configs[-1].margin, "completed")
+        return configs
+
+    assert suggestions("a.db") == suggestions("b.db")
+
+
+def test_write_ahead_log_lets_the_dashboard_read_meanwhile(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "q?x=1", "per%20cent", "#hash"])
+def test_any_folder_name_holds_a_study(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    Driver(folder / "optuna.db").start("r")
+    assert (folder / "optuna.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.fixture
+def suggest_all(file: Path) -> Callable[[str], list[dict[str, Any]]]:
+    def suggest(preset: str) -> list[dict[str, Any]]:
+        driver = Driver(file, preset=preset)
+        return [driver.start(f"r{i}")[0].to_flat() for i in range(5)]
+
+    return suggest
+
+
+@pytest.mark.parametrize("preset", sorted(DESIGN.presets))
+def test_search_trials_use_block_0_and_leave_the_test_split_alone(
+    suggest_all: Callable[[str], list[dict[str, Any]]], preset: str
+) -> None:
+    flats = suggest_all(preset)
+    assert {flat["seed"] for flat in flats} == {0}
+    assert {flat["eval_test"] for flat in flats} == {False}
+    assert {flat["stop_if_collapsed"] for flat in flats} == {True}
