@@ -170,21 +170,24 @@ def test_arms_of_a_block_share_start_order_and_augmentation(
     assert not torch.equal(seen[0][0][:70], seen[0][0][70:])  # the second epoch comes in another order
 
 
-def test_each_image_of_a_triplet_is_augmented_for_itself(
+def test_each_image_of_a_triplet_is_augmented_for_itself_and_anew_each_epoch(
     small: Small, digits: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered: list[torch.Tensor] = []
+    streams: list[int] = []
     crop = loop.crop_and_flip
 
     def watched(images: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         offered.append(images)
+        streams.append(kwargs["generator"].initial_seed())
         assert kwargs["padding"] == 1
         assert kwargs["flip"] is False  # digits are not mirrored
         return crop(images, **kwargs)
 
     monkeypatch.setattr(loop, "crop_and_flip", watched)
-    list(train(small(epochs=1), data=digits))
-    assert [len(images) for images in offered] == [96, 96, 18]
+    list(train(small(epochs=2), data=digits))
+    assert [len(images) for images in offered] == [96, 96, 18] * 2
+    assert len(set(streams)) == 2
 
 
 # Resume
@@ -229,18 +232,18 @@ def killed_after_first_row(settings: list[str], file: Path) -> list[Row]:
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # 30 epochs: the signal arrives while most of them are still to come.
-    settings = ["epochs=30", "subset=40", "batch_size=16", "koleo=true", "koleo_weight=0.1", "accum_steps=4",
+    # 12 epochs: the signal arrives while most of them are still to come.
+    settings = ["epochs=12", "subset=40", "batch_size=16", "koleo=true", "koleo_weight=0.1", "accum_steps=4",
                 "accum_mode=cached", "norm_kind=batch"]  # fmt: skip
     file = tmp_path / "run.pt"
     before = killed_after_first_row(settings, file)
-    assert 1 <= len(before) < 30
+    assert 1 <= len(before) < 12
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["run.pt"]
     assert main([*settings, "--resume", str(file), "--save", str(file)]) == 0
     resumed = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert main(settings) == 0
     whole = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert len(whole) == 30
+    assert len(whole) == 12
     assert resumed[: len(before)] == before
     assert timeless(resumed) == timeless(whole)
 
