@@ -9,7 +9,8 @@ from torch import Tensor
 
 from embedding_core.config import TrainConfig
 from embedding_core.data import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
-from embedding_core.splits import Split, split
+from embedding_core.faults import Faults
+from embedding_core.splits import Split, carve_test, split
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,13 @@ class DeviceData:
 
     @cached_property
     def scaling(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-        """Mean and standard deviation per channel of the training file, of pixels in [0, 1]; on the CPU."""
+        """Mean and standard deviation per channel of the images that are not for testing, of pixels in [0, 1]."""
+        images = self.images.cpu()
+        if self.test_file_size is None:
+            images = images[carve_test(self.labels.cpu())[0]]
         # In blocks: the whole file as float64 would take 1.2 GB for CIFAR-10.
-        blocks = [block.double() / 255 for block in self.images.cpu().split(4096)]
-        count = self.images[:, 0].numel()
+        blocks = [block.double() / 255 for block in images.split(4096)]
+        count = images[:, 0].numel()
         mean = torch.stack([b.sum(dim=(0, 2, 3)) for b in blocks]).sum(dim=0) / count
         square = torch.stack([b.square().sum(dim=(0, 2, 3)) for b in blocks]).sum(dim=0) / count
         return mean.float(), (square - mean**2).clamp(min=1e-12).sqrt().float()
@@ -66,8 +70,16 @@ class DeviceData:
         return split(config, self.labels.cpu(), test_file_size=self.test_file_size)
 
     def test(self, indices: Split) -> ImageSet:
-        """The test split; the only place that hands it out."""
+        """The test split; the only place that hands it out.
+
+        Raises:
+            Faults: the test file is broken, or its images are not of the training images' shape.
+        """
         if indices.test_in_own_file:
-            return load(self.name, self.root, split="test")
+            test = load(self.name, self.root, split="test")
+            if test.images.shape[1:] != self.images.shape[1:]:
+                shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
+                raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
+            return test
         rows = indices.test.to(self.device)
         return ImageSet(self.images[rows].cpu(), self.labels[rows].cpu(), ())

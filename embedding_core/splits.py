@@ -66,7 +66,7 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
         Faults: fewer than two classes with a pair, or fewer triplets than asked for.
     """
     if test_file_size is None:
-        rest, test = _stratified(labels, torch.arange(len(labels)), TEST_SHARE, generator(TEST_SEED, "test"))
+        rest, test = carve_test(labels)
     else:
         rest, test = torch.arange(len(labels)), torch.arange(test_file_size)
     if config.triplets == "study":
@@ -83,6 +83,11 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
         # Triplets come in random order, so a prefix is a draw.
         train_triplets = train_triplets[: config.subset]
     return Split(train, val, test, test_file_size is not None, train_triplets, val_triplets, available)
+
+
+def carve_test(labels: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " r"], Int64[Tensor, " t"]]:
+    """The other images and the test split of a set without a test file: `TEST_SHARE` of each class, always the same."""
+    return _stratified(labels, torch.arange(len(labels)), TEST_SHARE, generator(TEST_SEED, "test"))
 
 
 def fixed_triplets(

@@ -125,7 +125,10 @@ def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
         where = {name: plan.base[name] for name in ("dataset", "data_root")}
         data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
         config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
-        triplets = len(data.split(config).train_triplets)
+        split = data.split(config)
+        if "confirm" in plan.stages:
+            data.test(split)  # decoded into the cache now: a broken file must not show after hours of training
+        triplets = len(split.train_triplets)
         sizes = [int(corner.get("batch_size") or config.batch_size) for corner in plan.design.corners()]
         if max(sizes) > triplets:
             faults.append(

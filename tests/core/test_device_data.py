@@ -1,0 +1,47 @@
+"""A data set on the device: nothing of the test split reaches training, and a test file that does not fit is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from embedding_core.config import TrainConfig
+from embedding_core.data import ImageSet
+from embedding_core.device_data import DeviceData
+from embedding_core.faults import Faults
+
+
+def test_scaling_is_that_of_the_images_outside_the_test_split(digits: DeviceData) -> None:
+    data = digits
+    split = data.split(TrainConfig())
+    others = data.images[torch.cat([split.train, split.val])].double() / 255
+    mean, std = data.scaling
+    torch.testing.assert_close(mean, others.mean(dim=(0, 2, 3)).float())
+    torch.testing.assert_close(std, others.std(dim=(0, 2, 3), correction=0).float())
+
+
+def test_scaling_does_not_see_the_test_split(digits: DeviceData) -> None:
+    data = digits
+    blanked = data.images.clone()
+    blanked[data.split(TrainConfig()).test] = 255
+    other = DeviceData(data.name, data.root, data.device, blanked, data.labels, "blanked", None)
+    assert torch.equal(other.scaling[0], data.scaling[0])
+
+
+def test_the_test_split_is_the_carved_images(digits: DeviceData) -> None:
+    data = digits
+    split = data.split(TrainConfig(seed=3))
+    test = data.test(split)
+    assert isinstance(test, ImageSet)
+    assert torch.equal(test.images, data.images[split.test])
+    assert torch.equal(test.labels, data.labels[split.test])
+
+
+def test_test_images_of_another_shape_are_told(colour_set: Path, write_set: Callable[..., Path]) -> None:
+    write_set([np.zeros((9, 9, 3), dtype=np.uint8)] * 4, [0, 0, 1, 1], split="test")
+    config = TrainConfig(dataset="mine", data_root=str(colour_set))
+    data = DeviceData.load(config, torch.device("cpu"))
+    with pytest.raises(Faults, match=r"one shape, but have \(3, 9, 9\) and \(3, 8, 8\)"):
+        data.test(data.split(config))
