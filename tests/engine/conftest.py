@@ -1,16 +1,28 @@
 """What the engine's tests share: a design of three tiny trials, trees of hashes, and a local Ray per module."""
 
 import hashlib
-import os
+import json
 import signal
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import optuna
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import ray
+import torch
 
+from embedding_core.config import TrainConfig
+from embedding_core.train import train
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
 from sweeps.engine.design import Cell, Contrast, Design, Factor, Levels, Preset, Range
+from sweeps.engine.study import trial_name
+from sweeps.results import store
+from sweeps.results.rows import cast
+from sweeps.results.schema import CURVES
 
 TINY = Design(
     name="tiny",
@@ -56,6 +68,70 @@ def tree() -> Callable[[Path], dict[str, str]]:
     return hashes
 
 
+TIMING = ("elapsed_s", "train_s")
+
+
+@pytest.fixture(scope="session")
+def loop_curve() -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """`loop_curve(row of trials)` -> its curve by the loop called directly, in this process, never interrupted.
+
+    Cut after the trial's last epoch; without ids and timing columns.
+    """
+
+    def curve(trial: dict[str, Any]) -> list[dict[str, Any]]:
+        config = TrainConfig.from_flat(json.loads(trial["config_json"]))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(trial["cpu_threads"])
+        try:
+            rows = list(islice(train(config), trial["last_epoch"]))
+        finally:
+            torch.set_num_threads(threads)
+        ids = {"trial_id": trial["trial_id"], "attempt": 1}
+        known = [{k: v for k, v in row.items() if k in CURVES.names} | ids for row in rows]
+        return untimed(cast("curves", known))
+
+    return curve
+
+
+def untimed(curves: pa.Table) -> list[dict[str, Any]]:
+    """Rows without ids and timing columns."""
+    left_out = {"trial_id", "attempt", "stage", *TIMING}
+    return [{k: v for k, v in row.items() if k not in left_out} for row in curves.to_pylist()]
+
+
+@pytest.fixture(scope="session")
+def stored_curve() -> Callable[[Path, str, str], list[dict[str, Any]]]:
+    """`stored_curve(folder, stage, trial_id)` -> the same of the store."""
+
+    def curve(folder: Path, stage: str, trial_id: str) -> list[dict[str, Any]]:
+        curves = store.read(folder, "curves", stage=stage)
+        return untimed(curves.filter(pc.equal(curves["trial_id"], trial_id)))
+
+    return curve
+
+
+@pytest.fixture(scope="session")
+def study_states() -> Callable[[Path], dict[str, str]]:
+    """`study_states(folder)` -> name of each Optuna trial's state by our trial id, as another process reads it."""
+
+    def states(folder: Path) -> dict[str, str]:
+        study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'optuna.db'}")
+        return {trial_name(trial.number): trial.state.name for trial in study.get_trials()}
+
+    return states
+
+
+STATE_OF_ENDING = {
+    "completed": "COMPLETE", "asha_stopped": "PRUNED", "collapsed": "PRUNED", "diverged": "PRUNED", "oom": "PRUNED",
+    "error": "FAIL",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def state_of_ending() -> dict[str, str]:
+    return STATE_OF_ENDING
+
+
 @pytest.fixture(scope="module")
 def start_ray() -> Iterator[Callable[..., None]]:
     """`start_ray(num_cpus=2, **more)` -> a local Ray as `cluster.connect` starts one; ends with the module."""
@@ -71,7 +147,7 @@ def start_ray() -> Iterator[Callable[..., None]]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
-                runtime_env={"env_vars": {**TRIAL_ENVIRONMENT, "KOLEO_TEST_DRIVER": str(os.getpid())}},
+                runtime_env={"env_vars": TRIAL_ENVIRONMENT},
                 **resources,
             )
 

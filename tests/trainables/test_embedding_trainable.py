@@ -1,0 +1,167 @@
+"""The actor that serves trial after trial, against the training loop called directly."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+
+from embedding_core.config import TrainConfig
+from embedding_core.train import train
+from trainables.embedding import EmbeddingTrainable
+from trainables.label import RunLabel, to_flat
+
+pytestmark = pytest.mark.ray
+
+TIMING = ("elapsed_s", "train_s")
+Row = dict[str, Any]
+
+FIRST = {"subset": 96, "batch_size": 32, "epochs": 2, "embedding_dim": 16}
+SECOND = {**FIRST, "koleo": True, "koleo_weight": 0.1, "accum_steps": 2, "seed": 3, "epochs": 3, "eval_test": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def build(trial_id: str, settings: dict[str, Any]) -> dict[str, Any]:
+        label = RunLabel(
+            study_id="s", stage="search", cell_id="c", trial_id=trial_id, block=0, origin="sampled", attempt=1,
+            checkpoint_dir=str(tmp_path / "checkpoints"),
+        )  # fmt: skip
+        return to_flat(TrainConfig(**settings), label)
+
+    return build
+
+
+class OneThread:
+    """An actor as Tune starts one, with one CPU."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.actor = ray.remote(num_cpus=1)(EmbeddingTrainable).remote(config)
+
+    def epoch(self) -> Row:
+        row: Row = ray.get(self.actor.train.remote())
+        return row
+
+    def run(self) -> list[Row]:
+        rows = [self.epoch()]
+        while not rows[-1]["done"]:
+            rows.append(self.epoch())
+        return rows
+
+    def take(self, config: dict[str, Any]) -> None:
+        assert ray.get(self.actor.reset.remote(config))
+
+
+@pytest.fixture
+def actor() -> Iterator[Callable[[dict[str, Any]], OneThread]]:
+    started = []
+
+    def start(config: dict[str, Any]) -> OneThread:
+        started.append(OneThread(config))
+        return started[-1]
+
+    yield start
+    for one in started:
+        ray.kill(one.actor)
+
+
+def direct(settings: dict[str, Any], threads: int) -> list[Row]:
+    """Rows of the loop in this process, on as many threads as the actor had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return [dict(row) for row in train(TrainConfig(**settings))]
+    finally:
+        torch.set_num_threads(before)
+
+
+def assert_same(rows: list[Row], expected: list[Row]) -> None:
+    assert len(rows) == len(expected)
+    for row, other in zip(rows, expected, strict=True):
+        names = [name for name in other if name not in TIMING]
+        assert {name: row[name] for name in names} == {name: other[name] for name in names}
+
+
+def test_a_reused_actor_gives_the_rows_of_the_loop(
+    actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
+) -> None:
+    one = actor(flat("t00000", FIRST))
+    first = one.run()
+    one.take(flat("t00001", SECOND))
+    second = one.run()
+    assert len({row["pid"] for row in first + second}) == 1
+    assert {row["cpu_threads"] for row in first + second} == {1}
+    assert_same(first, direct(FIRST, 1))
+    assert_same(second, direct(SECOND, 1))
+    assert second[-1]["end_reason"] == "completed"
+    assert 0.5 < second[-1]["test_auc"] <= 1
+
+
+def test_a_trial_taken_away_midway_leaves_no_trace_and_goes_on_elsewhere(
+    actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
+) -> None:
+    """What ASHA does to an actor, and what a resume does with a trial."""
+    one = actor(flat("t00000", SECOND))
+    begun = one.epoch()
+    one.take(flat("t00001", FIRST))
+    assert_same(one.run(), direct(FIRST, 1))
+    one.take(flat("t00000", SECOND))
+    resumed = one.run()
+    assert_same(resumed, direct(SECOND, 1))
+    # Sent again from the checkpoint, not computed again: the clock readings are those of the first time.
+    assert [resumed[0][name] for name in TIMING] == [begun[name] for name in TIMING]
+
+
+def test_a_diverged_trial_ends_with_its_row_and_the_next_is_unharmed(
+    actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
+) -> None:
+    one = actor(flat("t00000", {**FIRST, "lr": 1e30}))
+    rows = one.run()
+    assert (rows[-1]["end_reason"], rows[-1]["is_finite"]) == ("diverged", False)
+    one.take(flat("t00001", FIRST))
+    assert_same(one.run(), direct(FIRST, 1))
+
+
+class MemoryRunsOut(EmbeddingTrainable):
+    """Every other trial asks for more memory than there is after its first epoch."""
+
+    def _start(self) -> Iterator[Row]:
+        rows = super()._start()
+        return self._too_much(rows) if self.config["trial_id"] == "t00000" else rows
+
+    def _too_much(self, rows: Iterator[Row]) -> Iterator[Row]:
+        yield next(rows)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+
+def test_out_of_memory_is_an_ending_and_the_next_trial_is_unharmed(flat: Callable[..., dict[str, Any]]) -> None:
+    trainable = MemoryRunsOut(flat("t00000", FIRST))
+    assert trainable.train()["end_reason"] is None
+    last = trainable.train()
+    assert last["done"]
+    assert (last["end_reason"], last["is_finite"]) == ("oom", False)
+    assert last["error_type"] == "CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert math.isnan(last["val_auc"])
+    assert trainable.reset(flat("t00001", FIRST))
+    rows = [trainable.train() for _ in range(FIRST["epochs"])]
+    assert_same(rows, direct(FIRST, torch.get_num_threads()))
+
+
+@pytest.mark.xfail(strict=True, reason="`Faults` come out of a pickle with one fault per letter")
+def test_a_fault_reaches_the_driver_as_it_was_raised(actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]) -> None:
+    one = actor(flat("t00000", {**FIRST, "dataset": "nowhere"}))
+    with pytest.raises(ray.exceptions.RayTaskError, match="nowhere"):
+        one.epoch()
