@@ -5,6 +5,7 @@ import json
 import math
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -188,6 +189,27 @@ def parse_value(name: str, text: str) -> Any:
         return kind(text)
     except ValueError:
         raise Faults([f"`{name}` must be {kind.__name__}, but got `{text}`."]) from None
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`TrainConfig` fields from texts `key=value`.
+
+    Raises:
+        Faults: no `=`, unknown fields, texts not of their field's type; all of them.
+    """
+    values, faults = {}, []
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            faults.append(f"A setting must be key=value, but got `{setting}`.")
+            continue
+        try:
+            values[name] = parse_value(name, text)
+        except Faults as error:
+            faults += error.faults
+    if faults:
+        raise Faults(faults)
+    return values
 
 
 def _type_faults(config: TrainConfig) -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from embedding_core import checkpoint
 from embedding_core.accumulate import accumulated_step
 from embedding_core.augment import crop_and_flip
-from embedding_core.config import TrainConfig, parse_value
+from embedding_core.config import TrainConfig, parse_settings
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
 from embedding_core.models import build_network
@@ -192,7 +192,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
     arguments = parser.parse_args(argv)
     try:
-        config = _from_settings(arguments.settings)
+        config = TrainConfig.from_flat(parse_settings(arguments.settings))
         for row in train(config, resume=arguments.resume, save_to=arguments.save):
             # JSON has no NaN; as in the result store, null beside `is_finite` false says it.
             finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
@@ -201,22 +201,6 @@ def main(argv: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def _from_settings(settings: list[str]) -> TrainConfig:
-    values, faults = {}, []
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            faults.append(f"Settings must be key=value, but got `{setting}`.")
-            continue
-        try:
-            values[name] = parse_value(name, text)
-        except Faults as error:
-            faults += error.faults
-    if faults:
-        raise Faults(faults)
-    return TrainConfig.from_flat(values)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from embedding_core.config import CHOICES, parse_value
+from embedding_core.config import CHOICES, parse_settings
 from embedding_core.data import resolve_root
 from embedding_core.faults import Faults, unknown
 from sweeps.engine.design import Design, Settings
@@ -59,9 +59,13 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         what["data_root"] = str(resolve_root(arguments.data_root))
     if what.get("preset", DEFAULT_PRESET) not in design.presets:
         faults.append(unknown("preset", what["preset"], design.presets))
-    settings, setting_faults = _settings(arguments.set)
-    if faults or setting_faults:
-        raise Faults([*faults, *setting_faults])
+    settings = {}
+    try:
+        settings = parse_settings(arguments.set)
+    except Faults as error:
+        faults += error.faults
+    if faults:
+        raise Faults(faults)
     return Options(
         what=what | settings,
         results=Path(arguments.results).resolve(),
@@ -170,21 +174,6 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
     ):
         faults.append(f"`--name` must be a plain folder name, but got `{arguments.name}`.")
     return faults
-
-
-def _settings(pairs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """TrainConfig fields from `--set KEY=VALUE`."""
-    settings, faults = {}, []
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            faults.append(f"`--set` needs KEY=VALUE, but got `{pair}`.")
-            continue
-        try:
-            settings[name] = parse_value(name, text)
-        except Faults as error:
-            faults += error.faults
-    return settings, faults
 
 
 def command(argv: Sequence[str]) -> str:

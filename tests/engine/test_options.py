@@ -54,7 +54,7 @@ def test_all_faults_at_once() -> None:
         "Unknown preset `quik`. Did you mean `quick`?",
         "Unknown key `koleo_wieght`. Did you mean `koleo_weight`?",
         "`lr` must be float, but got `high`.",
-        "`--set` needs KEY=VALUE, but got `margin`.",
+        "A setting must be key=value, but got `margin`.",
         "`--gpus-per-trial` must be at least 0, but got -1.",
         "`--cpus-per-trial` must be above 0, but got nan.",
         "`--name` must be a plain folder name, but got `a/b`.",
