@@ -82,7 +82,10 @@ def model_config(state: dict[str, Any]) -> TrainConfig:
 def _replace(file: Path, state: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
-    torch.save(state, partial)
+    with partial.open("wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())  # else a power cut could leave the new name with no contents
     partial.replace(file)
 
 

@@ -32,7 +32,7 @@ NOT_HASHED = ("data_root",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """One run, fully determined: same config, same machine, same thread count, same rows."""
+    """One run, fully determined: same config, same machine, same thread count, same rows (bit for bit on a CPU)."""
 
     dataset: str = "digits"
     """`digits`, `cifar10`, or a folder of Parquet files under `data_root`."""

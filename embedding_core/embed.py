@@ -6,6 +6,7 @@ in the Hugging Face image layout. Writes a Parquet file with `path`, `label` (nu
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from embedding_core import checkpoint
 from embedding_core.faults import Faults
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import embed
-from embedding_core.parquet_images import decode_parquet
+from embedding_core.parquet_images import decode_parquet, eight_bit
 from embedding_core.train import pick_device, pick_precision
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
@@ -33,7 +34,8 @@ def load_model(file: Path) -> EmbeddingNetwork:
         Faults: not a model file.
     """
     state = checkpoint.read(file)
-    config = checkpoint.model_config(state)
+    # The file's own weights follow, and it may have been trained on another machine's device.
+    config = replace(checkpoint.model_config(state), weights="none", device="auto")
     device = pick_device(config)
     weights = state["network"]
     mean, std = weights["mean"], weights["std"]
@@ -61,7 +63,7 @@ def read_images(
     pictures, faults = [], []
     for file in files:
         try:
-            pictures.append(Image.open(file).convert("RGB"))
+            pictures.append(eight_bit(Image.open(file)).convert("RGB"))
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             faults.append(f"{file} is not an image: {error}")
     if faults:

@@ -53,8 +53,8 @@ class EmbeddingNetwork(nn.Module):
         with self._autocast(images.device.type):
             x = ((flat.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
             features = self.backbone(x).mean(dim=(2, 3))
-            z = self.head(features)
-        unit: Tensor = F.normalize(z.float(), dim=1).unflatten(0, images.shape[:-3])
+        z = self.head(features.float())  # outside: neighbours and metrics must not see embeddings rounded to bf16
+        unit: Tensor = F.normalize(z, dim=1).unflatten(0, images.shape[:-3])
         return unit
 
     def _autocast(self, device_type: str) -> AbstractContextManager[None]:
@@ -158,6 +158,8 @@ def _state_dict(file: Path) -> dict[str, Tensor]:
 def _load_features(features: nn.Sequential, state: dict[str, Tensor], source: str) -> None:
     """Take the convolutions of a vgg11 state dict; its classifier is left out."""
     prefix = "features."
+    if not isinstance(state, dict):
+        raise Faults([f"`weights`: {source} is not a saved state dict."])
     try:
         features.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     except RuntimeError as error:

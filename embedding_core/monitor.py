@@ -79,7 +79,12 @@ def test_metrics(network: EmbeddingNetwork, data: DeviceData, split: Split) -> R
     """`test_auc` over all pairs of the test split, with its counts of pairs."""
     test = data.test(split)
     result = evaluate.verification(embed(network, test.images.to(data.device)).cpu(), test.labels)
-    return {"test_auc": result.auc, "test_positive_pairs": result.n_positive, "test_negative_pairs": result.n_negative}
+    return {
+        "test_auc": result.auc,
+        "test_sha256": test.sha256,
+        "test_positive_pairs": result.n_positive,
+        "test_negative_pairs": result.n_negative,
+    }
 
 
 def collapsed(rows: Sequence[Row], config: TrainConfig) -> bool:

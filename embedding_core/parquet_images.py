@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from embedding_core.faults import Faults
 
 DECODER_VERSION = 1
 """Part of the cache key: raise it when the same file must decode to other arrays."""
+
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
 
 MAX_FAULTS = 5
 """Rows named one by one; the rest are counted."""
@@ -51,10 +54,16 @@ def decode_parquet(file: Path) -> Decoded:
         raise Faults([f"{file} cannot be read: {error}"]) from error
     digest.update(f"decoder {DECODER_VERSION}".encode())
     folder = cache_dir() / digest.hexdigest()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _publish(folder, *_decode(file))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                _publish(folder, *_decode(file))
+    except OSError as error:
+        where = "free some space, or name another folder with EMBED_CACHE_DIR"
+        raise Faults(
+            [f"The cache of decoded images, {folder.parent}, cannot be written ({error}): {where}."]
+        ) from error
     # Copy-on-write maps give torch a writable array without ever touching the file.
     images = np.load(folder / "images.npy", mmap_mode="c")
     labels = np.load(folder / "labels.npy")
@@ -81,10 +90,13 @@ def _unreadable(file: Path, error: Exception) -> Faults:
 def _publish(folder: Path, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], names: Iterable[str]) -> None:
     """Write beside and rename, so that a killed process leaves no half-written entry under the final name."""
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix="staging-"))
-    np.save(staging / "images.npy", images)
-    np.save(staging / "labels.npy", labels)
-    (staging / "class_names.json").write_text(json.dumps(list(names)))
-    staging.rename(folder)
+    try:
+        np.save(staging / "images.npy", images)
+        np.save(staging / "labels.npy", labels)
+        (staging / "class_names.json").write_text(json.dumps(list(names)))
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone after the rename, half-written after a full disk
 
 
 def _decode(file: Path) -> Decoded:
@@ -156,9 +168,20 @@ def _decode_one(encoded: pa.Buffer | None) -> npt.NDArray[np.uint8] | str:
         return "no bytes"
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            return np.asarray(eight_bit(image) if image.mode == "L" else eight_bit(image).convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return str(error)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """`image`, unless conversion to 8 bits would clip it: Pillow turns a 16-bit image almost wholly white.
+
+    Raises:
+        ValueError: more than 8 bits a channel.
+    """
+    if image.mode not in EIGHT_BIT_MODES:
+        raise ValueError(f"its mode {image.mode} has more than 8 bits a channel")
+    return image
 
 
 def _stack(file: Path, images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

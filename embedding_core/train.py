@@ -37,7 +37,8 @@ def train(
     """Train one configuration; yields one row per epoch, the last with an `end_reason`.
 
     Args:
-        config: the run. Same config, machine and thread count, same rows (timing columns aside).
+        config: the run. Same config, machine and thread count, same rows (timing columns aside): on a CPU bit for bit;
+            on a GPU as far as its kernels are deterministic.
         resume: checkpoint to go on from; its rows are yielded again first. The rows after it are those of a run that
             was never interrupted.
         save_to: where to write a checkpoint before each row is yielded (atomic rename).
@@ -99,7 +100,9 @@ def train(
                 network,
                 images.unflatten(0, (len(batch), VIEWS)),
                 loss_of,
-                accum_steps=math.ceil(len(batch) / config.micro_batch),  # a short last batch keeps the micro-batch
+                accum_steps=math.ceil(
+                    len(batch) / config.micro_batch
+                ),  # no more than a micro-batch each, short batch or not
                 mode=config.accum_mode,
             )
             meter.add("grad_norm", _gradient_norm(parameters), 1.0)

@@ -34,12 +34,15 @@ class EmbeddingTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Next row; `done` with the last one. Out of memory is an ending, not an error."""
+        out_of_memory = None
         try:
             if self._rows is None:
                 self._rows = self._start()
             row = next(self._rows)
         except torch.OutOfMemoryError as error:
-            row = self._out_of_memory(error)
+            out_of_memory = str(error).splitlines()[0]
+        if out_of_memory is not None:  # not in the handler: its traceback keeps the loop's tensors alive
+            row = self._give_up(out_of_memory)
         done = row["end_reason"] is not None
         if done:
             self._rows = None
@@ -64,10 +67,10 @@ class EmbeddingTrainable(tune.Trainable):
             self._data = DeviceData.load(config, device)
         return self._data
 
-    def _out_of_memory(self, error: torch.OutOfMemoryError) -> Row:
+    def _give_up(self, out_of_memory: str) -> Row:
+        """Free everything; the row that ends the trial."""
         self._rows = self._data = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        first_line = str(error).splitlines()[0]
         # Tune ends the whole sweep over a result that lacks its metric.
-        return {"end_reason": "oom", "val_auc": math.nan, "is_finite": False, "error_type": first_line}
+        return {"end_reason": "oom", "val_auc": math.nan, "is_finite": False, "error_type": out_of_memory}

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -97,9 +98,9 @@ def test_a_failed_write_leaves_the_previous_checkpoint(
     before = saved.read_bytes()
     write = torch.save
 
-    def disk_full(state: object, file: Path) -> None:
-        write(state, file)
-        file.write_bytes(file.read_bytes()[:1000])
+    def disk_full(state: object, stream: BinaryIO) -> None:
+        write(state, stream)
+        stream.truncate(1000)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", disk_full)

@@ -314,3 +314,21 @@ def test_real_sets(real_root: Callable[[str], Path], name: str, shape: tuple[int
     assert len(counts) == len(data.class_names) == 10
     assert per_class is None or counts.tolist() == [per_class] * 10
     assert size_of_test_file(name, real_root(name)) == 10_000
+
+
+def test_sixteen_bit_images_are_told_not_clipped(write_set: WriteSet, tmp_path: Path) -> None:
+    ramp = np.arange(64, dtype=np.uint16).reshape(8, 8) * 900
+    write_set([ramp, np.zeros((8, 8, 3), np.uint8)], [0, 1])
+    with pytest.raises(Faults, match=r"row 0 is not an image: its mode I;16 has more than 8 bits a channel"):
+        load("mine", tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    write_set: WriteSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set([np.zeros((8, 8, 3), np.uint8)] * 2, [0, 1])
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    monkeypatch.setenv("EMBED_CACHE_DIR", str(blocked / "cache"))
+    with pytest.raises(Faults, match=r"cannot be written .*EMBED_CACHE_DIR"):
+        load("mine", tmp_path)

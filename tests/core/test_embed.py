@@ -1,6 +1,7 @@
 """`python -m embedding_core.embed`: the same image, the same vector, whatever file it comes in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from embedding_core.data import load
 from embedding_core.device_data import DeviceData
 from embedding_core.embed import load_model, main, read_images
 from embedding_core.faults import Faults
+from embedding_core.models import build_network
 from embedding_core.monitor import embed
+from embedding_core.optimizers import build_optimizer
 from embedding_core.train import train
 
 WriteSet = Callable[..., Path]
@@ -131,3 +134,20 @@ def test_missing_images_end_in_a_sentence(
 def test_a_missing_model_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "model.pt"), str(tmp_path)]) == 2
     assert "model.pt is not a readable checkpoint" in capsys.readouterr().err
+
+
+def test_a_model_needs_neither_network_nor_the_device_it_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(backbone="vgg11", norm_kind="none", embedding_dim=8)
+    network = build_network(config, shape=(3, 32, 32), mean=torch.zeros(3), std=torch.ones(3), precision="float32")
+    trained = replace(config, weights="imagenet", device="cuda")
+    checkpoint.save(tmp_path / "run.pt", trained, network, build_optimizer(network.parameters(), config), [])
+    checkpoint.export_model(tmp_path / "run.pt", tmp_path / "model.pt")
+
+    def fetch(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+    loaded = load_model(tmp_path / "model.pt")
+    assert torch.equal(loaded.head.weight.cpu(), network.head.weight)

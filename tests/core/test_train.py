@@ -33,7 +33,7 @@ COLUMNS = {
     "data_sha256", "split_sha256", "pairs_sha256", "device_name", "precision_used", "cpu_threads", "peak_gpu_bytes",
 }  # fmt: skip
 KOLEO_COLUMNS = {"loss_koleo", "koleo_nn_same_class_frac", "koleo_nn_dist_mean"}
-TEST_COLUMNS = {"test_auc", "test_positive_pairs", "test_negative_pairs"}
+TEST_COLUMNS = {"test_sha256", "test_auc", "test_positive_pairs", "test_negative_pairs"}
 
 KOLEO = {"koleo": True, "koleo_weight": 0.1}
 EVERYTHING = {**KOLEO, "accum_mode": "cached", "accum_steps": 4, "norm_kind": "batch"}
