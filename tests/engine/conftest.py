@@ -134,7 +134,7 @@ def state_of_ending() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def start_ray() -> Iterator[Callable[..., None]]:
-    """`start_ray(num_cpus=2, **more)` -> a local Ray as `cluster.connect` starts one; ends with the module."""
+    """`start_ray(num_cpus=2)` -> a local Ray as `cluster.connect` starts one, once; ends with the module."""
     terminated = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
@@ -142,6 +142,8 @@ def start_ray() -> Iterator[Callable[..., None]]:
             patch.setenv(name, value)
 
         def start(**resources: float) -> None:
+            if ray.is_initialized():
+                return
             ray.init(
                 address="local",
                 include_dashboard=False,

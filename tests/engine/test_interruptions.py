@@ -1,0 +1,257 @@
+"""Killed at any point, a sweep goes on where it was: nothing lost, nothing doubled, no number changed."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.engine.cli import INTERRUPTED, main
+from sweeps.engine.design import Design
+from sweeps.results import store
+
+pytestmark = pytest.mark.ray
+
+SAMPLES, EPOCHS = 8, 16
+PATIENCE_S = 300.0
+MARK = "KOLEO_TEST_DRIVER"
+
+Curve = list[dict[str, Any]]
+
+SCRIPT = '''
+"""A sweep outside the repository."""
+
+import sys
+
+from sweeps.engine.cli import main
+from sweeps.engine.design import Cell, Contrast, Design, Factor, Levels, Preset, Range
+
+DESIGN = Design(
+    name="outside",
+    question="Does it go on?",
+    factors=(
+        Factor(name="koleo", role="scientific", domain=Levels((False, True))),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", True)),
+        Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
+    ),
+    cells=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
+    contrasts=(Contrast(estimand="koleo", control="koleo=off", treatment="koleo=on", label="KoLeo"),),
+    fixed={"batch_size": 32, "subset": 192, "embedding_dim": 16, "lr": 1e-3},
+    presets={
+        "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=16, blocks=2, confirm="drop-in")
+    },
+)
+
+if __name__ == "__main__":
+    sys.exit(main(DESIGN))
+'''
+
+
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"Waited in vain for {what}."
+        time.sleep(0.02)
+
+
+def processes(chosen: Callable[[Path], bool]) -> list[int]:
+    """Ids of the processes whose folder in /proc is chosen."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if chosen(folder):
+                    found.append(int(folder.name))
+            except (OSError, IndexError):
+                continue  # ended meanwhile
+    return found
+
+
+def marked(mark: str) -> list[int]:
+    """Processes of the driver that was started under this mark, and what it left behind."""
+    return processes(lambda folder: f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"))
+
+
+def descends_from(folder: Path, ancestor: int) -> bool:
+    pid = int(folder.name)
+    while pid > 1 and pid != ancestor:
+        pid = int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    return pid == ancestor
+
+
+def trial_processes() -> list[int]:
+    """Processes of trials of this process's own Ray."""
+
+    def at_work(folder: Path) -> bool:
+        title = (folder / "cmdline").read_bytes()
+        return title.startswith(b"ray::ResourceTrainable") and descends_from(folder, os.getpid())
+
+    return processes(at_work)
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("outside") / "outside_sweep.py"
+    file.write_text(SCRIPT)
+    return file
+
+
+@pytest.fixture(scope="module")
+def design(script: Path) -> Design:
+    spec = importlib.util.spec_from_file_location("outside_sweep", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    loaded: Design = module.DESIGN
+    return loaded
+
+
+@pytest.fixture
+def driver(script: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`driver(*argv)` -> a process that runs the script; whatever it leaves behind is ended with the test."""
+    marks, started = [], []
+
+    def start(*argv: str) -> subprocess.Popen[str]:
+        marks.append(uuid.uuid4().hex)
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        with (tmp_path / "driver.log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, str(script), "--local", *argv], env=environment | {MARK: marks[-1]},
+                stdout=log, stderr=log, text=True, start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(PATIENCE_S)
+    for mark in marks:
+        for pid in marked(mark):
+            os.kill(pid, signal.SIGKILL)
+        wait_for("the end of what the driver started", lambda mark=mark: not marked(mark))
+
+
+def test_mid_search_and_again_then_resumed(
+    design: Design,
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    study_states: Callable[[Path], dict[str, str]],
+    check_whole: Callable[[Path], None],
+    start_ray: Callable[..., None],
+) -> None:
+    """Ctrl-C, then a resume whose driver is killed outright, then a resume to the end."""
+    folder = tmp_path / "results" / "hurt"
+    argv = ["--results", str(folder.parent), "--name", folder.name]
+
+    first = driver(*argv, "--stages", "search")
+    wait_for("a first trial's end", lambda: first.poll() is not None or ended(folder) >= 1)
+    wait_for("a trial at work", lambda: first.poll() is not None or checkpoints(folder) > kept_at_most(folder))
+    first.send_signal(signal.SIGINT)
+    assert first.wait(PATIENCE_S) == INTERRUPTED
+    log = (tmp_path / "driver.log").read_text()
+    assert f"Go on with: python {script_name(first)}" in log
+    assert "--name hurt --stages search --resume" in log
+    assert "Traceback" not in log
+    states = Counter(study_states(folder).values())
+    assert states["RUNNING"] >= 1
+    before = ended(folder)
+    assert 1 <= before < SAMPLES
+
+    second = driver(*argv, "--resume")
+    wait_for("a further trial's end", lambda: second.poll() is not None or ended(folder) > before)
+    second.kill()
+    assert second.wait(PATIENCE_S) == -signal.SIGKILL
+    assert ended(folder) < SAMPLES
+    assert Counter(study_states(folder).values())["RUNNING"] >= 1
+
+    start_ray(num_cpus=2)
+    assert main(design, [*argv, "--resume"]) == 0
+    check_whole(folder)
+    attempts = [row["attempt"] for row in store.read(folder, "trials").to_pylist()]
+    assert attempts[0] == 1
+    assert max(attempts) >= 2
+
+
+def script_name(process: subprocess.Popen[str]) -> str:
+    """As the command line shows it."""
+    assert isinstance(process.args, list)
+    return str(process.args[1])
+
+
+def ended(folder: Path) -> int:
+    """Search trials with a final row."""
+    return len(list((folder / "v1" / "trials" / "stage=search").glob("*.parquet")))
+
+
+def checkpoints(folder: Path) -> int:
+    return len(list((folder / "checkpoints" / "search").glob("t*.pt")))
+
+
+def kept_at_most(folder: Path) -> int:
+    """Checkpoints that ended trials can have left: the best of each of two cells."""
+    return min(ended(folder), 2)
+
+
+@pytest.fixture
+def check_whole(
+    study_states: Callable[[Path], dict[str, str]],
+    state_of_ending: dict[str, str],
+    loop_curve: Callable[..., Curve],
+    stored_curve: Callable[..., Curve],
+) -> Callable[[Path], None]:
+    """`check_whole(folder)`: every search trial ended once, study and tables agree, all curves as if never hurt."""
+
+    def check(folder: Path) -> None:
+        trials = store.read(folder, "trials", stage="search").to_pylist()
+        assert [row["trial_id"] for row in trials] == [f"t{i:05d}" for i in range(SAMPLES)]
+        assert ended(folder) == SAMPLES  # one final row each, over all attempts
+        assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped"}
+        assert study_states(folder) == {row["trial_id"]: state_of_ending[row["end_reason"]] for row in trials}
+        keys = [(r["trial_id"], r["epoch"]) for r in store.read(folder, "curves", stage="search").to_pylist()]
+        assert keys == [(row["trial_id"], epoch) for row in trials for epoch in range(1, row["last_epoch"] + 1)]
+        for row in trials:
+            assert row["config_seen_sha256"] == row["config_sha256"]
+            assert stored_curve(folder, "search", row["trial_id"]) == loop_curve(row)
+
+    return check
+
+
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
+    design: Design, tmp_path: Path, check_whole: Callable[[Path], None], start_ray: Callable[..., None]
+) -> None:
+    start_ray(num_cpus=2)
+    folder = tmp_path / "hurt"
+    killed: list[int] = []
+
+    def kill() -> None:
+        wait_for("a first checkpoint", lambda: checkpoints(folder) == 1)
+        killed.extend(trial_processes())
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    argv = ["--results", str(tmp_path), "--name", "hurt", "--stages", "search", "--max-concurrent", "1"]
+    assert main(design, argv) == 0
+    killer.join()
+    assert len(killed) == 1
+    check_whole(folder)
+    trials = store.read(folder, "trials").to_pylist()
+    assert (trials[0]["end_reason"], trials[0]["last_epoch"]) == ("completed", EPOCHS)  # nobody to compare it with
+    assert {row["attempt"] for row in trials} == {1}
+    sent = store.read(folder, "curves", stage="search", attempts="all").to_pylist()
+    readings = [row["elapsed_s"] for row in sent if (row["trial_id"], row["epoch"]) == ("t00000", 1)]
+    # Sent twice with the clock reading of the first time: read from the checkpoint, not computed again.
+    assert len(readings) == 2
+    assert len(set(readings)) == 1
