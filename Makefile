@@ -11,6 +11,7 @@ help:
 
 # One stamp per extra, so that a set-up done once costs nothing afterwards.
 $(VENV)/.run: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): some minutes, about 6 GB."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt --editable .
 	touch $@

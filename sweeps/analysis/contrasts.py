@@ -20,6 +20,9 @@ COMPOSITE_AUC: Final = 0.5
 FAILED_TRAINING: Final = ("diverged", "collapsed")
 """Endings that are the method's doing, hence data. All others short of `completed` are to be rerun."""
 
+SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")
+"""Hashes that both runs of a block must share where they were recorded: a file may be replaced between two starts."""
+
 Row = dict[str, Any]
 
 
@@ -99,6 +102,10 @@ def cell_blocks(trials: pa.Table, *, outcome: str = "test_auc", control_cell: st
         seeds = {cell: by_key[cell, block]["seed"] for cell in (control_cell, treatment_cell)}
         if len(set(seeds.values())) != 1:
             raise Refused([f"Block {block} is not paired: its seeds differ, {seeds}."])
+        for column in SAME_DATA:
+            hashes = {cell: by_key[cell, block][column] for cell in (control_cell, treatment_cell)}
+            if len(set(hashes.values()) - {None}) > 1:
+                raise Refused([f"Block {block} is not paired: its {column} differ, {hashes}."])
     failed = [(r["cell_id"], r["block"], r["end_reason"]) for r in by_key.values() if not _is_number(r[outcome])]
     return CellBlocks(
         blocks=tuple(blocks),

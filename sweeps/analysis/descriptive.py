@@ -14,6 +14,9 @@ from sweeps.results.schema import END_REASONS, SCHEMA_VERSION, STAGES
 
 Row = dict[str, Any]
 
+EMBEDDED: Final = ("digits",)
+"""Data sets that need no `data_root`."""
+
 UNFINISHED: Final = "unfinished"
 """Pseudo-ending of trials that have curves but no trials row: the sweep was interrupted."""
 
@@ -118,14 +121,17 @@ def confirm_commands(trials: pa.Table) -> dict[str, str]:
 
 
 def command_of(row: Row) -> str:
-    """`python -m embedding_core.train key=value ...` with every field that is not at its default."""
+    """`python -m embedding_core.train key=value ...` with every field that is not at its default, and the threads."""
     config, default = json.loads(row["config_json"]), TrainConfig().to_flat()
     parts = [
         shlex.quote(f"{name}={_spelled(value)}")
         for name, value in config.items()
         if name in default and value != default[name]
     ]
-    return " ".join(["python -m embedding_core.train", *parts])
+    if row["dataset"] not in EMBEDDED and row["data_root"] is not None:
+        parts.append(shlex.quote(f"data_root={row['data_root']}"))
+    threads = "" if row["cpu_threads"] is None else f"OMP_NUM_THREADS={row['cpu_threads']} "
+    return threads + " ".join(["python -m embedding_core.train", *parts])
 
 
 def censoring(trials: pa.Table) -> list[Row]:

@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from statsmodels.stats.multitest import multipletests
 
 from sweeps.analysis.contrasts import (
     COMPOSITE_AUC,
@@ -45,7 +46,8 @@ def findings(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast]) -> l
     confirm = trials.filter(pc.equal(trials["stage"], "confirm"))
     if not confirm.num_rows:
         return []
-    return [_finding(confirm, curves, contrast) for contrast in contrasts]
+    found = [_finding(confirm, curves, contrast) for contrast in contrasts]
+    return _judged(found, _distinct(confirm.to_pylist(), "dataset"))
 
 
 def contrast_rows(found: list[Finding]) -> list[dict[str, Any]]:
@@ -88,19 +90,24 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
             lines.append(f"Best of search: {_tuned_by(trials)}")
         else:
             lines.append(f"The arms' settings come from: {note}.")
+    if "study" in {row["triplets"] for row in trials.to_pylist()}:
+        lines.append(
+            "Validation AUC is optimistic: with triplets=study most negatives of the validation triplets are training "
+            "images. The test split shares no image with training."
+        )
     lines += [_arms_differ(trials, finding.contrast) for finding in found if finding.result is not None]
     if any(row["stage"] == "search" for row in trials.to_pylist()):
         lines.append(
-            "Search only describes: TPE visits the arms unevenly and ASHA stops slow starters, so nothing about an "
-            f"effect is claimed from it. Trials per arm: {_per_arm(trials)}."
+            "Search only describes: its sampler visits the arms unevenly and ASHA stops slow starters, so nothing "
+            f"about an effect is claimed from it. Trials per arm: {_per_arm(trials)}."
         )
     confirm = rows_of(trials, "confirm")
     if confirm:
         ran = {name: _distinct(confirm, name) for name in ("dataset", "backbone", "loss", "epochs", "batch_size")}
         setting = ", ".join(f"{name} {values}" for name, values in ran.items())
         lines.append(
-            "The interval is over blocks (fresh initialisations, data orders and augmentations) with one fixed test "
-            f"split. It does not reach beyond what ran: {setting}."
+            "The interval is over blocks (fresh initialisation, data order, augmentation, and draw of training and "
+            f"validation images and triplets) with one fixed test split. It does not reach beyond what ran: {setting}."
         )
     return lines
 
@@ -116,17 +123,39 @@ def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast) -> Finding
         return Finding(
             contrast, f"Not estimated: the effect of {contrast.treatment_label}. {reasons}", note, None, [], []
         )
-    effect = with_adjusted_p(effect, effect.p_value)  # one primary contrast: Holm leaves its p as it is
-    verdict = sentence(
-        effect,
-        what=contrast.treatment_label,
-        outcome=OUTCOME_WORDS.get(contrast.outcome, contrast.outcome),
-        unit_note=f"{_distinct(rows, 'dataset')}, {note}",
-    )
     by_epoch = effect_by_epoch(curves, confirm, sesoi=contrast.sesoi, **cells)
-    return Finding(
-        contrast, verdict, note, (effect, blocks), by_epoch, _sensitivity(blocks, contrast) + _disagreement(effect)
-    )
+    sensitivity = _sensitivity(blocks, contrast) + _collapses(confirm, contrast) + _disagreement(effect)
+    return Finding(contrast, "", note, (effect, blocks), by_epoch, sensitivity)
+
+
+def _judged(found: list[Finding], dataset: str) -> list[Finding]:
+    """Findings with verdicts, which need the p values of all estimated contrasts: primaries are held to Holm's."""
+    effects = [finding.result[0] for finding in found if finding.result is not None]
+    adjusted = iter(multipletests([effect.p_value for effect in effects], method="holm")[1] if effects else [])
+    judged = []
+    for finding in found:
+        if finding.result is None:
+            judged.append(finding)
+            continue
+        effect = with_adjusted_p(finding.result[0], float(next(adjusted)))
+        verdict = sentence(
+            effect,
+            what=finding.contrast.treatment_label,
+            outcome=OUTCOME_WORDS.get(finding.contrast.outcome, finding.contrast.outcome),
+            unit_note=f"{dataset}, {finding.note}",
+        )
+        judged.append(replace(finding, verdict=verdict, result=(effect, finding.result[1])))
+    return judged
+
+
+def _collapses(confirm: pa.Table, contrast: Contrast) -> list[str]:
+    """Runs whose embeddings had collapsed at their last row: in confirm a label, not an ending."""
+    cells = (contrast.control, contrast.treatment)
+    collapsed = Counter(r["cell_id"] for r in confirm.to_pylist() if r["collapsed"] and r["cell_id"] in cells)
+    if not collapsed:
+        return []
+    counts = ", ".join(f"{cell} {collapsed[cell]}" for cell in cells)
+    return [f"Embeddings had collapsed at the last epoch of: {counts} runs. They count with the AUC they reached."]
 
 
 def _disagreement(effect: Effect) -> list[str]:

@@ -26,11 +26,23 @@ def render(results_dir: Path | str) -> Path:
     Raises:
         Faults: no sweep there, a sweep without a single row, or a plan that cannot be read.
     """
-    results_dir = Path(results_dir)
+    return write(Path(results_dir), compose(Path(results_dir)))
+
+
+def compose(results_dir: Path) -> Report:
+    """The report of one sweep, not yet written.
+
+    Raises:
+        Faults: as `render` does.
+    """
     trials, curves = store.read(results_dir, "trials"), store.read(results_dir, "curves")
     if not trials.num_rows and not curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
-    report = report_of(trials, curves, read_contrasts(results_dir, trials))
+    return report_of(trials, curves, read_contrasts(results_dir, trials))
+
+
+def write(results_dir: Path, report: Report) -> Path:
+    """Write `report` as `render` does, and return the path of report.html."""
     svgs = {picture.name: svg_of(picture.figure) for section in report.sections for picture in section.pictures}
     _write_figures(results_dir / "figures", svgs)
     store.Store.open(results_dir).replace("contrasts", contrast_rows(report.findings))

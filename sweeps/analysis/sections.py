@@ -1,6 +1,7 @@
 """The report as a list of sections: text, tables and figures in reading order, before any markup."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -120,7 +121,10 @@ def _paired(found: list[Finding], dataset: str) -> list[Picture]:
         if finding.result is not None:
             effect, blocks = finding.result
             data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
-            reading = "Each line is one block: same initialisation, data order and augmentation in both arms."
+            reading = (
+                "Each line is one block: one seed, so the same split and triplets in both arms and, where their "
+                "settings agree, the same initialisation, data order and augmentation."
+            )
             pictures.append(Picture(_stem("paired", finding, i), figures.draw_paired(data), reading))
     return pictures
 
@@ -173,6 +177,8 @@ def _endings(trials: pa.Table, curves: pa.Table) -> Section:
             when = "" if row["median_epoch"] is None else f", half of them by epoch {row['median_epoch']:g}"
             stops.append(f"{row['cell_id']} {row['stopped']} of {row['n']} ({row['share']:.0%}{when})")
     paragraphs = [f"Stopped early by ASHA: {'; '.join(stops)}."] if stops else []
+    errors = Counter(row["error_type"] for row in trials.to_pylist() if row["error_type"] is not None)
+    paragraphs += [f"{count} trials: {reason}" for reason, count in sorted(errors.items())]
     return Section("Runs per arm and ending", paragraphs, tables=tables)
 
 
@@ -180,7 +186,7 @@ def _search(trials: pa.Table, dataset: str) -> Section:
     data = figure_data.search_data(trials, dataset=dataset)
     if not data.values:
         return Section("Search")
-    reading = "Later trials are drawn where earlier ones did well, so the cloud rises by design."
+    reading = "The first ten trials are drawn at random, later ones where earlier ones did well: it rises by design."
     return Section("Search", pictures=[Picture("search", figures.draw_search(data), reading)])
 
 

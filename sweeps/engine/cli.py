@@ -3,18 +3,21 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import ray
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
 from embedding_core.models import build_network
-from sweeps.analysis.report import render
+from sweeps.analysis import report
 from sweeps.engine import plan as plans
 from sweeps.engine.cluster import connect, local_faults
 from sweeps.engine.design import Design
@@ -26,12 +29,15 @@ from sweeps.results import store
 from sweeps.results.files import holds_sweep
 from sweeps.results.store import Store
 
+FAILED = 1
+"""Exit status when trials of the confirmation ended in an error."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
 
 def main(design: Design, argv: Sequence[str] | None = None) -> int:
-    """Run a sweep as the command line asks; 0 if all of it is finished, 2 for faults, 130 if interrupted."""
+    """Run a sweep as the command line asks: 0, or 1 (failed trials), 2 (faults before it ran), 130 (interrupted)."""
     argv = sys.argv[1:] if argv is None else list(argv)
     console = Console(stderr=True)
     try:
@@ -50,7 +56,7 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
 
 def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Sequence[str], console: Console) -> int:
     joined = ray.is_initialized()
-    report = None
+    complete = False
     try:
         slots = connect(options)
         opened = Store.open(folder) if options.resume else Store.create(folder)
@@ -59,21 +65,35 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
         _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} at once.")
         if slots.dashboard:
             _say(console, f"Ray dashboard: http://{slots.dashboard}")
-        complete = Sweep(plan, folder, opened, data, slots, console).run()
-        report = render(folder) if complete else None
+        with _alone(folder):
+            complete = Sweep(plan, folder, opened, data, slots, console).run()
     except KeyboardInterrupt:  # Tune turns Ctrl-C into an orderly end, but not all the time is Tune's
         pass
     finally:
         if not joined:
             ray.shutdown()
-    if report is None:
+    if not complete:
         again = command([a for a in argv if a != "--resume"])
         name = "" if options.name else f" --name {folder.name}"
         go_on = f"{again}{name}" + (" --resume" if (folder / "plan.json").exists() else "")
         _say(console, f"Interrupted; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
-    _announce(plan, folder, report, argv)
-    return 0
+    _announce(plan, folder)
+    return FAILED if _tell_errors(folder, console) else 0
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One driver per sweep: two would hand out the same trials and write the same checkpoints.
+
+    Raises:
+        Faults: another driver runs this sweep.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise Faults([f"Another process is running the sweep in {folder}."]) from error
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
@@ -81,33 +101,43 @@ def _say(console: Console, text: str, style: str = "") -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _announce(plan: Plan, folder: Path, report: Path, argv: Sequence[str]) -> None:
+def _announce(plan: Plan, folder: Path) -> None:
     """The answer, where to read it, and what to run next."""
-    contrasts = store.read(folder, "contrasts").to_pylist()
-    for contrast in contrasts:
-        print(contrast["sentence"])
-    if not contrasts:
-        print(
-            "No effect is claimed: " + ("confirm was not run." if "confirm" not in plan.stages else "see the report.")
-        )
-    print(f"Report: {report}")
-    print(f"Trials as optuna-dashboard shows them: optuna-dashboard sqlite:///{folder / 'optuna.db'}")
-    if plan.preset.next_command:
-        print(f"Next: {command([]).strip()} {plan.preset.next_command}")
+    composed = report.compose(folder)
+    for verdict in composed.verdicts:
+        print(verdict)
+    print(f"Report: {report.write(folder, composed)}")
+    if "search" in plan.stages:
+        dashboard = command([f"sqlite:///{folder / 'optuna.db'}"], program="optuna-dashboard")
+        print(f"Search in optuna-dashboard: {dashboard}")
+    if plan.preset.next_command and plan.what["dataset"] == plan.preset.dataset:
+        print(f"Next: {command([])} {plan.preset.next_command}")
+
+
+def _tell_errors(folder: Path, console: Console) -> bool:
+    """Say why trials ended in an error; whether any of the confirmation did."""
+    failed = [row for row in store.read(folder, "trials").to_pylist() if row["end_reason"] == "error"]
+    for reason, count in Counter(row["error_type"] for row in failed).items():
+        _say(console, f"{count} trials ended in an error: {reason}. `--resume` runs them again.", style="red")
+    return any(row["stage"] == "confirm" for row in failed)
 
 
 def _folder(design: Design, options: Options) -> Path:
     """Folder of the sweep. A name that was given is taken as it is; one made up here is counted on until it is free."""
     if options.name is not None:
         return options.results / options.name
+    if options.resume:
+        started = [path for path in options.results.glob(f"{design.name}-*/plan.json") if path.is_file()]
+        if not started:
+            raise Faults([f"`--resume` found no sweep of {design.name} in {options.results}; name one with `--name`."])
+        return max(started, key=lambda path: path.stat().st_mtime).parent
     preset = design.presets[str(options.what.get("preset", DEFAULT_PRESET))]
     made_up = (
         f"{design.name}-{options.what.get('preset', DEFAULT_PRESET)}-{options.what.get('dataset', preset.dataset)}"
     )
     made_up = re.sub(r"[^\w.-]", "_", made_up)
     taken = [n for n in range(1, 10_000) if (options.results / f"{made_up}-{n}").exists()]
-    last = max(taken, default=0)
-    return options.results / f"{made_up}-{last if options.resume and last else last + 1}"
+    return options.results / f"{made_up}-{max(taken, default=0) + 1}"
 
 
 def _plan(design: Design, options: Options, folder: Path) -> Plan:

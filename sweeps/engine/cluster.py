@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from dataclasses import dataclass, replace
 
 import ray
@@ -24,6 +25,7 @@ DRIVER_ENVIRONMENT = {
 TRIAL_ENVIRONMENT = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 
 DEFAULT_GPU_SHARE = 0.25
+ANSWER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +63,30 @@ def connect(options: Options) -> Slots:
     if not ray.is_initialized():
         address = options.address or os.environ.get("RAY_ADDRESS") if joins_cluster(options) else "local"
         try:
+            _answers(str(address))
             context = ray.init(
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 runtime_env={"env_vars": TRIAL_ENVIRONMENT},
             )
-        except ConnectionError as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise Faults([f"No Ray cluster answers at `{address}`: {error}"]) from error
         dashboard = context.dashboard_url
     # Ray installs handlers of its own; a polite kill should end a sweep as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     return replace(slots(options), dashboard=dashboard)
+
+
+def _answers(address: str) -> None:
+    """Ask a `host:port` first: Ray retries a dead one for minutes.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=ANSWER_TIMEOUT_S).close()
 
 
 def slots(options: Options) -> Slots:

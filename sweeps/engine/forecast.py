@@ -30,7 +30,9 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     }
     rate, peak_bytes = _probe(config, data, options)
     concurrent = _concurrent(options)
-    seconds = sum(runs.values()) * images / rate / concurrent
+    # Trials on CPUs of their own add up; those that share a GPU share its rate.
+    together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
+    seconds = sum(runs.values()) * images / rate / together
     mean, std = data.scaling
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
@@ -42,7 +44,7 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
             plan.design.question,
             f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
             *(f"{stage + ':':<10} {n} trials, at most {n * images:,} images" for stage, n in runs.items() if n),
-            f"time:      at most {seconds / 60:,.1f} min ({concurrent} at once, {rate:,.0f} images/s each when probed)",
+            f"time:      about {seconds / 60:,.1f} min ({concurrent} at once, {rate:,.0f} images/s each when probed)",
             f"memory:    {memory} per trial process (this probe's peak)",
             f"disk:      at most {kept * checkpoint_bytes / 2**20:,.0f} MiB of checkpoints",
         ]

@@ -1,6 +1,7 @@
 """The command line, the same for every sweep."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from sweeps.results.schema import STAGES
 
 RUNNABLE_STAGES = tuple(stage for stage in STAGES if stage != "tune")
 DEFAULT_PRESET = "quick"
+
+MAX_SEED = 10**12
+"""Seeds of blocks are derived from it and must fit 64 bits."""
 
 CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search"]] = {"drop-in": "drop-in", "best": "best of search"}
 """Value of `--confirm` -> where the cells' nuisance values come from."""
@@ -64,6 +68,8 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         settings = parse_settings(arguments.set)
     except Faults as error:
         faults += error.faults
+    if "seed" in settings:
+        faults.append("`--set seed` would give all blocks one seed; `--seed` is the master seed they derive from.")
     if faults:
         raise Faults(faults)
     return Options(
@@ -109,7 +115,7 @@ def _parser(design: Design) -> argparse.ArgumentParser:
     where = parser.add_argument_group("where to run")
     where.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
     where.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
-    where.add_argument("--resume", action="store_true", help="go on with the sweep of that name, or with the last one")
+    where.add_argument("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
     where.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
     where.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
     where.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
@@ -159,6 +165,8 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be a number, but got `{value}`.")
         elif name in _LEAST and value is not None and not value >= _LEAST[name]:
             faults.append(f"`{flag}` must be at least {_LEAST[name]}, but got {value:g}.")
+        elif name == "seed" and value is not None and value > MAX_SEED:
+            faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
         elif name == "cpus_per_trial" and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
         elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
@@ -176,8 +184,13 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
     return faults
 
 
-def command(argv: Sequence[str]) -> str:
-    """The command line that started this process, as a user would type it."""
-    script = Path(sys.argv[0])
-    shown = script.relative_to(Path.cwd()) if script.is_absolute() and script.is_relative_to(Path.cwd()) else script
-    return " ".join(["python", str(shown), *argv])
+def command(argv: Sequence[str], *, program: str | None = None) -> str:
+    """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
+    interpreter = Path(sys.executable)
+    start = [interpreter, Path(sys.argv[0])] if program is None else [interpreter.with_name(program)]
+    return shlex.join([*(_near(path) for path in start), *argv])
+
+
+def _near(path: Path) -> str:
+    """Relative to the current folder if it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path)

@@ -25,6 +25,8 @@ _FROM_LAST_ROW = (
     "peak_gpu_bytes",
     "images_seen",
     "test_auc",
+    "test_sha256",
+    "collapsed",
     "error_type",
     "hostname",
 )
@@ -84,6 +86,10 @@ class Recorder(Callback):
         cause = getattr(error, "cause", None) or error
         first_line = str(cause).strip().splitlines()[-1] if str(cause).strip() else ""
         self._finish(trial, "error", f"{type(cause).__name__}: {first_line}"[:500])
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Rows do not wait for the next one when epochs are long."""
+        self._buffer.flush_due()
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Nothing stays in the buffer."""

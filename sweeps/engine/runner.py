@@ -26,7 +26,7 @@ from sweeps.engine.plan import Plan
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
-from sweeps.engine.study import PlannedSearch, StudySearch, open_study, reconcile
+from sweeps.engine.study import STARTUP_TRIALS, PlannedSearch, StudySearch, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
@@ -82,7 +82,7 @@ class Sweep:
 
     def search(self) -> bool:
         """TPE and ASHA over all factors in one block."""
-        finished = store.finished(self.folder, "search")
+        finished = self.finished("search")
         study = open_study(self.folder / "optuna.db", seed=self.plan.seed, first_trials=self.plan.preset.first_trials)
         reconcile(study, store.read(self.folder, "trials", stage="search"))
         if len(finished) >= self.plan.samples:
@@ -103,7 +103,11 @@ class Sweep:
         first = epoch_images * max(1, config.epochs // GRACE_SHARE)
         rungs = milestones(first, epoch_images * config.epochs, REDUCTION_FACTOR)
         scheduler = ImagesSeenASHA(Rungs(rungs, REDUCTION_FACTOR, replay=replay))
-        constants = {"master_seed": self.plan.seed, "sampler": "TPE", "scheduler": f"ASHA(eta={REDUCTION_FACTOR})"}
+        constants = {
+            "master_seed": self.plan.seed,
+            "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})",
+            "scheduler": f"ASHA(eta={REDUCTION_FACTOR})",
+        }
         self.write_splits([config])
         return self.tune(
             "search", searcher, scheduler, planned=self.plan.samples, done=finished, constants=constants, config=config
@@ -115,7 +119,7 @@ class Sweep:
         nuisance = self.nuisance()
         plans.write(file, self.plan.to_json(self.study_id, nuisance))
         runs = self.plan.confirm_runs(nuisance, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
-        finished = store.finished(self.folder, "confirm")
+        finished = self.finished("confirm")
         attempts = store.attempts(self.folder, stage="confirm")
         self.write_splits([config for config, _ in runs])
         remaining = []
@@ -136,6 +140,10 @@ class Sweep:
             config=runs[0][0],
         )
 
+    def finished(self, stage: str) -> set[str]:
+        """Trials that a new start leaves alone; those that ended in an error, a full disk say, are run again."""
+        return store.finished(self.folder, stage, retry=("error",))
+
     def nuisance(self) -> dict[str, Settings]:
         """Settings of each cell: as stated, or those of its best completed search trial.
 
@@ -155,7 +163,7 @@ class Sweep:
             raise Faults(
                 [
                     f"No search trial of {cell} completed, so there is no best configuration to confirm. "
-                    "Search with more `--samples`, or take `--confirm drop-in`."
+                    "Start a new sweep with more `--samples`, or with `--confirm drop-in`."
                     for cell in missing
                 ]
             )

@@ -20,6 +20,9 @@ from sweeps.engine.design import Design, Levels, Settings, Value
 from trainables.label import RunLabel, to_flat
 
 STUDY_NAME = "search"
+STARTUP_TRIALS = 10
+"""Trials drawn at random before TPE has something to go by."""
+
 INFEASIBLE = "ran to a finite result"
 """Name of the constraint that diverged and out-of-memory trials violate; FAIL would teach TPE nothing."""
 
@@ -60,7 +63,11 @@ def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> 
     study = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True)
     known = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(
-        seed=stream(seed, "sampler", known) % 2**32, multivariate=True, group=True, constant_liar=True
+        seed=stream(seed, "sampler", known) % 2**32,
+        n_startup_trials=STARTUP_TRIALS,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
     )
     if known == 0:
         for settings in first_trials:

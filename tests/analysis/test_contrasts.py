@@ -157,3 +157,17 @@ def test_empty_table_is_refused(make_confirm: Make) -> None:
     empty: pa.Table = make_confirm().trials.slice(0, 0)
     with pytest.raises(Refused, match="cells with trials: none"):
         cell_blocks(empty, **CELLS)
+
+
+@pytest.mark.parametrize("column", ["data_sha256", "split_sha256", "test_sha256"])
+def test_blocks_on_other_data_are_refused(make_confirm: Make, column: str) -> None:
+    tables = make_confirm()
+    row_of(tables, "koleo=on", 4)[column] = "a file replaced between two starts"
+    row_of(tables, "koleo=off", 4)[column] = "the file as it was"
+    refused(tables, f"Block 4 is not paired: its {column} differ")
+
+
+def test_hashes_that_were_not_recorded_refuse_nothing(make_confirm: Make) -> None:
+    tables = make_confirm()
+    row_of(tables, "koleo=on", 4)["test_sha256"] = None
+    cell_blocks(tables.trials, **CELLS)

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -240,3 +241,31 @@ def test_contrasts_have_the_columns_of_the_schema(full_sweep: Path) -> None:
     assert table.schema.names == TABLES["contrasts"].names
     assert table.num_rows == 1
     assert all(table[name].null_count == 0 for name in table.schema.names)
+
+
+def test_two_contrasts_are_held_to_holm(make_confirm: Make, tmp_path: Path) -> None:
+    """Two contrasts whose own p of .031 would each do are no evidence once there are two of them."""
+    tables = make_confirm(blocks=7)
+    gains = [0.01, 0.02, 0.03, 0.02, 0.04, 0.03, -0.001]  # six of seven blocks up, one hardly down: p = 4 / 2^7
+    for row in tables.trial_rows:
+        treated = row["cell_id"] == "koleo=on"
+        row["test_auc"] = 0.9 + (gains[row["block"] - 1] if treated else 0.0)
+    folder = tables.write(tmp_path / "holm")
+    entry = {"control": "koleo=off", "treatment": "koleo=on", "treatment_label": "KoLeo"}
+    for contrasts, verdict in (([entry], "beyond"), ([entry, entry | {"estimand": "again"}], "no_evidence")):
+        (folder / "plan.json").write_text(json.dumps({"contrasts": contrasts}))
+        render(folder)
+        table = read(folder, "contrasts")
+        assert set(table["verdict"].to_pylist()) == {verdict}
+        assert table["p_value"].to_pylist() == pytest.approx([4 / 2**7] * len(contrasts))
+
+
+def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) -> None:
+    tables = make_confirm()
+    for row in tables.trial_rows:
+        row["collapsed"] = row["cell_id"] == "koleo=off" and row["block"] <= 3
+    failed = {"stage": "search", "trial_id": "t00099", "end_reason": "error", "error_type": "OSError: disk full"}
+    tables.trial_rows.append(dict(tables.trial_rows[0]) | failed)
+    text = (render(tables.write(tmp_path / "told")).parent / "report.md").read_text()
+    assert "collapsed at the last epoch of: koleo=off 3, koleo=on 0 runs" in text
+    assert "1 trials: OSError: disk full" in text

@@ -174,7 +174,8 @@ def test_resume_of_another_schema_version(refused: Callable[..., str], tmp_path:
 
 
 def test_resume_of_what_is_not_there(refused: Callable[..., str], tmp_path: Path) -> None:
-    assert "does not exist" in refused("--resume")
+    assert "found no sweep of koleo_accum" in refused("--resume")
+    assert "does not exist" in refused("--resume --name nothing")
     started(tmp_path / "results" / "mine")
     message = refused("--resume --name mien")
     assert "Did you mean `mine`?" in message
