@@ -161,7 +161,9 @@ def test_out_of_memory_is_an_ending_and_the_next_trial_is_unharmed(flat: Callabl
 
 
 @pytest.mark.xfail(strict=True, reason="`Faults` come out of a pickle with one fault per letter")
-def test_a_fault_reaches_the_driver_as_it_was_raised(actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]) -> None:
+def test_a_fault_reaches_the_driver_as_it_was_raised(
+    actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
+) -> None:
     one = actor(flat("t00000", {**FIRST, "dataset": "nowhere"}))
     with pytest.raises(ray.exceptions.RayTaskError, match="nowhere"):
         one.epoch()
