@@ -11,6 +11,10 @@ class Faults(ValueError):
         self.faults = tuple(faults)
         super().__init__("\n".join(self.faults))
 
+    def __reduce__(self) -> tuple[type["Faults"], tuple[tuple[str, ...]]]:
+        """Pickle by the faults, not by their joined text: trials run in other processes than their driver."""
+        return type(self), (self.faults,)
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Sentence for a name that does not exist, with the nearest known one and the whole list."""

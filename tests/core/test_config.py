@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -187,3 +188,9 @@ def test_every_value_survives_the_command_line(data: st.DataObject) -> None:
 def test_a_config_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().lr = 1.0  # type: ignore[misc]
+
+
+def test_faults_cross_processes_as_they_were_raised() -> None:
+    faults = Faults(["first.", "second."])
+    again = pickle.loads(pickle.dumps(faults))
+    assert (again.faults, str(again)) == (faults.faults, str(faults))

@@ -160,7 +160,6 @@ def test_out_of_memory_is_an_ending_and_the_next_trial_is_unharmed(flat: Callabl
     assert_same(rows, direct(FIRST, torch.get_num_threads()))
 
 
-@pytest.mark.xfail(strict=True, reason="`Faults` come out of a pickle with one fault per letter")
 def test_a_fault_reaches_the_driver_as_it_was_raised(
     actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
 ) -> None:
