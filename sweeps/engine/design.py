@@ -61,6 +61,8 @@ class Contrast:
     treatment: str
     label: str
     """The treatment in a sentence; `{field}` stands for a value of its configuration."""
+    sesoi: float = 0.003
+    """Smallest effect size of interest, in AUC; > 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from embedding_core.config import TrainConfig
 from embedding_core.data import resolve_root
 from embedding_core.faults import Faults
 from embedding_core.seeding import stream
-from sweeps.analysis.estimates import SESOI
 from sweeps.engine.design import Cell, Design, Preset, Settings, Value, spelled
 from sweeps.engine.options import CONFIRM_FLAG, DEFAULT_PRESET, RUNNABLE_STAGES
 from trainables.label import RunLabel
@@ -173,7 +172,7 @@ class Plan:
                         {name: spelled(value) for name, value in {**self.base, **nuisance[contrast.treatment]}.items()}
                     ),
                     "outcome": "test_auc",
-                    "sesoi": SESOI,
+                    "sesoi": contrast.sesoi,
                 }
                 for contrast in self.design.contrasts
             ],

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
@@ -31,6 +33,9 @@ _FROM_LAST_ROW = (
     "hostname",
 )
 """Columns of `trials` that the training process knows and sends with each row."""
+
+ERROR_LENGTH = 500
+"""Characters of an error kept in its trial's row."""
 
 _CURVE_COLUMNS = [name for name in CURVES.names if name not in ("trial_id", "attempt")]
 """Tune adds a `trial_id` of its own to every result."""
@@ -82,10 +87,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Store the final row of a trial whose retries are used up."""
-        error = trial.get_error()
-        cause = getattr(error, "cause", None) or error
-        first_line = str(cause).strip().splitlines()[-1] if str(cause).strip() else ""
-        self._finish(trial, "error", f"{type(cause).__name__}: {first_line}"[:500])
+        self._finish(trial, "error", _error_of(trial))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Rows do not wait for the next one when epochs are long."""
@@ -172,3 +174,14 @@ def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _evaluation(split: str, metric: str, value: float) -> dict[str, Any]:
     return {"checkpoint": "final", "split": split, "metric": metric, "value": value}
+
+
+def _error_of(trial: Trial) -> str:
+    """Class and text of a trial's last error, from the file that Tune has just written in this process's own folder."""
+    file = trial.pickled_error_file
+    if file is None or not Path(file).is_file():
+        return "the trial's process ended without an error of its own"
+    error = cloudpickle.loads(Path(file).read_bytes())
+    cause = getattr(error, "cause", None) or error
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[0] if lines else ''}"[:ERROR_LENGTH]

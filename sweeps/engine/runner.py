@@ -13,7 +13,6 @@ from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from embedding_core import checkpoint
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
@@ -22,6 +21,7 @@ from sweeps.engine import plan as plans
 from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.cluster import Slots
 from sweeps.engine.design import Settings
+from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best
 from sweeps.engine.plan import Plan
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
@@ -64,7 +64,7 @@ class Sweep:
     @property
     def checkpoint_dir(self) -> Path:
         """Folder of the runs' checkpoints, by stage."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     def run(self) -> bool:
         """Run every stage that is not finished yet; whether all of them now are.
@@ -74,7 +74,7 @@ class Sweep:
         """
         for stage in self.plan.stages:
             finished = self.search() if stage == "search" else self.confirm()
-            self.keep_best()
+            keep_best(self.folder)
             if not finished:
                 return False
         store.compact(self.folder)
@@ -238,49 +238,6 @@ class Sweep:
                 }
             )
             pq.write_table(table, folder / f"{split.sha256}.parquet", compression="zstd")
-
-    def keep_best(self) -> None:
-        """Keep weights and config of the best completed trial, of search if there is one, under `best/`."""
-        rows = store.read(self.folder, "trials").to_pylist()
-        completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
-        stage = "search" if any(row["stage"] == "search" for row in completed) else "confirm"
-        candidates = [row for row in completed if row["stage"] == stage]
-        if not candidates:
-            return
-        best = max(candidates, key=lambda row: row["final_val_auc"])
-        target = self.folder / "best"
-        target.mkdir(exist_ok=True)
-        checkpoint.export_model(self.checkpoint_dir / stage / f"{best['trial_id']}.pt", target / "model.pt")
-        (target / "config.json").write_text(best["config_json"] + "\n")
-
-
-class CheckpointKeeper:
-    """Deletes checkpoints of ended search trials, but for the best of each cell; confirmation keeps its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._best: dict[str, tuple[float, str]] = {}
-        self._folder = folder / "checkpoints" / "search"
-        for row in store.read(folder, "trials", stage="search").to_pylist():
-            self._consider(row)
-
-    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
-        """Take note of a `trials` row."""
-        if label.stage == "search":
-            self._consider(row)
-
-    def _consider(self, row: dict[str, Any]) -> None:
-        """Keep the best of its cell; of equal values the first trial's, which `nuisance` and `keep_best` take too."""
-        value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
-        completed = row["end_reason"] == "completed" and value is not None
-        if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
-            self._unlink(trial_id)
-            return
-        if best is not None and best[1] != trial_id:
-            self._unlink(best[1])
-        self._best[row["cell_id"]] = (value, trial_id)
-
-    def _unlink(self, trial_id: str) -> None:
-        (self._folder / f"{trial_id}.pt").unlink(missing_ok=True)
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

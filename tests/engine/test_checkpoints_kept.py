@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.engine.runner import CheckpointKeeper
+from sweeps.engine.keeper import CheckpointKeeper
 from sweeps.results.store import Store
 from trainables.label import RunLabel
 
@@ -68,3 +68,9 @@ def test_confirmation_keeps_its_own(tmp_path: Path) -> None:
         run.checkpoint.touch()
         keeper.on_end(run, row(trial_id, cell_id, end_reason, value))
         assert len(list(run.checkpoint.parent.iterdir())) == i + 1
+
+
+def test_an_errored_trial_keeps_what_a_resume_goes_on_from(tmp_path: Path) -> None:
+    Store.create(tmp_path)
+    end(CheckpointKeeper(tmp_path), tmp_path, ("t00009", "koleo=on", "error", None))
+    assert kept(tmp_path) == {"t00009"}

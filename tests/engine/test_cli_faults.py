@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -215,3 +216,24 @@ def test_results_without_permission(tmp_path: Path, tree: Tree) -> None:
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
     assert tree(tmp_path) == before
+
+
+def test_a_cluster_that_does_not_answer(refused_by_cluster: Callable[[str], str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        message = refused_by_cluster(address)
+    assert f"No Ray cluster answers at `{address}`" in message
+    assert "No Ray cluster answers at `nonsense`" in refused_by_cluster("nonsense")
+
+
+@pytest.fixture
+def refused_by_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """`refused_by_cluster(address)` -> the message; no folder is made."""
+
+    def run(address: str) -> str:
+        assert main(DESIGN, ["--address", address, "--results", str(tmp_path / "results")]) == 2
+        assert not (tmp_path / "results").exists()
+        return capsys.readouterr().err
+
+    return run

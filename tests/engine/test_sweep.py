@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from embedding_core import embed
 from sweeps.engine.cli import main
@@ -221,3 +222,38 @@ def test_the_best_of_the_search_is_what_is_confirmed(tiny: Design, results: Path
         for row in [*confirmed, plan["nuisance"][cell]]:
             assert (row["lr"], row["koleo_weight"]) == (best["lr"], best["koleo_weight"])
         assert {row["origin"] for row in confirmed} == {"best of search"}
+
+
+def test_a_run_that_failed_is_told_and_run_again(
+    tiny_design: Design, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder where a run's checkpoint should be stands for a disk that cannot be written."""
+    obstacle = results / "failing" / "checkpoints" / "confirm" / "t00001.pt"
+    obstacle.mkdir(parents=True)
+    line = ["--results", str(results), "--name", "failing", "--stages", "confirm"]
+    assert main(tiny_design, line) == 1
+    captured = capsys.readouterr()
+    assert "Not estimated" in captured.out
+    assert "1 trials ended in an error" in captured.err
+    assert "t00001.pt" in captured.err
+    before = {row["trial_id"]: row for row in store.read(results / "failing", "trials").to_pylist()}
+    assert {row["end_reason"] for row in before.values()} == {"completed", "error"}
+
+    obstacle.rmdir()
+    assert main(tiny_design, [*line, "--resume"]) == 0
+    after = {row["trial_id"]: row for row in store.read(results / "failing", "trials").to_pylist()}
+    assert {row["end_reason"] for row in after.values()} == {"completed"}
+    assert {name: row for name, row in after.items() if name != "t00001"} == {
+        name: row for name, row in before.items() if name != "t00001"
+    }
+    assert after["t00001"]["attempt"] == 2
+    assert len(store.read(results / "failing", "contrasts")) == 1
+
+
+def test_one_driver_at_a_time(tiny_design: Design, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = results / "shared"
+    folder.mkdir()
+    with FileLock(folder / ".lock"):
+        assert main(tiny_design, ["--results", str(results), "--name", "shared", "--stages", "confirm"]) == 2
+    assert "Another process is running the sweep" in capsys.readouterr().err
+    assert len(store.read(folder, "trials")) == 0

@@ -1,0 +1,57 @@
+"""Which weights stay on disk: the best of each search cell, all of the confirmation, and one model to use."""
+
+from pathlib import Path
+from typing import Any
+
+from embedding_core import checkpoint
+from sweeps.results import store
+from trainables.label import RunLabel
+
+CHECKPOINTS = "checkpoints"
+"""Folder of the runs' checkpoints in that of the sweep; below it a folder per stage."""
+
+
+def keep_best(folder: Path) -> None:
+    """Keep weights and config of a sweep's best completed trial, of search if there is one, under `best/`."""
+    rows = store.read(folder, "trials").to_pylist()
+    completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
+    stage = "search" if any(row["stage"] == "search" for row in completed) else "confirm"
+    candidates = [row for row in completed if row["stage"] == stage]
+    if not candidates:
+        return
+    best = max(candidates, key=lambda row: row["final_val_auc"])
+    target = folder / "best"
+    target.mkdir(exist_ok=True)
+    checkpoint.export_model(folder / CHECKPOINTS / stage / f"{best['trial_id']}.pt", target / "model.pt")
+    (target / "config.json").write_text(best["config_json"] + "\n")
+
+
+class CheckpointKeeper:
+    """Deletes checkpoints of ended search trials, but for the best of each cell; confirmation keeps its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._best: dict[str, tuple[float, str]] = {}
+        self._folder = folder / CHECKPOINTS / "search"
+        for row in store.read(folder, "trials", stage="search").to_pylist():
+            self._consider(row)
+
+    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
+        """Take note of a `trials` row."""
+        if label.stage == "search":
+            self._consider(row)
+
+    def _consider(self, row: dict[str, Any]) -> None:
+        """Keep the best of its cell; of equal values the first trial's, which `nuisance` and `keep_best` take too."""
+        if row["end_reason"] == "error":
+            return  # a resume runs it again, from where it was
+        value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
+        completed = row["end_reason"] == "completed" and value is not None
+        if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
+            self._unlink(trial_id)
+            return
+        if best is not None and best[1] != trial_id:
+            self._unlink(best[1])
+        self._best[row["cell_id"]] = (value, trial_id)
+
+    def _unlink(self, trial_id: str) -> None:
+        (self._folder / f"{trial_id}.pt").unlink(missing_ok=True)
