@@ -151,7 +151,9 @@ class Plan:
 
     def to_json(self, study_id: str, nuisance: dict[str, Settings] | None = None) -> dict[str, Any]:
         """Contents of `plan.json`; `nuisance` by cell id as soon as it is settled."""
-        nuisance = nuisance or {cell.cell_id: cell.drop_in for cell in self.design.cells}
+        stated = {cell.cell_id: cell.drop_in for cell in self.design.cells}
+        settled = nuisance or (stated if self.confirm == "drop-in" else None)
+        nuisance = settled or stated
         return {
             "study_id": study_id,
             "question": self.design.question,
@@ -162,7 +164,7 @@ class Plan:
             "samples": self.samples,
             "blocks": self.blocks,
             "confirm": self.confirm,
-            "nuisance": {cell: dict(settings) for cell, settings in nuisance.items()},
+            "nuisance": settled and {cell: dict(settings) for cell, settings in settled.items()},
             "contrasts": [
                 {
                     "estimand": contrast.estimand,

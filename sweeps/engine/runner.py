@@ -1,5 +1,6 @@
 """Runs the stages of a plan with Ray Tune: what is planned minus what is finished. A resume is no special case."""
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -145,13 +146,16 @@ class Sweep:
         return store.finished(self.folder, stage, retry=("error",))
 
     def nuisance(self) -> dict[str, Settings]:
-        """Settings of each cell: as stated, or those of its best completed search trial.
+        """Settings of each cell: as stated, or those of its best completed search trial; once settled, for good.
 
         Raises:
             Faults: a cell in which no search trial completed.
         """
         if self.plan.confirm == "drop-in":
             return {cell.cell_id: cell.drop_in for cell in self.plan.design.cells}
+        settled: dict[str, Settings] | None = json.loads((self.folder / "plan.json").read_text())["nuisance"]
+        if settled is not None:
+            return settled
         names = [factor.name for factor in self.plan.design.factors]
         best: dict[str, dict[str, Any]] = {}
         for row in store.read(self.folder, "trials", stage="search").to_pylist():
@@ -181,7 +185,7 @@ class Sweep:
         config: TrainConfig,
     ) -> bool:
         """Run what remains of one stage; whether all planned trials are finished after it."""
-        endings = store.read(self.folder, "trials", stage=stage).column("end_reason").to_pylist()
+        rows = store.read(self.folder, "trials", stage=stage).to_pylist()
         keeper = CheckpointKeeper(self.folder)
         callbacks = [
             Recorder(
@@ -191,7 +195,7 @@ class Sweep:
                 stage,
                 planned=planned,
                 images_per_trial=self.epoch_images(config) * config.epochs,
-                ended=Counter(endings),
+                ended=Counter(row["end_reason"] for row in rows if row["trial_id"] in done),
                 console=self.console,
             ),
         ]

@@ -195,3 +195,8 @@ def test_plan_json_states_the_estimands_with_the_values_they_are_made_at(tiny: D
     assert (content["study_id"], content["nuisance"]) == ("mine", nuisance)
     assert (contrast["control"], contrast["treatment"], contrast["outcome"]) == ("koleo=off", "koleo=on", "test_auc")
     assert (contrast["treatment_label"], contrast["sesoi"]) == ("KoLeo .05", 0.003)
+
+
+def test_values_to_be_tuned_are_not_in_the_plan_before_the_search_has_settled_them() -> None:
+    assert plan_of("--confirm best").to_json("s")["nuisance"] is None
+    assert plan_of("--confirm drop-in").to_json("s")["nuisance"] == {"koleo=off": {}, "koleo=on": {"koleo_weight": 0.1}}
