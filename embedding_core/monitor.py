@@ -23,8 +23,8 @@ COLLAPSE_FROM = 3
 """First evaluation that is judged: a mean cosine above .9 is normal at initialisation."""
 
 COLLAPSE_RANK = 2.0
-"""Effective rank of embeddings near a line. Not a share of d: a tenth of d would have ended CIFAR-10 runs of rank 4 to 6
-of 64 whose AUC was rising (LOG.md, 2026-11-22)."""
+"""Effective rank of embeddings near a line. Not a share of d: a tenth of d would have ended CIFAR-10 runs of rank 4 to
+6 of 64 whose AUC was rising (LOG.md, 2026-11-22)."""
 
 COLLAPSE_COSINE = 0.9
 COLLAPSE_MARGIN_SHARE = 0.01
