@@ -89,12 +89,16 @@ def descends_from(folder: Path, ancestor: int) -> bool:
     return pid == ancestor
 
 
+# Ray titles an actor's process after the method it runs, and after its class between two of them.
+ACTOR_TITLES = (b"ray::ResourceTrainable", b"ray::EmbeddingTrainable")
+
+
 def trial_processes() -> list[int]:
-    """Processes of trials of this process's own Ray."""
+    """Processes of trials of this process's own Ray; one that is changing its title may be missed."""
 
     def at_work(folder: Path) -> bool:
         title = (folder / "cmdline").read_bytes()
-        return title.startswith(b"ray::ResourceTrainable") and descends_from(folder, os.getpid())
+        return title.startswith(ACTOR_TITLES) and descends_from(folder, os.getpid())
 
     return processes(at_work)
 
@@ -228,9 +232,13 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
     folder = tmp_path / "hurt"
     killed: list[int] = []
 
+    def found() -> bool:
+        killed.extend(trial_processes())
+        return bool(killed)
+
     def kill() -> None:
         wait_for("a first checkpoint", lambda: checkpoints(folder) == 1)
-        killed.extend(trial_processes())
+        wait_for("the trial's process", found)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
