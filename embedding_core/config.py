@@ -2,29 +2,46 @@
 
 import hashlib
 import json
-import math
 import types
 import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from embedding_core.config_rules import domain_faults
 from embedding_core.faults import Faults, unknown
 
-BACKBONES = ("small_cnn", "vgg11")
-DATASETS = ("digits", "cifar10")
-"""Sets with a loader of their own; any other name is a folder `<data_root>/<name>` of Parquet files."""
+DATASETS = ("digits", "cifar10", "mnist", "stl10", "stl10-unlabelled", "caltech101", "cifar-10-python")
+"""Sets with a loader of their own; besides `folder:PATH`, any other name is a folder `<data_root>/<name>` of Parquet
+files."""
+
+LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "triplets": ("disjoint", "study"),
-    "backbone": BACKBONES,
+    "sampler": ("random", "pk"),
+    "augmentation": ("none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
+    "backbone": (
+        "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s", "vit_tiny",
+    ),
     "norm_kind": ("group", "batch", "none"),
-    "loss": ("triplet",),
+    "input_scaling": ("native", "imagenet"),
+    "head": ("linear", "mlp", "study2", "study3"),
+    "loss": LOSSES,
+    "mining": (
+        "easy/semihard", "easy/hard", "hard/semihard", "hard/hard", "all/all", "random", "curriculum",
+    ),
     "distance": ("cosine", "l2", "sql2"),
+    "similarity": ("cosine", "dot"),
     "accum_mode": ("naive", "cached"),
-    "optimizer": ("adam", "rmsprop"),
+    "optimizer": ("adam", "adamw", "rmsprop", "sgd", "lars"),
+    "schedule": ("constant", "cosine", "anneal", "one_cycle"),
     "precision": ("auto", "float32", "bf16"),
-}
+    "views": ("none", "pca", "all"),
+}  # fmt: skip
+
+VIEWS_PER_EXAMPLE = {"triplet": 3, "nt_xent": 2}
+"""1 for the other losses."""
 
 NOT_HASHED = ("data_root",)
 """Where the data lie says nothing about what is computed; the split hashes identify the data."""
@@ -35,19 +52,41 @@ class TrainConfig:
     """One run, fully determined: same config, same machine, same thread count, same rows (bit for bit on a CPU)."""
 
     dataset: str = "digits"
-    """`digits`, `cifar10`, or a folder of Parquet files under `data_root`."""
+    """One of `DATASETS`, `folder:PATH`, or a folder of Parquet files under `data_root`."""
 
     data_root: str | None = None
     """Folder that holds the data sets; None: $EMBED_DATA_ROOT, else `data`."""
 
+    image_size: int | None = None
+    """Side in pixels that every image is fitted into, once, in the cache; None: as they are (64 where sizes differ)."""
+
     subset: int | None = None
-    """Training examples (triplets for the triplet loss), a seeded draw; None: all."""
+    """Training examples (triplets for the triplet loss, images for the others), a seeded draw; None: all."""
 
     val_share: float = 0.2
     """Share of the training images held out for validation, per class; in (0, .5]."""
 
+    seen_classes: int | None = None
+    """Classes trained on; None: all that are not unseen."""
+
+    unseen_classes: int = 0
+    """Classes kept out of training, validation and the test split, and evaluated apart."""
+
     triplets: str = "disjoint"
     """`disjoint`: no image in both splits. `study`: study 1's fixed triplets, which leak (for comparison)."""
+
+    sampler: str = "random"
+    """`random`, or `pk`: P classes with k images each in every batch (losses on single images)."""
+
+    images_per_class: int = 4
+    """k of the `pk` sampler; divides the micro-batch."""
+
+    augmentation: str = "crop"
+    """`none`, `crop` (padded crop and flip), `affine` (rotation, zoom, light), `simclr`, `study4_weak` or
+    `study4_strong`."""
+
+    augmentation_strength: float = 1.0
+    """Factor of the colour jitter; >= 0."""
 
     crop_padding: int | None = None
     """Pixels of zero padding around the random crop; None: one eighth of the side (4 at 32, 1 at 8)."""
@@ -56,31 +95,68 @@ class TrainConfig:
     """Random horizontal flip; None: what suits the data set (not digits)."""
 
     backbone: str = "small_cnn"
-    """`small_cnn` (three convolution blocks) or `vgg11` (torchvision, no BatchNorm)."""
+    """`small_cnn` (four convolution blocks) or a torchvision network."""
 
     weights: str = "none"
     """`none`, `imagenet` (torchvision's, fetched once) or the path of a saved state dict."""
 
     norm_kind: str = "group"
-    """Normalisation in `small_cnn`: `group`, `batch` or `none`. `vgg11` has none."""
+    """Normalisation of the backbone and of an `mlp` head: `group`, `batch` or `none` (vgg11, alexnet, vit_tiny)."""
+
+    input_scaling: str = "native"
+    """Pixel mean and deviation: `native` (of the training images) or `imagenet`."""
+
+    head: str = "linear"
+    """`linear`, `mlp` (projection head), or the heads of `study2` (convolutions) and `study3` (concatenated pools)."""
+
+    head_layers: int = 1
+    """Hidden layers of the `mlp` head; >= 1."""
+
+    head_width: int | None = None
+    """Width of the hidden layers; None: the backbone's."""
+
+    dropout: float = 0.0
+    """Share of features dropped before the last linear layer; in [0, 1)."""
 
     embedding_dim: int = 64
     """Length of the (unit-norm) embedding."""
 
     loss: str = "triplet"
-    """Base loss."""
+    """`triplet` (fixed triplets), `mined` (triplets mined in the batch), `semihard`, `arcface`, `softmax` (control) or
+    `nt_xent` (SimCLR)."""
+
+    mining: str = "easy/semihard"
+    """`mined` only: positive/negative of each anchor, `all/all`, `random`, or study 2's `curriculum`."""
 
     margin: float = 0.4
-    """Hinge margin, in units of `distance`; > 0."""
+    """Margin of a triplet loss in units of `distance`, of `arcface` in radians; > 0."""
 
     distance: str = "cosine"
     """`cosine` (1 - cos), `l2` or `sql2`."""
+
+    scale: float = 64.0
+    """ArcFace's s; > 0."""
+
+    temperature: float = 0.5
+    """NT-Xent's tau; > 0."""
+
+    similarity: str = "cosine"
+    """NT-Xent's: `cosine` or `dot` (equal on unit embeddings)."""
 
     koleo: bool = False
     """Whether the KoLeo regulariser is added."""
 
     koleo_weight: float | None = None
     """Weight of KoLeo; > 0 when on, None when off."""
+
+    koleo_top_k: int = 1
+    """Nearest neighbours that KoLeo looks at."""
+
+    koleo_group_size: int | None = None
+    """Consecutive embeddings in which KoLeo looks for neighbours; None: the whole neighbourhood."""
+
+    koleo_exclude_same_class: bool = False
+    """Whether KoLeo's neighbours must be of another class."""
 
     batch_size: int = 64
     """Examples (images or triplets) per optimiser step (B)."""
@@ -91,20 +167,48 @@ class TrainConfig:
     accum_mode: str = "naive"
     """`naive`: loss per micro-batch. `cached`: exact, loss over all B in two passes."""
 
+    gap_every: int = 10
+    """Optimiser steps from one reading of the gap meter to the next (K > 1 only); 0: never."""
+
     optimizer: str = "adam"
-    """`adam` or `rmsprop`."""
+    """`adam`, `adamw`, `rmsprop`, `sgd` or `lars`."""
 
     lr: float = 5e-4
-    """Learning rate; > 0."""
+    """Learning rate of the head, and of the backbone unless `backbone_lr_ratio` says otherwise; > 0."""
+
+    weight_decay: float = 0.0
+    """Of the weights; adamw and lars leave biases and normalisation out. >= 0."""
+
+    momentum: float = 0.9
+    """Of sgd and lars; in [0, 1)."""
+
+    schedule: str = "constant"
+    """`constant`, `cosine` (to 0), `anneal` (lr (1 + 10 p)^-.75, study 4) or `one_cycle`."""
+
+    warmup_epochs: int = 0
+    """Epochs of linear warm-up before the schedule; part of `epochs`."""
+
+    freeze_epochs: int = 0
+    """First epochs in which the backbone is frozen."""
+
+    unfrozen_lr: float | None = None
+    """`lr` once the backbone is trained; None: unchanged."""
+
+    backbone_lr_ratio: float = 1.0
+    """Learning rate of the backbone over that of the head; > 0."""
 
     epochs: int = 5
     """Passes over the training examples; one row each."""
 
     seed: int = 0
-    """Seed of the block: initialisation, data order, augmentation and split streams derive from it."""
+    """Seed of the block: initialisation, data order, augmentation, miner and split streams derive from it."""
 
     eval_test: bool = False
     """Read the test split once, after the last epoch (stage `confirm` only)."""
+
+    views: str = "none"
+    """Views of the test embeddings made with `eval_test`: `none`, `pca` (and all but projections) or `all` (UMAP and
+    t-SNE too)."""
 
     stop_if_collapsed: bool = False
     """End a run whose embeddings have collapsed (stage `search` only); otherwise it is only labelled."""
@@ -119,7 +223,7 @@ class TrainConfig:
     """Whether the network is passed through `torch.compile`."""
 
     def __post_init__(self) -> None:
-        faults = _type_faults(self) or _domain_faults(self)
+        faults = _type_faults(self) or domain_faults(self, CHOICES)
         if faults:
             raise Faults(faults)
 
@@ -139,6 +243,11 @@ class TrainConfig:
         if faults:
             raise Faults(faults)
         return config
+
+    @property
+    def views_per_example(self) -> int:
+        """Images per example (v): anchor, positive and negative; two views of one image; or one image."""
+        return VIEWS_PER_EXAMPLE.get(self.loss, 1)
 
     @property
     def micro_batch(self) -> int:
@@ -221,38 +330,4 @@ def _type_faults(config: TrainConfig) -> list[str]:
         elif type(value) not in allowed:
             expected = " or ".join("None" if t is types.NoneType else t.__name__ for t in allowed)
             faults.append(f"`{name}` must be {expected}, but got {value!r}.")
-    return faults
-
-
-def _domain_faults(c: TrainConfig) -> list[str]:
-    faults = [
-        unknown(name, getattr(c, name), choices) for name, choices in CHOICES.items() if getattr(c, name) not in choices
-    ]
-    for name in ("embedding_dim", "batch_size", "accum_steps", "epochs", "subset"):
-        value = getattr(c, name)
-        if value is not None and value < 1:
-            faults.append(f"`{name}` must be at least 1, but got {value}.")
-    for name in ("margin", "lr"):
-        value = getattr(c, name)
-        if not (value > 0 and math.isfinite(value)):
-            faults.append(f"`{name}` must be positive and finite, but got {value}.")
-    if c.accum_steps >= 1 and c.batch_size % c.accum_steps:
-        faults.append(
-            f"`batch_size` must be a multiple of `accum_steps`, but got batch_size={c.batch_size}, "
-            f"accum_steps={c.accum_steps}."
-        )
-    if c.backbone == "vgg11" and c.norm_kind != "none":
-        faults.append(f"`norm_kind` must be none for vgg11, which has no normalisation, but got {c.norm_kind}.")
-    if c.backbone != "vgg11" and c.weights != "none":
-        faults.append(f"`weights` must be none for {c.backbone}, which has no published weights, but got {c.weights}.")
-    if not 0 < c.val_share <= 0.5:
-        faults.append(f"`val_share` must be in (0, 0.5], but got {c.val_share}.")
-    if c.crop_padding is not None and c.crop_padding < 0:
-        faults.append(f"`crop_padding` must not be negative, but got {c.crop_padding}.")
-    if c.seed < 0:
-        faults.append(f"`seed` must not be negative, but got {c.seed}.")
-    if c.koleo and not (c.koleo_weight is not None and 0 < c.koleo_weight < math.inf):
-        faults.append(f"`koleo_weight` must be positive and finite when `koleo` is on, but got {c.koleo_weight}.")
-    if not c.koleo and c.koleo_weight is not None:
-        faults.append(f"`koleo_weight` must be None when `koleo` is off, but got {c.koleo_weight}.")
     return faults

@@ -16,21 +16,29 @@ from embedding_core.config import TrainConfig, field_types, parse_value
 from embedding_core.faults import Faults
 
 OTHER: dict[str, Any] = {
-    "dataset": "cifar10", "data_root": "/elsewhere", "subset": 100, "val_share": 0.1, "triplets": "study",
-    "crop_padding": 2, "flip": True, "backbone": "vgg11", "weights": "imagenet", "norm_kind": "batch",
-    "embedding_dim": 32, "margin": 0.3, "distance": "l2", "koleo": True, "koleo_weight": 0.2,
-    "batch_size": 128, "accum_steps": 2, "accum_mode": "cached", "optimizer": "rmsprop", "lr": 1e-3, "epochs": 7,
-    "seed": 1, "eval_test": True, "stop_if_collapsed": True, "device": "cuda", "precision": "float32", "compile": True,
+    "dataset": "cifar10", "data_root": "/elsewhere", "image_size": 48, "subset": 100, "val_share": 0.1,
+    "seen_classes": 6, "unseen_classes": 3, "triplets": "study", "sampler": "pk", "images_per_class": 8,
+    "augmentation": "simclr", "augmentation_strength": 0.5, "crop_padding": 2, "flip": True, "backbone": "vgg11",
+    "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet", "head": "mlp", "head_layers": 6,
+    "head_width": 512, "dropout": 0.2, "embedding_dim": 32, "loss": "arcface", "mining": "hard/hard", "margin": 0.3,
+    "distance": "l2", "scale": 30.0, "temperature": 0.1, "similarity": "dot", "koleo": True, "koleo_weight": 0.2,
+    "koleo_top_k": 2, "koleo_group_size": 16, "koleo_exclude_same_class": True, "batch_size": 128, "accum_steps": 2,
+    "accum_mode": "cached", "gap_every": 0, "optimizer": "rmsprop", "lr": 1e-3, "weight_decay": 1e-4, "momentum": 0.0,
+    "schedule": "cosine", "warmup_epochs": 1, "freeze_epochs": 2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1,
+    "epochs": 7, "seed": 1, "eval_test": True, "views": "pca", "stop_if_collapsed": True, "device": "cuda",
+    "precision": "float32", "compile": True,
 }  # fmt: skip
-"""A valid value of each field that is not its default; `loss` has one value so far."""
+"""A valid value of each field that is not its default."""
 
-TOGETHER = {
+TOGETHER: dict[str, dict[str, Any]] = {
     "backbone": {"norm_kind": "none"},
     "weights": {"norm_kind": "none", "backbone": "vgg11"},
     "koleo": {"koleo_weight": 0.1},
     "koleo_weight": {"koleo": True},
+    "sampler": {"loss": "semihard"},
+    "unfrozen_lr": {"freeze_epochs": 2},
 }
-"""Fields that cannot change alone."""
+"""What must hold for a field to take its other value."""
 
 
 def faults(values: dict[str, Any]) -> tuple[str, ...]:
@@ -41,7 +49,7 @@ def faults(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def test_other_covers_every_field_that_has_another_value() -> None:
-    assert set(OTHER) == {field.name for field in dataclasses.fields(TrainConfig)} - {"loss"}
+    assert set(OTHER) == {field.name for field in dataclasses.fields(TrainConfig)}
 
 
 def test_an_unknown_key_names_the_nearest() -> None:
@@ -50,10 +58,10 @@ def test_an_unknown_key_names_the_nearest() -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    found = faults({"nonsense": 1, "lr": -1.0, "batch_size": 10, "accum_steps": 4, "optimizer": "sgd", "seed": -3})
+    found = faults({"nonsense": 1, "lr": -1.0, "batch_size": 10, "accum_steps": 4, "optimizer": "sdg", "seed": -3})
     assert len(found) == 5
     text = "\n".join(found)
-    for part in ("`nonsense`", "`lr` must be positive", "multiple of `accum_steps`", "optimizer `sgd`", "`seed`"):
+    for part in ("`nonsense`", "`lr` must be positive", "multiple of `accum_steps`", "optimizer `sdg`", "`seed`"):
         assert part in text
 
 
@@ -95,9 +103,26 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"accum_steps": 0}, "`accum_steps` must be at least 1"),
         ({"val_share": 0.0}, "`val_share` must be in (0, 0.5]"),
         ({"val_share": 0.6}, "`val_share` must be in (0, 0.5]"),
-        ({"crop_padding": -1}, "`crop_padding` must not be negative"),
+        ({"crop_padding": -1}, "`crop_padding` must be at least 0"),
         ({"backbone": "vgg11"}, "`norm_kind` must be none for vgg11"),
-        ({"weights": "imagenet"}, "`weights` must be none for small_cnn"),
+        ({"backbone": "resnet18", "norm_kind": "none"}, "`norm_kind` must be group or batch for resnet18"),
+        ({"backbone": "resnet18", "weights": "imagenet"}, "`norm_kind` must be batch with the published weights"),
+        ({"backbone": "vit_tiny", "norm_kind": "none", "head": "study3"}, "`head` must be linear or mlp for vit_tiny"),
+        ({"loss": "arcface", "margin": 3.2}, "`margin` must be below pi radians"),
+        ({"loss": "nt_xent", "triplets": "study"}, "`triplets` must be disjoint for loss=nt_xent"),
+        ({"unseen_classes": 2, "triplets": "study"}, "`triplets` must be disjoint with seen and unseen classes"),
+        ({"sampler": "pk"}, "`sampler` must be random for loss=triplet"),
+        ({"sampler": "pk", "loss": "semihard", "images_per_class": 5}, "`images_per_class` must divide"),
+        ({"sampler": "pk", "loss": "semihard", "accum_steps": 32}, "`images_per_class` must divide"),
+        ({"sampler": "pk", "loss": "semihard", "images_per_class": 64}, "a batch holds two classes or more"),
+        ({"koleo": True, "koleo_weight": 0.1, "loss": "arcface", "accum_steps": 64}, "neighbourhoods of 1"),
+        ({"koleo": True, "koleo_weight": 0.1, "koleo_top_k": 2, "koleo_group_size": 2}, "neighbourhoods of 2"),
+        ({"freeze_epochs": 6}, "`freeze_epochs` must be at most `epochs`, but got 6 of 5"),
+        ({"unfrozen_lr": 1e-4}, "`unfrozen_lr` needs epochs before and after the unfreezing"),
+        ({"warmup_epochs": 2, "freeze_epochs": 2}, "`warmup_epochs` must leave one of the first 2 epochs"),
+        ({"warmup_epochs": 2, "schedule": "one_cycle"}, "`warmup_epochs` must be 0 with one_cycle"),
+        ({"dropout": 1.0}, "`dropout` must be in [0, 1)"),
+        ({"weights": "imagenet"}, "`weights` must be none or a file for small_cnn"),
         ({"distance": "cosin"}, "Did you mean `cosine`?"),
         ({"accum_mode": "cache"}, "Did you mean `cached`?"),
     ],
@@ -123,11 +148,10 @@ def test_flat_and_back() -> None:
 @pytest.mark.parametrize("field", OTHER)
 def test_the_hash_ignores_where_the_data_lie_and_nothing_else(field: str) -> None:
     together = TOGETHER.get(field, {})
-    # `koleo` and `koleo_weight` cannot differ alone, so the pair is compared with another weight.
-    base = {**together, "koleo": True, "koleo_weight": 0.1} if field == "koleo_weight" else {}
-    if field in ("backbone", "weights"):
-        base = {k: v for k, v in together.items() if k == "norm_kind" or field == "weights"}
-    changed = TrainConfig(**{**base, **together, field: OTHER[field]})
+    changed = TrainConfig(**{**together, field: OTHER[field]})
+    # The same run but for the field, as far as there is one: `koleo` alone, say, is no run.
+    kept = {} if field in ("koleo", "backbone") else together
+    base = {**kept, "koleo_weight": 0.1} if field == "koleo_weight" else kept
     same = changed.sha256 == TrainConfig(**base).sha256
     assert same == (field == "data_root")
 
@@ -179,9 +203,7 @@ def test_text_that_is_no_value(name: str, text: str, message: str) -> None:
 @given(st.data())
 def test_every_value_survives_the_command_line(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(field_types(TrainConfig))))
-    value = getattr(TrainConfig(), name) if name == "loss" else data.draw(st.sampled_from([OTHER[name], None]))
-    if value is None:
-        value = getattr(TrainConfig(), name)
+    value = data.draw(st.sampled_from([OTHER[name], getattr(TrainConfig(), name)]))
     assert parse_value(name, str(value)) == value
 
 
