@@ -20,10 +20,6 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-$(VENV)/.bench: $(VENV)/.dev
-	$(PIP) --constraint constraints.txt --editable '.[dev,bench]'
-	touch $@
-
 setup: $(VENV)/.dev ## virtual environment with everything development needs
 
 demo: $(VENV)/.run ## install, then a first answer on embedded images
@@ -41,8 +37,12 @@ test: $(VENV)/.dev ## everything CI runs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.bench ## ratios, each measured side by side
+bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/accumulation.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/orchestration.py
 
 format: $(VENV)/.dev ## rewrite what `make check` would complain of
