@@ -1,30 +1,27 @@
 """Networks from uint8 images to unit embeddings."""
 
-import pickle
 from contextlib import AbstractContextManager
-from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from embedding_core.backbones import backbone_name, backbone_width, build_backbone, feature_shape
 from embedding_core.config import TrainConfig
-from embedding_core.faults import Faults
+from embedding_core.heads import MeanPool, build_head, describe_head
+from embedding_core.losses import at_least_float32
 from embedding_core.seeding import stream
+from embedding_core.weights import load_weights
 
-WIDTHS = (32, 64, 128, 128)
-"""Channels of `small_cnn`'s blocks; each halves the side."""
-
-GROUPS = 8
-"""GroupNorm groups, 4 to 16 channels each."""
-
-VGG_MIN_SIDE = 32
-"""VGG11 halves the side five times."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the pixels in [0, 1] that torchvision's weights were trained on."""
 
 
 class EmbeddingNetwork(nn.Module):
-    """uint8 images -> unit embeddings: scale, backbone, average pool, linear head, normalise (in float32)."""
+    """uint8 images -> unit embeddings: scale, backbone, pool, head, normalise (all after the backbone in float32)."""
 
     mean: Tensor
     std: Tensor
@@ -32,7 +29,8 @@ class EmbeddingNetwork(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        head: nn.Linear,
+        pool: nn.Module,
+        head: nn.Module,
         *,
         image_shape: tuple[int, int, int],
         mean: Tensor,
@@ -41,6 +39,7 @@ class EmbeddingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.pool = pool
         self.head = head
         self.image_shape = image_shape
         self.precision = precision
@@ -49,118 +48,108 @@ class EmbeddingNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Float[Tensor, "*views d"]:
         """uint8 [n, c, h, w] -> [n, d], or [n, v, c, h, w] -> [n, v, d]; rows have unit length."""
-        flat = images.flatten(0, -4)
-        with self._autocast(images.device.type):
-            x = ((flat.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-            features = self.backbone(x).mean(dim=(2, 3))
-        z = self.head(features.float())  # outside: neighbours and metrics must not see embeddings rounded to bf16
+        z = self.head(self.pool(self._backbone_features(images)))
         unit: Tensor = F.normalize(z, dim=1).unflatten(0, images.shape[:-3])
         return unit
+
+    def features(self, images: Tensor) -> Float[Tensor, "*views w"]:
+        """Backbone features (mean over positions, or the token) of the same layouts, before any head; any length."""
+        pooled: Tensor = MeanPool()(self._backbone_features(images)).unflatten(0, images.shape[:-3])
+        return pooled
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone is kept as it is."""
+        return not any(p.requires_grad for p in self.backbone.parameters())
+
+    def train(self, mode: bool = True) -> "EmbeddingNetwork":
+        """Training or evaluation mode; a frozen backbone stays in evaluation mode, its running statistics still."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def _backbone_features(self, images: Tensor) -> Tensor:
+        flat = images.flatten(0, -4)
+        with self._autocast(images.device.type):
+            # Mean and deviation have as many channels as the backbone expects: grey images are repeated here.
+            x = ((flat.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+            features: Tensor = self.backbone(x)
+        return at_least_float32(features)  # neighbours and metrics must not see embeddings rounded to bf16
 
     def _autocast(self, device_type: str) -> AbstractContextManager[None]:
         return torch.autocast(device_type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def build_network(
-    config: TrainConfig, *, shape: tuple[int, int, int], mean: Tensor, std: Tensor, precision: str
+    config: TrainConfig,
+    *,
+    shape: tuple[int, int, int],
+    mean: Tensor,
+    std: Tensor,
+    precision: str,
+    pretrained: bool = True,
 ) -> EmbeddingNetwork:
     """Network for images of `shape` (c, h, w), initialised from the block's own stream; on the CPU.
 
     Args:
-        config: `backbone`, `norm_kind`, `weights`, `embedding_dim` and `seed` are read.
+        config: `backbone`, `norm_kind`, `weights`, `input_scaling`, `seed` and the fields of the head are read.
         shape: channels, height and width of the images.
         mean: per channel, of the training images, in [0, 1].
         std: likewise; > 0.
-        precision: `float32` or `bf16`.
+        precision: of the backbone, `float32` or `bf16`.
+        pretrained: False leaves `config.weights` unread (a checkpoint follows), but builds the network they fit.
 
     Raises:
         Faults: images too small for the backbone, weights that cannot be had or do not fit.
     """
+    if config.input_scaling == "imagenet":
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    channels = mean.numel() if config.backbone == "small_cnn" else 3
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(config.seed, "initialisation"))
-        if config.backbone == "vgg11":
-            backbone, width = _vgg11(config, shape), 512
-        else:
-            backbone, width = _small_cnn(shape[0], config.norm_kind), WIDTHS[-1]
-        head = nn.Linear(width, config.embedding_dim)
-    network = EmbeddingNetwork(backbone, head, image_shape=shape, mean=mean, std=std, precision=precision)
+        backbone = build_backbone(config, channels=channels, side=shape[1:])
+        pool, head = build_head(config, feature_shape(backbone, channels=channels, side=shape[1:]))
+    if pretrained:
+        load_weights(backbone, config)
+    network = EmbeddingNetwork(
+        backbone,
+        pool,
+        head,
+        image_shape=shape,
+        mean=mean.flatten().expand(channels).clone(),
+        std=std.flatten().expand(channels).clone(),
+        precision=precision,
+    )
     return network.to(memory_format=torch.channels_last)
 
 
-def _small_cnn(channels: int, norm_kind: str) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in WIDTHS:
-        layers += [
-            nn.Conv2d(channels, width, 3, padding=1, bias=norm_kind == "none"),
-            nn.MaxPool2d(2, ceil_mode=True),  # before the norm: a quarter of its work, 1.7 x the images/s on a CPU
-            *_norm(norm_kind, width),
-            nn.ReLU(inplace=True),
-        ]
-        channels = width
-    return nn.Sequential(*layers)
+def set_frozen(network: EmbeddingNetwork, frozen: bool) -> None:
+    """Freeze the backbone or train it again.
+
+    Frozen, it has no gradients (nor does its forward pass keep anything for them), its BatchNorm uses the running
+    statistics without moving them, and nothing in it is dropped.
+    """
+    network.backbone.requires_grad_(not frozen)
+    network.train(network.training)
 
 
-def _norm(kind: str, width: int) -> list[nn.Module]:
-    match kind:
-        case "group":
-            return [nn.GroupNorm(GROUPS, width)]
-        case "batch":
-            return [nn.BatchNorm2d(width)]
-    return []
+def describe(network: EmbeddingNetwork) -> dict[str, Any]:
+    """What the live layers are, by `TrainConfig`'s field names, and `backbone_width`; no stored name is read."""
+    mean = network.mean.flatten().float().cpu()
+    return {
+        "backbone": backbone_name(network.backbone),
+        "backbone_width": backbone_width(network.backbone),
+        "norm_kind": _norm_kind(network),
+        "input_scaling": "imagenet" if torch.equal(mean, torch.tensor(IMAGENET_MEAN)) else "native",
+        **describe_head(network.pool, network.head),
+    }
 
 
-def _vgg11(config: TrainConfig, shape: tuple[int, int, int]) -> nn.Module:
-    from torchvision.models import VGG11_Weights
-    from torchvision.models.vgg import cfgs, make_layers
-
-    if min(shape[1:]) < VGG_MIN_SIDE:
-        raise Faults([f"`vgg11` needs images of at least {VGG_MIN_SIDE} pixels a side, but got {shape[1]}x{shape[2]}."])
-    # `vgg11()` would draw 124 million weights of a classifier that has no use here: a second and 500 MB per trial.
-    features = make_layers(cfgs["A"])
-    for module in features:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
-    if config.weights == "imagenet":
-        try:
-            state = VGG11_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-        except OSError as error:
-            raise Faults(
-                [
-                    f"ImageNet weights of vgg11 could not be fetched ({error}). Name a local file with "
-                    "`weights=FILE` or train from scratch with `weights=none`."
-                ]
-            ) from error
-        _load_features(features, state, "torchvision's ImageNet weights")
-    elif config.weights != "none":
-        _load_features(features, _state_dict(Path(config.weights)), config.weights)
-    return features if shape[0] == 3 else nn.Sequential(_Repeat(), *features)
-
-
-class _Repeat(nn.Module):
-    """Grey images to the three channels that ImageNet networks expect."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.expand(-1, 3, -1, -1)
-
-
-def _state_dict(file: Path) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise Faults([f"`weights` must be `none`, `imagenet` or a readable file, but got {file} ({error})."]) from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError) as error:
-        raise Faults([f"`weights`: {file} is not a saved state dict."]) from error
-    return state
-
-
-def _load_features(features: nn.Sequential, state: dict[str, Tensor], source: str) -> None:
-    """Take the convolutions of a vgg11 state dict; its classifier is left out."""
-    prefix = "features."
-    if not isinstance(state, dict):
-        raise Faults([f"`weights`: {source} is not a saved state dict."])
-    try:
-        features.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    except RuntimeError as error:
-        raise Faults([f"`weights`: {source} is not a state dict of torchvision's vgg11. {error}"]) from error
+def _norm_kind(network: EmbeddingNetwork) -> str:
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm):
+            return "group"
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            return "batch"
+    return "none"
