@@ -158,6 +158,79 @@ EVALUATIONS: Final = pa.schema(
     ]
 )
 
+EVAL_GROUPS: Final = pa.schema(
+    [
+        *_ids(),
+        _column("split", _STRING, "`test` or `unseen`"),
+        _column(
+            "metric", _STRING, "name of the metric: a distance is a mean cosine distance, an area is of a PCA ellipse"
+        ),
+        _column("k", _INT, "its neighbour count, where it has one"),
+        _column("class_id", _INT, "label of the class"),
+        _column("class_name", _STRING, "its name, or its label as text"),
+        _column("value", _FLOAT, "the metric over the images of the class"),
+        _column("se", _FLOAT, "its standard error over those images, where known"),
+        _column("n", _INT, "images of the class", "image"),
+        _column("is_finite", _BOOL, "whether value and standard error were finite"),
+    ]
+)
+
+VIEW_NAMES: Final = (
+    "pca",
+    "umap",
+    "tsne",
+    "pca_axis",
+    "ellipse",
+    "class_distance",
+    "closest",
+    "farthest",
+    "foreign",
+    "neighbours",
+    "spectrum",
+)
+"""What a row of `views` belongs to: a point of a plane, the share of variance of a PCA axis, the ellipse of a class in
+the PCA plane, a pair of classes, an image of a sheet, or a singular value."""
+
+VIEWS: Final = pa.schema(
+    [
+        *_ids(),
+        _column("split", _STRING, "`test` or `unseen`"),
+        _column("view", _STRING, "one of VIEW_NAMES"),
+        _column("item", _INT, "point, axis, class, query or singular value, counted from 0 (a class by its label)"),
+        _column("rank", _INT, "place in the item's order (0: the query itself), or label of the other class; else 0"),
+        _column("class_id", _INT, "label of the point, of the query, or of the class that the item is about"),
+        _column("class_name", _STRING, "its name, or its label as text"),
+        _column("other_class_id", _INT, "label of the image shown, or of the other class of a pair"),
+        _column("other_class_name", _STRING, "its name, or its label as text"),
+        _column("image_index", _INT, "place of the image in its split", "image"),
+        _column(
+            "x", _FLOAT, "first coordinate of the point or the centre, in units of the embedding (UMAP, t-SNE: none)"
+        ),
+        _column("y", _FLOAT, "second coordinate"),
+        _column("width", _FLOAT, "full longer axis of the ellipse that half of the class lies in"),
+        _column("height", _FLOAT, "full shorter axis"),
+        _column("angle", _FLOAT, "of the longer axis against x", "degree"),
+        _column(
+            "value", _FLOAT, "cosine to the class mean or query, mean cosine distance, area, share, singular value"
+        ),
+        _column("thumbnail", pa.binary(), "the image, PNG, made smaller where it is large"),
+        _column("n", _INT, "images that the item rests on", "image"),
+        _column("seed", _INT, "of the images drawn and of the projection"),
+        _column("is_finite", _BOOL, "whether every number was finite"),
+    ]
+)
+
+EMBEDDINGS: Final = pa.schema(
+    [
+        *_ids(),
+        _column("split", _STRING, "`test` or `unseen`"),
+        _column("image_index", _INT, "place of the image in its split", "image"),
+        _column("label", _INT, "its class"),
+        # A fixed size would be part of the type, but one table holds trials of several embedding sizes.
+        _column("embedding", pa.list_(pa.float32()), "embedding in evaluation mode; its length is `embedding_dim`"),
+    ]
+)
+
 CONTRASTS: Final = pa.schema(
     [
         _column("estimand", _STRING, "what is estimated, e.g. `koleo`"),
@@ -181,6 +254,9 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "curves": CURVES,
     "rungs": RUNGS,
     "evaluations": EVALUATIONS,
+    "eval_groups": EVAL_GROUPS,
+    "views": VIEWS,
+    "embeddings": EMBEDDINGS,
     "contrasts": CONTRASTS,
 }
 
@@ -189,5 +265,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "curves": ("trial_id", "epoch"),
     "rungs": ("trial_id", "rung"),
     "evaluations": ("trial_id", "checkpoint", "split", "metric", "k"),
+    "eval_groups": ("trial_id", "split", "metric", "k", "class_id"),
+    "views": ("trial_id", "split", "view", "item", "rank"),
+    "embeddings": ("trial_id", "split", "image_index"),
 }
 """What identifies a row; of several attempts the latest wins."""
