@@ -1,19 +1,18 @@
-"""Networks: unit embeddings of any view layout, the same start for every arm, and limits stated in words."""
-
-import urllib.error
-from pathlib import Path
+"""Networks: unit embeddings of any view layout, heads as written down, the same start for every arm, freezing."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
-from torchvision.models import vgg11
 
+from embedding_core.accumulate import accumulated_step
 from embedding_core.config import TrainConfig
 from embedding_core.faults import Faults
-from embedding_core.models import EmbeddingNetwork, build_network
+from embedding_core.models import EmbeddingNetwork, build_network, describe, set_frozen
 from embedding_core.seeding import generator, stream
 
-VGG = {"backbone": "vgg11", "norm_kind": "none"}
+BATCH = {"norm_kind": "batch"}
+STUDY2 = {"head": "study2", "dropout": 0.2}
 
 
 def build(shape: tuple[int, int, int] = (1, 8, 8), precision: str = "float32", **settings: object) -> EmbeddingNetwork:
@@ -29,7 +28,9 @@ def images(n: int, shape: tuple[int, int, int] = (1, 8, 8)) -> torch.Tensor:
     ("shape", "settings"),
     [
         ((1, 8, 8), {"norm_kind": "group"}), ((3, 32, 32), {"norm_kind": "batch"}), ((3, 5, 9), {"norm_kind": "none"}),
-        ((3, 32, 32), VGG), ((1, 32, 40), VGG),
+        ((3, 8, 8), {"head": "mlp", "head_layers": 2, "head_width": 24}), ((3, 8, 8), {"head": "mlp", **BATCH}),
+        ((3, 32, 32), STUDY2), ((3, 32, 40), STUDY2 | BATCH), ((1, 8, 8), {"head": "study3", "dropout": 0.25}),
+        ((1, 8, 8), {"input_scaling": "imagenet", "dropout": 0.5}),
     ],
 )  # fmt: skip
 def test_embeddings_have_unit_length(shape: tuple[int, int, int], settings: dict[str, object]) -> None:
@@ -89,53 +90,159 @@ def test_norm_kind_is_the_only_norm(kind: str, module: type[nn.Module] | None) -
     assert all(type(norm) is module for norm in norms)
 
 
-def test_vgg_needs_32_pixels() -> None:
-    with pytest.raises(Faults, match="at least 32 pixels a side, but got 8x8"):
-        build((1, 8, 8), **VGG)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_features_are_what_a_linear_head_sees(precision: str) -> None:
+    network = build(precision=precision).eval()
+    with torch.no_grad():
+        features = network.features(images(4).unflatten(0, (2, 2)))
+        assert features.shape == (2, 2, 128)
+        assert features.dtype == torch.float32
+        z = F.normalize(network.head(features.flatten(0, 1)), dim=1)
+        torch.testing.assert_close(network(images(4)), z)
 
 
-def test_vgg_weights_from_a_file(tmp_path: Path) -> None:
-    other = build((3, 32, 32), seed=5, **VGG).backbone.state_dict()
-    file = tmp_path / "vgg.pt"
-    torch.save(
-        {f"features.{name}": value for name, value in other.items()} | {"classifier.0.bias": torch.ones(2)}, file
-    )
-    network = build((3, 32, 32), weights=str(file), **VGG)
-    assert all(torch.equal(network.backbone.state_dict()[name], value) for name, value in other.items())
-    with pytest.raises(Faults, match="a readable file, but got"):
-        build((3, 32, 32), weights=str(tmp_path / "missing.pt"), **VGG)
+def test_imagenet_scaling_takes_no_notice_of_the_training_images() -> None:
+    network = build((1, 8, 8), input_scaling="imagenet")
+    seen = []
+    network.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network(images(2))
+    for channel, (mean, std) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)):
+        torch.testing.assert_close(seen[0][:, channel], (images(2)[:, 0] / 255 - mean) / std)
 
 
-def test_vgg_is_torchvisions_without_its_classifier() -> None:
-    with torch.device("meta"):
-        reference = vgg11(weights=None).features
-    ours = build((3, 32, 32), **VGG).backbone
-    assert [str(layer) for layer in ours] == [str(layer) for layer in reference]
-    assert ours.state_dict().keys() == reference.state_dict().keys()
-    # Its initialisation: normal with variance 2 / fan out, biases zero; 590,000 weights give .1 % of sampling error.
-    assert ours[8].weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.01)
-    assert not ours[8].bias.any()
+def maps_of(network: EmbeddingNetwork, batch: torch.Tensor) -> torch.Tensor:
+    """Feature maps of the backbone, pixels scaled as `build` says."""
+    return network.backbone((batch / 255 - 0.3) / 0.2)
 
 
-@pytest.mark.parametrize("content", ["text", "other network"])
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "weights.pt"
-    if content == "text":
-        file.write_text("not weights")
-    else:
-        torch.save(nn.Linear(2, 2).state_dict(), file)
-    with pytest.raises(Faults, match=r"weights\.pt"):
-        build((3, 32, 32), weights=str(file), **VGG)
+@pytest.mark.parametrize("layers", [1, 6])
+def test_projection_head_is_linear_norm_relu_then_linear(layers: int) -> None:
+    network = build(head="mlp", head_layers=layers, head_width=20, embedding_dim=7, norm_kind="batch")
+    kinds = [type(layer) for layer in network.head]
+    assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU] * layers + [nn.Linear]
+    x = maps_of(network, images(9)).mean(dim=(2, 3))
+    for i in range(layers):
+        x = x @ network.head[3 * i].weight.T
+        x = ((x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt()).relu()
+    z = x @ network.head[-1].weight.T + network.head[-1].bias
+    torch.testing.assert_close(network(images(9)), z / z.norm(dim=1, keepdim=True))
 
 
-def test_imagenet_weights_without_a_network_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*args: object, **kwargs: object) -> None:
-        raise urllib.error.URLError("no route to host")
+def test_groups_of_a_vector_are_the_whole_vector() -> None:
+    network = build(head="mlp", head_width=20)
+    x = torch.randn(3, 20, generator=generator(0, "test"))
+    torch.testing.assert_close(network.head[1](x), F.layer_norm(x, (20,)))
 
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("torch.hub.urlopen", no_network)
-    with pytest.raises(Faults, match=r"no route to host.*weights=FILE.*weights=none"):
-        build((3, 32, 32), weights="imagenet", **VGG)
+
+def test_study3_head_is_mean_and_max_norm_dropout_linear_without_bias() -> None:
+    network = build(head="study3", dropout=0.25, embedding_dim=7, norm_kind="batch")
+    assert [type(layer) for layer in network.head] == [nn.BatchNorm1d, nn.Dropout, nn.Linear]
+    assert network.head[1].p == 0.25
+    network.eval()
+    maps = maps_of(network, images(5)).flatten(2)
+    x = torch.cat([maps.mean(dim=2), maps.max(dim=2).values], dim=1)
+    z = F.batch_norm(x, torch.zeros(256), torch.ones(256)) @ network.head[2].weight.T
+    torch.testing.assert_close(network(images(5)), z / z.norm(dim=1, keepdim=True))
+
+
+def test_study2_head_is_convolutions_pool_linear_and_dropout_of_the_embedding() -> None:
+    shape = (3, 32, 32)
+    network = build(shape, **STUDY2 | BATCH, embedding_dim=9)
+    assert isinstance(network.head[-1], nn.Dropout)
+    network.eval()
+    x = maps_of(network, images(5, shape))
+    for i in (0, 3):
+        x = F.conv2d(x, network.head[i].weight, network.head[i].bias, padding=1)
+        x = F.batch_norm(x, torch.zeros(64), torch.ones(64)).relu()
+    x = F.max_pool2d(x, 2).flatten(1)
+    z = F.leaky_relu(x @ network.head[8].weight.T + network.head[8].bias, 0.01)
+    torch.testing.assert_close(network(images(5, shape)), z / z.norm(dim=1, keepdim=True))
+
+
+def test_study2_head_needs_a_map_to_pool() -> None:
+    with pytest.raises(Faults, match="at least 2x2 positions, but got 1x1"):
+        build((1, 8, 8), **STUDY2)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"norm_kind": "batch", "dropout": 0.5, "embedding_dim": 16}, {"norm_kind": "none"},
+        {"head": "mlp", "head_layers": 6, "head_width": 10, "dropout": 0.1}, {"head": "study3", **BATCH},
+        {"head": "study2", "dropout": 0.2}, {"input_scaling": "imagenet", "head": "mlp", "norm_kind": "none"},
+    ],
+)  # fmt: skip
+def test_live_layers_tell_the_config(settings: dict[str, object]) -> None:
+    config = TrainConfig.from_flat(settings)
+    told = describe(build((3, 32, 32), **settings))
+    for name in ("backbone", "norm_kind", "input_scaling", "head", "dropout", "embedding_dim"):
+        assert told[name] == getattr(config, name)
+    assert told["backbone_width"] == 128
+    if config.head == "mlp":
+        assert (told["head_layers"], told["head_width"]) == (config.head_layers, config.head_width or 128)
+
+
+def test_layers_put_in_afterwards_are_told() -> None:
+    network = build(**BATCH)
+    network.head = nn.Sequential(nn.Linear(128, 5), nn.ReLU(), nn.Dropout(0.3), nn.Linear(5, 3))
+    told = describe(network)
+    assert (told["head"], told["head_width"], told["embedding_dim"], told["dropout"]) == ("mlp", 5, 3, 0.3)
+
+
+def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.named_buffers() if "running" in name}
+
+
+def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
+    network = build(head="mlp", **BATCH)
+    set_frozen(network, True)
+    network.eval()
+    network.train()  # as the loop does after each evaluation
+    assert network.frozen
+    before = running_statistics(network.backbone)
+    head_before = running_statistics(network.head)
+    assert not network.features(images(4)).requires_grad  # no graph is kept
+    network(images(4)).sum().backward()
+    assert all(p.grad is None for p in network.backbone.parameters())
+    assert all(p.grad is not None for p in network.head.parameters())
+    after = running_statistics(network.backbone)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not torch.equal(head_before["1.running_mean"], running_statistics(network.head)["1.running_mean"])
+
+
+def test_an_unfrozen_backbone_trains_again() -> None:
+    network = build(**BATCH).train()
+    set_frozen(network, True)
+    set_frozen(network, False)
+    assert not network.frozen
+    before = running_statistics(network.backbone)
+    network(images(4)).sum().backward()
+    assert all(p.grad is not None for p in network.backbone.parameters())
+    after = running_statistics(network.backbone)
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_freezing_in_evaluation_mode_stays_there() -> None:
+    network = build(dropout=0.5).eval()
+    set_frozen(network, True)
+    set_frozen(network, False)
+    assert not any(module.training for module in network.modules())
+
+
+def test_frozen_batch_norm_makes_no_difference_between_micro_batches() -> None:
+    """Cached accumulation over a frozen BatchNorm is the full batch, and leaves its statistics alone."""
+    network = build(**BATCH)
+    set_frozen(network, True)
+    network.train()
+    before = running_statistics(network.backbone)
+    gradients = []
+    for mode, accum_steps in (("naive", 1), ("cached", 3)):
+        network.zero_grad()
+        accumulated_step(network, images(8), lambda z, rows: (z @ z.T).exp().sum(), accum_steps=accum_steps, mode=mode)
+        gradients.append(network.head.weight.grad.clone())
+    torch.testing.assert_close(gradients[0], gradients[1])
+    after = running_statistics(network.backbone)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_streams_are_separate_and_stable() -> None:
