@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from embedding_core import retrieval
+from embedding_core.all_pairs import twice_verification_wins, twice_wins
 from embedding_core.faults import unknown
 from embedding_core.losses import at_least_float32, paired_distance
 
@@ -30,16 +32,11 @@ def pair_auc(positive_scores: Float[Tensor, " p"], negative_scores: Float[Tensor
     Raises:
         ValueError: one side is empty.
     """
-    positive, negative = positive_scores.detach().cpu().numpy(), negative_scores.detach().cpu().numpy()
-    if not len(positive) or not len(negative):
-        raise ValueError(f"AUC needs a pair on each side, but got {len(positive)} positive, {len(negative)} negative.")
+    _pairs_on_each_side(len(positive_scores), len(negative_scores))
+    positive, negative = (at_least_float32(s).detach().cpu().numpy() for s in (positive_scores, negative_scores))
     if np.isnan(positive).any() or np.isnan(negative).any():
         return math.nan
-    # Sorted needles walk the sorted haystack in order, which keeps the search in the cache.
-    positive, negative = np.sort(positive), np.sort(negative)
-    below = np.searchsorted(negative, positive, side="left").sum(dtype=np.int64)
-    not_above = np.searchsorted(negative, positive, side="right").sum(dtype=np.int64)
-    return float(below + not_above) / (2 * len(positive) * len(negative))
+    return twice_wins(np.sort(positive), np.sort(negative)) / (2 * len(positive) * len(negative))
 
 
 def pair_auc_se(auc: float, n_positive: int, n_negative: int) -> float:
@@ -58,9 +55,12 @@ class Verification(NamedTuple):
 
 
 def verification_auc(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> float:
-    """AUC of cosine between same-class and other-class pairs, over all n (n - 1) / 2 pairs; exact.
+    """AUC of cosine between same-class and other-class pairs, over all n (n - 1) / 2 pairs; exact, ties half.
 
-    Memory is 4 bytes a pair (800 MB at n = 20,000) and as much again while sorting.
+    Computed on the CPU. Memory does not grow with the number of pairs; the time is about that of sorting their scores.
+
+    Returns:
+        ROC AUC in [0, 1]; NaN if an embedding is not finite.
 
     Raises:
         ValueError: no pair of one class, or of two.
@@ -71,21 +71,70 @@ def verification_auc(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> floa
 def verification(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Verification:
     """`verification_auc` with its counts of pairs."""
     unit = F.normalize(at_least_float32(z), dim=1)
-    n = len(unit)
-    sizes = labels.unique(return_counts=True)[1].tolist()
-    n_positive = sum(size * (size - 1) // 2 for size in sizes)
-    n_negative = n * (n - 1) // 2 - n_positive
-    scores = {True: torch.empty(n_positive, dtype=unit.dtype), False: torch.empty(n_negative, dtype=unit.dtype)}
-    filled = {True: 0, False: 0}
-    for start in range(0, n, BLOCK):
-        similarity = unit[start : start + BLOCK] @ unit[start:].T
-        same = labels[start : start + BLOCK, None] == labels[start:]
-        later = torch.ones_like(same).triu_(1)  # each pair once, self excluded
-        for positive, pairs in ((True, same & later), (False, ~same & later)):
-            values = similarity[pairs]
-            scores[positive][filled[positive] : filled[positive] + len(values)] = values
-            filled[positive] += len(values)
-    return Verification(pair_auc(scores[True], scores[False]), n_positive, n_negative)
+    twice, n_positive, n_negative = twice_verification_wins(unit, labels)
+    _pairs_on_each_side(n_positive, n_negative)
+    auc = math.nan if unit.isnan().any() else twice / (2 * n_positive * n_negative)
+    return Verification(auc, n_positive, n_negative)
+
+
+def _pairs_on_each_side(n_positive: int, n_negative: int) -> None:
+    if not n_positive or not n_negative:
+        raise ValueError(f"AUC needs a pair on each side, but got {n_positive} positive, {n_negative} negative.")
+
+
+def good_triplet_ratio(
+    anchor: Float[Tensor, "n d"],
+    positive: Float[Tensor, "n d"],
+    negative: Float[Tensor, "n d"],
+    *,
+    distance: str = "cosine",
+) -> float:
+    """Share of triplets whose positive is strictly nearer to the anchor than the negative; NaN if a distance is.
+
+    Raises:
+        ValueError: unknown distance.
+    """
+    difference = paired_distance(anchor, negative, distance=distance)
+    difference = difference - paired_distance(anchor, positive, distance=distance)
+    return (difference > 0).to(difference.dtype).masked_fill(difference.isnan(), math.nan).mean().item()
+
+
+def recall_at_k(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, metric: str = "cosine") -> float:
+    """Share of images with at least one of their class among their k nearest others.
+
+    Images alone in their class are left out; `retrieval.hits(...).mean()` gives their number and a standard error.
+
+    Args:
+        z: embeddings.
+        labels: class per row.
+        k: neighbours looked at, 1 to n - 1.
+        metric: `cosine` or `dot`.
+
+    Raises:
+        ValueError: k out of range, unknown metric, or no class of two images.
+
+    Source: Oh Song et al. 2016, arXiv 1511.06452.
+    """
+    return retrieval.hits(z, labels, k=k, metric=metric).mean().value
+
+
+def map_at_r(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str = "cosine") -> float:
+    """Mean average precision at R, where R is the number of other images in the class of the image that asks.
+
+    Images alone in their class are left out; `retrieval.average_precisions(...).mean()` gives their number and a
+    standard error.
+
+    Args:
+        z: embeddings.
+        labels: class per row.
+        metric: `cosine` or `dot`.
+
+    Raises:
+        ValueError: unknown metric, or no class of two images.
+
+    Source: Musgrave et al. 2020, arXiv 2003.08505.
+    """
+    return retrieval.average_precisions(z, labels, metric=metric).mean().value
 
 
 def _distances(x: Tensor, y: Tensor, metric: str) -> Tensor:
@@ -137,17 +186,77 @@ def intra_inter(distances: Float[Tensor, "c c"]) -> tuple[float, float]:
     return diagonal.nanmean().item(), rest.mean().item()
 
 
+class ClassParts(NamedTuple):
+    """What single classes contribute, one entry per class in ascending order of label; NaN where one image is alone."""
+
+    labels: Int[Tensor, " c"]
+    sizes: Int[Tensor, " c"]
+    """Images."""
+    intra: Float[Tensor, " c"]
+    """Mean distance between its images."""
+    inter: Float[Tensor, " c"]
+    """Mean over the other classes of the mean distance to their images; NaN for a single class."""
+    recall_at_1: Float[Tensor, " c"]
+    """Share of its images whose nearest other image, by cosine, is of this class."""
+
+
+def per_class(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str = "cosine") -> ClassParts:
+    """Distances and recall@1 of each class.
+
+    Args:
+        z: embeddings, n >= 2.
+        labels: class per row.
+        metric: of the distances: `cosine`, `l2`, `sql2` or `angular` (radians).
+
+    Raises:
+        ValueError: unknown metric, or no class of two images.
+    """
+    distances = class_distances(z, labels, metric=metric)
+    classes, member, sizes = labels.unique(return_inverse=True, return_counts=True)
+    own = torch.eye(len(classes), dtype=torch.bool, device=distances.device)
+    inter = distances.masked_fill(own, 0).sum(dim=1) / (len(classes) - 1)
+    hits = retrieval.hits(z, labels, k=1)
+    recall = torch.zeros_like(inter).index_add_(0, member, hits.scores.to(inter.dtype)) / sizes
+    return ClassParts(classes, sizes, distances.diagonal(), inter, recall.masked_fill(sizes == 1, math.nan))
+
+
+def singular_values(z: Float[Tensor, "n d"], *, center: bool = False) -> Float[Tensor, " r"]:
+    """Spectrum of the embeddings, r = min(n, d) values in descending order; all NaN unless every number is finite.
+
+    Args:
+        z: embeddings.
+        center: subtract their mean first; uncentred, a common direction shows as the first value.
+    """
+    z = at_least_float32(z)
+    if not z.isfinite().all():  # the decomposition raises, but a diverged run must reach its last row
+        return z.new_full((min(z.shape),), math.nan)
+    sigma: Tensor = torch.linalg.svdvals(z - z.mean(dim=0) if center else z)
+    return sigma
+
+
 def effective_rank(z: Float[Tensor, "n d"], *, center: bool = False) -> float:
     """exp of the entropy of the normalised singular values: 1 (one direction) to min(n, d), or NaN without finite ones.
 
     Source: Roy & Vetterli 2007, eq. 3.
     """
-    z = at_least_float32(z)
-    if not z.isfinite().all():  # the decomposition raises, but a diverged run must reach its last row
-        return math.nan
-    sigma = torch.linalg.svdvals(z - z.mean(dim=0) if center else z)
-    share = sigma / sigma.sum()
-    return float(torch.special.entr(share).sum().exp())
+    sigma = singular_values(z, center=center)
+    return float(torch.special.entr(sigma / sigma.sum()).sum().exp())
+
+
+def top_eigen_share(z: Float[Tensor, "n d"], *, center: bool = False) -> float:
+    """Largest eigenvalue of z'z over the sum of all: 1 / min(n, d) (isotropic) to 1 (one direction) or NaN."""
+    variance = singular_values(z, center=center).square()
+    return float(variance[0] / variance.sum())
+
+
+def feature_std(z: Float[Tensor, "n d"]) -> float:
+    """Mean over dimensions of the (population) standard deviation of the normalised embeddings.
+
+    0 when collapsed, 1 / sqrt(d) when isotropic.
+
+    Source: Chen & He 2021, arXiv 2011.10566, section 4.1.
+    """
+    return F.normalize(at_least_float32(z), dim=1).std(dim=0, correction=0).mean().item()
 
 
 def uniformity(z: Float[Tensor, "n d"], *, t: float = 2.0) -> float:
@@ -184,8 +293,10 @@ def nn_distance(z: Float[Tensor, "n d"]) -> float:
         ValueError: fewer than two rows.
     """
     _at_least_two(z)
-    nearest = torch.cat([block.max(dim=1).values for block in _similarity_blocks(z)])
-    return (2 - 2 * nearest).clamp(min=0).sqrt().mean().item()
+    unit = F.normalize(at_least_float32(z), dim=1)
+    nearest = retrieval.top_k_neighbours(unit, unit, k=1, exclude_self=True).indices[:, 0]
+    # Not sqrt(2 - 2 cos), which is off by 3e-4 near duplicates.
+    return paired_distance(unit, unit[nearest], distance="l2").mean().item()
 
 
 class SimilarityStats(NamedTuple):
