@@ -52,13 +52,14 @@ def accumulated_step(forward: Forward, inputs: Tensor, loss_of: LossOf, *, accum
         raise ValueError(unknown("accum_mode", mode, ("naive", "cached")))
     if accum_steps < 1 or not len(inputs):
         raise ValueError(f"`accum_steps` and the batch must be at least 1, but got {accum_steps=}, b={len(inputs)}.")
-    parts = _slices(len(inputs), accum_steps)
+    parts = slices(len(inputs), accum_steps)
     if mode == "naive" or len(parts) == 1:
         return _naive(forward, inputs, loss_of, parts)._replace(mode=mode)
     return _cached(forward, inputs, loss_of, parts)
 
 
-def _slices(b: int, accum_steps: int) -> list[slice]:
+def slices(b: int, accum_steps: int) -> list[slice]:
+    """Rows of each micro-batch: at most `accum_steps` of them, all but the last of equal size."""
     m = -(-b // accum_steps)
     return [slice(start, min(start + m, b)) for start in range(0, b, m)]
 
