@@ -1,6 +1,6 @@
 """Images per second of every augmentation recipe, against torchvision's transforms image by image.
 
-    python benchmarks/augment.py [--rounds 7] [--device cpu] [--threads 2]
+    python benchmarks/augment.py [--rounds 15] [--device cpu] [--threads 2]
 
 Peer: a list of torchvision v2 transforms called on each image by itself, which is how it gets parameters of its own.
 Recipe and peer take turns in one process; medians over rounds. The target is 20,000 CIFAR-sized images per second for
@@ -22,14 +22,14 @@ from embedding_core.seeding import generator
 
 TARGET = 20_000
 SIZE = 32
-PEER_IMAGES = 32
+PEER_IMAGES = 64
 """Images per round of the peer: its time per image does not depend on their number."""
 
 
 def main() -> None:
     """Print one row per recipe and batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="counted, of recipe and peer (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=15, help="counted, of recipe and peer (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default: %(default)s)")
     arguments = parser.parse_args()
