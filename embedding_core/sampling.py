@@ -14,10 +14,11 @@ def epoch_order(
 ) -> Int64[Tensor, " m"]:
     """Positions of one epoch's examples, batch after batch.
 
-    `random` is a permutation of all. `pk` makes n // batch_size batches of P classes with k images each, class-mates
-    side by side, so that micro-batches of a multiple of k hold whole classes. Every batch draws its P classes anew,
-    uniformly, as the paper does; a class hands out all its images before it shuffles them again, and none twice in a
-    batch. Classes with fewer than k images are never drawn.
+    `random` is a permutation of all. `pk` makes batches of P classes with k images each, class-mates side by side, so
+    that micro-batches of a multiple of k hold whole classes. Every batch draws its P classes anew, uniformly, as the
+    paper does; a class hands out all its images before it shuffles them again, and none twice in a batch. Classes with
+    fewer than k images are never drawn. An epoch has n // k such groups whatever the batch size, so the last batch may
+    hold fewer classes: runs that differ in it count the same images.
 
     Args:
         labels: class per example, on the CPU.
@@ -48,10 +49,11 @@ def _classes_by_images(labels: Tensor, batch_size: int, k: int, generator: torch
     if len(eligible) < P:
         asked = f"a batch of {batch_size} with {k} images per class needs {P} classes"
         raise Faults([f"`pk`: {asked}, but only {len(eligible)} of {len(members)} have so many images."])
-    classes = torch.empty(len(labels) // batch_size, P, dtype=torch.int64)
-    for batch in classes:
-        batch.copy_(eligible[torch.randperm(len(eligible), generator=generator)[:P]])
-    order = torch.empty(*classes.shape, k, dtype=torch.int64)
+    groups = len(labels) // k
+    batches = -(-groups // P)
+    draws = [eligible[torch.randperm(len(eligible), generator=generator)[:P]] for _ in range(batches)]
+    classes = torch.cat([eligible[:0], *draws])[:groups]
+    order = torch.empty(groups, k, dtype=torch.int64)
     for drawn in classes.unique().tolist():
         turns = classes == drawn
         order[turns] = _shuffled_queue(members[drawn], int(turns.sum()) * k, k, generator).view(-1, k)
