@@ -15,6 +15,9 @@ Row = Mapping[str, Any]
 
 _SUFFIX = ".arrow"
 
+_UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, pa.ArrowException)
+"""What `zipfile` and Arrow raise for a cut or foreign file depends on its bytes."""
+
 
 def write(file: Path, tables: Mapping[str, Sequence[Row]]) -> None:
     """Put rows by table in place of `file`: a zip with one Arrow stream per table; written aside, then renamed.
@@ -50,8 +53,8 @@ def read(file: Path) -> dict[str, list[dict[str, Any]]]:
         with zipfile.ZipFile(file) as archive:
             contents = {name.removesuffix(_SUFFIX): archive.read(name) for name in archive.namelist()}
         return {name: ipc.open_stream(content).read_all().to_pylist() for name, content in contents.items()}
-    except (OSError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise Faults([f"{file} holds no rows that can be read: {error}"]) from error
+    except _UNREADABLE as error:
+        raise Faults([f"{file} holds no rows that can be read ({type(error).__name__}: {error})."]) from error
 
 
 def _arrow(rows: Sequence[Row]) -> bytes:

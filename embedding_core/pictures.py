@@ -1,15 +1,13 @@
-"""Which images to show, found in embedding space: nearest to a class, farthest from it, nearest neighbours."""
+"""Which images stand for a class, found in embedding space, and how they are kept: the closest, farthest, foreign."""
 
 import io
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from embedding_core.evaluate import BLOCK
 from embedding_core.losses import at_least_float32
 
 THUMBNAIL = 48
@@ -19,8 +17,8 @@ THUMBNAIL = 48
 class Ranked(NamedTuple):
     """Images in an order, with the cosine it rests on."""
 
-    indices: Int[Tensor, "*q k"]
-    similarity: Float[Tensor, "*q k"]
+    indices: Int[Tensor, " k"]
+    similarities: Float[Tensor, " k"]
 
 
 class ClassImages(NamedTuple):
@@ -59,23 +57,6 @@ def class_images(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) 
         closest, farthest, foreign = (Ranked(order[:k], similarity[order[:k]]) for order in orders)
         found.append(ClassImages(int(label), int(own.sum()), closest, farthest, foreign))
     return found
-
-
-def nearest_others(z: Float[Tensor, "n d"], *, k: int) -> Ranked:
-    """The k other rows most similar to each row by cosine, nearest first; n - 1 where that is fewer.
-
-    Args:
-        z: embeddings of any length, n >= 2.
-        k: >= 1.
-    """
-    unit = F.normalize(at_least_float32(z), dim=1)
-    blocks = []
-    for start in range(0, len(unit), BLOCK):
-        similarity = unit[start : start + BLOCK] @ unit.T
-        own = torch.arange(len(similarity), device=z.device)
-        similarity[own, own + start] = -torch.inf  # by index: a duplicate of an image is another image
-        blocks.append(similarity.topk(min(k, len(unit) - 1), dim=1))
-    return Ranked(torch.cat([block.indices for block in blocks]), torch.cat([block.values for block in blocks]))
 
 
 def thumbnail(image: UInt8[Tensor, "c h w"]) -> bytes:

@@ -11,11 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core.data import ImageSet
-from embedding_core.evaluate import class_distances
+from embedding_core.evaluate import class_distances, singular_values
 from embedding_core.faults import unknown
 from embedding_core.losses import at_least_float32
-from embedding_core.pictures import Ranked, class_images, nearest_others, thumbnail
+from embedding_core.pictures import Ranked, class_images, thumbnail
 from embedding_core.projections import Principal, class_ellipses, pca, tsne, umap
+from embedding_core.retrieval import Neighbours, label_hit_rates, top_k_neighbours
 from embedding_core.seeding import generator
 
 PROJECTIONS = ("pca", "umap", "tsne")
@@ -74,7 +75,7 @@ def compute(
         counts = f"{len(images.labels)} images and {len(z)} embeddings, {finite} of them finite"
         raise ValueError(f"Views need two images or more and a finite embedding for each, but got {counts}.")
     subject = _Subject(z, images, seed, pca(z), class_distances(z, images.labels, metric="cosine"))
-    nearest = nearest_others(z, k=NEIGHBOURS)
+    nearest = top_k_neighbours(z, z, k=min(NEIGHBOURS, len(z) - 1), exclude_self=True)
     views = [
         *_points(subject, projections),
         *_ellipses(subject),
@@ -133,7 +134,7 @@ class _Subject:
         }
 
     def ranked(self, images: Ranked) -> Iterator[Row]:
-        for index, similarity in zip(images.indices.tolist(), images.similarity.tolist(), strict=True):
+        for index, similarity in zip(images.indices.tolist(), images.similarities.tolist(), strict=True):
             yield {"value": similarity, **self.image(index)}
 
     def drawn(self, role: str, size: int) -> Int[Tensor, " m"]:
@@ -186,37 +187,36 @@ def _class_images(subject: _Subject) -> Iterator[Row]:
                 yield from ({**of, "rank": rank, **image} for rank, image in enumerate(subject.ranked(ranked)))
 
 
-def _neighbours(subject: _Subject, nearest: Ranked) -> Iterator[Row]:
+def _neighbours(subject: _Subject, nearest: Neighbours) -> Iterator[Row]:
     """Rank 0 is the query itself."""
     for item, query in enumerate(subject.drawn("queries", QUERIES).tolist()):
         of = {"view": "neighbours", "item": item, **subject.class_of(int(subject.labels[query])), "n": len(subject.z)}
         yield {**of, "rank": 0, **subject.image(query)}
-        others = Ranked(nearest.indices[query], nearest.similarity[query])
+        others = Ranked(nearest.indices[query], nearest.similarities[query])
         yield from ({**of, "rank": rank, **image} for rank, image in enumerate(subject.ranked(others), start=1))
 
 
 def _spectrum(subject: _Subject) -> Iterator[Row]:
     """Singular values of the uncentred embeddings, as in the effective rank."""
-    for item, value in enumerate(torch.linalg.svdvals(subject.z).tolist()):
+    for item, value in enumerate(singular_values(subject.z).tolist()):
         yield {"view": "spectrum", "item": item, "value": value, "n": len(subject.z)}
 
 
-def _groups(subject: _Subject, nearest: Ranked) -> Iterator[Row]:
-    """Per class: distances, ellipse areas (also with axes scaled to 0..1, as study 1 did) and hit rate."""
+def _groups(subject: _Subject, nearest: Neighbours) -> Iterator[Row]:
+    """Per class: distances, ellipse areas and what its images' nearest others are."""
+    k, labels = nearest.indices.shape[1], subject.labels
     spans = subject.principal.points.amax(dim=0) - subject.principal.points.amin(dim=0)
-    box = float(spans[0] * spans[1])
-    hits = (subject.labels[nearest.indices] == subject.labels[:, None]).double().mean(dim=1)
-    for row, ellipse in enumerate(class_ellipses(subject.principal.points, subject.labels)):
-        own = hits[subject.labels == ellipse.label]
+    plane = float(spans[0] * spans[1])  # study 1 scaled both axes to 0..1 before it drew ellipses
+    rates = {n: label_hit_rates(nearest.indices[:, :n], labels, labels).double() for n in (1, k)}
+    for row, ellipse in enumerate(class_ellipses(subject.principal.points, labels)):
         others = torch.arange(len(subject.distances)) != row
-        values: dict[str, tuple[float, float | None]] = {
-            "intra_distance": (subject.distances[row, row].item(), None),
-            "inter_distance": (subject.distances[row, others].mean().item(), None),
-            "ellipse_area": (ellipse.area, None),
-            "ellipse_area_scaled": (ellipse.area / box if box else math.nan, None),
-            "neighbour_hit_rate": (own.mean().item(), own.std().item() / math.sqrt(len(own)) if len(own) > 1 else None),
-        }
-        for metric, (value, se) in values.items():
-            k = {"k": nearest.indices.shape[1]} if metric == "neighbour_hit_rate" else {}
-            of = subject.class_of(ellipse.label)
-            yield {"metric": metric, **k, **of, "value": value, "se": se, "n": ellipse.n}
+        of = {**subject.class_of(ellipse.label), "n": ellipse.n}
+        yield {**of, "metric": "intra", "value": subject.distances[row, row].item()}
+        yield {**of, "metric": "inter", "value": subject.distances[row, others].mean().item()}
+        yield {**of, "metric": "ellipse_area", "value": ellipse.area}
+        yield {**of, "metric": "ellipse_area_scaled", "value": ellipse.area / plane if plane else math.nan}
+        for n, rate in rates.items():
+            own = rate[labels == ellipse.label]
+            if len(own) > 1:  # nothing could be right for an image alone in its class
+                se = own.std().item() / math.sqrt(len(own))
+                yield {**of, "metric": "hit_rate", "k": n, "value": own.mean().item(), "se": se}
