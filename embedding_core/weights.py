@@ -28,7 +28,7 @@ def load_weights(backbone: nn.Module, config: TrainConfig) -> None:
     else:
         state, source = _saved(Path(config.weights)), config.weights
     parts = {name.split(".")[0] for name in backbone.state_dict()}
-    state = {name.removeprefix("features."): value for name, value in state.items()}
+    state = {name.removeprefix("backbone.").removeprefix("features."): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if name.split(".")[0] in parts}
     misfits = _misfits(backbone.state_dict(), state)
     if misfits:
@@ -61,10 +61,9 @@ def _saved(file: Path) -> dict[str, Tensor]:
         raise Faults([f"`weights` must be `none`, `imagenet` or a readable file, but got {file} ({error})."]) from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError) as error:
         raise Faults([f"`weights`: {file} is not a saved state dict."]) from error
-    if isinstance(state, dict) and isinstance(state.get("network"), dict):  # a model that a sweep kept
-        network = state["network"]
-        state = {name.removeprefix("backbone."): value for name, value in network.items() if "backbone." in name}
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if isinstance(state, dict):
+        state = state.get("network", state)  # a model that a sweep kept has this entry
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise Faults([f"`weights`: {file} is not a saved state dict."])
     return state
 
