@@ -1,6 +1,8 @@
 """Metrics against scikit-learn, published numbers, naive loops and closed forms."""
 
 import math
+import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
 
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc
 
-from embedding_core import evaluate
+from embedding_core import all_pairs, evaluate, retrieval
 
 METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {
     "cosine": lambda x, y: 1 - F.cosine_similarity(x, y, dim=0).item(),
@@ -35,7 +38,15 @@ def unit_rows(n: int, d: int, seed: int = 0) -> Tensor:
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Everything quadratic runs in blocks; small ones reach every seam."""
     monkeypatch.setattr(evaluate, "BLOCK", request.param)
+    monkeypatch.setattr(retrieval, "QUERIES", request.param)
     return int(request.param)
+
+
+@pytest.fixture(params=[(4, 160, 1), (7, 1000, 3), (384, 2**28, 2**20)])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pairs come in tiles, chunks and needles; small ones reach every seam."""
+    for name, value in zip(("TILE", "CHUNK_BYTES", "NEEDLES"), request.param, strict=True):
+        monkeypatch.setattr(all_pairs, name, value)
 
 
 # AUC
@@ -65,24 +76,130 @@ def test_pair_auc_of_nan_is_nan_and_of_nothing_is_refused() -> None:
         evaluate.pair_auc(torch.ones(2), torch.ones(0))
 
 
-@pytest.mark.usefixtures("block")
-@pytest.mark.parametrize("n", [2, 3, 21, 40])
-def test_verification_auc_is_scikit_learns_over_all_pairs(n: int) -> None:
-    z, labels = rows(n, 4), torch.tensor([0, 1, 1, 2, 0] * 8)[:n]
-    z[n // 2] = z[0]  # exact ties
-    if n == 2:
-        labels = torch.tensor([0, 0])
-        with pytest.raises(ValueError, match="1 positive, 0 negative"):
-            evaluate.verification_auc(z, labels)
-        return
+def test_pair_auc_of_half_precision_keeps_its_ties() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        assert evaluate.pair_auc(torch.tensor([0.5, 0.7], dtype=dtype), torch.tensor([0.5], dtype=dtype)) == 0.75
+
+
+def naive_pairs(z: Tensor, labels: Tensor) -> tuple[list[bool], list[float]]:
     unit = F.normalize(z, dim=1)
-    similarity = unit @ unit.T
-    pairs = list(combinations(range(n), 2))
-    same = [bool(labels[i] == labels[j]) for i, j in pairs]
+    pairs = list(combinations(range(len(z)), 2))
+    return [bool(labels[i] == labels[j]) for i, j in pairs], [float(unit[i] @ unit[j]) for i, j in pairs]
+
+
+def naive_auc(same: list[bool], scores: list[float]) -> float:
+    """Definition: higher counts one, equal a half. Counted per value, or n^4 comparisons would take minutes."""
+    positive, negative = (Counter(s for s, y in zip(scores, same, strict=True) if y is side) for side in (True, False))
+    wins = sum(p * n * ((a > b) + (a == b) / 2) for a, p in positive.items() for b, n in negative.items())
+    return wins / (positive.total() * negative.total())
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("n", [3, 21, 40])
+@pytest.mark.parametrize("classes", [2, 3, 11])
+def test_verification_auc_is_scikit_learns_over_all_pairs(n: int, classes: int) -> None:
+    z, labels = rows(n, 4), torch.arange(n) * 7 % classes
+    labels[0] = labels[1] = 5
+    same, scores = naive_pairs(z, labels)
     found = evaluate.verification(z, labels)
-    assert found.auc == pytest.approx(roc_auc_score(same, [similarity[p].item() for p in pairs]), abs=1e-12)
-    assert (found.n_positive, found.n_negative) == (sum(same), len(pairs) - sum(same))
+    assert found.auc == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
+    assert (found.n_positive, found.n_negative) == (sum(same), len(same) - sum(same))
     assert evaluate.verification_auc(z, labels) == found.auc
+
+
+@st.composite
+def corners(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Rows of +-1 in four dimensions: every product is exact in any precision, and almost every score is tied."""
+    n = draw(st.integers(3, 24))
+    signs = draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=4 * n, max_size=4 * n))
+    labels = draw(st.lists(st.integers(-1, 3), min_size=n, max_size=n).filter(lambda y: 1 < len(set(y)) < n))
+    return torch.tensor(signs).view(n, 4), torch.tensor(labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@given(corners(), st.sampled_from([(3, 80, 1), (5, 256, 2), (384, 2**28, 2**20)]))
+def test_verification_auc_counts_every_tie_as_a_half(
+    dtype: torch.dtype, drawn: tuple[Tensor, Tensor], pieces: tuple[int, int, int]
+) -> None:
+    z, labels = drawn
+    expected = naive_auc(*naive_pairs(z, labels))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("TILE", "CHUNK_BYTES", "NEEDLES"), pieces, strict=True):
+            patch.setattr(all_pairs, name, value)
+        assert evaluate.verification_auc(z.to(dtype), labels) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [3, 64, 100, 128, 1000])
+def test_verification_auc_of_a_collapsed_network_is_exactly_a_half(d: int, dtype: torch.dtype) -> None:
+    """Not .5 give or take: were one pair rounded differently from another, the AUC could be anything."""
+    z = rows(1, d, seed=d).to(dtype).expand(900, d)
+    assert evaluate.verification_auc(z, torch.arange(900) % 7) == 0.5
+    assert evaluate.verification_auc(z, torch.arange(900) // 500) == 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_duplicates_within_and_across_classes_are_ties(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_pairs, "CHUNK_BYTES", 2**19)
+    distinct = rows(250, 20).to(dtype)
+    labels = torch.randint(0, 5, (1000,), generator=torch.Generator().manual_seed(0))
+    row = torch.arange(1000) % 250
+    unit = F.pad(F.normalize(distinct, dim=1), (0, 0, 0, 384 - 250))  # a product of that shape rounds all pairs alike
+    similarity = (unit @ unit.T)[row][:, row]  # a duplicate has the scores of its original
+    first, second = torch.triu_indices(1000, 1000, 1)
+    expected = roc_auc_score(labels[first] == labels[second], similarity[first, second].double())
+    assert evaluate.verification_auc(distinct[row], labels) == pytest.approx(expected, abs=1e-10)
+
+
+def test_verification_auc_of_clustered_rows_is_torchmetrics() -> None:
+    labels = torch.arange(300) % 6
+    z = torch.eye(6, 16, dtype=torch.float64)[labels] + 0.4 * rows(300, 16)
+    same, scores = naive_pairs(z, labels)
+    peer = binary_auroc((torch.tensor(scores, dtype=torch.float64) + 1) / 2, torch.tensor(same).int())
+    found = evaluate.verification_auc(z, labels)
+    assert 0.6 < found < 0.99
+    assert found == pytest.approx(peer.item(), abs=1e-6)  # the peer integrates in float32
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_verification_auc_of_a_diverged_network_is_nan(bad: float) -> None:
+    z = rows(6, 3)
+    z[4, 1] = bad
+    assert math.isnan(evaluate.verification_auc(z, torch.arange(6) % 2))
+
+
+def test_verification_auc_needs_a_pair_of_each_kind() -> None:
+    with pytest.raises(ValueError, match="1 positive, 0 negative"):
+        evaluate.verification_auc(rows(2, 3), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="0 positive, 3 negative"):
+        evaluate.verification_auc(rows(3, 3), torch.arange(3))
+    with pytest.raises(ValueError, match="0 positive, 0 negative"):
+        evaluate.verification_auc(rows(1, 3), torch.arange(1))
+
+
+def test_memory_of_verification_auc_does_not_hold_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_pairs, "CHUNK_BYTES", 2**19)
+    monkeypatch.setattr(all_pairs, "NEEDLES", 2**14)
+    z, labels = rows(2000, 8).float(), torch.arange(2000) % 4
+    whole = evaluate.verification_auc(z, labels)
+    tracemalloc.start()
+    assert evaluate.verification_auc(z, labels) == whole
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # All scores are 8 MB; two chunks are 1 MB, and a tile with its masks is as much again.
+    assert peak < 3e6
+
+
+def test_good_triplet_ratio_by_hand() -> None:
+    anchor = torch.tensor([[1.0, 0.0]]).expand(4, 2)
+    near, far = torch.tensor([1.0, 0.1]), torch.tensor([0.0, 1.0])
+    positive, negative = torch.stack([near, far, near, near]), torch.stack([far, near, near, far])
+    assert evaluate.good_triplet_ratio(anchor, positive, negative) == 0.5  # a tie is not good
+    # By length the long near vector is the farther one.
+    assert evaluate.good_triplet_ratio(anchor, 9 * positive, negative, distance="l2") == 0.0
+    assert math.isnan(evaluate.good_triplet_ratio(anchor, positive, torch.full((4, 2), math.nan)))
+    with pytest.raises(ValueError, match="Unknown distance"):
+        evaluate.good_triplet_ratio(anchor, positive, negative, distance="l3")
 
 
 def test_standard_error_of_the_worked_example() -> None:
@@ -151,6 +268,41 @@ def test_an_unknown_metric_names_the_nearest() -> None:
         evaluate.class_distances(rows(4, 3), torch.tensor([0, 0, 1, 1]), metric="angle")
 
 
+@pytest.mark.usefixtures("block")
+def test_parts_of_classes_are_the_naive_loop() -> None:
+    z, labels = rows(23, 5), torch.tensor([7, 3, 3, 9] * 6)[:23]
+    labels[5] = 1  # alone
+    parts = evaluate.per_class(z, labels, metric="l2")
+    assert parts.labels.tolist() == [1, 3, 7, 9]
+    assert parts.sizes.tolist() == [1, 11, 6, 5]
+    similarity = [[float(F.cosine_similarity(a, b, dim=0)) if a is not b else -2.0 for b in z] for a in list(z)]
+    nearest = [max((j for j in range(23) if j != i), key=lambda j, row=row: row[j]) for i, row in enumerate(similarity)]
+    for c, label in enumerate([1, 3, 7, 9]):
+        members = [i for i in range(23) if labels[i] == label]
+        within = [float((z[i] - z[j]).norm()) for i in members for j in members if i != j]
+        others = [
+            np.mean([float((z[i] - z[j]).norm()) for i in members for j in range(23) if labels[j] == other])
+            for other in (1, 3, 7, 9)
+            if other != label
+        ]
+        assert parts.inter[c].item() == pytest.approx(np.mean(others), rel=1e-9)
+        if label == 1:
+            assert math.isnan(parts.intra[c])
+            assert math.isnan(parts.recall_at_1[c])
+            continue
+        assert parts.intra[c].item() == pytest.approx(np.mean(within), rel=1e-9)
+        assert parts.recall_at_1[c].item() == pytest.approx(np.mean([labels[nearest[i]] == label for i in members]))
+    counted = parts.sizes > 1
+    weighted = (parts.recall_at_1 * parts.sizes)[counted].sum() / parts.sizes[counted].sum()
+    assert weighted.item() == pytest.approx(evaluate.recall_at_k(z, labels, k=1))
+
+
+def test_a_single_class_has_nothing_between() -> None:
+    parts = evaluate.per_class(rows(4, 3), torch.zeros(4, dtype=torch.int64))
+    assert parts.inter.isnan().all()
+    assert parts.recall_at_1.tolist() == [1.0]
+
+
 # Spread and collapse
 
 
@@ -168,6 +320,43 @@ def test_effective_rank_closed_forms() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_effective_rank_of_a_diverged_network_is_nan(bad: float) -> None:
     assert math.isnan(evaluate.effective_rank(torch.tensor([[1.0, bad], [0.0, 1.0]])))
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_spectrum_is_that_of_the_second_moments(seed: int, center: bool) -> None:
+    z = rows(11, 4, seed) + 2
+    moved = z - z.mean(dim=0) if center else z
+    eigenvalues = torch.linalg.eigvalsh(moved.T @ moved).flip(0)
+    sigma = evaluate.singular_values(z, center=center)
+    torch.testing.assert_close(sigma.square(), eigenvalues, rtol=1e-9, atol=1e-9)
+    share = float(eigenvalues[0] / eigenvalues.sum())
+    assert evaluate.top_eigen_share(z, center=center) == pytest.approx(share, rel=1e-9)
+    assert evaluate.singular_values(z[:3]).shape == (3,)
+
+
+def test_top_eigen_share_and_feature_std_at_their_ends() -> None:
+    cross = torch.cat([torch.eye(5), -torch.eye(5)])  # isotropic exactly
+    assert evaluate.top_eigen_share(cross) == pytest.approx(1 / 5, rel=1e-6)
+    assert evaluate.feature_std(3 * cross) == pytest.approx(1 / math.sqrt(5), rel=1e-6)
+    collapsed = torch.tensor([[0.3, 0.4]]).expand(7, 2)
+    assert evaluate.top_eigen_share(collapsed) == pytest.approx(1, abs=1e-6)
+    assert evaluate.feature_std(collapsed) == pytest.approx(0, abs=1e-7)
+    assert evaluate.feature_std(torch.eye(2, dtype=torch.bfloat16)) == 0.5
+
+
+def test_feature_std_is_the_naive_loop() -> None:
+    z = rows(13, 3)
+    unit = z.numpy() / np.linalg.norm(z.numpy(), axis=1, keepdims=True)
+    spread = [math.sqrt(np.mean([(u - unit[:, j].mean()) ** 2 for u in unit[:, j]])) for j in range(3)]
+    assert evaluate.feature_std(z) == pytest.approx(np.mean(spread), rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_the_spectrum_of_a_diverged_network_is_nan(bad: float) -> None:
+    z = torch.tensor([[1.0, bad], [0.0, 1.0], [1.0, 1.0]])
+    assert evaluate.singular_values(z).isnan().tolist() == [True, True]
+    assert math.isnan(evaluate.top_eigen_share(z))
+    assert math.isnan(evaluate.feature_std(z))
 
 
 def naive_similarities(z: Tensor) -> list[float]:
@@ -195,6 +384,15 @@ def test_nn_distance_is_the_naive_loop() -> None:
     z = unit_rows(22, 4)
     nearest = [min((z[i] - z[j]).norm().item() for j in range(22) if j != i) for i in range(22)]
     assert evaluate.nn_distance(z) == pytest.approx(np.mean(nearest), rel=1e-9)
+
+
+def test_nn_distance_of_duplicates_is_zero_and_of_near_ones_keeps_its_digits() -> None:
+    """2 - 2 cos would have three digits at most here, and leaves duplicates 3e-4 apart."""
+    z = F.normalize(rows(6, 50).float(), dim=1)
+    assert evaluate.nn_distance(z.repeat(2, 1)) == 0.0
+    near = F.normalize(z + 1e-4 * rows(6, 50, seed=1).float(), dim=1)
+    apart = (near.double() - z.double()).norm(dim=1).mean().item()
+    assert evaluate.nn_distance(torch.cat([z, near])) == pytest.approx(apart, rel=1e-3)
 
 
 @pytest.mark.usefixtures("block")
