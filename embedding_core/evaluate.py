@@ -12,8 +12,8 @@ from torch import Tensor
 
 from embedding_core import retrieval
 from embedding_core.all_pairs import twice_verification_wins, twice_wins
+from embedding_core.distances import at_least_float32, paired_distance
 from embedding_core.faults import unknown
-from embedding_core.losses import at_least_float32, paired_distance
 
 BLOCK = 1024
 """Rows compared with all others at a time: bounds the memory of everything quadratic."""

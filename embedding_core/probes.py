@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import stats
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import recall_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from torch import Tensor
 
+from embedding_core.distances import at_least_float32
 from embedding_core.faults import unknown
-from embedding_core.losses import at_least_float32
 from embedding_core.seeding import generator
 
 KINDS = ("svc", "linear", "knn")
@@ -90,7 +90,7 @@ def probe(
     return float(recall_score(truth, predicted, labels=np.unique(truth), average="macro"))
 
 
-def _classifier(kind: str, n: int, seed: int) -> ClassifierMixin:
+def _classifier(kind: str, n: int, seed: int) -> BaseEstimator:
     match kind:
         case "svc":
             return make_pipeline(StandardScaler(), SVC(gamma="auto"))

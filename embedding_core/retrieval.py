@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from embedding_core.distances import at_least_float32
 from embedding_core.faults import unknown
-from embedding_core.losses import at_least_float32
 
 QUERIES = 1024
 """Rows compared with all references at a time: bounds the memory of the similarities."""

@@ -296,3 +296,9 @@ def test_equal_votes_go_to_the_lower_label() -> None:
     query = z[:2]
     assert retrieval.knn_accuracy(z[:2], labels[:2], query, torch.tensor([2, 8]), k=2).value == 0.5
     assert retrieval.knn_accuracy(z[:2], labels[:2], query, torch.tensor([2, 2]), k=2).value == 1.0
+
+
+def test_a_collapsed_network_recalls_at_chance() -> None:
+    z = torch.tensor([[0.3, 0.4, 0.5]]).expand(500, 3)
+    assert recall_at_k(z, torch.arange(500) % 5, k=1) == pytest.approx(0.2, abs=0.01)
+    assert map_at_r(z, torch.arange(500) % 5) < 0.2
