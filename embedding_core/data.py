@@ -1,7 +1,8 @@
-"""Image sets as uint8 tensors: `digits`, CIFAR-10, and any folder of Parquet files in the Hugging Face image layout."""
+"""Image sets as uint8 tensors, by name: `load("cifar10")`."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +11,23 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from embedding_core.cifar_pickles import PickledCifar
 from embedding_core.config import DATASETS
 from embedding_core.faults import Faults, unknown
-from embedding_core.parquet_images import decode_parquet, parquet_rows
+from embedding_core.folders import ClassFolders
+from embedding_core.image_cache import Decoded, array_set
+from embedding_core.image_rows import DEFAULT_SIDE
+from embedding_core.parquet_images import ParquetSet
+from embedding_core.torchvision_sets import PLACES, TorchvisionSet
 
 NO_FLIP = ("digits", "mnist")
 """Sets in which a mirrored image is another symbol, or none."""
 
-NO_TEST_FILE = ("digits",)
-"""Sets that come in one piece; their test split is carved out by index (see splits)."""
+UNLABELLED = ("stl10-unlabelled",)
+"""Sets in which the label -1 means that the class is not known."""
 
-CIFAR10_TEST_IMAGES = 10_000
-"""In torchvision's files, whose checksums are fixed."""
+FOLDER = "folder:"
+"""Begins the name of a set of class folders; its path follows, relative to the data root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,79 +58,113 @@ def resolve_root(root: str | Path | None) -> Path:
     return Path(root or os.environ.get("EMBED_DATA_ROOT") or "data").expanduser().resolve()
 
 
-def load(name: str, root: str | Path | None = None, *, split: str = "train") -> ImageSet:
-    """Load one split of a data set into memory (decoded Parquet is memory-mapped from this machine's cache).
+def load(name: str, root: str | Path | None = None, *, split: str = "train", image_size: int | None = None) -> ImageSet:
+    """Load one split of a data set (what has to be decoded is memory-mapped from this machine's cache).
+
+    Looked for in this order:
+
+    * `digits`: embedded, 1,797 images;
+    * `folder:PATH`: class folders, see `ClassFolders`;
+    * Parquet files in `<root>/<name>`, see `ParquetSet`; any name;
+    * `cifar-10-python`: pickles, see `PickledCifar`;
+    * `cifar10`, `mnist`, `stl10`, `stl10-unlabelled`, `caltech101`: torchvision's own layout and download.
 
     Args:
-        name: `digits` (embedded, 1,797 images, one piece), `cifar10` (Parquet under `root`, else torchvision's
-            download) or a folder `<root>/<name>` with `train.parquet` and perhaps `test.parquet`.
+        name: see above.
         root: see `resolve_root`.
         split: `train` or `test`.
+        image_size: pixels a side that every image is fitted to (see `fit`), >= 1. None: images of one size stay as
+            they are, images of several sizes are fitted to `DEFAULT_SIDE`; test images follow the training images.
 
     Raises:
         Faults: unknown name, missing or broken files; one sentence each.
     """
     if split not in ("train", "test"):
         raise Faults([unknown("split", split, ("train", "test"))])
-    if name == "digits":
-        if split == "test":
-            raise Faults(["`digits` comes in one piece; its test split is carved out by embedding_core.splits."])
-        return _digits()
-    base = resolve_root(root)
-    file = base / name / f"{split}.parquet"
-    if file.is_file():
-        images, labels, class_names = decode_parquet(file)
-        return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names)
-    if (base / name / "train.parquet").is_file():
-        raise Faults([f"Data set `{name}` has no {split} split: {file} does not exist."])
-    if name == "cifar10":
-        return _torchvision_cifar10(base, split)
-    raise Faults([_missing(name, base)])
+    if image_size is not None and image_size < 1:
+        raise Faults([f"`image_size` must be at least 1, but got {image_size}."])
+    source = _source(name, resolve_root(root))
+    if split == "train":
+        return _image_set(source.decoded(split, image_size=image_size))
+    if source.test_size() is None:
+        raise Faults([f"`{name}` comes in one piece; its test split is carved out by embedding_core.splits."])
+    if isinstance(source, ParquetSet | ClassFolders):
+        return _test_like_training(name, source, image_size)
+    return _image_set(source.decoded(split, image_size=image_size))
 
 
 def size_of_test_file(name: str, root: str | Path | None = None) -> int | None:
     """Images in the set's own test file, which stays undecoded; None: the split is carved out of the training file.
 
     Raises:
-        Faults: the test file is not Parquet.
+        Faults: unknown name, or a test file that is not what it should be.
     """
-    if name in NO_TEST_FILE:
+    return _source(name, resolve_root(root)).test_size()
+
+
+def shared_images(a: ImageSet, b: ImageSet) -> int:
+    """How many images of `b` are also in `a`, pixel for pixel: the leak, if one is for training and one for testing."""
+    if a.images.shape[1:] != b.images.shape[1:]:
+        return 0
+    known = set(_digests(a.images))
+    return sum(digest in known for digest in _digests(b.images))
+
+
+def _digests(images: UInt8[Tensor, "n c h w"]) -> Iterator[bytes]:
+    return (hashlib.sha256(image).digest() for image in images.contiguous().numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class _Digits:
+    def test_size(self) -> None:
         return None
-    folder = resolve_root(root) / name
-    if (folder / "test.parquet").is_file():
-        return parquet_rows(folder / "test.parquet")
-    return CIFAR10_TEST_IMAGES if name == "cifar10" and not (folder / "train.parquet").is_file() else None
+
+    def decoded(self, split: str, *, image_size: int | None) -> Decoded:
+        from sklearn.datasets import load_digits
+
+        raw = load_digits()
+        images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[:, None]
+        names = tuple(str(digit) for digit in range(10))
+        return array_set(images, raw.target.astype(np.int64), names, image_size=image_size)
 
 
-def _missing(name: str, base: Path) -> str:
-    found = [p.parent.name for p in base.glob("*/train.parquet")] if base.is_dir() else []
-    sentence = unknown("data set", name, {*DATASETS, *found})
-    return f"{sentence} Looked for {base / name / 'train.parquet'}. Without a network `digits` always works."
+Source = ClassFolders | ParquetSet | PickledCifar | TorchvisionSet | _Digits
+"""Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
 
 
-def _digits() -> ImageSet:
-    from sklearn.datasets import load_digits
+def _source(name: str, base: Path) -> Source:
+    if name == "digits":
+        return _Digits()
+    if name.startswith(FOLDER):
+        return ClassFolders(base / Path(name.removeprefix(FOLDER)).expanduser())
+    parquet = ParquetSet(base / name, unlabelled=name in UNLABELLED)
+    if parquet.found():
+        return parquet
+    if name == "cifar-10-python":
+        return PickledCifar(base)
+    if name in PLACES:
+        return TorchvisionSet(name, base)
+    found = {file.parent.name for file in base.glob("*/train.parquet")}
+    found |= {file.parents[1].name for file in base.glob("*/data/train-*.parquet")}
+    sentence = unknown("data set", name, {*DATASETS, f"{FOLDER}PATH", *found})
+    raise Faults([f"{sentence} Looked for {base / name / 'train.parquet'}. Without a network `digits` always works."])
 
-    raw = load_digits()
-    images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[:, None]
-    return ImageSet(
-        torch.from_numpy(images), torch.from_numpy(raw.target.astype(np.int64)), tuple(str(i) for i in range(10))
-    )
+
+def _test_like_training(name: str, source: ParquetSet | ClassFolders, image_size: int | None) -> ImageSet:
+    """What one split shows by chance (all of one size, all grey) must not set it apart from the other."""
+    train = _image_set(source.decoded("train", image_size=image_size))
+    if train.images.shape[2:] == (DEFAULT_SIDE, DEFAULT_SIDE):
+        image_size = DEFAULT_SIDE
+    test = _image_set(source.decoded("test", image_size=image_size))
+    numbers = tuple(str(label) for label in range(len(test.class_names)))  # what a file without names gives
+    pairs = zip(train.class_names, test.class_names, strict=False)
+    if test.class_names != numbers and (differing := [pair for pair in pairs if pair[0] != pair[1]]):
+        a, b = differing[0]
+        raise Faults([f"Training and test classes of `{name}` must be the same, but `{a}` stands against `{b}`."])
+    images = test.images.expand(-1, train.images.shape[1], -1, -1) if test.images.shape[1] == 1 else test.images
+    return ImageSet(images, test.labels, test.class_names)
 
 
-def _torchvision_cifar10(base: Path, split: str) -> ImageSet:
-    """torchvision's own layout; its MD5 check runs before anything is unpickled."""
-    from torchvision.datasets import CIFAR10
-
-    try:
-        raw = CIFAR10(root=str(base), train=split == "train", download=True)
-    except (OSError, RuntimeError) as error:
-        raise Faults(
-            [
-                f"`cifar10` was not found: no {base / 'cifar10' / (split + '.parquet')}, no intact "
-                f"{base / 'cifar-10-batches-py'}, and the download failed ({error}). Put the files there or name their "
-                "folder with `--data-root`; without a network `--dataset digits` always works."
-            ]
-        ) from error
-    images = np.ascontiguousarray(raw.data.transpose(0, 3, 1, 2))
-    return ImageSet(torch.from_numpy(images), torch.tensor(raw.targets, dtype=torch.int64), tuple(raw.classes))
+def _image_set(decoded: Decoded) -> ImageSet:
+    images, labels, class_names = decoded
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names)

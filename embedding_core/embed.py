@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from embedding_core import checkpoint
+from embedding_core.decode import eight_bit
 from embedding_core.faults import Faults
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import embed
-from embedding_core.parquet_images import decode_parquet, eight_bit
+from embedding_core.parquet_images import decode_parquet
 from embedding_core.train import pick_device, pick_precision
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
@@ -34,13 +35,14 @@ def load_model(file: Path) -> EmbeddingNetwork:
         Faults: not a model file.
     """
     state = checkpoint.read(file)
-    # The file's own weights follow, and it may have been trained on another machine's device.
-    config = replace(checkpoint.model_config(state), weights="none", device="auto")
+    config = replace(checkpoint.model_config(state), device="auto")  # not that of the machine that trained
     device = pick_device(config)
     weights = state["network"]
     mean, std = weights["mean"], weights["std"]
     shape = tuple(state["image_shape"])
-    network = build_network(config, shape=shape, mean=mean, std=std, precision=pick_precision(config, device))
+    network = build_network(
+        config, shape=shape, mean=mean, std=std, precision=pick_precision(config, device), pretrained=False
+    )
     network.load_state_dict(weights)
     return network.to(device).eval()
 

@@ -1,73 +1,91 @@
-"""Parquet files of encoded images -> uint8 arrays, decoded once per machine into a memory-mapped cache."""
+"""Parquet files of encoded images in the Hugging Face layout: `image: struct<bytes, path>` and `label: int64`."""
 
 import hashlib
-import io
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock
 from PIL import Image
 
+from embedding_core.decode import decode_image
 from embedding_core.faults import Faults
+from embedding_core.image_cache import Decoded, cached
+from embedding_core.image_rows import Rows
 
-DECODER_VERSION = 1
-"""Part of the cache key: raise it when the same file must decode to other arrays."""
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
 
-EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
-
-MAX_FAULTS = 5
-"""Rows named one by one; the rest are counted."""
-
-Decoded = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
-"""images [n, c, h, w], labels [n], class names."""
+MAX_CLASSES = 1_000_000
+"""Where no class list says how many there are: a label beyond is damage, not a class."""
 
 
-def cache_dir() -> Path:
-    """Folder of decoded data sets: $EMBED_CACHE_DIR, else the user's cache folder."""
-    named = os.environ.get("EMBED_CACHE_DIR")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "koleo-sweeps"
-    return base.expanduser()
+@dataclass(frozen=True, slots=True)
+class ParquetSet:
+    """`<folder>/{train,test}.parquet`, or shards such as `<folder>/data/train-00000-of-00002.parquet`."""
+
+    folder: Path
+    unlabelled: bool = False
+    """Whether a label may be -1."""
+
+    def files(self, split: str) -> tuple[Path, ...]:
+        """Files of a split, in order; none: there is no such split.
+
+        Raises:
+            Faults: not the shards 0, 1, ... that the names announce.
+        """
+        whole = self.folder / f"{split}.parquet"
+        # A link that leads nowhere is there too: reading it will tell.
+        return (whole,) if os.path.lexists(whole) else _shards(self.folder / "data", split)
+
+    def found(self) -> bool:
+        """Whether there is a file of either split."""
+        return bool(self.files("train") or self.files("test"))
+
+    def test_size(self) -> int | None:
+        """Rows of the test files, which stay undecoded; None: there are none."""
+        files = self.files("test")
+        return sum(parquet_rows(file) for file in files) if files else None
+
+    def decoded(self, split: str, *, image_size: int | None) -> Decoded:
+        """See `decode_parquet`."""
+        files = self.files(split)
+        if not files:
+            missing = self.folder / f"{split}.parquet"
+            raise Faults([f"Data set `{self.folder.name}` has no {split} split: {missing} does not exist."])
+        return decode_parquet(*files, image_size=image_size, unlabelled=self.unlabelled)
 
 
-def decode_parquet(file: Path) -> Decoded:
-    """Images and labels of a Parquet file with columns `image: struct<bytes, path>` and `label: int64`.
+def decode_parquet(*files: Path, image_size: int | None = None, unlabelled: bool = False) -> Decoded:
+    """Images and labels of Parquet files, by way of this machine's cache.
 
-    Safe under many processes: the first decodes under a lock, the others wait and map the same file.
+    The image column may be called `image` or `img`, the label column `label`, `labels` or `fine_label`. Class names
+    come from the schema metadata, else they are the numbers; a class listed there may be without images.
+
+    Args:
+        files: the shards of one split.
+        image_size: pixels a side that all images are fitted to; None: see `write_images`.
+        unlabelled: whether a label may be -1.
 
     Raises:
-        Faults: not Parquet, wrong columns, rows that are no images, sizes that differ, labels outside the class list.
+        Faults: not Parquet, wrong columns, rows that are no images, labels outside the class list.
     """
-    try:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256")
-    except OSError as error:
-        raise Faults([f"{file} cannot be read: {error}"]) from error
-    digest.update(f"decoder {DECODER_VERSION}".encode())
-    folder = cache_dir() / digest.hexdigest()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if not folder.exists():
-                _publish(folder, *_decode(file))
-    except OSError as error:
-        where = "free some space, or name another folder with EMBED_CACHE_DIR"
-        raise Faults(
-            [f"The cache of decoded images, {folder.parent}, cannot be written ({error}): {where}."]
-        ) from error
-    # Copy-on-write maps give torch a writable array without ever touching the file.
-    images = np.load(folder / "images.npy", mmap_mode="c")
-    labels = np.load(folder / "labels.npy")
-    return images, labels, tuple(json.loads((folder / "class_names.json").read_text()))
+    content = hashlib.sha256(repr(unlabelled).encode())
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                content.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise Faults([f"{file} cannot be read: {error}"]) from error
+    return cached(content.hexdigest(), lambda: _rows(files, -1 if unlabelled else 0), image_size=image_size)
 
 
 def parquet_rows(file: Path) -> int:
@@ -78,119 +96,121 @@ def parquet_rows(file: Path) -> int:
     """
     try:
         rows: int = pq.read_metadata(file).num_rows
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
     return rows
+
+
+def _shards(folder: Path, split: str) -> tuple[Path, ...]:
+    files = sorted(folder.glob(f"{split}-*.parquet"))
+    named = [re.fullmatch(rf"{split}-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?\.parquet", file.name) for file in files]
+    numbers = [(int(match[1]), int(match[2])) for match in named if match]
+    if numbers and numbers != [(i, len(numbers)) for i in range(numbers[0][1])]:
+        shown = ", ".join(file.name for file in files)
+        raise Faults([f"{folder} must hold every shard of the {split} split once, but holds {shown}."])
+    return tuple(file for file, match in zip(files, named, strict=True) if match)
 
 
 def _unreadable(file: Path, error: Exception) -> Faults:
     return Faults([f"{file} is not a readable Parquet file (truncated?): {error}"])
 
 
-def _publish(folder: Path, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], names: Iterable[str]) -> None:
-    """Write beside and rename, so that a killed process leaves no half-written entry under the final name."""
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix="staging-"))
-    try:
-        np.save(staging / "images.npy", images)
-        np.save(staging / "labels.npy", labels)
-        (staging / "class_names.json").write_text(json.dumps(list(names)))
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone after the rename, half-written after a full disk
-
-
-def _decode(file: Path) -> Decoded:
-    table = _read(file)
-    labels = table["label"].to_numpy().astype(np.int64)
-    class_names = _class_names(table.schema, labels)
-    faults = _label_faults(file, labels, class_names)
-    encoded = table["image"].combine_chunks().field("bytes")
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
-        images = list(pool.map(_decode_one, (scalar.as_buffer() for scalar in encoded)))
-    broken = ((row, image) for row, image in enumerate(images) if isinstance(image, str))
-    count = sum(isinstance(image, str) for image in images)
-    faults += [f"{file}: row {row} is not an image: {why}." for row, why in islice(broken, MAX_FAULTS)]
-    if count > MAX_FAULTS:
-        faults.append(f"{file}: {count - MAX_FAULTS} more rows are not images.")
+def _rows(files: tuple[Path, ...], lowest: int) -> Rows:
+    tables: list[pa.Table] = []
+    faults: list[str] = []
+    for file in files:
+        try:
+            tables.append(_read(file))
+        except Faults as error:
+            faults += error.faults
+    where = str(files[0] if len(files) == 1 else files[0].parent)
+    if not faults and any(table.schema != tables[0].schema for table in tables):
+        faults.append(f"{where}: all shards must have the columns of the first, {_columns(tables[0].schema)}.")
+    if not faults and not any(table.num_rows for table in tables):
+        faults.append(f"{where} has no rows.")
     if faults:
         raise Faults(faults)
-    return _stack(file, [image for image in images if not isinstance(image, str)]), labels, class_names
+    starts = [0, *accumulate(table.num_rows for table in tables)]
+    labels = np.concatenate([table[1].to_numpy() for table in tables]).astype(np.int64)
+    class_names = _class_names(files[0], tables[0], labels)
+    encoded = [scalar for table in tables for chunk in pc.struct_field(table[0], "bytes").chunks for scalar in chunk]
+
+    def name(row: int) -> str:
+        shard = bisect_right(starts, row) - 1
+        return f"{files[shard]}: row {row - starts[shard]}"
+
+    def picture(row: int) -> Image.Image:
+        if not encoded[row].is_valid:
+            raise ValueError("no bytes")
+        return decode_image(memoryview(encoded[row].as_buffer()))
+
+    outside = np.flatnonzero((labels < lowest) | (labels >= len(class_names)))
+    if len(outside):
+        faults = [
+            f"{where}: {len(outside)} labels lie outside the {len(class_names)} classes; the first is "
+            f"{labels[outside[0]]} in {name(int(outside[0])).removeprefix(f'{where}: ')}."
+        ]
+    return Rows(labels, class_names, picture, name, where, tuple(faults))
 
 
 def _read(file: Path) -> pa.Table:
+    """The image column, then the label column."""
     try:
-        table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(file) as parquet:
+            image, label = _chosen(file, parquet.schema_arrow)
+            table = parquet.read(columns=[image, label]).select([image, label])
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(file, error) from error
-    faults = []
-    image = table.schema.field("image").type if "image" in table.column_names else None
-    if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
-        faults.append(f"{file} must have a column `image: struct<bytes, path>`, but its columns are {_columns(table)}.")
-    if "label" not in table.column_names or not pa.types.is_integer(table.schema.field("label").type):
-        faults.append(f"{file} must have a column `label: int64`, but its columns are {_columns(table)}.")
-    elif table["label"].null_count:
-        faults.append(f"{file}: {table['label'].null_count} rows have no label.")
-    if not table.num_rows:
-        faults.append(f"{file} has no rows.")
-    if faults:
-        raise Faults(faults)
+    if table[1].null_count:
+        raise Faults([f"{file}: {table[1].null_count} rows have no label."])
     return table
 
 
-def _columns(table: pa.Table) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in table.schema)
+def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
+    """Names of the image column and the label column."""
+    image = [field.name for field in schema if field.name in IMAGE_COLUMNS and _holds_bytes(field.type)]
+    label = [field.name for field in schema if field.name in LABEL_COLUMNS and pa.types.is_integer(field.type)]
+    faults = []
+    for found, column, names in (
+        (image, "image: struct<bytes, path>", IMAGE_COLUMNS),
+        (label, "label: int64", LABEL_COLUMNS),
+    ):
+        if len(found) != 1:
+            others = " or ".join(f"`{name}`" for name in names[1:])
+            faults.append(
+                f"{file} must have one column `{column}` (or {others} in its place), but its columns are "
+                f"{_columns(schema)}."
+            )
+    if faults:
+        raise Faults(faults)
+    return image[0], label[0]
 
 
-def _class_names(schema: pa.Schema, labels: npt.NDArray[np.int64]) -> tuple[str, ...]:
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    inner = kind.field("bytes").type
+    return bool(pa.types.is_binary(inner) or pa.types.is_large_binary(inner))
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def _class_names(file: Path, table: pa.Table, labels: npt.NDArray[np.int64]) -> tuple[str, ...]:
     """From the schema metadata (`class_names`, or Hugging Face's own), else the numbers."""
-    metadata = schema.metadata or {}
-    if b"class_names" in metadata:
-        return tuple(json.loads(metadata[b"class_names"]))
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    names = features.get("label", {}).get("names")
-    return tuple(names) if names else tuple(str(i) for i in range(int(labels.max()) + 1))
-
-
-def _label_faults(file: Path, labels: npt.NDArray[np.int64], class_names: tuple[str, ...]) -> list[str]:
-    outside = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
-    if not len(outside):
-        return []
-    row = outside[0]
-    return [
-        f"{file}: {len(outside)} labels lie outside the {len(class_names)} classes; the first is {labels[row]} "
-        f"in row {row}."
-    ]
-
-
-def _decode_one(encoded: pa.Buffer | None) -> npt.NDArray[np.uint8] | str:
-    """[h, w, 3] or, for 8-bit grey, [h, w]; a sentence where that fails."""
-    if encoded is None:
-        return "no bytes"
+    metadata = table.schema.metadata or {}
+    names: object
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            return np.asarray(eight_bit(image) if image.mode == "L" else eight_bit(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return str(error)
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """`image`, unless conversion to 8 bits would clip it: Pillow turns a 16-bit image almost wholly white.
-
-    Raises:
-        ValueError: more than 8 bits a channel.
-    """
-    if image.mode not in EIGHT_BIT_MODES:
-        raise ValueError(f"its mode {image.mode} has more than 8 bits a channel")
-    return image
-
-
-def _stack(file: Path, images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    """[n, c, h, w]; grey only if all are."""
-    sizes = {image.shape[:2] for image in images}
-    if len(sizes) > 1:
-        shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes)[:MAX_FAULTS])
-        raise Faults([f"{file}: all images must have one size, but there are {len(sizes)}: {shown}, ..."])
-    if all(image.ndim == 2 for image in images):
-        return np.stack(images)[:, None]
-    colour = [image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2) for image in images]
-    return np.ascontiguousarray(np.stack(colour).transpose(0, 3, 1, 2))
+        if b"class_names" in metadata:
+            names = json.loads(metadata[b"class_names"])
+        else:
+            features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+            names = features.get(table.column_names[1], {}).get("names")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise Faults([f"{file}: the class names in its schema metadata cannot be read: {error}."]) from error
+    if names is None:
+        return tuple(str(i) for i in range(min(int(labels.max()) + 1, MAX_CLASSES)))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Faults([f"{file}: the class names in its schema metadata must be a list of texts."])
+    return tuple(names)

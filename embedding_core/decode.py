@@ -1,0 +1,112 @@
+"""One encoded image -> one picture of 8 bits a channel, upright and opaque; and how a picture is fitted to a square."""
+
+import io
+import re
+import struct
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""Not all that Pillow knows: its EPS reader starts Ghostscript."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm")
+"""Of files in these formats, in any case."""
+
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
+
+GREY_MODES = ("1", "L", "LA")
+
+MAX_PIXELS = 89_478_485
+"""Pillow warns of a decompression bomb from here on; an image beyond it is an error, before a pixel is decoded."""
+
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises for bytes that are no image."""
+
+
+def decode_image(encoded: bytes | memoryview) -> Image.Image:
+    """Picture of mode `L` (grey) or `RGB`, turned upright by its EXIF orientation, on white where it is transparent.
+
+    CMYK and palettes become colour; of an animation the first frame counts. Damage that a format cannot notice, such
+    as flipped bits inside a JPEG, stays unnoticed.
+
+    Raises:
+        ValueError: not an image of one of `FORMATS`, cut off, more than 8 bits a channel, or above `MAX_PIXELS`.
+    """
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ValueError("Pillow's ImageFile.LOAD_TRUNCATED_IMAGES is on, which fills up cut-off images in silence")
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"its {image.width}x{image.height} pixels are more than {MAX_PIXELS}")
+        return _plain(eight_bit(image))
+    except UnidentifiedImageError:
+        # Pillow's own sentence names the address of a buffer.
+        raise ValueError(f"cannot identify its format (known: {', '.join(FORMATS)})") from None
+    except BROKEN as error:
+        raise ValueError(str(error)) from error
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """`image` as opened, unless it holds more than 8 bits a channel.
+
+    They are refused, not scaled: a 16-bit camera seldom fills its range, and which part it fills the file does not
+    say. (Pillow would turn such a grey image almost wholly white.)
+
+    Raises:
+        ValueError: more than 8 bits a channel.
+    """
+    # A colour image of 16 bits has an 8-bit mode in Pillow, which drops the lower half; its raw mode tells.
+    raw_modes = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    if image.mode not in EIGHT_BIT_MODES or re.search(";16[BLN]", raw_modes):
+        raise ValueError(f"its mode {image.mode} has more than 8 bits a channel")
+    return image
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    mode = "L" if image.mode in GREY_MODES else "RGB"
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, "white")
+        canvas.alpha_composite(image.convert("RGBA"))
+        image = canvas
+    return image if image.mode == mode else image.convert(mode)
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """Square of `side` pixels that shows the whole image, centred, its aspect ratio kept.
+
+    The longer side becomes `side` (bilinear, antialiased); the rest takes the median colour of the image's border.
+    Squashing would change the shape of what is shown, and cropping would lose some of it.
+
+    Args:
+        image: of mode `L` or `RGB`.
+        side: in pixels, >= 1.
+    """
+    longer = max(image.size)
+    width, height = (max(1, round(edge * side / longer)) for edge in image.size)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    if width == height:
+        return image
+    square = Image.new(image.mode, (side, side), _border_colour(image))
+    square.paste(image, ((side - width) // 2, (side - height) // 2))
+    return square
+
+
+def _border_colour(image: Image.Image) -> tuple[int, ...]:
+    """Median per channel over the outermost pixels, each counted once."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    rows, columns = pixels[:: max(1, image.height - 1)], pixels[1:-1, :: max(1, image.width - 1)]
+    channels = pixels.shape[2]
+    border = np.concatenate([rows.reshape(-1, channels), columns.reshape(-1, channels)])
+    ranked = np.sort(border, axis=0)  # as np.median would, without its overhead, which is that of decoding
+    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
+    return tuple(round(value) for value in middle.mean(axis=0).tolist())
