@@ -70,7 +70,7 @@ class ClassFolders:
         files: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(class_names):
-            of_class = _images_below(folder / name)
+            of_class = _images_below(folder / name) if (folder / name).is_dir() else []
             if not of_class and split == "train":
                 faults.append(f"{folder / name} holds no images ({', '.join(SUFFIXES)}).")
             files += of_class
@@ -98,10 +98,10 @@ def _images_below(folder: Path) -> list[Path]:
     def cannot_list(error: OSError) -> None:
         raise Faults([f"{error.filename} cannot be listed: {error}"]) from error
 
-    files, entered = [], set()
+    files, entered = [], set(map(str, Path(os.path.realpath(folder)).parents))
     for path, folders, names in os.walk(folder, onerror=cannot_list, followlinks=True):
         real = os.path.realpath(path)
-        if real in entered:  # links may lead back to where they started
+        if real in entered:  # links may lead back, or up to where the other classes are
             folders.clear()
             continue
         entered.add(real)
