@@ -3,9 +3,9 @@
     python benchmarks/gpu.py [--device cuda] [--updates 150]
 
 Prints images/s of `train()` beside a bare loop (eager and compiled), images/s of 1, 2 and 4 processes on one GPU,
-cached beside naive accumulation (time, peak memory), and bf16 beside float32 (validation AUC, loss). Images are noise
-of CIFAR-10's size with a class-dependent brightness, so that there is something to learn. Without a GPU it says so and
-exits with 0.
+cached beside naive accumulation (time, peak memory), bf16 beside float32 (validation AUC, loss), and how often the
+host waits for the device. Images are noise of CIFAR-10's size with a class-dependent brightness, so that there is
+something to learn. Without a GPU it says so and exits with 0.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 
 import torch
@@ -24,7 +25,7 @@ from embedding_core.data import resolve_root
 from embedding_core.device_data import DeviceData
 from embedding_core.monitor import Row
 from embedding_core.seeding import generator
-from embedding_core.train import VIEWS, pick_device, train
+from embedding_core.train import pick_device, train
 
 IMAGES = 20_000
 CLASSES = 10
@@ -38,7 +39,16 @@ def synthetic(device: torch.device, images: int = IMAGES) -> DeviceData:
     pixels = torch.randint(0, 128, (images, 3, 32, 32), generator=generator(0, "benchmark"), dtype=torch.uint8)
     pixels += (labels * 12).to(torch.uint8)[:, None, None, None]
     root = str(resolve_root(None))
-    return DeviceData("synthetic", root, device, pixels.to(device), labels.to(device), "synthetic", None)
+    return DeviceData(
+        name="synthetic",
+        root=root,
+        image_size=None,
+        device=device,
+        images=pixels.to(device),
+        labels=labels.to(device),
+        sha256="synthetic",
+        test_file_size=None,
+    )
 
 
 def config_of(updates: int, device: str, **settings: object) -> TrainConfig:
@@ -51,7 +61,7 @@ def config_of(updates: int, device: str, **settings: object) -> TrainConfig:
 def rate(rows: list[Row], config: TrainConfig) -> float:
     """Median images per second of the epochs after the first."""
     assert config.subset is not None
-    return VIEWS * config.subset / statistics.median(float(row["train_s"] or 0) for row in rows[1:])
+    return config.views_per_example * config.subset / statistics.median(float(row["train_s"] or 0) for row in rows[1:])
 
 
 def loop_against_bare(config: TrainConfig, data: DeviceData) -> None:
@@ -63,7 +73,7 @@ def loop_against_bare(config: TrainConfig, data: DeviceData) -> None:
             bare.network.compile()
         bare.epoch()
         seconds = statistics.median(timed(bare.epoch, data.device) for _ in range(EPOCHS - 1))
-        peer = VIEWS * len(bare.batches) * config.batch_size / seconds
+        peer = config.views_per_example * len(bare.batches) * config.batch_size / seconds
         ours = rate(rows, config)
         kind = "compiled" if compiled else "eager"
         print(f"{kind:10} train() {ours:10,.0f} images/s   bare {peer:10,.0f}   bare / train() {peer / ours:.3f}")
@@ -119,8 +129,31 @@ def precision(config: TrainConfig, data: DeviceData) -> None:
         print(f"{kind:10} {rate(rows, chosen):10,.0f} images/s   val AUC {auc:.4f}   loss {loss:.4f}")
 
 
+def synchronisations(config: TrainConfig, data: DeviceData) -> None:
+    """How often the host waits for the device per update: epochs of two lengths, so that what an epoch needs drops out.
+
+    torch warns of every wait it knows of while the debug mode is on; the gap meter is on too.
+    """
+    assert config.subset is not None
+    settings = {"koleo": True, "koleo_weight": 0.1, "accum_steps": 4, "gap_every": 1, "epochs": 1}
+    for mode in ("naive", "cached"):
+        waits = []
+        for subset in (config.subset // 2, config.subset):
+            chosen = TrainConfig.from_flat({**config.to_flat(), **settings, "accum_mode": mode, "subset": subset})
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                torch.cuda.set_sync_debug_mode("warn")
+                try:
+                    list(train(chosen, data=data))
+                finally:
+                    torch.cuda.set_sync_debug_mode("default")
+            waits.append(sum("synchroniz" in str(warning.message) for warning in caught))
+        updates = (config.subset - config.subset // 2) / config.batch_size
+        print(f"{mode:10} {(waits[1] - waits[0]) / updates:.2f} waits per update, {waits[0]} in an epoch's own work")
+
+
 def main(argv: list[str]) -> int:
-    """Print the four tables."""
+    """Print the five tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="default: %(default)s; cpu runs the same logic, slowly")
     parser.add_argument("--updates", type=int, default=150, help="optimiser steps an epoch (default: %(default)s)")
@@ -143,6 +176,8 @@ def main(argv: list[str]) -> int:
     packing(config)
     accumulation(config, data)
     precision(config, data)
+    if device.type == "cuda":
+        synchronisations(config, data)
     print(f"{time.perf_counter() - started:.0f} s in all")
     return 0
 

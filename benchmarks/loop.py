@@ -15,16 +15,17 @@ import torch
 from machine import machine_class
 from torch import Tensor
 
-from embedding_core.augment import crop_and_flip
 from embedding_core.config import TrainConfig
 from embedding_core.data import resolve_root
 from embedding_core.device_data import DeviceData
 from embedding_core.losses import koleo, triplet_margin
+from embedding_core.meter import Meter
 from embedding_core.models import build_network
-from embedding_core.objective import Meter, TripletObjective
+from embedding_core.objective import Objective
 from embedding_core.optimizers import build_optimizer
+from embedding_core.recipe import Recipe
 from embedding_core.seeding import generator
-from embedding_core.train import VIEWS, pick_device, pick_precision, train
+from embedding_core.train import pick_device, pick_precision, train
 
 TARGET = 1.10
 WARM_UP = 2
@@ -60,7 +61,16 @@ def noise(name: str, device: torch.device) -> DeviceData:
     draw = generator(0, "benchmark")
     images = torch.randint(0, 256, (1000, 3, 32, 32), generator=draw, dtype=torch.uint8)
     labels = torch.arange(1000) % 10
-    return DeviceData(name, str(resolve_root(None)), device, images.to(device), labels.to(device), "noise", None)
+    return DeviceData(
+        name=name,
+        root=str(resolve_root(None)),
+        image_size=None,
+        device=device,
+        images=images.to(device),
+        labels=labels.to(device),
+        sha256="noise",
+        test_file_size=None,
+    )
 
 
 def compare(config: TrainConfig, data: DeviceData) -> str:
@@ -95,14 +105,16 @@ class Bare:
     """The peer, and the parts of the loop that it leaves out."""
 
     def __init__(self, config: TrainConfig, data: DeviceData) -> None:
-        mean, std = data.scaling
+        split = data.split(config)
+        mean, std = data.scaling(split)
         precision = pick_precision(config, data.device)
         network = build_network(config, shape=data.shape, mean=mean, std=std, precision=precision)
         self.config, self.data = config, data
         self.network = network.to(data.device).train()
-        self.optimizer = build_optimizer(network.parameters(), config)
-        self.objective = TripletObjective.of(config)
-        self.triplets = data.split(config).train_triplets.to(data.device)
+        self.objective = Objective.of(config, classes=split.classes)
+        self.optimizer = build_optimizer(network, self.objective.parameters(), config)
+        self.triplets = split.train_examples.to(data.device)
+        self.recipe = Recipe.of(config, data)
         self.batches = list(self.prepared())
         self.embedded = [self.network(images).detach() for images, _ in self.batches]
 
@@ -110,12 +122,10 @@ class Bare:
         """Images and labels of an epoch's batches."""
         order = torch.randperm(len(self.triplets), generator=generator(0, "order", 0)).to(self.data.device)
         draw = generator(0, "augmentation", 0, device=self.data.device)
-        padding = self.data.shape[-1] // 8
         for batch in order.split(self.config.batch_size):
             index = self.triplets[batch]
-            images = self.data.images[index.flatten()]
-            images = crop_and_flip(images, padding=padding, flip=self.data.flips, generator=draw)
-            yield images.unflatten(0, (len(batch), VIEWS)), self.data.labels[index]
+            images = self.recipe.apply(self.data.images[index.flatten()], draw)
+            yield images.unflatten(0, index.shape), self.data.labels[index]
 
     def loss(self, z: Tensor) -> Tensor:
         """The loss alone, without anything to report."""
@@ -140,9 +150,9 @@ class Bare:
                 pass
 
         def terms() -> None:
-            meter = Meter()
+            meter, draw = Meter(), generator(0, "miner")
             for z, (_, labels) in zip(self.embedded, self.batches, strict=True):
-                self.objective(z, labels, meter)
+                self.objective(z, labels, meter, draw)
             meter.means()
 
         def plain() -> None:

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
-from embedding_core.train import VIEWS
+from embedding_core.sampling import images_per_epoch
 from sweeps.engine import plan as plans
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, Slots
 from sweeps.engine.plan import Plan
@@ -37,7 +37,7 @@ FEW, MANY = 8, 40
 STOCK_FEW, STOCK_MANY = 2, 6
 EPOCHS = 5
 DATA = DeviceData.load(TrainConfig(), torch.device("cpu"))
-IMAGES_PER_EPOCH = VIEWS * len(DATA.split(TrainConfig()).train_triplets)
+IMAGES_PER_EPOCH = images_per_epoch(TrainConfig(), DATA.split(TrainConfig()))
 TARGETS = {"plan and store": 0.10, "study, ASHA and store": 0.25}
 """Seconds per extra trial."""
 

@@ -1,4 +1,4 @@
-"""One file per run: weights, optimiser, and the rows so far. Random streams start anew each epoch and need no state."""
+"""One file per run: weights, optimiser state, the rows so far. Random streams start anew each epoch and need none."""
 
 import json
 import os
@@ -13,12 +13,18 @@ from embedding_core.config import NOT_HASHED, TrainConfig
 from embedding_core.faults import Faults
 from embedding_core.models import EmbeddingNetwork
 from embedding_core.monitor import Row
+from embedding_core.objective import Objective
 
-VERSION = 1
+VERSION = 2
 
 
 def save(
-    file: Path, config: TrainConfig, network: EmbeddingNetwork, optimizer: torch.optim.Optimizer, rows: list[Row]
+    file: Path,
+    config: TrainConfig,
+    network: EmbeddingNetwork,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    rows: list[Row],
 ) -> None:
     """Write atomically: a killed process leaves the previous file or this one, never half of it."""
     state = {
@@ -26,14 +32,21 @@ def save(
         "config": config.to_json(),
         "image_shape": list(network.image_shape),
         "network": network.state_dict(),
+        "objective": objective.state_dict(),
         "optimizer": optimizer.state_dict(),
         "rows": rows,
     }
     _replace(file, state)
 
 
-def load(file: Path, config: TrainConfig, network: EmbeddingNetwork, optimizer: torch.optim.Optimizer) -> list[Row]:
-    """Restore `network` and `optimizer` in place; returns the rows so far (at least one).
+def load(
+    file: Path,
+    config: TrainConfig,
+    network: EmbeddingNetwork,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+) -> list[Row]:
+    """Restore `network`, `objective` and `optimizer` in place; returns the rows so far (at least one).
 
     Raises:
         Faults: no readable checkpoint, or one of another configuration.
@@ -45,6 +58,7 @@ def load(file: Path, config: TrainConfig, network: EmbeddingNetwork, optimizer: 
         differing = _difference(json.loads(state["config"]), json.loads(config.to_json()))
         raise Faults([f"{file} is of another configuration: {differing}."])
     network.load_state_dict(state["network"])
+    objective.load_state_dict(state["objective"])
     optimizer.load_state_dict(state["optimizer"])
     rows: list[Row] = state["rows"]
     return rows

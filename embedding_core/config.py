@@ -20,7 +20,7 @@ LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
 CHOICES: dict[str, tuple[str, ...]] = {
     "triplets": ("disjoint", "study"),
     "sampler": ("random", "pk"),
-    "augmentation": ("none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
+    "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
     "backbone": (
         "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s", "vit_tiny",
     ),
@@ -81,9 +81,9 @@ class TrainConfig:
     images_per_class: int = 4
     """k of the `pk` sampler; divides the micro-batch."""
 
-    augmentation: str = "crop"
-    """`none`, `crop` (padded crop and flip), `affine` (rotation, zoom, light), `simclr`, `study4_weak` or
-    `study4_strong`."""
+    augmentation: str = "auto"
+    """`none`, `crop` (padded crop and flip), `affine` (rotation, zoom, light), `simclr`, `study4_weak`,
+    `study4_strong`, or `auto` (`simclr` for nt_xent, else `crop`)."""
 
     augmentation_strength: float = 1.0
     """Factor of the colour jitter; >= 0."""
@@ -101,7 +101,7 @@ class TrainConfig:
     """`none`, `imagenet` (torchvision's, fetched once) or the path of a saved state dict."""
 
     norm_kind: str = "group"
-    """Normalisation of the backbone and of an `mlp` head: `group`, `batch` or `none` (vgg11, alexnet, vit_tiny)."""
+    """Normalisation of backbone and head: `group`, `batch` or `none`; vgg11, alexnet and vit_tiny have none."""
 
     input_scaling: str = "native"
     """Pixel mean and deviation: `native` (of the training images) or `imagenet`."""
@@ -205,6 +205,9 @@ class TrainConfig:
 
     eval_test: bool = False
     """Read the test split once, after the last epoch (stage `confirm` only)."""
+
+    probes: int = 0
+    """Draws of the probes (SVC, linear, kNN over label budgets) on held-out embeddings with `eval_test`; 0: none."""
 
     views: str = "none"
     """Views of the test embeddings made with `eval_test`: `none`, `pca` (and all but projections) or `all` (UMAP and

@@ -56,6 +56,10 @@ def _number_faults(c: "TrainConfig") -> Iterator[str]:
             yield f"`{name}` must be in [0, 1), but got {getattr(c, name)}."
     if not 0 < c.val_share <= 0.5:
         yield f"`val_share` must be in (0, 0.5], but got {c.val_share}."
+    if c.probes == 1 or c.probes < 0:
+        yield f"`probes` must be 0 or at least 2, for an interval needs two draws, but got {c.probes}."
+    if c.unseen_classes == 1:
+        yield "`unseen_classes` must be 0 or at least 2, for one class cannot be told from another, but got 1."
     if c.loss == "arcface" and c.margin >= math.pi:
         yield f"`margin` must be below pi radians for arcface, but got {c.margin}."
     if c.koleo and not (c.koleo_weight is not None and 0 < c.koleo_weight < math.inf):
@@ -100,13 +104,16 @@ def _neighbourhood_faults(c: "TrainConfig") -> Iterator[str]:
 
 
 def _network_faults(c: "TrainConfig") -> Iterator[str]:
-    if c.backbone in WITHOUT_NORM and c.norm_kind != "none":
-        yield f"`norm_kind` must be none for {c.backbone}, which has no BatchNorm, but got {c.norm_kind}."
+    if c.backbone in WITHOUT_NORM and c.head == "linear" and c.norm_kind != "none":
+        yield (
+            f"`norm_kind` must be none for {c.backbone} with a linear head, which have no BatchNorm, but got "
+            f"{c.norm_kind}."
+        )
     if c.backbone not in (*WITHOUT_NORM, "small_cnn") and c.norm_kind == "none":
         yield f"`norm_kind` must be group or batch for {c.backbone}, but got none."
     if c.weights == "imagenet" and c.backbone in WITHOUT_PUBLISHED_WEIGHTS:
         yield f"`weights` must be none or a file for {c.backbone}, which has no published weights, but got imagenet."
-    elif c.weights == "imagenet" and c.norm_kind == "group":
+    elif c.weights == "imagenet" and c.norm_kind == "group" and c.backbone not in WITHOUT_NORM:
         yield f"`norm_kind` must be batch with the published weights of {c.backbone}, but got group."
     if c.head in ("study2", "study3") and c.backbone == "vit_tiny":
         yield f"`head` must be linear or mlp for vit_tiny, which has no feature map, but got {c.head}."

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core.accumulate import LossOf, slices
-from embedding_core.losses import at_least_float32, nearest_neighbours
+from embedding_core.distances import at_least_float32, nearest_neighbours
 
 
 class Gap(NamedTuple):

@@ -19,6 +19,11 @@ _UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.Ba
 """What `zipfile` and Arrow raise for a cut or foreign file depends on its bytes."""
 
 
+def beside(checkpoint: Path) -> Path:
+    """The hand-over file of the run with this checkpoint."""
+    return checkpoint.with_suffix(".held_out")
+
+
 def write(file: Path, tables: Mapping[str, Sequence[Row]]) -> None:
     """Put rows by table in place of `file`: a zip with one Arrow stream per table; written aside, then renamed.
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from embedding_core.backbones import backbone_name, backbone_width, build_backbone, feature_shape
 from embedding_core.config import TrainConfig
+from embedding_core.distances import at_least_float32
 from embedding_core.heads import MeanPool, build_head, describe_head
-from embedding_core.losses import at_least_float32
 from embedding_core.seeding import stream
 from embedding_core.weights import load_weights
 

@@ -1,16 +1,21 @@
-"""What a row says about the model: validation metrics, the test metric, and whether the embeddings have collapsed."""
+"""What a row says about the model: validation metrics, and whether the embeddings have collapsed."""
 
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from embedding_core import evaluate
+from embedding_core.base_losses import validation_loss
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
-from embedding_core.losses import paired_distance
+from embedding_core.distances import paired_distance
+from embedding_core.meter import Meter
 from embedding_core.models import EmbeddingNetwork
+from embedding_core.objective import Objective
+from embedding_core.recipe import Recipe
+from embedding_core.seeding import generator
 from embedding_core.splits import Split
 
 Row = dict[str, float | int | bool | str | None]
@@ -29,6 +34,10 @@ COLLAPSE_RANK = 2.0
 COLLAPSE_COSINE = 0.9
 COLLAPSE_MARGIN_SHARE = 0.01
 
+MARGIN_LOSSES = ("triplet", "mined", "semihard")
+BATCH_LOSSES = ("mined", "semihard", "nt_xent")
+"""Losses whose value depends on how many images they see at once."""
+
 
 @torch.no_grad()
 def embed(network: EmbeddingNetwork, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
@@ -40,34 +49,39 @@ def embed(network: EmbeddingNetwork, images: UInt8[Tensor, "n c h w"]) -> Float[
     return z
 
 
-def validation_metrics(network: EmbeddingNetwork, data: DeviceData, split: Split, config: TrainConfig) -> Row:
-    """The `val_*` columns; each validation image is embedded once."""
+def validation_metrics(
+    network: EmbeddingNetwork,
+    objective: Objective,
+    data: DeviceData,
+    split: Split,
+    config: TrainConfig,
+    recipe: Recipe,
+) -> Row:
+    """The `val_*` columns; each validation image is embedded once (NT-Xent's loss needs two more views of each)."""
     used, position = split.val_triplets.unique(return_inverse=True)
-    z = embed(network, data.images[used.to(data.device)])
-    labels = data.labels[used.to(data.device)]
-    anchor, positive, negative = (z[position[:, view].to(data.device)] for view in range(3))
+    used, position = used.to(data.device), position.to(data.device)
+    z, labels = embed(network, data.images[used]), data.labels[used]
+    anchor, positive, negative = z[position].unbind(dim=1)
     to_positive = paired_distance(anchor, positive, distance="cosine")
     to_negative = paired_distance(anchor, negative, distance="cosine")
-    hinge = (
-        paired_distance(anchor, positive, distance=config.distance)
-        - paired_distance(anchor, negative, distance=config.distance)
-        + config.margin
-    ).relu()
     auc = evaluate.pair_auc(-to_positive, -to_negative)
-    intra, inter = evaluate.intra_inter(evaluate.class_distances(z, labels, metric="cosine"))
+    distances = evaluate.class_distances(z, labels, metric="cosine")
+    intra, inter = evaluate.intra_inter(distances)
     similarity = evaluate.similarity_stats(z)
     return {
-        "val_loss": hinge.mean().item(),
+        **_validation_loss(network, objective, data, used, z, position, config, recipe),
         "val_auc": auc,
         "val_auc_se": evaluate.pair_auc_se(auc, len(anchor), len(anchor)),
         "val_pairs": 2 * len(anchor),
-        "val_good_triplet_ratio": (to_positive < to_negative).float().mean().item(),
+        "val_good_triplet_ratio": evaluate.good_triplet_ratio(anchor, positive, negative),
+        "val_recall_at_1": evaluate.recall_at_k(z, labels, k=1),
         "val_intra": intra,
         "val_inter": inter,
         "val_effective_rank": evaluate.effective_rank(z),
         "val_uniformity": evaluate.uniformity(z),
         "val_alignment": evaluate.alignment(anchor, positive),
         "val_nn_distance": evaluate.nn_distance(z),
+        "val_feature_std": evaluate.feature_std(z),
         "val_sim_mean": similarity.mean,
         "val_sim_var": similarity.var,
         "val_sim_min": similarity.min,
@@ -75,28 +89,51 @@ def validation_metrics(network: EmbeddingNetwork, data: DeviceData, split: Split
     }
 
 
-def test_metrics(network: EmbeddingNetwork, data: DeviceData, split: Split) -> Row:
-    """`test_auc` over all pairs of the test split, with its counts of pairs."""
-    test = data.test(split)
-    result = evaluate.verification(embed(network, test.images.to(data.device)).cpu(), test.labels)
-    return {
-        "test_auc": result.auc,
-        "test_sha256": test.sha256,
-        "test_positive_pairs": result.n_positive,
-        "test_negative_pairs": result.n_negative,
-    }
+@torch.no_grad()
+def _validation_loss(
+    network: EmbeddingNetwork,
+    objective: Objective,
+    data: DeviceData,
+    used: Int64[Tensor, " n"],
+    z: Float[Tensor, "n d"],
+    position: Int64[Tensor, "t 3"],
+    config: TrainConfig,
+    recipe: Recipe,
+) -> Row:
+    """`val_loss`, and `val_accuracy` of a classifier; where batches matter, they are the same every epoch."""
+    draw = generator(config.seed, "validation", device=data.device)
+    if config.views_per_example == 3:
+        examples, labels = z[position], data.labels[used[position]]
+    else:
+        # A fixed order of its own: file order may be class order, and another order would be another loss.
+        order = torch.randperm(len(used), generator=generator(config.seed, "validation order")).to(data.device)
+        if config.views_per_example == 2:
+            views = [embed(network, recipe.apply(data.images[used[order]], draw)) for _ in range(2)]
+            examples = torch.stack(views, dim=1)
+        else:
+            examples = z[order][:, None]
+        labels = data.labels[used[order]][:, None].expand(examples.shape[:2])
+    base, meter = validation_loss(config, objective.base), Meter()
+    size, n = len(examples), len(examples)
+    if config.loss in BATCH_LOSSES and n > config.batch_size:  # neighbourhoods of one size
+        size, n = config.batch_size, n // config.batch_size * config.batch_size
+    for start in range(0, n, size):
+        batch = slice(start, start + size)
+        meter.add("loss", base(examples[batch], labels[batch], meter, draw), 1.0)
+    means = meter.means()
+    return {f"val_{name}": means[name] for name in ("loss", "accuracy") if name in means}
 
 
 def collapsed(rows: Sequence[Row], config: TrainConfig) -> bool:
     """Whether the embeddings have collapsed at the last of `rows` (one per epoch so far).
 
     From the third evaluation on: the effective rank below 2, or the mean cosine above .9, at two evaluations running;
-    or the base loss within 1 % of the margin, which is what identical embeddings give.
+    or the base loss of triplets within 1 % of the margin, which is what identical embeddings give.
     """
     if len(rows) < COLLAPSE_FROM:
         return False
-    loss = _number(rows[-1], "loss_base")
-    at_margin = abs(loss - config.margin) <= COLLAPSE_MARGIN_SHARE * config.margin
+    gap = abs(_number(rows[-1], "loss_base") - config.margin)
+    at_margin = config.loss in MARGIN_LOSSES and gap <= COLLAPSE_MARGIN_SHARE * config.margin
     return at_margin or all(_degenerate(row) for row in rows[-2:])
 
 

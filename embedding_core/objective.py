@@ -1,63 +1,91 @@
-"""The training loss of one configuration, and a meter of its terms that never waits for the device."""
+"""The training loss of one configuration: a base loss plus weighted KoLeo, with a meter of its terms."""
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
+from embedding_core.base_losses import BaseLoss, base_loss
 from embedding_core.config import TrainConfig
-from embedding_core.losses import koleo_terms, triplet_hinge
+from embedding_core.losses import koleo_terms
+from embedding_core.meter import Meter
 
 
-class Meter:
-    """Weighted means of scalars that stay on the device until `means`."""
+class KoLeoTerm(NamedTuple):
+    """KoLeo's place in the objective."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._weights: dict[str, float] = {}
-
-    def add(self, name: str, value: Tensor, weight: float) -> None:
-        """Count the scalar `value` with `weight` > 0."""
-        value = value.detach() * weight
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._weights[name] = self._weights.get(name, 0.0) + weight
-
-    def means(self) -> dict[str, float]:
-        """Weighted mean per name; waits for the device once."""
-        if not self._sums:
-            return {}
-        values = torch.stack([total.float() for total in self._sums.values()]).tolist()
-        return {name: value / self._weights[name] for name, value in zip(self._sums, values, strict=True)}
+    weight: float
+    top_k: int
+    group_size: int | None
+    exclude_same_class: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TripletObjective:
-    """Triplet margin loss, plus weighted KoLeo over anchors, positives and negatives together (n = 3B)."""
+class Objective(nn.Module):
+    """Loss of one neighbourhood; holds the parameters of the loss itself, such as ArcFace's proxies."""
 
-    margin: float
-    distance: str
-    koleo_weight: float | None
+    def __init__(self, base: BaseLoss, koleo: KoLeoTerm | None) -> None:
+        super().__init__()
+        self.base = base
+        self.koleo = koleo
 
     @classmethod
-    def of(cls, config: TrainConfig) -> "TripletObjective":
-        """The objective that `config` asks for."""
-        return cls(config.margin, config.distance, config.koleo_weight if config.koleo else None)
+    def of(cls, config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> "Objective":
+        """The objective that `config` asks for; `classes` are the labels trained on, ascending."""
+        koleo = None
+        if config.koleo_weight is not None:
+            koleo = KoLeoTerm(
+                config.koleo_weight, config.koleo_top_k, config.koleo_group_size, config.koleo_exclude_same_class
+            )
+        return cls(base_loss(config, classes=classes), koleo)
 
-    def __call__(self, z: Float[Tensor, "m 3 d"], labels: Int64[Tensor, "m 3"], meter: Meter) -> Float[Tensor, ""]:
-        """Loss of one neighbourhood; its terms go to `meter`, weighted by triplets."""
-        hinge = triplet_hinge(z[:, 0], z[:, 1], z[:, 2], margin=self.margin, distance=self.distance)
-        loss = hinge.mean()
+    def forward(
+        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Loss of one neighbourhood; its terms go to `meter`, weighted by examples.
+
+        Args:
+            z: unit embeddings of m examples of v images.
+            labels: class of each image; -1 where it has none.
+            meter: counts the terms.
+            draw: what random mining draws from.
+        """
+        loss: Tensor = self.base(z, labels, meter, draw)
         weight = float(len(z))
         meter.add("loss_base", loss, weight)
-        meter.add("active_triplet_frac", (hinge > 0).float().mean(), weight)
-        if self.koleo_weight is not None:
-            flat_labels = labels.flatten()
-            spread = koleo_terms(z.flatten(0, 1))
-            same_class = flat_labels[spread.neighbours[:, 0]] == flat_labels
-            loss = loss + self.koleo_weight * spread.loss
-            meter.add("loss_koleo", spread.loss, weight)
-            meter.add("koleo_nn_same_class_frac", same_class.float().mean(), weight)
-            meter.add("koleo_nn_dist_mean", spread.distances.mean(), weight)
+        rows = self._koleo_rows(labels.numel())
+        if self.koleo is not None and rows:
+            flat_labels = labels.flatten()[:rows]
+            terms = koleo_terms(
+                z.flatten(0, 1)[:rows],
+                top_k=self.koleo.top_k,
+                group_size=self.koleo.group_size,
+                labels=flat_labels,
+                exclude_same_class=self.koleo.exclude_same_class,
+            )
+            same_class = (flat_labels[terms.neighbours[:, 0]] == flat_labels) & (flat_labels >= 0) & terms.valid
+            counted = terms.valid.sum().clamp(min=1)
+            distance = terms.distances.mean(dim=1).where(terms.valid, 0).sum() / counted
+            loss = loss + self.koleo.weight * terms.loss
+            meter.add("loss_koleo", terms.loss, weight)
+            meter.add("koleo_nn_same_class_frac", same_class.sum() / counted, weight)
+            meter.add("koleo_nn_dist_mean", distance, weight)
         meter.add("loss_total", loss, weight)
         return loss
+
+    def settings(self) -> dict[str, Any]:
+        """The `TrainConfig` fields that this objective can tell."""
+        koleo = self.koleo
+        settings: dict[str, Any] = {"koleo": koleo is not None, "koleo_weight": koleo.weight if koleo else None}
+        if koleo is not None:
+            settings |= {f"koleo_{name}": value for name, value in koleo._asdict().items()}
+        return settings | self.base.settings()
+
+    def _koleo_rows(self, n: int) -> int:
+        """Rows that have `top_k` others in their group: a short last batch may leave a few without, or all."""
+        if self.koleo is None:
+            return 0
+        group = min(self.koleo.group_size or n, n)
+        if group <= self.koleo.top_k:
+            return 0
+        return n - n % group if n % group <= self.koleo.top_k else n

@@ -1,12 +1,63 @@
 """The order in which one epoch goes through its examples."""
 
+import math
+
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from embedding_core.accumulate import slices
+from embedding_core.config import TrainConfig
 from embedding_core.faults import Faults, unknown
+from embedding_core.seeding import generator
+from embedding_core.splits import Split
 
 SAMPLERS = ("random", "pk")
+
+
+def order_of(config: TrainConfig, split: Split, epoch: int) -> Int64[Tensor, " m"]:
+    """Positions in `split.train_examples` of one epoch (0-based), batch after batch; on the CPU.
+
+    Raises:
+        Faults: see `epoch_order`.
+    """
+    return epoch_order(
+        split.example_labels,
+        sampler=config.sampler,
+        batch_size=config.batch_size,
+        images_per_class=config.images_per_class,
+        generator=generator(config.seed, "order", epoch),
+    )
+
+
+def images_per_epoch(config: TrainConfig, split: Split) -> int:
+    """Images forwarded in one epoch, counted once in either `accum_mode`."""
+    examples = len(split.train_examples)
+    if config.sampler == "pk":
+        examples -= examples % config.images_per_class
+    return config.views_per_example * examples
+
+
+def batch_faults(config: TrainConfig, split: Split) -> list[str]:
+    """Why these examples cannot be cut into batches as `config` asks; found before the first step."""
+    examples = len(split.train_examples)
+    if examples < config.batch_size:
+        kind = "triplets" if config.loss == "triplet" else "images"
+        return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}."]
+    faults = []
+    last = examples % config.batch_size or config.batch_size
+    smallest = slices(last, math.ceil(last / config.micro_batch))[-1]
+    if config.norm_kind == "batch" and (smallest.stop - smallest.start) * config.views_per_example == 1:
+        faults.append(
+            f"BatchNorm needs two images in each micro-batch, but with {examples} training examples, "
+            f"batch_size={config.batch_size} and accum_steps={config.accum_steps} the last has one: change one of "
+            "these (`subset` sets the examples), or take norm_kind=group."
+        )
+    try:
+        order_of(config, split, 0)
+    except Faults as error:
+        faults += error.faults
+    return faults
 
 
 def epoch_order(

@@ -4,18 +4,22 @@ A study published its arms swapped because only the configuration asked for was 
 and the analysis refuses a run in which they are not.
 """
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from jaxtyping import Int64
+from torch import Tensor
 
 from embedding_core.accumulate import StepReport
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
-from embedding_core.models import EmbeddingNetwork
-from embedding_core.objective import TripletObjective
+from embedding_core.models import EmbeddingNetwork, describe
+from embedding_core.objective import Objective
 from embedding_core.optimizers import OPTIMIZERS
-from embedding_core.seeding import generator
+from embedding_core.sampling import order_of
+from embedding_core.schedules import lr_at
 from embedding_core.splits import Split
 
 UNKNOWN_SEED = 2**63 - 1
@@ -29,55 +33,56 @@ def config_seen(
     split: Split,
     network: EmbeddingNetwork,
     optimizer: torch.optim.Optimizer,
-    objective: TripletObjective,
-    order: Tensor,
+    objective: Objective,
+    order: Int64[Tensor, " m"],
     epoch: int,
     step: StepReport,
 ) -> TrainConfig:
-    """`config` with every field that a live object can tell replaced by what it tells."""
-    names = {kind: name for name, kind in OPTIMIZERS.items()}
-    examples = len(order)
-    batch_size = len(step.embeddings)
-    return replace(
-        config,
-        dataset=data.name,
-        subset=config.subset if config.subset is None and examples == split.triplets_available else examples,
-        triplets=_protocol(split),
-        backbone=_backbone(network),
-        norm_kind=_norm_kind(network),
-        embedding_dim=step.embeddings.shape[-1],
-        margin=objective.margin,
-        distance=objective.distance,
-        koleo=objective.koleo_weight is not None,
-        koleo_weight=objective.koleo_weight,
-        batch_size=batch_size,
-        accum_steps=step.passes,
-        accum_mode=step.mode,
-        optimizer=names[type(optimizer)],
-        lr=optimizer.param_groups[0]["lr"],
-        seed=config.seed if _is_order_of(config.seed, epoch, order) else UNKNOWN_SEED,
-    )
+    """`config` with every field that a live object can tell replaced by what it tells; `step` is the epoch's first."""
+    examples = len(split.train_examples)
+    observed: dict[str, Any] = {
+        "dataset": data.name,
+        "image_size": data.image_size,
+        "subset": config.subset if config.subset is None and examples == split.examples_available else examples,
+        "triplets": _protocol(split),
+        **_network_settings(config, network),
+        **objective.settings(),
+        "batch_size": len(step.embeddings),
+        "accum_steps": step.passes,
+        "accum_mode": step.mode,
+        **_optimizer_settings(config, optimizer, epoch, len(order)),
+        "seed": config.seed if torch.equal(order.cpu(), order_of(config, split, epoch)) else UNKNOWN_SEED,
+    }
+    return replace(config, **observed)
 
 
 def _protocol(split: Split) -> str:
     """What the splits are, not what they were called."""
-    shared = torch.isin(split.val_triplets, split.train_triplets).any()
+    shared = torch.isin(split.val_triplets, split.train_examples).any()
     return "study" if shared else "disjoint"
 
 
-def _is_order_of(seed: int, epoch: int, order: Tensor) -> bool:
-    expected = torch.randperm(len(order), generator=generator(seed, "order", epoch))
-    return torch.equal(order.cpu(), expected)
+def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[str, Any]:
+    """A hidden width that was left to the backbone is observed as the backbone's; other heads have none."""
+    seen = describe(network)
+    backbone_width = seen.pop("backbone_width")
+    if seen["head"] != "mlp":
+        del seen["head_layers"], seen["head_width"]
+    elif config.head_width is None and seen["head_width"] == backbone_width:
+        seen["head_width"] = None
+    return seen
 
 
-def _backbone(network: EmbeddingNetwork) -> str:
-    return "vgg11" if network.head.in_features == 512 else "small_cnn"
-
-
-def _norm_kind(network: EmbeddingNetwork) -> str:
-    for module in network.modules():
-        if isinstance(module, nn.GroupNorm):
-            return "group"
-        if isinstance(module, nn.BatchNorm2d):
-            return "batch"
-    return "none"
+def _optimizer_settings(
+    config: TrainConfig, optimizer: torch.optim.Optimizer, epoch: int, examples: int
+) -> dict[str, float | str]:
+    """The rate is the one asked for if the group has what the schedule makes of it."""
+    updates_per_epoch = math.ceil(examples / config.batch_size)
+    expected = lr_at(config, epoch * updates_per_epoch, updates_per_epoch)
+    group = optimizer.param_groups[0]
+    seen = {
+        "optimizer": {kind: name for name, kind in OPTIMIZERS.items()}[type(optimizer)],
+        "lr": config.lr if group["lr"] == expected else group["lr"],
+        "weight_decay": float(group["weight_decay"]),
+    }
+    return seen | ({"momentum": group["momentum"]} if config.optimizer in ("sgd", "lars") else {})

@@ -1,4 +1,4 @@
-"""Which image is used for what: seeded splits disjoint by image, and fixed triplets. Everything is an index."""
+"""Which image is used for what: seeded splits disjoint by image, and training examples. Everything is an index."""
 
 from dataclasses import dataclass
 
@@ -21,6 +21,10 @@ STUDY_SEED = 42
 """Seed of study 1's fixed triplets."""
 
 
+CLASS_SEED = 0
+"""Which classes are unseen is fixed per data set, like the test split."""
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Indices into the training file, and into itself or the test file for `test`."""
@@ -29,15 +33,23 @@ class Split:
     val: Int64[Tensor, " v"]
     test: Int64[Tensor, " t"]
     test_in_own_file: bool
-    train_triplets: Int64[Tensor, "a 3"]
+    """Whether `test` counts rows of the test file, whose labels nobody has read yet."""
+    unseen: Int64[Tensor, " u"]
+    """Images of the unseen classes, of the training file alone."""
+    classes: Int64[Tensor, " c"]
+    """Labels trained on, ascending; the test split is cut to them."""
+    train_examples: Int64[Tensor, "a views"]
+    """Images of each example: a triplet, one image twice (its two views), or one image."""
+    example_labels: Int64[Tensor, " a"]
+    """Class of each example's first image."""
     val_triplets: Int64[Tensor, "b 3"]
-    triplets_available: int
-    """Training triplets before `subset`."""
+    examples_available: int
+    """Training examples before `subset`."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the three index lists."""
-        return tensors_sha256(self.train, self.val, self.test)
+        """Hash of the index lists and classes."""
+        return tensors_sha256(self.train, self.val, self.test, self.unseen, self.classes)
 
     @property
     def pairs_sha256(self) -> str:
@@ -46,7 +58,7 @@ class Split:
 
     def leak(self) -> dict[str, float]:
         """Share of validation images (by role) and of whole validation triplets that training also uses or does not."""
-        seen = torch.isin(self.val_triplets, self.train_triplets)
+        seen = torch.isin(self.val_triplets, self.train_examples)
         return {
             "anchors_and_positives_seen": seen[:, :2].double().mean().item(),
             "negatives_seen": seen[:, 2].double().mean().item(),
@@ -58,31 +70,82 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
     """Split the images with `labels` for the block `config.seed`.
 
     Args:
-        config: `triplets`, `val_share`, `subset` and `seed` are read.
-        labels: class per image of the training file.
+        config: `loss`, `triplets`, `seen_classes`, `unseen_classes`, `val_share`, `subset` and `seed` are read.
+        labels: class per image of the training file; -1 where an image has none.
         test_file_size: images in the set's own test file; None: a fixed share is carved out here.
 
     Raises:
-        Faults: fewer than two classes with a pair, or fewer triplets than asked for.
+        Faults: fewer than two classes with a pair, too few classes or examples for what is asked, images without a
+            label where the loss needs them.
     """
     if test_file_size is None:
         rest, test = carve_test(labels)
     else:
         rest, test = torch.arange(len(labels)), torch.arange(test_file_size)
+    classes, unseen_classes = choose_classes(labels, seen=config.seen_classes, unseen=config.unseen_classes)
+    unlabelled = rest[labels[rest] < 0]
+    if len(unlabelled) and config.loss != "nt_xent":
+        raise Faults([f"loss={config.loss} needs labels, but {len(unlabelled)} training images have none."])
+    rest = rest[torch.isin(labels[rest], classes)]
+    if test_file_size is None:
+        test = test[torch.isin(labels[test], classes)]
     if config.triplets == "study":
-        train_triplets, val_triplets = _study_triplets(labels, rest, config.val_share)
-        train, val = train_triplets.unique(), val_triplets.unique()
+        train_examples, val_triplets = _study_triplets(labels, rest, config.val_share)
+        train, val = train_examples.unique(), val_triplets.unique()
     else:
         train, val = _stratified(labels, rest, config.val_share, generator(config.seed, "split"))
-        train_triplets = fixed_triplets(labels, train, generator(config.seed, "train triplets"))
+        train = torch.cat([train, unlabelled])
+        train_examples = _examples(config, labels, train)
         val_triplets = fixed_triplets(labels, val, generator(config.seed, "val triplets"))
-    available = len(train_triplets)
+    available = len(train_examples)
     if config.subset is not None:
         if config.subset > available:
-            raise Faults([f"`subset` must be at most the {available} triplets, but got {config.subset}."])
-        # Triplets come in random order, so a prefix is a draw.
-        train_triplets = train_triplets[: config.subset]
-    return Split(train, val, test, test_file_size is not None, train_triplets, val_triplets, available)
+            kind = "triplets" if config.loss == "triplet" else "images"
+            raise Faults([f"`subset` must be at most the {available} {kind}, but got {config.subset}."])
+        # Examples come in random order, so a prefix is a draw.
+        train_examples = train_examples[: config.subset]
+    unseen = torch.isin(labels, unseen_classes).nonzero()[:, 0]
+    return Split(
+        train=train,
+        val=val,
+        test=test,
+        test_in_own_file=test_file_size is not None,
+        unseen=unseen,
+        classes=classes,
+        train_examples=train_examples,
+        example_labels=labels[train_examples[:, 0]],
+        val_triplets=val_triplets,
+        examples_available=available,
+    )
+
+
+def _examples(config: TrainConfig, labels: Tensor, train: Tensor) -> Int64[Tensor, "a views"]:
+    """Training examples in random order."""
+    if config.loss == "triplet":
+        return fixed_triplets(labels, train, generator(config.seed, "train triplets"))
+    shuffled = train[torch.randperm(len(train), generator=generator(config.seed, "train images"))]
+    return shuffled[:, None].repeat(1, config.views_per_example)
+
+
+def choose_classes(
+    labels: Int64[Tensor, " n"], *, seen: int | None, unseen: int
+) -> tuple[Int64[Tensor, " s"], Int64[Tensor, " u"]]:
+    """Labels to train on and labels to keep out, both ascending; images without a label (-1) count for neither.
+
+    With `seen` given, the `seen + unseen` classes with the most images are used (ties: the lower label); which of them
+    are unseen is a draw that no block, master seed or flag moves.
+
+    Raises:
+        Faults: fewer classes than asked for, or fewer than two left to train on.
+    """
+    present, sizes = labels[labels >= 0].unique(return_counts=True)
+    wanted = len(present) if seen is None else seen + unseen
+    if wanted > len(present) or wanted - unseen < 2:
+        asked = f"{'all others' if seen is None else seen} seen and {unseen} unseen"
+        raise Faults([f"Two classes at least must be trained on, but of {len(present)} classes {asked} are asked for."])
+    used = present[sizes.argsort(descending=True, stable=True)[:wanted]].sort().values
+    shuffled = used[torch.randperm(wanted, generator=generator(CLASS_SEED, "unseen classes"))]
+    return shuffled[unseen:].sort().values, shuffled[:unseen].sort().values
 
 
 def carve_test(labels: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " r"], Int64[Tensor, " t"]]:

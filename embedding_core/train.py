@@ -9,26 +9,29 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from embedding_core import checkpoint
+from embedding_core import checkpoint, handover
 from embedding_core.accumulate import accumulated_step
-from embedding_core.augment import crop_and_flip
 from embedding_core.config import TrainConfig, parse_settings
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
-from embedding_core.models import build_network
-from embedding_core.monitor import Row, collapsed, test_metrics, validation_metrics
-from embedding_core.objective import Meter, TripletObjective
+from embedding_core.gap import gap
+from embedding_core.held_out import held_out
+from embedding_core.meter import Meter
+from embedding_core.models import build_network, set_frozen
+from embedding_core.monitor import Row, collapsed, validation_metrics
+from embedding_core.objective import Objective
 from embedding_core.optimizers import build_optimizer
+from embedding_core.recipe import Recipe
+from embedding_core.sampling import batch_faults, images_per_epoch, order_of
+from embedding_core.schedules import lr_at, set_lr
 from embedding_core.seeding import generator, stream
 from embedding_core.seen import config_seen
-
-VIEWS = 3
-"""Images per example: anchor, positive, negative."""
 
 
 def train(
@@ -41,7 +44,8 @@ def train(
             on a GPU as far as its kernels are deterministic.
         resume: checkpoint to go on from; its rows are yielded again first. The rows after it are those of a run that
             was never interrupted.
-        save_to: where to write a checkpoint before each row is yielded (atomic rename).
+        save_to: where to write a checkpoint before each row is yielded (atomic rename), and beside it, with
+            `eval_test`, the longer results on held-out images (see `handover`).
         data: the data set, if it is on the device already.
 
     Raises:
@@ -52,24 +56,26 @@ def train(
     if data is None or not data.serves(config, device):
         data = DeviceData.load(config, device)
     split = data.split(config)
-    triplets = split.train_triplets.to(device)
-    if len(triplets) < config.batch_size:
-        raise Faults([f"`batch_size` must be at most the {len(triplets)} triplets, but got {config.batch_size}."])
+    examples = split.train_examples.to(device)
+    if faults := batch_faults(config, split):
+        raise Faults(faults)
 
-    mean, std = data.scaling
-    network = build_network(config, shape=data.shape, mean=mean, std=std, precision=precision).to(device)
+    mean, std = data.scaling(split)
+    network = build_network(
+        config, shape=data.shape, mean=mean, std=std, precision=precision, pretrained=resume is None
+    )
+    network = network.to(device)
     if config.compile:
         network.compile()
-    optimizer = build_optimizer(network.parameters(), config)
-    parameters = list(network.parameters())
-    objective = TripletObjective.of(config)
-    padding = data.shape[-1] // 8 if config.crop_padding is None else config.crop_padding
-    flip = data.flips if config.flip is None else config.flip
+    objective = Objective.of(config, classes=split.classes).to(device)
+    optimizer = build_optimizer(network, objective.parameters(), config)
+    parameters = [*network.parameters(), *objective.parameters()]
+    recipe = Recipe.of(config, data)
 
     rows: list[Row] = []
     seen_sha256: str | None = None
     if resume is not None:
-        rows = checkpoint.load(resume, config, network, optimizer)
+        rows = checkpoint.load(resume, config, network, objective, optimizer)
         yield from rows
         if rows[-1]["end_reason"] is not None:
             return
@@ -81,32 +87,40 @@ def train(
     for epoch in range(len(rows), config.epochs):
         started = time.perf_counter()
         # Every stream starts anew each epoch, so an epoch needs no random state from the one before.
-        order = torch.randperm(len(triplets), generator=generator(config.seed, "order", epoch)).to(device)
+        order = order_of(config, split, epoch)
+        updates_per_epoch = math.ceil(len(order) / config.batch_size)
         augmentation = generator(config.seed, "augmentation", epoch, device=device)
+        miner = generator(config.seed, "miner", epoch, device=device)
         torch.manual_seed(stream(config.seed, "forward", epoch))  # dropout draws from the global generator
         meter = Meter()
+        objective.base.begin_epoch(epoch, config.epochs)
+        set_frozen(network, epoch < config.freeze_epochs)
         network.train()
 
-        for batch in order.split(config.batch_size):
-            index = triplets[batch]
-            images = crop_and_flip(data.images[index.flatten()], padding=padding, flip=flip, generator=augmentation)
+        for batch in order.to(device).split(config.batch_size):
+            index = examples[batch]
+            images = recipe.apply(data.images[index.flatten()], augmentation)
             labels = data.labels[index]
 
-            def loss_of(z: Tensor, part: slice, labels: Tensor = labels, meter: Meter = meter) -> Tensor:
-                return objective(z, labels[part], meter)
+            def loss_of(
+                z: Tensor, part: slice, labels: Tensor = labels, meter: Meter = meter, draw: torch.Generator = miner
+            ) -> Tensor:
+                loss: Tensor = objective(z, labels[part], meter, draw)
+                return loss
 
+            set_lr(optimizer, config, lr_at(config, updates, updates_per_epoch))
             optimizer.zero_grad(set_to_none=True)
+            # No more than a micro-batch each, short batch or not.
+            accum_steps = math.ceil(len(batch) / config.micro_batch)
             step = accumulated_step(
-                network,
-                images.unflatten(0, (len(batch), VIEWS)),
-                loss_of,
-                accum_steps=math.ceil(
-                    len(batch) / config.micro_batch
-                ),  # no more than a micro-batch each, short batch or not
-                mode=config.accum_mode,
+                network, images.unflatten(0, index.shape), loss_of, accum_steps=accum_steps, mode=config.accum_mode
             )
             meter.add("grad_norm", _gradient_norm(parameters), 1.0)
             optimizer.step()
+            if accum_steps > 1 and config.gap_every and updates % config.gap_every == 0:
+                rehearsal = partial(loss_of, meter=Meter(), draw=generator(config.seed, "gap", updates, device=device))
+                for name, value in gap(step.embeddings, rehearsal, accum_steps=accum_steps)._asdict().items():
+                    meter.add(name, value, 1.0)
             updates += 1
             if seen_sha256 is None:
                 seen_sha256 = config_seen(
@@ -119,12 +133,12 @@ def train(
         row: Row = {
             "epoch": epoch + 1,
             "update": updates,
-            "images_seen": VIEWS * len(triplets) * (epoch + 1),
+            "images_seen": images_per_epoch(config, split) * (epoch + 1),
             "elapsed_s": 0.0,
             "train_s": trained - started,
             "lr": optimizer.param_groups[0]["lr"],
             **means,
-            **validation_metrics(network, data, split, config),
+            **validation_metrics(network, objective, data, split, config, recipe),
             "collapsed": False,
             "is_finite": True,
             "end_reason": None,
@@ -149,11 +163,14 @@ def train(
             elif epoch + 1 == config.epochs:
                 row["end_reason"] = "completed"
                 if config.eval_test:
-                    row |= test_metrics(network, data, split)
+                    final = held_out(network, data, split, config)
+                    row |= final.row
+                    if save_to is not None:
+                        handover.write(handover.beside(save_to), final.tables)
         elapsed_s += time.perf_counter() - started
         row["elapsed_s"] = elapsed_s
         if save_to is not None:
-            checkpoint.save(save_to, config, network, optimizer, rows)
+            checkpoint.save(save_to, config, network, objective, optimizer, rows)
         yield row
         if row["end_reason"] is not None:
             return

@@ -70,7 +70,7 @@ def assert_never_reaches(package: str, *forbidden: str) -> None:
 def test_the_walk_sees_the_project() -> None:
     assert "embedding_core.losses" in imports("embedding_core.objective")
     assert ("embedding_core.config", "embedding_core.faults") in set(reached("embedding_core.config"))
-    assert "torchvision.models" in imports("embedding_core.models")  # inside a function
+    assert "torchvision.models" in imports("embedding_core.backbones")  # inside a function
 
 
 def test_the_core_knows_neither_ray_nor_the_layers_above() -> None:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from embedding_core import handover
 from embedding_core.config import TrainConfig
 
 
@@ -32,6 +33,11 @@ class RunLabel:
     def checkpoint(self) -> Path:
         """File that holds the run's weights and rows so far; found again by the same trial after any interruption."""
         return Path(self.checkpoint_dir) / self.stage / f"{self.trial_id}.pt"
+
+    @property
+    def held_out(self) -> Path:
+        """File beside the checkpoint by which the run hands over its longer results on held-out images."""
+        return handover.beside(self.checkpoint)
 
 
 def to_flat(config: TrainConfig, label: RunLabel) -> dict[str, Any]:

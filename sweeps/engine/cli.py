@@ -17,6 +17,7 @@ from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
 from embedding_core.models import build_network
+from embedding_core.sampling import batch_faults
 from sweeps.analysis import report
 from sweeps.engine import plan as plans
 from sweeps.engine.cluster import connect, local_faults
@@ -152,19 +153,15 @@ def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
     faults = [*plan.config_faults(), *local_faults(options), *_folder_faults(options, folder)]
     data = None
     try:
-        where = {name: plan.base[name] for name in ("dataset", "data_root")}
+        where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
         data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
         config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
         split = data.split(config)
         if "confirm" in plan.stages:
             data.test(split)  # decoded into the cache now: a broken file must not show after hours of training
-        triplets = len(split.train_triplets)
-        sizes = [int(corner.get("batch_size") or config.batch_size) for corner in plan.design.corners()]
-        if max(sizes) > triplets:
-            faults.append(
-                f"`batch_size` must be at most the {triplets} training triplets, but it reaches {max(sizes)}."
-            )
-        mean, std = data.scaling
+        for way in plan.batch_settings():
+            faults += batch_faults(TrainConfig.from_flat({**config.to_flat(), **way}), split)
+        mean, std = data.scaling(split)
         build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     except Faults as error:
         faults += error.faults

@@ -10,7 +10,8 @@ import torch
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.models import build_network
-from embedding_core.train import VIEWS, pick_device, train
+from embedding_core.sampling import images_per_epoch
+from embedding_core.train import pick_device, train
 from sweeps.engine.cluster import DEFAULT_GPU_SHARE
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Plan
@@ -23,7 +24,8 @@ OPTIMIZER_COPIES = 3
 def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     """The plan as text. Time is extrapolated from a probe of a few training steps on this machine."""
     config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
-    images = VIEWS * len(data.split(config).train_triplets) * config.epochs
+    split = data.split(config)
+    images = images_per_epoch(config, split) * config.epochs
     runs = {
         "search": plan.samples if "search" in plan.stages else 0,
         "confirm": len(plan.design.cells) * plan.blocks if "confirm" in plan.stages else 0,
@@ -33,7 +35,7 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     # Trials on CPUs of their own add up; those that share a GPU share its rate.
     together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
     seconds = sum(runs.values()) * images / rate / together
-    mean, std = data.scaling
+    mean, std = data.scaling(split)
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
     kept = (len(plan.design.cells) if runs["search"] else 0) + runs["confirm"] + concurrent
@@ -55,17 +57,18 @@ def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[flo
     """Images per second of one trial's share of this machine, and peak bytes on its GPU."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(options.cpus_per_trial)))
-    triplets = min(PROBE_BATCHES * config.batch_size, len(data.split(config).train_triplets))
+    examples = min(PROBE_BATCHES * config.batch_size, len(data.split(config).train_examples))
+    config = replace(config, subset=examples, epochs=2, freeze_epochs=0, unfrozen_lr=None, warmup_epochs=0)
     device = pick_device(config)
     try:
         # The second epoch is timed: the first pays for warming up.
-        rows = list(train(replace(config, subset=triplets, epochs=2), data=data if device.type == "cpu" else None))
+        rows = list(train(config, data=data if device.type == "cpu" else None))
     finally:
         torch.set_num_threads(threads)
     train_s, peak = rows[-1]["train_s"], rows[-1]["peak_gpu_bytes"]
     assert isinstance(train_s, float)
     assert peak is None or isinstance(peak, int)
-    return VIEWS * triplets / train_s, peak
+    return images_per_epoch(config, data.split(config)) / train_s, peak
 
 
 def _concurrent(options: Options) -> int:

@@ -18,6 +18,8 @@ from trainables.label import RunLabel
 BLOCKS_PER_SEED = 1000
 """Master seeds are spaced so that two sweeps share no block."""
 
+BATCH_FIELDS = ("batch_size", "accum_steps", "sampler", "images_per_class", "norm_kind", "loss")
+
 SEARCH_BLOCK = 0
 """The seed index of all search trials; confirmation uses 1 to S."""
 
@@ -94,8 +96,10 @@ class Plan:
 
     def confirm_config(self, cell: Cell, block: int, nuisance: Settings) -> TrainConfig:
         """Configuration of one confirmation run."""
+        # Views of one block are enough to look at, and UMAP takes longer than many a run.
+        views = {"views": "all" if block == 1 else "none"}
         return TrainConfig.from_flat(
-            {**self.base, **nuisance, **cell.levels, "seed": self.block_seed(block), "eval_test": True}
+            {**views, **self.base, **nuisance, **cell.levels, "seed": self.block_seed(block), "eval_test": True}
         )
 
     def confirm_runs(
@@ -125,6 +129,12 @@ class Plan:
                 )
                 runs.append((self.confirm_config(cell, block, nuisance[cell.cell_id]), label))
         return runs
+
+    def batch_settings(self) -> list[dict[str, Value]]:
+        """The distinct ways in which trials cut their examples into batches; one without settings stands for `base`."""
+        corners = [{}, *self.design.corners()] if "search" in self.stages else [{}]
+        ways = [tuple((name, corner[name]) for name in BATCH_FIELDS if name in corner) for corner in corners]
+        return [dict(way) for way in dict.fromkeys(ways)]
 
     def config_faults(self) -> list[str]:
         """Everything impossible about any configuration that the sweep could reach, each fault once."""

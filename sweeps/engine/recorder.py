@@ -9,6 +9,7 @@ from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from embedding_core import handover
 from embedding_core.config import TrainConfig
 from sweeps.engine.asha import ImagesSeenASHA
 from sweeps.engine.provenance import Provenance
@@ -109,8 +110,13 @@ class Recorder(Callback):
             row["error_type"] = error_type
         for evaluation in _evaluations(curve):
             self._add("evaluations", label, evaluation)
+        if label.held_out.exists():
+            for table, handed_over in handover.read(label.held_out).items():
+                for each in handed_over:
+                    self._add(table, label, each)
         self._add("trials", label, row)
         self._buffer.flush(label.trial_id)
+        label.held_out.unlink(missing_ok=True)  # stored now; until here an interrupted driver would read it again
         self._on_end(label, row)
 
     def _trial_row(
@@ -159,21 +165,15 @@ class Recorder(Callback):
 
 
 def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The final row's metrics, one per row of `evaluations`."""
+    """The final row's validation metrics, one per row of `evaluations`; those of held-out images are handed over."""
     if not curve:
         return
     last = curve[-1]
     for column, value in last.items():
         if column.startswith("val_") and column not in ("val_auc_se", "val_pairs"):
             of_pairs = {"se": last["val_auc_se"], "n_pairs": last["val_pairs"]} if column == "val_auc" else {}
-            yield _evaluation("val", column.removeprefix("val_"), value) | of_pairs
-    if "test_auc" in last:
-        n_pairs = last["test_positive_pairs"] + last["test_negative_pairs"]
-        yield _evaluation("test", "auc", last["test_auc"]) | {"n_pairs": n_pairs}
-
-
-def _evaluation(split: str, metric: str, value: float) -> dict[str, Any]:
-    return {"checkpoint": "final", "split": split, "metric": metric, "value": value}
+            metric = column.removeprefix("val_")
+            yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **of_pairs}
 
 
 def _error_of(trial: Trial) -> str:

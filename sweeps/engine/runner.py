@@ -17,7 +17,7 @@ from rich.console import Console
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
-from embedding_core.train import VIEWS
+from embedding_core.sampling import images_per_epoch
 from sweeps.engine import plan as plans
 from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.cluster import Slots
@@ -225,7 +225,7 @@ class Sweep:
 
     def epoch_images(self, config: TrainConfig) -> int:
         """Images forwarded per epoch: the same for all configurations of a sweep."""
-        return VIEWS * len(self.data.split(config).train_triplets)
+        return images_per_epoch(config, self.data.split(config))
 
     def write_splits(self, configs: list[TrainConfig]) -> None:
         """Store the splits of these configurations by index, under the hash that their trials carry."""
@@ -234,7 +234,7 @@ class Sweep:
         seeds = {config.seed: config for config in configs}
         for config in seeds.values():
             split = self.data.split(config)
-            parts = {"train": split.train, "val": split.val, "test": split.test}
+            parts = {"train": split.train, "val": split.val, "test": split.test, "unseen": split.unseen}
             table = pa.table(
                 {
                     "split": pa.array([name for name, index in parts.items() for _ in index]).dictionary_encode(),

@@ -25,7 +25,7 @@ OTHER: dict[str, Any] = {
     "koleo_top_k": 2, "koleo_group_size": 16, "koleo_exclude_same_class": True, "batch_size": 128, "accum_steps": 2,
     "accum_mode": "cached", "gap_every": 0, "optimizer": "rmsprop", "lr": 1e-3, "weight_decay": 1e-4, "momentum": 0.0,
     "schedule": "cosine", "warmup_epochs": 1, "freeze_epochs": 2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1,
-    "epochs": 7, "seed": 1, "eval_test": True, "views": "pca", "stop_if_collapsed": True, "device": "cuda",
+    "epochs": 7, "seed": 1, "eval_test": True, "probes": 3, "views": "pca", "stop_if_collapsed": True, "device": "cuda",
     "precision": "float32", "compile": True,
 }  # fmt: skip
 """A valid value of each field that is not its default."""
@@ -104,7 +104,7 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"val_share": 0.0}, "`val_share` must be in (0, 0.5]"),
         ({"val_share": 0.6}, "`val_share` must be in (0, 0.5]"),
         ({"crop_padding": -1}, "`crop_padding` must be at least 0"),
-        ({"backbone": "vgg11"}, "`norm_kind` must be none for vgg11"),
+        ({"backbone": "vgg11"}, "`norm_kind` must be none for vgg11 with a linear head"),
         ({"backbone": "resnet18", "norm_kind": "none"}, "`norm_kind` must be group or batch for resnet18"),
         ({"backbone": "resnet18", "weights": "imagenet"}, "`norm_kind` must be batch with the published weights"),
         ({"backbone": "vit_tiny", "norm_kind": "none", "head": "study3"}, "`head` must be linear or mlp for vit_tiny"),
@@ -121,6 +121,8 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"unfrozen_lr": 1e-4}, "`unfrozen_lr` needs epochs before and after the unfreezing"),
         ({"warmup_epochs": 2, "freeze_epochs": 2}, "`warmup_epochs` must leave one of the first 2 epochs"),
         ({"warmup_epochs": 2, "schedule": "one_cycle"}, "`warmup_epochs` must be 0 with one_cycle"),
+        ({"probes": 1}, "`probes` must be 0 or at least 2"),
+        ({"unseen_classes": 1}, "`unseen_classes` must be 0 or at least 2"),
         ({"dropout": 1.0}, "`dropout` must be in [0, 1)"),
         ({"weights": "imagenet"}, "`weights` must be none or a file for small_cnn"),
         ({"distance": "cosin"}, "Did you mean `cosine`?"),

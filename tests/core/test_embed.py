@@ -18,6 +18,7 @@ from embedding_core.embed import load_model, main, read_images
 from embedding_core.faults import Faults
 from embedding_core.models import build_network
 from embedding_core.monitor import embed
+from embedding_core.objective import Objective
 from embedding_core.optimizers import build_optimizer
 from embedding_core.train import train
 
@@ -141,8 +142,11 @@ def test_a_model_needs_neither_network_nor_the_device_it_was_trained_on(
 ) -> None:
     config = TrainConfig(backbone="vgg11", norm_kind="none", embedding_dim=8)
     network = build_network(config, shape=(3, 32, 32), mean=torch.zeros(3), std=torch.ones(3), precision="float32")
+    objective = Objective.of(config, classes=torch.arange(2))
     trained = replace(config, weights="imagenet", device="cuda")
-    checkpoint.save(tmp_path / "run.pt", trained, network, build_optimizer(network.parameters(), config), [])
+    checkpoint.save(
+        tmp_path / "run.pt", trained, network, objective, build_optimizer(network, objective.parameters(), config), []
+    )
     checkpoint.export_model(tmp_path / "run.pt", tmp_path / "model.pt")
 
     def fetch(*_: object, **__: object) -> None:

@@ -12,11 +12,13 @@ from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import Row, collapsed, embed, validation_metrics
+from embedding_core.objective import Objective
+from embedding_core.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
 def network(digits: DeviceData) -> EmbeddingNetwork:
-    mean, std = digits.scaling
+    mean, std = digits.scaling(digits.split(TrainConfig()))
     return build_network(TrainConfig(), shape=digits.shape, mean=mean, std=std, precision="float32")
 
 
@@ -26,7 +28,8 @@ def test_validation_metrics_are_of_the_validation_triplets(
 ) -> None:
     config = TrainConfig(distance=distance, margin=0.3)
     split = digits.split(config)
-    row = validation_metrics(network, digits, split, config)
+    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    row = validation_metrics(network, objective, digits, split, config, recipe)
 
     with torch.no_grad():
         z = network.eval()(digits.images).double()
@@ -55,8 +58,8 @@ def test_validation_metrics_are_of_the_validation_triplets(
 
 
 def test_embedding_leaves_the_mode_alone_and_uses_running_statistics(digits: DeviceData) -> None:
-    mean, std = digits.scaling
     config = TrainConfig(norm_kind="batch")
+    mean, std = digits.scaling(digits.split(config))
     network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32").train()
     network(digits.images[:64])
     before = {name: value.clone() for name, value in network.state_dict().items()}

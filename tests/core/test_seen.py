@@ -1,5 +1,6 @@
 """The configuration that ran, read off live objects: equal to the one asked for, unless the objects are another's."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch
 from embedding_core.accumulate import StepReport, accumulated_step
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
+from embedding_core.meter import Meter
 from embedding_core.models import build_network
-from embedding_core.objective import Meter, TripletObjective
+from embedding_core.objective import Objective
 from embedding_core.optimizers import build_optimizer
-from embedding_core.seeding import generator
+from embedding_core.sampling import order_of
+from embedding_core.schedules import lr_at, set_lr
 from embedding_core.seen import UNKNOWN_SEED, config_seen
 
 BASE = TrainConfig(subset=70, batch_size=32, accum_steps=2, koleo=True, koleo_weight=0.1)
@@ -21,20 +24,22 @@ BASE = TrainConfig(subset=70, batch_size=32, accum_steps=2, koleo=True, koleo_we
 def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[str, Any]:
     """What `train` holds after its first step of `epoch`."""
     split = digits.split(config)
-    mean, std = digits.scaling
+    mean, std = digits.scaling(split)
     network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
-    objective = TripletObjective.of(config)
-    order = torch.randperm(len(split.train_triplets), generator=generator(config.seed, "order", epoch))
-    index = split.train_triplets[order[: config.batch_size]]
+    objective = Objective.of(config, classes=split.classes)
+    order = order_of(config, split, epoch)
+    index = split.train_examples[order[: config.batch_size]]
     meter = Meter()
     step = accumulated_step(
         network,
         digits.images[index],
-        lambda z, part: objective(z, digits.labels[index][part], meter),
+        lambda z, part: objective(z, digits.labels[index][part], meter, torch.Generator()),
         accum_steps=config.accum_steps,
         mode=config.accum_mode,
     )
-    optimizer = build_optimizer(network.parameters(), config)
+    optimizer = build_optimizer(network, objective.parameters(), config)
+    updates_per_epoch = math.ceil(len(order) / config.batch_size)
+    set_lr(optimizer, config, lr_at(config, epoch * updates_per_epoch, updates_per_epoch))
     return {
         "data": digits, "split": split, "network": network, "optimizer": optimizer, "objective": objective,
         "order": order, "epoch": epoch, "step": step,
@@ -48,6 +53,12 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         {"accum_steps": 1}, {"accum_steps": 1, "accum_mode": "cached"}, {"accum_steps": 32}, {"subset": None},
         {"subset": 32}, {"koleo": False, "koleo_weight": None}, {"distance": "l2", "margin": 0.25}, {"seed": 5},
         {"embedding_dim": 16}, {"triplets": "study"}, {"batch_size": 64, "accum_steps": 4}, {"lr": 0.01},
+        {"loss": "semihard", "sampler": "pk"}, {"loss": "arcface", "scale": 30.0}, {"loss": "softmax"},
+        {"loss": "mined", "mining": "curriculum"}, {"loss": "nt_xent", "temperature": 0.1, "similarity": "dot"},
+        {"optimizer": "lars", "momentum": 0.5, "weight_decay": 0.1}, {"schedule": "cosine", "warmup_epochs": 1},
+        {"schedule": "anneal", "freeze_epochs": 2, "unfrozen_lr": 1e-4}, {"backbone_lr_ratio": 0.1},
+        {"head": "mlp"}, {"head": "mlp", "head_layers": 3, "head_width": 20}, {"dropout": 0.2}, {"head": "study3"},
+        {"input_scaling": "imagenet"}, {"koleo_top_k": 2, "koleo_group_size": 12, "koleo_exclude_same_class": True},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("epoch", [0, 3])
@@ -62,7 +73,8 @@ def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dic
         {"lr": 0.01}, {"margin": 0.2}, {"distance": "l2"}, {"koleo_weight": 0.2},
         {"koleo": False, "koleo_weight": None}, {"optimizer": "rmsprop"}, {"accum_steps": 4}, {"accum_steps": 1},
         {"accum_mode": "cached"}, {"batch_size": 64}, {"embedding_dim": 16}, {"subset": 64},
-        {"norm_kind": "batch"}, {"norm_kind": "none"}, {"triplets": "study"},
+        {"norm_kind": "batch"}, {"norm_kind": "none"}, {"triplets": "study"}, {"head": "mlp", "dropout": 0.1},
+        {"koleo_top_k": 3}, {"koleo_group_size": 12}, {"weight_decay": 0.1}, {"input_scaling": "imagenet"},
     ],
 )  # fmt: skip
 def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:
@@ -76,7 +88,7 @@ def test_a_stale_subset_shows_where_none_was_asked_for_and_the_other_way_round(d
     whole = replace(BASE, subset=None)
     assert config_seen(whole, **objects_of(BASE, digits)) == BASE
     # All triplets, by their number: a subset was asked for, so one is recorded.
-    assert config_seen(BASE, **objects_of(whole, digits)).subset == digits.split(whole).triplets_available == 573
+    assert config_seen(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
 
 
 def test_another_seeds_order_is_recorded_as_unknown(digits: DeviceData) -> None:

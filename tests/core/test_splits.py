@@ -13,7 +13,7 @@ from torch import Tensor
 from embedding_core.config import TrainConfig
 from embedding_core.faults import Faults
 from embedding_core.seeding import generator
-from embedding_core.splits import Split, fixed_triplets, split
+from embedding_core.splits import Split, choose_classes, fixed_triplets, split
 
 UNBALANCED = torch.tensor([3] * 50 + [1] * 30 + [8] * 21)[torch.randperm(101, generator=generator(0, "labels"))]
 
@@ -38,7 +38,7 @@ def test_no_image_is_in_two_splits_and_none_is_lost(seed: int, test_file_size: i
     assert torch.cat(parts).sort().values.tolist() == list(range(101))
     assert found.test_in_own_file == (test_file_size is not None)
     assert test_file_size is None or found.test.tolist() == list(range(17))
-    assert torch.isin(found.train_triplets, found.train).all()
+    assert torch.isin(found.train_examples, found.train).all()
     assert torch.isin(found.val_triplets, found.val).all()
     assert found.leak() == {"anchors_and_positives_seen": 0.0, "negatives_seen": 0.0, "triplets_wholly_unseen": 1.0}
 
@@ -59,7 +59,7 @@ def test_seeds_move_train_and_val_but_never_test() -> None:
     assert all(torch.equal(s.test, splits[0].test) for s in splits)
     again = of(seed=2)
     assert (again.sha256, again.pairs_sha256) == (splits[2].sha256, splits[2].pairs_sha256)
-    assert torch.equal(again.train_triplets, splits[2].train_triplets)
+    assert torch.equal(again.train_examples, splits[2].train_examples)
 
 
 def test_only_what_is_about_the_split_moves_it() -> None:
@@ -113,11 +113,67 @@ def test_sets_without_triplets_are_refused(labels: list[int], message: str) -> N
 
 
 def test_a_subset_is_a_prefix_of_the_same_draw() -> None:
-    whole = of().train_triplets
-    assert torch.equal(of(subset=7).train_triplets, whole[:7])
-    assert torch.equal(of(subset=len(whole)).train_triplets, whole)
+    whole = of().train_examples
+    assert torch.equal(of(subset=7).train_examples, whole[:7])
+    assert torch.equal(of(subset=len(whole)).train_examples, whole)
     with pytest.raises(Faults, match=f"`subset` must be at most the {len(whole)} triplets, but got {len(whole) + 1}"):
         of(subset=len(whole) + 1)
+
+
+# Examples of the losses on single images
+
+
+@pytest.mark.parametrize(
+    ("loss", "views"), [("mined", 1), ("semihard", 1), ("arcface", 1), ("softmax", 1), ("nt_xent", 2)]
+)
+def test_an_example_is_one_image_or_two_views_of_it(loss: str, views: int) -> None:
+    found = of(loss=loss)
+    assert found.train_examples.shape == (len(found.train), views)
+    assert (found.train_examples == found.train_examples[:, :1]).all()
+    assert found.train_examples[:, 0].sort().values.tolist() == found.train.tolist()
+    assert (found.sha256, found.pairs_sha256) == (of().sha256, of().pairs_sha256)
+    assert torch.equal(of(loss=loss, subset=9).train_examples, found.train_examples[:9])
+
+
+# Seen and unseen classes
+
+
+def test_unseen_classes_are_in_no_other_split() -> None:
+    labels = torch.arange(120) % 5
+    found = of(labels, unseen_classes=2)
+    unseen = torch.tensor(sorted(set(range(5)) - set(found.classes.tolist())))
+    assert len(unseen) == 2
+    assert found.unseen.tolist() == torch.isin(labels, unseen).nonzero().flatten().tolist()
+    for part in (found.train, found.val, found.test):
+        assert set(labels[part].tolist()) == set(found.classes.tolist())
+    assert not torch.isin(torch.cat([found.train_examples, found.val_triplets]), found.unseen).any()
+    assert all(torch.equal(of(labels, unseen_classes=2, seed=s).unseen, found.unseen) for s in (1, 2))
+
+
+def test_seen_and_unseen_are_drawn_from_the_largest_classes() -> None:
+    labels = torch.tensor([c for c in range(8) for _ in range(10 + c)])
+    seen, unseen = choose_classes(labels, seen=3, unseen=2)
+    assert sorted([*seen.tolist(), *unseen.tolist()]) == [3, 4, 5, 6, 7]
+    assert (len(seen), len(unseen)) == (3, 2)
+    assert choose_classes(labels, seen=None, unseen=0)[0].tolist() == list(range(8))
+
+
+@pytest.mark.parametrize(("seen", "unseen"), [(3, 1), (None, 2), (None, 3), (2, 2)])
+def test_too_few_classes_are_told(seen: int | None, unseen: int) -> None:
+    with pytest.raises(Faults, match=f"of 3 classes .* seen and {unseen} unseen are asked for"):
+        choose_classes(UNBALANCED, seen=seen, unseen=unseen)
+
+
+def test_images_without_a_label_are_for_training_alone_and_only_where_no_label_is_needed() -> None:
+    labels = torch.cat([UNBALANCED, torch.full((40,), -1)])
+    found = of(labels, test_file_size=5, loss="nt_xent")
+    unlabelled = list(range(101, 141))
+    assert set(unlabelled) <= set(found.train.tolist())
+    assert set(unlabelled) <= set(found.train_examples[:, 0].tolist())
+    assert -1 not in found.classes
+    assert not set(unlabelled) & set(found.val.tolist())
+    with pytest.raises(Faults, match="loss=arcface needs labels, but 40 training images have none"):
+        of(labels, test_file_size=5, loss="arcface")
 
 
 # Study 1
@@ -130,8 +186,8 @@ def assert_leaks_as_study_one(labels: Tensor) -> None:
     own triplets. Another draw of 1,250 triplets has binomial standard errors of .6, 1.0 and .35 points; four of each.
     """
     found = of(labels, test_file_size=10_000, triplets="study", val_share=0.05)
-    assert (len(found.train_triplets), len(found.val_triplets)) == (23_750, 1_250)
-    assert_valid(torch.cat([found.train_triplets, found.val_triplets]), labels)
+    assert (len(found.train_examples), len(found.val_triplets)) == (23_750, 1_250)
+    assert_valid(torch.cat([found.train_examples, found.val_triplets]), labels)
     leak = found.leak()
     assert leak["negatives_seen"] == pytest.approx(0.96, abs=0.024)
     assert leak["anchors_and_positives_seen"] == pytest.approx(0.39, abs=0.04)
@@ -150,7 +206,7 @@ def test_study_triplets_leak_on_cifar10s_own_labels(real_root: Callable[[str], P
 
 def test_study_pairs_are_consecutive_in_file_order() -> None:
     found = of(triplets="study", test_file_size=5)
-    pairs = torch.cat([found.train_triplets, found.val_triplets])[:, :2]
+    pairs = torch.cat([found.train_examples, found.val_triplets])[:, :2]
     expected = {
         (a, b)
         for c in (1, 3, 8)
@@ -161,15 +217,15 @@ def test_study_pairs_are_consecutive_in_file_order() -> None:
 
 def test_study_negatives_of_a_class_are_drawn_without_replacement_and_no_seed_moves_them() -> None:
     found = of(triplets="study", test_file_size=5)
-    triplets = torch.cat([found.train_triplets, found.val_triplets])
+    triplets = torch.cat([found.train_examples, found.val_triplets])
     for c in (1, 3, 8):
         negatives = triplets[UNBALANCED[triplets[:, 0]] == c, 2]
         assert len(negatives.unique()) == len(negatives)
     other = of(triplets="study", test_file_size=5, seed=9)
-    assert torch.equal(other.train_triplets, found.train_triplets)
+    assert torch.equal(other.train_examples, found.train_examples)
     assert torch.equal(other.val_triplets, found.val_triplets)
 
 
 def test_study_triplets_never_touch_the_test_split() -> None:
     found = of(triplets="study")
-    assert not torch.isin(torch.cat([found.train_triplets, found.val_triplets]), found.test).any()
+    assert not torch.isin(torch.cat([found.train_examples, found.val_triplets]), found.test).any()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from embedding_core import recipe
 from embedding_core import train as loop
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
@@ -26,14 +27,19 @@ TIMING = ("elapsed_s", "train_s")
 """The only columns in which two runs of one config differ."""
 
 COLUMNS = {
-    "epoch", "update", "images_seen", "elapsed_s", "train_s", "lr", "loss_base", "loss_total", "active_triplet_frac",
-    "grad_norm", "val_loss", "val_auc", "val_auc_se", "val_pairs", "val_good_triplet_ratio", "val_intra", "val_inter",
-    "val_effective_rank", "val_uniformity", "val_alignment", "val_nn_distance", "val_sim_mean", "val_sim_var",
-    "val_sim_min", "val_sim_max", "collapsed", "is_finite", "end_reason", "config_sha256", "config_seen_sha256",
-    "data_sha256", "split_sha256", "pairs_sha256", "device_name", "precision_used", "cpu_threads", "peak_gpu_bytes",
+    "epoch", "update", "images_seen", "elapsed_s", "train_s", "lr", "loss_base", "loss_total",
+    "active_triplet_frac", "grad_norm", "val_loss", "val_auc", "val_auc_se", "val_pairs", "val_good_triplet_ratio",
+    "val_intra", "val_inter", "val_effective_rank", "val_uniformity", "val_alignment", "val_nn_distance",
+    "val_sim_mean", "val_sim_var", "val_recall_at_1", "val_feature_std", "val_sim_min", "val_sim_max", "collapsed",
+    "is_finite", "end_reason", "config_sha256", "config_seen_sha256", "data_sha256", "split_sha256", "pairs_sha256",
+    "device_name", "precision_used", "cpu_threads", "peak_gpu_bytes",
 }  # fmt: skip
 KOLEO_COLUMNS = {"loss_koleo", "koleo_nn_same_class_frac", "koleo_nn_dist_mean"}
-TEST_COLUMNS = {"test_sha256", "test_auc", "test_positive_pairs", "test_negative_pairs"}
+GAP_COLUMNS = {"nn_agreement", "micro_full_grad_cos", "micro_full_grad_norm_ratio", "micro_full_loss_diff"}
+TEST_COLUMNS = {
+    "test_sha256", "test_auc", "test_positive_pairs", "test_negative_pairs", "test_recall_at_1", "test_map_at_r",
+    "test_knn_accuracy_at_20",
+}  # fmt: skip
 
 KOLEO = {"koleo": True, "koleo_weight": 0.1}
 EVERYTHING = {**KOLEO, "accum_mode": "cached", "accum_steps": 4, "norm_kind": "batch"}
@@ -175,16 +181,16 @@ def test_each_image_of_a_triplet_is_augmented_for_itself_and_anew_each_epoch(
 ) -> None:
     offered: list[torch.Tensor] = []
     streams: list[int] = []
-    crop = loop.crop_and_flip
+    augment = recipe.augment
 
-    def watched(images: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def watched(images: torch.Tensor, name: str, **kwargs: Any) -> torch.Tensor:
         offered.append(images)
         streams.append(kwargs["generator"].initial_seed())
-        assert kwargs["padding"] == 1
+        assert (name, kwargs["padding"]) == ("crop", 1)
         assert kwargs["flip"] is False  # digits are not mirrored
-        return crop(images, **kwargs)
+        return augment(images, name, **kwargs)
 
-    monkeypatch.setattr(loop, "crop_and_flip", watched)
+    monkeypatch.setattr(recipe, "augment", watched)
     list(train(small(epochs=2), data=digits))
     assert [len(images) for images in offered] == [96, 96, 18] * 2
     assert len(set(streams)) == 2
@@ -301,7 +307,7 @@ def test_a_batch_larger_than_the_data_is_refused_before_any_step(
         raise AssertionError
 
     monkeypatch.setattr(loop, "accumulated_step", step)
-    with pytest.raises(Faults, match="`batch_size` must be at most the 70 triplets, but got 128"):
+    with pytest.raises(Faults, match="`batch_size` must be at most the 70 training triplets, but got 128"):
         next(train(small(batch_size=128), data=digits))
 
 
@@ -350,12 +356,12 @@ def test_the_config_that_ran_is_the_one_asked_for(small: Small, digits: DeviceDa
     assert row["config_seen_sha256"] == config.sha256
 
 
-@pytest.mark.parametrize("stale", [{"lr": 0.01}, {"optimizer": "rmsprop"}])
+@pytest.mark.parametrize("stale", [{"weight_decay": 0.01}, {"optimizer": "rmsprop"}])
 def test_a_stale_optimizer_shows_in_every_row(
     small: Small, digits: DeviceData, monkeypatch: pytest.MonkeyPatch, stale: dict[str, Any]
 ) -> None:
     build = loop.build_optimizer
-    monkeypatch.setattr(loop, "build_optimizer", lambda parameters, config: build(parameters, small(**stale)))
+    monkeypatch.setattr(loop, "build_optimizer", lambda network, loss, config: build(network, loss, small(**stale)))
     rows = list(train(small(), data=digits))
     assert {row["config_sha256"] for row in rows} == {small().sha256}
     assert {row["config_seen_sha256"] for row in rows} == {small(**stale).sha256}
@@ -419,8 +425,8 @@ def test_the_command_line_prints_a_diverged_row_as_json(printed: Callable[[], li
     [
         (["batch_sise=1", "epochs=many", "koleo"],
          ["Did you mean `batch_size`?", "`epochs` must be int", "must be key=value, but got `koleo`"]),
-        (["lr=-1", "seed=-1"], ["`lr` must be positive", "`seed` must not be negative"]),
-        (["subset=10", "batch_size=64"], ["at most the 10 triplets"]),
+        (["lr=-1", "seed=-1"], ["`lr` must be positive", "`seed` must be at least 0"]),
+        (["subset=10", "batch_size=64"], ["at most the 10 training triplets"]),
         (["--resume", "/nowhere/run.pt"], ["/nowhere/run.pt is not a readable checkpoint"]),
     ],
 )  # fmt: skip

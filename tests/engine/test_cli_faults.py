@@ -110,7 +110,7 @@ def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable
     message = refused(f"--dataset mine --data-root {tmp_path / 'data'}")
     assert "`batch_size` must be at most the" in message
     assert "reaches 128" in message
-    assert refused("--train-triplets 100").endswith("at most the 100 training triplets, but it reaches 128.")
+    assert refused("--train-triplets 100").endswith("at most the 100 training triplets, but got 128.")
 
 
 def test_a_usable_set_of_ones_own_passes_the_same_checks(

@@ -1,0 +1,186 @@
+"""The base losses behind one signature, so that the loop, accumulation and the gap meter know only that one."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from embedding_core import mining
+from embedding_core.config import TrainConfig
+from embedding_core.losses import ArcFace, SoftmaxClassifier, nt_xent, triplet_hinge, triplet_semihard
+from embedding_core.meter import Meter
+from embedding_core.seeding import stream
+
+VALIDATION_MINING = "hard/hard"
+"""Whatever was mined in training, so that validation losses compare (study 2)."""
+
+
+class BaseLoss(nn.Module):
+    """z [m, v, d], labels [m, v] -> scalar; terms of its own go to the meter, weighted by examples."""
+
+    name: str
+    """`TrainConfig.loss`."""
+
+    def forward(
+        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Mean over the examples of one neighbourhood."""
+        raise NotImplementedError
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Told before each epoch (0-based); most losses do not change."""
+
+    def settings(self) -> dict[str, float | str]:
+        """The `TrainConfig` fields that this loss can tell."""
+        raise NotImplementedError
+
+
+class _Hinged(BaseLoss):
+    """A loss with a margin between two distances."""
+
+    def __init__(self, margin: float, distance: str) -> None:
+        super().__init__()
+        self.margin = margin
+        self.distance = distance
+
+    def settings(self) -> dict[str, float | str]:
+        """Margin and distance."""
+        return {"loss": self.name, "margin": self.margin, "distance": self.distance}
+
+
+class FixedTriplets(_Hinged):
+    """Triplet margin loss over (anchor, positive, negative) examples: v = 3."""
+
+    name = "triplet"
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """Mean hinge."""
+        hinge = triplet_hinge(z[:, 0], z[:, 1], z[:, 2], margin=self.margin, distance=self.distance)
+        meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
+        return hinge.mean()
+
+
+class MinedTriplets(_Hinged):
+    """Triplet margin loss over triplets mined among the images of a neighbourhood: v = 1."""
+
+    name = "mined"
+
+    def __init__(self, kind: str, margin: float, distance: str) -> None:
+        super().__init__(margin, distance)
+        self.kind = kind
+        self.picked = "/".join(mining.curriculum(0, 1)) if kind == "curriculum" else kind
+        """The miner at work; differs from `kind` under a curriculum."""
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Move a curriculum on."""
+        if self.kind == "curriculum":
+            self.picked = "/".join(mining.curriculum(epoch, epochs))
+
+    def settings(self) -> dict[str, float | str]:
+        """With the kind of mining asked for, not the one at work."""
+        return {**super().settings(), "mining": self.kind}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """Mean hinge over the mined triplets, 0 where there are none."""
+        flat, flat_labels = z.flatten(0, 1), labels.flatten()
+        if self.picked == "random":
+            triplets = mining.mine_random(flat_labels, draw)
+        else:
+            positive, negative = self.picked.split("/")
+            triplets = mining.mine(
+                flat, flat_labels, positive=positive, negative=negative, margin=self.margin, distance=self.distance
+            )
+        if not len(triplets.anchor):
+            return flat.sum() * 0  # still a graph, so that backward has something to do
+        hinge = triplet_hinge(
+            flat[triplets.anchor], flat[triplets.positive], flat[triplets.negative],
+            margin=self.margin, distance=self.distance,
+        )  # fmt: skip
+        meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
+        return hinge.mean()
+
+
+class SemiHardTriplets(_Hinged):
+    """TF-Addons' semi-hard triplet loss: v = 1."""
+
+    name = "semihard"
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """See `triplet_semihard`."""
+        return triplet_semihard(z.flatten(0, 1), labels.flatten(), margin=self.margin, distance=self.distance)
+
+
+class Classifier(BaseLoss):
+    """Cross-entropy of ArcFace or, as the control that accumulation cannot change, of a linear layer: v = 1."""
+
+    position: Tensor
+
+    def __init__(self, name: str, head: ArcFace | SoftmaxClassifier, classes: Int64[Tensor, " c"]) -> None:
+        super().__init__()
+        self.name = name
+        self.head = head
+        position = torch.full((int(classes.max()) + 1,), -1)
+        position[classes] = torch.arange(len(classes))
+        self.register_buffer("position", position)  # label -> row of the head
+
+    def settings(self) -> dict[str, float | str]:
+        """ArcFace has two fields of its own."""
+        if isinstance(self.head, ArcFace):
+            return {"loss": self.name, "scale": self.head.scale, "margin": self.head.margin}
+        return {"loss": self.name}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """Mean cross-entropy; labels are classes trained on."""
+        flat, target = z.flatten(0, 1), self.position[labels.flatten()]
+        loss: Tensor = self.head(flat, target)
+        with torch.no_grad():
+            correct = self.head.logits(flat).argmax(dim=1) == target
+        meter.add("accuracy", correct.float().mean(), float(len(z)))
+        return loss
+
+
+class TwoViews(BaseLoss):
+    """NT-Xent over two views of each image: v = 2."""
+
+    name = "nt_xent"
+
+    def __init__(self, temperature: float, similarity: str) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.similarity = similarity
+
+    def settings(self) -> dict[str, float | str]:
+        """Temperature and similarity."""
+        return {"loss": self.name, "temperature": self.temperature, "similarity": self.similarity}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """See `nt_xent`."""
+        return nt_xent(z[:, 0], z[:, 1], temperature=self.temperature, similarity=self.similarity)
+
+
+def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
+    """The base loss that `config` asks for; proxies start from the block's own stream."""
+    match config.loss:
+        case "triplet":
+            return FixedTriplets(config.margin, config.distance)
+        case "mined":
+            return MinedTriplets(config.mining, config.margin, config.distance)
+        case "semihard":
+            return SemiHardTriplets(config.margin, config.distance)
+        case "nt_xent":
+            return TwoViews(config.temperature, config.similarity)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(config.seed, "loss initialisation"))
+        if config.loss == "arcface":
+            head: ArcFace | SoftmaxClassifier = ArcFace(
+                config.embedding_dim, len(classes), scale=config.scale, margin=config.margin
+            )
+        else:
+            head = SoftmaxClassifier(config.embedding_dim, len(classes))
+    return Classifier(config.loss, head, classes)
+
+
+def validation_loss(config: TrainConfig, trained: BaseLoss) -> BaseLoss:
+    """What the validation loss is computed with: the trained loss itself, or mining that no curriculum moves."""
+    if isinstance(trained, MinedTriplets):
+        return MinedTriplets(VALIDATION_MINING, config.margin, config.distance)
+    return trained
