@@ -35,27 +35,27 @@ T = TypeVar("T")
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
 
 
-def _styled(draw: Callable[[T], Figure]) -> Callable[[T], Figure]:
+def styled(draw: Callable[[T], Figure]) -> Callable[[T], Figure]:
     """Draw under `STYLE` without touching the caller's settings."""
 
     @wraps(draw)
-    def styled(data: T) -> Figure:
+    def drawn(data: T) -> Figure:
         with matplotlib.rc_context(STYLE):
             return draw(data)
 
-    return styled
+    return drawn
 
 
-@_styled
+@styled
 def draw_paired(data: PairedData) -> Figure:
     """Above, the two outcomes of each block joined by a line; below, their differences against the SESOI band."""
-    figure, (top, bottom) = _figure("Paired outcomes and their difference", data.caption, height=4.4, rows=2)
+    figure, (top, bottom) = canvas("Paired outcomes and their difference", data.caption, height=4.4, rows=2)
     for control, treatment in zip(data.control, data.treatment, strict=True):
         top.plot([0, 1], [control, treatment], color=GREY, linewidth=1)
     for x, values, colour, marker in ((0, data.control, COLOURS[0], "o"), (1, data.treatment, COLOURS[1], "^")):
         top.plot([x] * len(values), values, marker, color=colour, markersize=6, linestyle="none")
     top.set(xlim=(-0.35, 1.35), xticks=[0, 1], xticklabels=data.labels, ylabel=_named(data.outcome))
-    _plain(top, "y")
+    plain_ticks(top, "y")
     sesoi, effect = data.effect.sesoi, data.effect
     bottom.axvspan(-sesoi, sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(sesoi)})")
     bottom.axvline(0, color=GREY, linewidth=1)
@@ -65,30 +65,30 @@ def draw_paired(data: PairedData) -> Figure:
     bottom.plot([effect.ci_low, effect.ci_high], [0, 0], color="black", linewidth=2, label="95 % interval")
     bottom.plot([effect.estimate], [0], "D", color="black", markersize=6, linestyle="none", label="mean")
     bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {_named(data.outcome)}: {interval(effect)}")
-    _plain(bottom, "x", signed=True)
+    plain_ticks(bottom, "x", signed=True)
     figure.legend(*bottom.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-@_styled
+@styled
 def draw_epochs(data: EpochData) -> Figure:
     """The contrast against epochs, with pointwise 95 % intervals."""
-    figure, (axes,) = _figure("Difference at each epoch", data.caption, height=2.9)
+    figure, (axes,) = canvas("Difference at each epoch", data.caption, height=2.9)
     axes.axhspan(-data.sesoi, data.sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(data.sesoi)})")
     axes.axhline(0, color=GREY, linewidth=1)
     axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")
     axes.plot(data.epochs, data.estimates, "D-", color="black", markersize=5, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel=f"difference in {_named(data.outcome)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    _plain(axes, "y", signed=True)
+    plain_ticks(axes, "y", signed=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-@_styled
+@styled
 def draw_curves(data: CurveData) -> Figure:
     """Validation AUC by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
-    figure, (axes,) = _figure("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
+    figure, (axes,) = canvas("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
     looks = arm_style([curve.arm for curve in data.curves if curve.arm != UNKNOWN_CELL])
     looks[UNKNOWN_CELL] = (GREY, "o")
     faint = 0.45 if data.means else 0.7
@@ -103,7 +103,7 @@ def draw_curves(data: CurveData) -> Figure:
         axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5)
     axes.set(xlabel="epoch", ylabel="validation AUC")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    _plain(axes, "y")
+    plain_ticks(axes, "y")
     arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
     handles = [Line2D([], [], color=looks[a][0], linewidth=2, label=f"{a}, mean" if data.means else a) for a in arms]
     for reason, (mark, label) in END_MARKS.items():
@@ -113,10 +113,10 @@ def draw_curves(data: CurveData) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_search(data: SearchData) -> Figure:
     """Last validation AUC against trial number; filled if the trial completed, hollow if it was stopped or failed."""
-    figure, (axes,) = _figure("Search: validation AUC by trial", data.caption, height=3.2, stamp=data.stamp)
+    figure, (axes,) = canvas("Search: validation AUC by trial", data.caption, height=3.2, stamp=data.stamp)
     looks = arm_style(list(data.arms))
     for arm, number_, value, completed in zip(data.arms, data.numbers, data.values, data.completed, strict=True):
         colour, marker = looks[arm]
@@ -124,7 +124,7 @@ def draw_search(data: SearchData) -> Figure:
         axes.plot(number_, value, marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
     axes.set(xlabel="trial", ylabel="last validation AUC")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _plain(axes, "y")
+    plain_ticks(axes, "y")
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="none", label=arm)
         for arm, (colour, marker) in looks.items()
@@ -135,12 +135,12 @@ def draw_search(data: SearchData) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_importances(data: BarData) -> Figure:
     """Bars per setting, one colour per evaluator."""
     rows = len(data.settings)
     height = 1.3 + 0.2 * rows * len(data.shares)
-    figure, (axes,) = _figure("Importance of the settings", data.caption, height=height, stamp=data.stamp)
+    figure, (axes,) = canvas("Importance of the settings", data.caption, height=height, stamp=data.stamp)
     thickness = 0.8 / len(data.shares)
     for i, (evaluator, shares) in enumerate(data.shares.items()):
         offsets = np.arange(rows) + (i - (len(data.shares) - 1) / 2) * thickness
@@ -154,12 +154,12 @@ def draw_importances(data: BarData) -> Figure:
     axes.set_xlim(0, 1.15 * max(share or 0.0 for shares in data.shares.values() for share in shares) + 0.02)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    _plain(axes, "x")
+    plain_ticks(axes, "x")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def _figure(
+def canvas(
     title: str, caption: str, *, height: float, rows: int = 1, stamp: str = ""
 ) -> tuple[Figure, tuple[Axes, ...]]:
     """A figure of the common width; its title, stamp and caption stand above `height` inches of axes and legend."""
@@ -179,7 +179,7 @@ def _figure(
     return figure, axes
 
 
-def _plain(axes: Axes, which: str, *, signed: bool = False) -> None:
+def plain_ticks(axes: Axes, which: str, *, signed: bool = False) -> None:
     """Tick labels as in the text: no leading zero, only the digits the step needs."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

@@ -12,7 +12,7 @@ from embedding_core.faults import Faults
 from sweeps.analysis import template
 from sweeps.analysis.findings import contrast_rows
 from sweeps.analysis.plan import read_contrasts
-from sweeps.analysis.sections import Report, report_of
+from sweeps.analysis.sections import Report, Views, report_of
 from sweeps.analysis.style import inline_svg, svg_of
 from sweeps.results import store
 
@@ -38,7 +38,8 @@ def compose(results_dir: Path) -> Report:
     trials, curves = store.read(results_dir, "trials"), store.read(results_dir, "curves")
     if not trials.num_rows and not curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
-    return report_of(trials, curves, read_contrasts(results_dir, trials))
+    embedded = Views(store.read(results_dir, "views"), store.read(results_dir, "eval_groups"))
+    return report_of(trials, curves, read_contrasts(results_dir, trials), embedded)
 
 
 def write(results_dir: Path, report: Report) -> Path:

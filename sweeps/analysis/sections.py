@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from sweeps.analysis import descriptive, figure_data, figures
+from sweeps.analysis import descriptive, figure_data, figures, view_data, view_pictures
 from sweeps.analysis.findings import Finding, findings, no_effect_claimed, scope
 from sweeps.analysis.importances import search_importances
 from sweeps.analysis.plan import Contrast
@@ -68,8 +68,16 @@ class Report:
     findings: list[Finding]
 
 
-def report_of(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast]) -> Report:
-    """The report of a sweep's tables (with `stage`), of which at least one has rows."""
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What is stored of the embeddings of single runs; tables with `stage`."""
+
+    views: pa.Table
+    eval_groups: pa.Table
+
+
+def report_of(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast], embedded: Views | None = None) -> Report:
+    """The report of a sweep's tables (with `stage`), of which `trials` or `curves` has rows."""
     found = findings(trials, curves, contrasts)
     dataset = _distinct(trials, "dataset") or "data set not recorded yet"
     sections = [
@@ -83,6 +91,7 @@ def report_of(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast]) -> 
         _search(trials, dataset),
         _importances(trials, dataset),
         _mechanism(trials, curves),
+        Section("Embeddings", pictures=_embeddings(trials, contrasts, embedded, dataset)),
         _cost(trials),
         Section("Provenance", tables=[_pairs_table(descriptive.provenance(trials, curves))]),
     ]
@@ -227,6 +236,15 @@ def _mechanism(trials: pa.Table, curves: pa.Table) -> Section:
     what += f"; {figure_data.ADAPTIVE}." if stage == "search" else ", validation split."
     tables = _transposed(stage, ["n", *(MECHANISM_WORDS[name] for name in descriptive.MECHANISM)], columns)
     return Section("Mechanism", [what] if tables else [], tables=tables)
+
+
+def _embeddings(trials: pa.Table, contrasts: list[Contrast], embedded: Views | None, dataset: str) -> list[Picture]:
+    """The arms of the first contrast side by side."""
+    if embedded is None:
+        return []
+    cells = [contrasts[0].control, contrasts[0].treatment] if contrasts else []
+    shown = view_data.shown(embedded.views, trials, cells, dataset=dataset)
+    return [Picture(*item) for item in view_pictures.pictures(shown, embedded.eval_groups)] if shown else []
 
 
 def _cost(trials: pa.Table) -> Section:
