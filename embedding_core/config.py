@@ -19,7 +19,7 @@ LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "triplets": ("disjoint", "study"),
-    "sampler": ("random", "pk"),
+    "batch_sampler": ("random", "pk"),
     "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
     "backbone": (
         "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s", "vit_tiny",
@@ -75,7 +75,7 @@ class TrainConfig:
     triplets: str = "disjoint"
     """`disjoint`: no image in both splits. `study`: study 1's fixed triplets, which leak (for comparison)."""
 
-    sampler: str = "random"
+    batch_sampler: str = "random"
     """`random`, or `pk`: P classes with k images each in every batch (losses on single images)."""
 
     images_per_class: int = 4

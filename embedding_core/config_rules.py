@@ -92,13 +92,13 @@ def _neighbourhood_faults(c: "TrainConfig") -> Iterator[str]:
             f"KoLeo needs more than `koleo_top_k` embeddings in a neighbourhood, but got koleo_top_k={c.koleo_top_k} "
             f"and neighbourhoods of {smallest}."
         )
-    if c.sampler == "pk":
+    if c.batch_sampler == "pk":
         if c.views_per_example > 1:
-            yield f"`sampler` must be random for loss={c.loss}, whose examples are more than one image, but got pk."
+            yield f"`batch_sampler` must be random for loss={c.loss}, whose examples are several images, but got pk."
         if c.micro_batch % c.images_per_class or c.batch_size < 2 * c.images_per_class:
             yield (
-                "With sampler=pk a batch holds two classes or more and a micro-batch whole classes: `images_per_class` "
-                f"must divide batch_size / accum_steps, but got images_per_class={c.images_per_class}, "
+                "With batch_sampler=pk a batch holds two classes or more and a micro-batch whole classes: "
+                f"`images_per_class` must divide batch_size / accum_steps, but got images_per_class={c.images_per_class}, "
                 f"batch_size={c.batch_size}, accum_steps={c.accum_steps}."
             )
 

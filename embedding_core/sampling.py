@@ -23,7 +23,7 @@ def order_of(config: TrainConfig, split: Split, epoch: int) -> Int64[Tensor, " m
     """
     return epoch_order(
         split.example_labels,
-        sampler=config.sampler,
+        sampler=config.batch_sampler,
         batch_size=config.batch_size,
         images_per_class=config.images_per_class,
         generator=generator(config.seed, "order", epoch),
@@ -33,7 +33,7 @@ def order_of(config: TrainConfig, split: Split, epoch: int) -> Int64[Tensor, " m
 def images_per_epoch(config: TrainConfig, split: Split) -> int:
     """Images forwarded in one epoch, counted once in either `accum_mode`."""
     examples = len(split.train_examples)
-    if config.sampler == "pk":
+    if config.batch_sampler == "pk":
         examples -= examples % config.images_per_class
     return config.views_per_example * examples
 

@@ -43,6 +43,7 @@ DESIGN = Design(
             epochs=20,
             blocks=7,
             confirm="drop-in",
+            fixed={"views": "pca"},  # UMAP's first start compiles for half a minute
             next_command="--dataset cifar10 --train-triplets 10000 --samples 16 --epochs 4",
         ),
         "study1": Preset(

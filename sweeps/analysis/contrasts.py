@@ -220,9 +220,9 @@ def _stage_faults(trials: pa.Table) -> list[str]:
 
 
 def _config_faults(cell: str, rows: list[Row]) -> list[str]:
-    """Fields other than `seed` in which runs of one cell differ."""
+    """Fields in which runs of one cell differ though they must not; `views` says what is drawn, not what is computed."""
     configs = [json.loads(row["config_json"]) for row in rows if row["cell_id"] == cell]
-    names = sorted({name for config in configs for name in config} - {"seed"})
+    names = sorted({name for config in configs for name in config} - {"seed", "views"})
     varying = {n: sorted({repr(c.get(n)) for c in configs}) for n in names}
     found = [f"{name} ({', '.join(values)})" for name, values in varying.items() if len(values) > 1]
     return [f"Runs of cell `{cell}` may differ by `seed` alone, but differ in {', '.join(found)}."] if found else []

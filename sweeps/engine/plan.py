@@ -18,7 +18,7 @@ from trainables.label import RunLabel
 BLOCKS_PER_SEED = 1000
 """Master seeds are spaced so that two sweeps share no block."""
 
-BATCH_FIELDS = ("batch_size", "accum_steps", "sampler", "images_per_class", "norm_kind", "loss")
+BATCH_FIELDS = ("batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "loss")
 
 SEARCH_BLOCK = 0
 """The seed index of all search trials; confirmation uses 1 to S."""
@@ -97,10 +97,9 @@ class Plan:
     def confirm_config(self, cell: Cell, block: int, nuisance: Settings) -> TrainConfig:
         """Configuration of one confirmation run."""
         # Views of one block are enough to look at, and UMAP takes longer than many a run.
-        views = {"views": "all" if block == 1 else "none"}
-        return TrainConfig.from_flat(
-            {**views, **self.base, **nuisance, **cell.levels, "seed": self.block_seed(block), "eval_test": True}
-        )
+        views = self.base.get("views", "all") if block == 1 else "none"
+        given = {**self.base, **nuisance, **cell.levels}
+        return TrainConfig.from_flat({**given, "seed": self.block_seed(block), "eval_test": True, "views": views})
 
     def confirm_runs(
         self, nuisance: dict[str, Settings], *, study_id: str, checkpoint_dir: str

@@ -17,7 +17,7 @@ from embedding_core.faults import Faults
 
 OTHER: dict[str, Any] = {
     "dataset": "cifar10", "data_root": "/elsewhere", "image_size": 48, "subset": 100, "val_share": 0.1,
-    "seen_classes": 6, "unseen_classes": 3, "triplets": "study", "sampler": "pk", "images_per_class": 8,
+    "seen_classes": 6, "unseen_classes": 3, "triplets": "study", "batch_sampler": "pk", "images_per_class": 8,
     "augmentation": "simclr", "augmentation_strength": 0.5, "crop_padding": 2, "flip": True, "backbone": "vgg11",
     "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet", "head": "mlp", "head_layers": 6,
     "head_width": 512, "dropout": 0.2, "embedding_dim": 32, "loss": "arcface", "mining": "hard/hard", "margin": 0.3,
@@ -35,7 +35,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "weights": {"norm_kind": "none", "backbone": "vgg11"},
     "koleo": {"koleo_weight": 0.1},
     "koleo_weight": {"koleo": True},
-    "sampler": {"loss": "semihard"},
+    "batch_sampler": {"loss": "semihard"},
     "unfrozen_lr": {"freeze_epochs": 2},
 }
 """What must hold for a field to take its other value."""
@@ -111,10 +111,10 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"loss": "arcface", "margin": 3.2}, "`margin` must be below pi radians"),
         ({"loss": "nt_xent", "triplets": "study"}, "`triplets` must be disjoint for loss=nt_xent"),
         ({"unseen_classes": 2, "triplets": "study"}, "`triplets` must be disjoint with seen and unseen classes"),
-        ({"sampler": "pk"}, "`sampler` must be random for loss=triplet"),
-        ({"sampler": "pk", "loss": "semihard", "images_per_class": 5}, "`images_per_class` must divide"),
-        ({"sampler": "pk", "loss": "semihard", "accum_steps": 32}, "`images_per_class` must divide"),
-        ({"sampler": "pk", "loss": "semihard", "images_per_class": 64}, "a batch holds two classes or more"),
+        ({"batch_sampler": "pk"}, "`batch_sampler` must be random for loss=triplet"),
+        ({"batch_sampler": "pk", "loss": "semihard", "images_per_class": 5}, "`images_per_class` must divide"),
+        ({"batch_sampler": "pk", "loss": "semihard", "accum_steps": 32}, "`images_per_class` must divide"),
+        ({"batch_sampler": "pk", "loss": "semihard", "images_per_class": 64}, "a batch holds two classes or more"),
         ({"koleo": True, "koleo_weight": 0.1, "loss": "arcface", "accum_steps": 64}, "neighbourhoods of 1"),
         ({"koleo": True, "koleo_weight": 0.1, "koleo_top_k": 2, "koleo_group_size": 2}, "neighbourhoods of 2"),
         ({"freeze_epochs": 6}, "`freeze_epochs` must be at most `epochs`, but got 6 of 5"),

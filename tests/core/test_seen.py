@@ -53,7 +53,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         {"accum_steps": 1}, {"accum_steps": 1, "accum_mode": "cached"}, {"accum_steps": 32}, {"subset": None},
         {"subset": 32}, {"koleo": False, "koleo_weight": None}, {"distance": "l2", "margin": 0.25}, {"seed": 5},
         {"embedding_dim": 16}, {"triplets": "study"}, {"batch_size": 64, "accum_steps": 4}, {"lr": 0.01},
-        {"loss": "semihard", "sampler": "pk"}, {"loss": "arcface", "scale": 30.0}, {"loss": "softmax"},
+        {"loss": "semihard", "batch_sampler": "pk"}, {"loss": "arcface", "scale": 30.0}, {"loss": "softmax"},
         {"loss": "mined", "mining": "curriculum"}, {"loss": "nt_xent", "temperature": 0.1, "similarity": "dot"},
         {"optimizer": "lars", "momentum": 0.5, "weight_decay": 0.1}, {"schedule": "cosine", "warmup_epochs": 1},
         {"schedule": "anneal", "freeze_epochs": 2, "unfrozen_lr": 1e-4}, {"backbone_lr_ratio": 0.1},

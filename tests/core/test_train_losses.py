@@ -23,10 +23,10 @@ KOLEO = {"koleo": True, "koleo_weight": 0.1}
 LOSSES: list[dict[str, Any]] = [
     {"loss": "triplet"},
     {"loss": "mined"},
-    {"loss": "mined", "mining": "all/all", "sampler": "pk", "images_per_class": 8},
+    {"loss": "mined", "mining": "all/all", "batch_sampler": "pk", "images_per_class": 8},
     {"loss": "mined", "mining": "random"},
     {"loss": "mined", "mining": "curriculum", "distance": "sql2"},
-    {"loss": "semihard", "sampler": "pk", "images_per_class": 8, "margin": 1.0, "distance": "sql2"},
+    {"loss": "semihard", "batch_sampler": "pk", "images_per_class": 8, "margin": 1.0, "distance": "sql2"},
     {"loss": "arcface", "margin": 0.3, "scale": 16.0},
     {"loss": "softmax"},
     {"loss": "nt_xent"},
@@ -38,7 +38,7 @@ HOW: list[dict[str, Any]] = [
     {"loss": "nt_xent", **KOLEO, "optimizer": "lars", "lr": 1.0, "schedule": "anneal", "accum_steps": 2},
     {"loss": "softmax", "freeze_epochs": 1, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "schedule": "one_cycle",
      "norm_kind": "batch", "head": "mlp", "dropout": 0.2},
-    {"loss": "semihard", "sampler": "pk", **KOLEO, "koleo_exclude_same_class": True, "augmentation": "affine"},
+    {"loss": "semihard", "batch_sampler": "pk", **KOLEO, "koleo_exclude_same_class": True, "augmentation": "affine"},
 ]  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_examples_and_images_are_counted_by_what_an_example_is(small: Small, dig
     for loss, views in (("triplet", 3), ("arcface", 1), ("nt_xent", 2)):
         row = next(train(small(loss=loss), data=digits))
         assert row["images_seen"] == views * 70
-    row = next(train(small(loss="semihard", sampler="pk", images_per_class=4), data=digits))
+    row = next(train(small(loss="semihard", batch_sampler="pk", images_per_class=4), data=digits))
     assert row["images_seen"] == 68  # whole groups of four
 
 
