@@ -1,0 +1,200 @@
+"""Which rows of a batch make triplets. Everything is an index into the batch; nothing here carries gradient."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Int64
+from torch import Tensor
+
+from embedding_core.distances import TILE, distance_matrix
+from embedding_core.faults import unknown
+
+POSITIVES = ("easy", "hard", "all")
+NEGATIVES = ("semihard", "hard", "all")
+FALLBACKS = ("nearest", "drop")
+
+FEW = 16
+"""Thresholds per row up to which a look at every distance for each is cheaper than sorting them."""
+
+
+class Triplets(NamedTuple):
+    """Rows of the batch: t anchors, each with a positive of its class and a negative of another."""
+
+    anchor: Int64[Tensor, " t"]
+    positive: Int64[Tensor, " t"]
+    negative: Int64[Tensor, " t"]
+
+
+class Positives(NamedTuple):
+    """Up to k other rows of each row's class; an entry that is not `valid` names some row of the batch."""
+
+    rows: Int64[Tensor, "n k"]
+    valid: Bool[Tensor, "n k"]
+
+
+@torch.no_grad()
+def mine(
+    z: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    *,
+    positive: str,
+    negative: str,
+    margin: float,
+    distance: str = "sql2",
+    fallback: str = "nearest",
+) -> Triplets:
+    """Triplets of the batch in ascending order of anchor; none where a class has one row or there is one class.
+
+    O(n² d) time and O(n²) memory, apart from the triplets themselves under `all`. Waits for the device.
+
+    Args:
+        z: embeddings, as the loss will see them.
+        labels: class per row.
+        positive: `easy` (nearest of the class), `hard` (farthest) or `all`.
+        negative: `semihard` (nearest with d_ap < d_an < d_ap + margin), `hard` (nearest with d_an < d_ap) or `all`.
+        margin: > 0, in units of `distance`, may be infinite; bounds `semihard` only.
+        distance: as in `distance_matrix`.
+        fallback: `nearest` negative, or `drop` the triplet, where no negative is semi-hard or hard.
+
+    Raises:
+        ValueError: unknown name.
+
+    Source: Hermans et al. 2017, arXiv 1703.07737 (hard, all); Schroff et al. 2015, arXiv 1503.03832 (semi-hard);
+        Xuan et al. 2020, arXiv 1904.04370 (easy positives).
+    """
+    _check_names(positive=(positive, POSITIVES), negative=(negative, NEGATIVES), fallback=(fallback, FALLBACKS))
+    distances = distance_matrix(z, distance=distance)
+    same = labels[:, None] == labels
+    positives = class_mates(labels) if positive == "all" else _one_positive(distances, same, hard=positive == "hard")
+    if negative == "all":
+        anchor, k, chosen = (positives.valid[:, :, None] & ~same[:, None]).nonzero(as_tuple=True)
+        return Triplets(anchor, positives.rows[anchor, k], chosen)
+    to_positive = distances.gather(1, positives.rows)
+    to_negatives = distances.masked_fill_(same, torch.inf)
+    nearest = to_negatives.min(dim=1, keepdim=True)
+    if negative == "hard":
+        index, found = nearest.indices.expand_as(to_positive), nearest.values < to_positive
+    else:
+        values, index = nearest_beyond(to_negatives, to_positive)
+        found = values < to_positive + margin
+    if fallback == "nearest":
+        index = torch.where(found, index, nearest.indices)
+        found = ~same.all(dim=1, keepdim=True)
+    anchor, k = (positives.valid & found).nonzero(as_tuple=True)
+    return Triplets(anchor, positives.rows[anchor, k], index[anchor, k])
+
+
+def _check_names(**given: tuple[str, tuple[str, ...]]) -> None:
+    for kind, (name, known) in given.items():
+        if name not in known:
+            raise ValueError(unknown(kind, name, known))
+
+
+def _one_positive(distances: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], *, hard: bool) -> Positives:
+    """Nearest or farthest other row of the class."""
+    others = same.clone().fill_diagonal_(False)
+    if hard:
+        index = distances.masked_fill(~others, -torch.inf).argmax(dim=1, keepdim=True)
+    else:
+        index = distances.masked_fill(~others, torch.inf).argmin(dim=1, keepdim=True)
+    return Positives(index, others.any(dim=1, keepdim=True))
+
+
+def class_mates(labels: Int[Tensor, " n"]) -> Positives:
+    """All other rows of each row's class, k as many as the largest class has rows; waits for the device."""
+    size, start, by_class = _classes(labels)
+    place = torch.arange(int(size.max()) if len(labels) else 0, device=labels.device)
+    index = by_class[(start[:, None] + place).clamp(max=len(labels) - 1)]
+    own = torch.arange(len(labels), device=labels.device)[:, None]
+    return Positives(index, (place < size[:, None]) & (index != own))
+
+
+@torch.no_grad()
+def nearest_beyond(
+    to_negatives: Float[Tensor, "n n"], thresholds: Float[Tensor, "n k"]
+) -> tuple[Float[Tensor, "n k"], Int64[Tensor, "n k"]]:
+    """Smallest distance of each row above each of its thresholds, and where; infinite and anywhere if there is none.
+
+    Args:
+        to_negatives: distances, infinite where a row is no negative.
+        thresholds: k per row, k >= 1.
+    """
+    if thresholds.shape[1] <= FEW:
+        looks = [
+            to_negatives.masked_fill(to_negatives <= threshold, torch.inf).min(dim=1, keepdim=True)
+            for threshold in thresholds.split(1, dim=1)
+        ]
+        return torch.cat([look.values for look in looks], dim=1), torch.cat([look.indices for look in looks], dim=1)
+    values, rows = [], []
+    step = max(1, TILE // len(to_negatives))
+    for distances, beyond in zip(to_negatives.split(step), thresholds.split(step), strict=True):
+        ordered, order = _sort_rows(distances)
+        place = torch.searchsorted(ordered, beyond, right=True)
+        none = place == len(to_negatives)
+        place.clamp_(max=len(to_negatives) - 1)
+        values.append(ordered.gather(1, place).masked_fill_(none, torch.inf))
+        rows.append(order.gather(1, place) % len(to_negatives))
+    return torch.cat(values), torch.cat(rows)
+
+
+def _sort_rows(distances: Float[Tensor, "m n"]) -> tuple[Float[Tensor, "m n"], Int64[Tensor, "m n"]]:
+    """Each row ascending, and where its values stood, modulo n.
+
+    A radix sort of pairs (row, distance) as whole numbers takes a third of the time of sorting each row: distances are
+    not negative, so their bits are in their order.
+    """
+    if distances.dtype != torch.float32:  # a pair would not fit into 64 bits
+        return distances.sort(dim=1)
+    row = torch.arange(len(distances), device=distances.device)[:, None] << 32
+    keys, order = (row | distances.view(torch.int32)).flatten().sort()
+    return keys.to(torch.int32).view(torch.float32).view_as(distances), order.view_as(distances)
+
+
+def mine_random(labels: Int[Tensor, " n"], generator: torch.Generator) -> Triplets:
+    """One positive and one negative, each uniform over the batch's candidates, for every row that has both.
+
+    Args:
+        labels: class per row.
+        generator: takes 2 n draws, whatever the labels; on any device.
+    """
+    n = len(labels)
+    size, start, by_class = _classes(labels)
+    draws = torch.rand(2, n, generator=generator, dtype=torch.float64, device=generator.device).to(labels.device)
+    place = by_class.argsort() - start  # of each row in its class
+    step = 1 + (draws[0] * (size - 1)).long()
+    positive = by_class[start + (place + step) % size]
+    step = (draws[1] * (n - size)).long()
+    negative = by_class[(start + size + step) % n]
+    anchor = ((size > 1) & (size < n)).nonzero().squeeze(1)
+    return Triplets(anchor, positive[anchor], negative[anchor])
+
+
+class _Classes(NamedTuple):
+    """Rows sorted by class, and for each row of the batch where its class lies among them."""
+
+    size: Int64[Tensor, " n"]
+    start: Int64[Tensor, " n"]
+    by_class: Int64[Tensor, " n"]
+
+
+def _classes(labels: Int[Tensor, " n"]) -> _Classes:
+    _, member, sizes = labels.unique(return_inverse=True, return_counts=True)
+    starts = sizes.cumsum(0) - sizes
+    return _Classes(sizes[member], starts[member], member.argsort(stable=True))
+
+
+def curriculum(epoch: int, epochs: int) -> tuple[str, str]:
+    """`positive` and `negative` of `mine` in an epoch: easy/semihard, from 10/35 of the run easy/hard, from 25/35 hard.
+
+    Args:
+        epoch: 0-based, in [0, epochs).
+        epochs: length of the run, >= 1; 35 in study 2, which changed at 10 and 25.
+
+    Raises:
+        ValueError: there is no such epoch.
+    """
+    if not 0 <= epoch < epochs:
+        raise ValueError(f"`epoch` must be in [0, epochs), but got {epoch=}, {epochs=}.")
+    if 35 * epoch < 10 * epochs:
+        return "easy", "semihard"
+    return ("easy", "hard") if 35 * epoch < 25 * epochs else ("hard", "hard")
