@@ -8,8 +8,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 TILE = 384
-"""Rows and columns of one matrix product. Every product has this shape, and the widths of the usual matrix kernels (8,
-12, 16, 24, 48) divide it: in ragged products the last columns are summed in another order, and the pairs of a collapsed
+"""Rows and columns of one matrix product. Each has this shape, and the widths of the usual matrix kernels (8, 12, 16,
+24, 48) divide it: in ragged products the last columns are summed in another order, and the pairs of a collapsed
 network, equal in truth, would differ by a rounding that depends on their class."""
 
 CHUNK_BYTES = 2**28
@@ -52,20 +52,22 @@ def twice_verification_wins(unit: Float[Tensor, "n d"], labels: Int[Tensor, " n"
 
 def _scores(unit: Tensor, classes: np.ndarray, *, same: bool) -> Iterator[np.ndarray]:
     """Dot products of the pairs of one class (`same`) or of two, tile by tile; `classes` ascending."""
-    n = len(classes)
-    padded = F.pad(unit, (0, 0, 0, -n % TILE))
-    for top in range(0, n, TILE):
-        for left in range(top, n, TILE):
-            rows, columns = classes[top : top + TILE], classes[left : left + TILE]
-            any_same = left == top or rows[-1] == columns[0]
-            if not any_same if same else rows[0] == columns[-1]:
-                continue
-            tile = (padded[top : top + TILE] @ padded[left : left + TILE].T).numpy()[: len(rows), : len(columns)]
-            if any_same:
-                wanted = (rows[:, None] == columns) == same
-                yield tile[np.triu(wanted, 1) if left == top else wanted]
+    members = [classes[start : start + TILE] for start in range(0, len(classes), TILE)]
+    tiles = F.pad(unit, (0, 0, 0, -len(unit) % TILE)).unflatten(0, (len(members), TILE))
+    first, last = np.array([m[0] for m in members]), np.array([m[-1] for m in members])
+    for i, rows in enumerate(members):
+        # Classes ascend: those of the rows end somewhere to the right, and from there on all pairs are of two classes.
+        touching = max(i + 1, int(first.searchsorted(rows[-1], side="right")))
+        start, stop = (i, touching) if same else (max(i, int(last.searchsorted(rows[0], side="right"))), len(tiles))
+        # In one call, since threads that wait for each other after every tile are slow on a busy machine.
+        products = (tiles[i] @ tiles[start:stop].mT).numpy()
+        for j, product in enumerate(products, start):
+            scores = product[: len(rows), : len(members[j])]
+            if j < touching:
+                wanted = (rows[:, None] == members[j]) == same
+                yield scores[np.triu(wanted, 1) if j == i else wanted]
             else:
-                yield tile.ravel()
+                yield scores.ravel()
 
 
 def _sorted_chunks(pieces: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from embedding_core import retrieval
 from embedding_core.all_pairs import twice_verification_wins, twice_wins
-from embedding_core.distances import at_least_float32, paired_distance
+from embedding_core.distances import DISTANCES, at_least_float32, paired_distance
 from embedding_core.faults import unknown
 
 BLOCK = 1024
@@ -150,7 +150,7 @@ def _distances(x: Tensor, y: Tensor, metric: str) -> Tensor:
         case "angular":
             chord = _distances(F.normalize(x, dim=1), F.normalize(y, dim=1), "l2")
             return 2 * (chord / 2).clamp(max=1).asin()
-    raise ValueError(unknown("distance", metric, ("cosine", "l2", "sql2", "angular")))
+    raise ValueError(unknown("distance", metric, DISTANCES))
 
 
 def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str) -> Float[Tensor, "c c"]:
