@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from embedding_core.losses import at_least_float32
+from embedding_core.distances import at_least_float32
 
 THUMBNAIL = 48
 """Longest side of a thumbnail in pixels."""

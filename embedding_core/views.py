@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core.data import ImageSet
+from embedding_core.distances import at_least_float32
 from embedding_core.evaluate import class_distances, singular_values
 from embedding_core.faults import unknown
-from embedding_core.losses import at_least_float32
 from embedding_core.pictures import Ranked, class_images, thumbnail
 from embedding_core.projections import Principal, class_ellipses, pca, tsne, umap
 from embedding_core.retrieval import Neighbours, label_hit_rates, top_k_neighbours
