@@ -63,10 +63,11 @@ class ClassFolders:
         if not class_names:
             raise Faults([f"{train} holds no class folders of images."])
         folder = self.path / "test" if split == "test" else train
-        faults = []
+        # Class names end up in Parquet files, which hold UTF-8 alone.
+        faults = [f"{str(train / name)!a} must have a name in UTF-8." for name in class_names if not _is_utf8(name)]
         if split == "test":
             strange = sorted({*_folders(folder)} - {*class_names})
-            faults = [f"{folder / name} is a class without a training folder." for name in strange]
+            faults += [f"{folder / name} is a class without a training folder." for name in strange]
         files: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(class_names):
@@ -80,6 +81,10 @@ class ClassFolders:
         if faults:
             raise Faults(few(faults, f"{len(faults) - MAX_FAULTS} more class folders are wrong."))
         return files, labels, class_names
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)  # how Python keeps bytes it cannot decode
 
 
 def _folders(path: Path) -> list[str]:

@@ -24,8 +24,10 @@ MAX_FAULTS = 5
 BLOCK_BYTES = 2**25
 """Of pixels in memory at a time, about."""
 
-TASK_ROWS = 16
-"""Images that one thread decodes at a time."""
+BLOCK_ROWS = 1024
+
+TASKS = 64
+"""Parts of a block handed to threads. Handing over a single small image takes as long as decoding it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _natural(rows: Rows) -> _Layout:
 def _fill(file: Path, rows: Rows, layout: _Layout, pool: Executor) -> _Layout:
     """Write `file`, or stop at an image that asks for a wider layout and return that."""
     n, shape = len(rows.labels), (layout.channels, layout.height, layout.width)
-    block = min(1024, max(16, BLOCK_BYTES // math.prod(shape)))
+    block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // math.prod(shape)))
     broken: dict[int, str] = {}
     # Written as a stream: a full disk is an error there, but kills the process that writes through a memory map.
     with file.open("wb") as stream:
@@ -108,9 +110,9 @@ def _fill(file: Path, rows: Rows, layout: _Layout, pool: Executor) -> _Layout:
         np.lib.format.write_array_header_1_0(stream, header)
         for start in range(0, n, block):
             pixels = np.zeros((min(block, n - start), *shape), np.uint8)
-            # A task holds several images: to hand one to a thread takes as long as to decode it.
-            tasks = range(start, start + len(pixels), TASK_ROWS)
-            for wider in pool.map(partial(_decode, rows, layout, pixels, start, broken), tasks):
+            step = max(1, block // TASKS)
+            spans = [range(i, min(i + step, len(pixels))) for i in range(0, len(pixels), step)]
+            for wider in pool.map(partial(_decode, rows, layout, pixels, start, broken), spans):
                 if wider != layout:
                     return wider
             stream.write(pixels.data)
@@ -124,21 +126,21 @@ def _fill(file: Path, rows: Rows, layout: _Layout, pool: Executor) -> _Layout:
 
 
 def _decode(
-    rows: Rows, layout: _Layout, pixels: npt.NDArray[np.uint8], start: int, broken: dict[int, str], first: int
+    rows: Rows, layout: _Layout, pixels: npt.NDArray[np.uint8], start: int, broken: dict[int, str], span: range
 ) -> _Layout:
-    """Decode the rows `first`, ... into `pixels`, which begin at row `start`; the layout they need."""
-    for row in range(first, min(first + TASK_ROWS, start + len(pixels))):
+    """Decode rows into the `span` of `pixels`, which begin with row `start`; the layout they need."""
+    for i in span:
         try:
-            image = rows.picture(row)
+            image = rows.picture(start + i)
         except ValueError as error:
-            broken[row] = str(error)
+            broken[start + i] = str(error)
             continue
         if (wider := layout.widened(image)) != layout:
             return wider
         if layout.fitted:
             image = fit(image, layout.width)
         values = np.asarray(image if layout.channels == 1 else image.convert("RGB"))
-        pixels[row - start] = values if layout.channels == 1 else values.transpose(2, 0, 1)
+        pixels[i] = values if layout.channels == 1 else values.transpose(2, 0, 1)
     return layout
 
 

@@ -185,6 +185,12 @@ def test_contents_decide_not_dates(place: Path) -> None:
     assert brightness(place) == [("cat", 7)]
 
 
+def test_class_names_that_are_not_utf8_are_told(place: Path) -> None:
+    put(place / "cat" / "1.png", 1)
+    put(place / os.fsdecode(b"d\xff") / "1.png", 1)
+    assert refused(place) == f"'{place}/d\\udcff' must have a name in UTF-8."
+
+
 def test_images_keep_their_order_by_path(place: Path) -> None:
     values = np.random.default_rng(0).permutation(20)
     for value in values:
