@@ -44,7 +44,7 @@ def paired_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], *, distanc
 
 
 def distance_matrix(z: Float[Tensor, "n d"], *, distance: str) -> Float[Tensor, "n n"]:
-    """Distance of every row to every row, exactly symmetric, exactly 0 between equal rows.
+    """Distance of every row to every row, exactly 0 between equal ones.
 
     O(n² d) time and O(n²) memory, four times as much for `angular`. Gradients are finite everywhere, and 0 between
     equal rows.

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from embedding_core.losses import koleo, koleo_terms, nearest_neighbours, paired_distance, triplet_hinge, triplet_margin
+from embedding_core import distances
+from embedding_core.distances import nearest_neighbours, paired_distance
+from embedding_core.losses import (
+    koleo,
+    koleo_terms,
+    triplet_hinge,
+    triplet_margin,
+)
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": lambda x, y: 1 - torch.dot(x, y) / (x.norm() * y.norm()),
@@ -110,14 +117,54 @@ def test_koleo_other_classes_only_is_the_naive_loop() -> None:
     assert loss.item() != koleo(z).item()
 
 
-def test_koleo_without_another_class_or_without_labels_is_refused() -> None:
-    with pytest.raises(ValueError, match="of another class in its group"):
-        koleo(rows(4, 3), labels=torch.zeros(4, dtype=torch.int64), exclude_same_class=True)
+@pytest.mark.parametrize("group_size", [None, 10])
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_koleo_leaves_out_rows_with_too_few_of_another_class(top_k: int, group_size: int | None) -> None:
+    z, labels = rows(24, 4), torch.zeros(24, dtype=torch.int64)
+    labels[[3, 11]] = 1  # one stranger in each group of ten; none in the last
+    group = group_size or 24
+
+    def allowed(i: int, j: int) -> bool:
+        return labels[i].item() != labels[j].item() and i // group == j // group
+
+    counts = torch.tensor([sum(allowed(i, j) for j in range(24)) for i in range(24)]) >= top_k
+    terms = koleo_terms(z.requires_grad_(), labels=labels, exclude_same_class=True, top_k=top_k, group_size=group_size)
+    assert terms.valid.tolist() == counts.tolist()
+    assert counts.any()
+    left_out = (~counts).nonzero()
+    assert (terms.neighbours[~counts] == left_out).all()
+    assert (terms.distances[~counts] == 0).all()
+    used = {int(i) for i in counts.nonzero()}
+    expected = naive_koleo(z.detach(), top_k=top_k, allowed=lambda i, j: i in used and allowed(i, j))
+    assert terms.loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_koleo_of_one_class_without_its_own_is_zero_and_can_be_trained_on() -> None:
+    z = rows(5, 3).requires_grad_()
+    terms = koleo_terms(z, labels=torch.ones(5, dtype=torch.int64), exclude_same_class=True)
+    (gradient,) = torch.autograd.grad(terms.loss, z)
+    assert terms.loss.item() == 0
+    assert not terms.valid.any()
+    assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_koleo_without_labels_cannot_exclude_a_class() -> None:
     with pytest.raises(ValueError, match="needs `labels`"):
         koleo(rows(4, 3), exclude_same_class=True)
 
 
-@pytest.mark.parametrize(("n", "top_k", "group_size"), [(4, 4, None), (4, 0, None), (8, 2, 2), (9, 1, 4), (6, 1, 1)])
+@pytest.mark.parametrize("group_size", [None, 7, 12])
+def test_koleo_searches_tile_by_tile(group_size: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    z, labels = rows(40, 5), torch.arange(40) % 3
+    expected = koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=True)
+    monkeypatch.setattr(distances, "TILE", 130)
+    assert koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=True).equal(expected)
+
+
+@pytest.mark.parametrize(
+    ("n", "top_k", "group_size"),
+    [(4, 4, None), (4, 0, None), (8, 2, 2), (9, 1, 4), (6, 1, 1), (6, 1, 0), (1, 1, 4), (0, 1, None)],
+)
 def test_koleo_with_too_few_neighbours_is_refused(n: int, top_k: int, group_size: int | None) -> None:
     with pytest.raises(ValueError, match=f"top_k={top_k}"):
         koleo(rows(n, 3), top_k=top_k, group_size=group_size)
@@ -159,26 +206,7 @@ def test_koleo_depends_on_neither_rotation_nor_order_nor_length(seed: int, n: in
     assert koleo(changed).item() == pytest.approx(koleo(z).item(), rel=1e-6, abs=1e-9)
 
 
-# Distances and the triplet loss
-
-
-@pytest.mark.parametrize("name", DISTANCES)
-def test_paired_distance_is_its_definition(name: str) -> None:
-    x, y = rows(9, 4), rows(9, 4, seed=1)
-    expected = torch.stack([DISTANCES[name](a, b) for a, b in zip(x, y, strict=True)])
-    torch.testing.assert_close(paired_distance(x, y, distance=name), expected, rtol=1e-12, atol=1e-12)
-
-
-def test_angular_distance_keeps_small_angles_in_float32() -> None:
-    angle = torch.tensor([1e-4, 1e-3, math.pi])
-    x = torch.tensor([[1.0, 0.0]]).expand(3, 2)
-    y = torch.stack([angle.cos(), angle.sin()], dim=1)
-    torch.testing.assert_close(paired_distance(x, y, distance="angular"), angle, rtol=1e-5, atol=0)
-
-
-def test_an_unknown_distance_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="Did you mean `cosine`"):
-        paired_distance(rows(2, 2), rows(2, 2), distance="cosin")
+# Triplets
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2", "sql2"])
@@ -228,3 +256,12 @@ def test_triplet_margin_depends_on_neither_rotation_nor_order(seed: int, distanc
     loss = triplet_margin(*views, margin=0.4, distance=distance)
     moved = triplet_margin(*((view @ rotation)[order] for view in views), margin=0.4, distance=distance)
     assert moved.item() == pytest.approx(loss.item(), rel=1e-10, abs=1e-12)
+
+
+def test_no_triplets_cost_nothing_and_can_be_trained_on() -> None:
+    z = rows(4, 3).requires_grad_()
+    none = torch.empty(0, dtype=torch.int64)
+    loss = triplet_margin(z[none], z[none], z[none], margin=1.0, distance="sql2")
+    (gradient,) = torch.autograd.grad(loss, z)
+    assert loss.item() == 0
+    assert torch.equal(gradient, torch.zeros_like(gradient))
