@@ -98,8 +98,8 @@ def _neighbourhood_faults(c: "TrainConfig") -> Iterator[str]:
         if c.micro_batch % c.images_per_class or c.batch_size < 2 * c.images_per_class:
             yield (
                 "With batch_sampler=pk a batch holds two classes or more and a micro-batch whole classes: "
-                f"`images_per_class` must divide batch_size / accum_steps, but got images_per_class={c.images_per_class}, "
-                f"batch_size={c.batch_size}, accum_steps={c.accum_steps}."
+                "`images_per_class` must divide batch_size / accum_steps, but got "
+                f"images_per_class={c.images_per_class}, batch_size={c.batch_size}, accum_steps={c.accum_steps}."
             )
 
 

@@ -13,7 +13,6 @@ from embedding_core.data import ImageSet
 from embedding_core.device_data import DeviceData
 from embedding_core.models import EmbeddingNetwork
 from embedding_core.monitor import Row, embed
-from embedding_core.probes import BUDGETS, probe_curve
 from embedding_core.splits import Split
 
 KNN = 20
@@ -82,7 +81,9 @@ def _metrics(z: Float[Tensor, "n d"], images: ImageSet) -> list[dict[str, Any]]:
 
 def _probes(z: Float[Tensor, "n d"], images: ImageSet, config: TrainConfig) -> list[dict[str, Any]]:
     """Balanced accuracy of frozen embeddings by label budget (`k`); budgets beyond the images are left out."""
-    available = len(z) - round(0.35 * len(z))
+    from embedding_core.probes import BUDGETS, TEST_SHARE, probe_curve  # scikit-learn's import takes a second or two
+
+    available = len(z) - round(TEST_SHARE * len(z))
     budgets = [budget for budget in BUDGETS if budget <= available]
     points = probe_curve(z, images.labels, budgets=budgets, repeats=config.probes, seed=config.seed)
     return [
