@@ -102,7 +102,10 @@ def parquet_rows(file: Path) -> int:
 
 
 def _shards(folder: Path, split: str) -> tuple[Path, ...]:
-    files = sorted(folder.glob(f"{split}-*.parquet"))
+    try:
+        files = sorted(folder.glob(f"{split}-*.parquet"))
+    except OSError as error:
+        raise Faults([f"{folder} cannot be listed: {error}"]) from error
     named = [re.fullmatch(rf"{split}-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?\.parquet", file.name) for file in files]
     numbers = [(int(match[1]), int(match[2])) for match in named if match]
     if numbers and numbers != [(i, len(numbers)) for i in range(numbers[0][1])]:
