@@ -172,11 +172,11 @@ IMAGES = [
 ]
 
 in_files = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.large_base_example]
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.large_base_example]
 )
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.large_base_example])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.large_base_example])
 @given(damaged(IMAGES))
 def test_damaged_images_are_images_or_told(encoded: bytes) -> None:
     assert why_not(encoded) != ""
