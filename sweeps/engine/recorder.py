@@ -108,12 +108,12 @@ class Recorder(Callback):
         row = self._trial_row(trial, config, label, curve, reason)
         if error_type is not None:
             row["error_type"] = error_type
-        for evaluation in _evaluations(curve):
-            self._add("evaluations", label, evaluation)
+        tables = {"evaluations": list(_evaluations(curve))}
         if label.held_out.exists():
-            for table, handed_over in handover.read(label.held_out).items():
-                for each in handed_over:
-                    self._add(table, label, each)
+            for table, rows in handover.read(label.held_out).items():
+                tables[table] = [*tables.get(table, []), *rows]
+        for table, rows in tables.items():
+            self._buffer.extend(table, label.stage, label.trial_id, label.attempt, rows)
         self._add("trials", label, row)
         self._buffer.flush(label.trial_id)
         label.held_out.unlink(missing_ok=True)  # stored now; until here an interrupted driver would read it again

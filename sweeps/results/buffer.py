@@ -1,7 +1,7 @@
 """The driver's buffer: rows arrive one by one, files must be few."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sweeps.results.rows import Row
@@ -42,11 +42,16 @@ class Buffer:
             Faults: the row does not fit; it is not taken, and the rows before it are unharmed.
             OSError: publishing failed; this row and every unpublished one stay in the buffer.
         """
+        self.extend(table, stage, trial_id, attempt, [row])
+
+    def extend(self, table: str, stage: str, trial_id: str, attempt: int, rows: Sequence[Row]) -> None:
+        """Take all of `rows`, or none, as `add` takes one."""
         # Here and not when flushing: one bad row must not keep good ones from the disk.
-        check_rows(table, stage, trial_id, attempt, [row])
-        group = _Group(table, stage, trial_id, attempt)
-        self._rows.setdefault(group, []).append(dict(row))
-        self._since.setdefault(group, self._clock())
+        check_rows(table, stage, trial_id, attempt, rows)
+        if rows:
+            group = _Group(table, stage, trial_id, attempt)
+            self._rows.setdefault(group, []).extend(dict(row) for row in rows)
+            self._since.setdefault(group, self._clock())
         self.flush_due()
 
     def flush_due(self) -> None:

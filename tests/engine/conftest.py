@@ -34,7 +34,7 @@ TINY = Design(
     ),
     cells=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
     contrasts=(Contrast(estimand="koleo", control="koleo=off", treatment="koleo=on", label="KoLeo {koleo_weight}"),),
-    fixed={"batch_size": 32, "subset": 96, "embedding_dim": 16, "lr": 1e-3},
+    fixed={"batch_size": 32, "subset": 96, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
     presets={
         "quick": Preset(
             purpose="seconds", dataset="digits", samples=4, epochs=4, blocks=2, confirm="drop-in", next_command="--help"

@@ -109,7 +109,7 @@ def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable
     images(100)
     message = refused(f"--dataset mine --data-root {tmp_path / 'data'}")
     assert "`batch_size` must be at most the" in message
-    assert "reaches 128" in message
+    assert "but got 128" in message
     assert refused("--train-triplets 100").endswith("at most the 100 training triplets, but got 128.")
 
 

@@ -49,7 +49,8 @@ def design(tiny_design: Design) -> Design:
         {"koleo": False, "lr": 1e30},
     )
     quick = replace(tiny_design.presets["quick"], first_trials=first)
-    return replace(tiny_design, factors=factors, presets={"quick": quick})
+    fixed = {**tiny_design.fixed, "views": "pca", "unseen_classes": 2, "probes": 2}
+    return replace(tiny_design, factors=factors, presets={"quick": quick}, fixed=fixed)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,22 @@ def sweep(design: Design, results: Path, name: str) -> Swept:
 @pytest.fixture(scope="module")
 def swept(design: Design, results: Path) -> Swept:
     return sweep(design, results, "first")
+
+
+def test_held_out_results_are_stored_of_every_confirmation_and_views_of_its_first_block(swept: Swept) -> None:
+    trials = {row["trial_id"]: row for row in swept.rows("trials", "confirm")}
+    evaluations = swept.rows("evaluations", "confirm")
+    for trial_id, trial in trials.items():
+        own = [row for row in evaluations if row["trial_id"] == trial_id]
+        assert {row["split"] for row in own} == {"val", "test", "unseen"}
+        (auc,) = [row for row in own if (row["split"], row["metric"]) == ("test", "auc")]
+        assert auc["value"] == trial["test_auc"]
+        assert {row["k"] for row in own if row["metric"] == "probe_linear"} >= {30, 100}
+    first_block = {trial_id for trial_id, trial in trials.items() if trial["block"] == 1}
+    assert len(first_block) == 2
+    for table in ("views", "embeddings", "eval_groups"):
+        assert {row["trial_id"] for row in swept.rows(table)} == first_block
+    assert not list(swept.folder.rglob("*.held_out"))  # in the store now
 
 
 def test_every_trial_is_there_with_its_ending(swept: Swept) -> None:

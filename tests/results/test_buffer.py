@@ -95,6 +95,17 @@ def test_a_row_that_does_not_fit_is_refused_at_once_and_harms_no_other(store: St
     assert epochs(store) == [("t0", 1)]
 
 
+def test_many_rows_are_taken_together_or_not_at_all(store: Store, buffer: Buffer) -> None:
+    buffer.extend("curves", "tune", "t0", 1, [{"epoch": e} for e in (1, 2, 3)])
+    with pytest.raises(Faults, match="epoch"):
+        buffer.extend("curves", "tune", "t0", 1, [{"epoch": 4}, {"epoch": "five"}])
+    buffer.extend("rungs", "tune", "t0", 1, [])
+    assert len(buffer) == 3
+    buffer.flush()
+    assert epochs(store) == [("t0", 1), ("t0", 2), ("t0", 3)]
+    assert len(list((store.results_dir / "v1").rglob("*.parquet"))) == 1
+
+
 def test_the_caller_may_reuse_its_dict(store: Store, buffer: Buffer) -> None:
     row = {"epoch": 1}
     for epoch in (1, 2):
