@@ -51,11 +51,11 @@ def synthetic(device: torch.device, images: int = IMAGES) -> DeviceData:
     )
 
 
-def config_of(updates: int, device: str, **settings: object) -> TrainConfig:
-    """VGG11, batch 64, `updates` optimiser steps an epoch."""
-    vgg = {"backbone": "vgg11", "norm_kind": "none", "embedding_dim": 128}
+def config_of(updates: int, device: str, backbone: str) -> TrainConfig:
+    """Batch 64, `updates` optimiser steps an epoch."""
+    network = {"backbone": backbone, "norm_kind": "none", "embedding_dim": 128}
     fixed = {"dataset": "synthetic", "device": device, "epochs": EPOCHS, "subset": 64 * updates}
-    return TrainConfig.from_flat({**vgg, **fixed, **settings})
+    return TrainConfig.from_flat({**network, **fixed})
 
 
 def rate(rows: list[Row], config: TrainConfig) -> float:
@@ -91,6 +91,8 @@ def packing(config: TrainConfig) -> None:
             config.device,
             "--updates",
             str(config.subset // 64),
+            "--backbone",
+            config.backbone,
             "--worker",
         ]
         workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
@@ -157,12 +159,13 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="default: %(default)s; cpu runs the same logic, slowly")
     parser.add_argument("--updates", type=int, default=150, help="optimiser steps an epoch (default: %(default)s)")
+    parser.add_argument("--backbone", default="vgg11", help="without normalisation (default: %(default)s)")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         print("Skipped: torch finds no CUDA device here.")
         return 0
-    config = config_of(arguments.updates, arguments.device)
+    config = config_of(arguments.updates, arguments.device, arguments.backbone)
     device = pick_device(config)
     data = synthetic(device, images=max(IMAGES if device.type == "cuda" else 0, 64 * arguments.updates * 4))
     if arguments.worker:
@@ -170,7 +173,8 @@ def main(argv: list[str]) -> int:
         return 0
     started = time.perf_counter()
     print(
-        f"{machine_class()}; VGG11 on 32x32, batch 64 triplets, {arguments.updates} updates an epoch, n = {EPOCHS - 1}"
+        f"{machine_class()}; {arguments.backbone} on 32x32, batch 64 triplets, "
+        f"{arguments.updates} updates an epoch, n = {EPOCHS - 1}"
     )
     loop_against_bare(config, data)
     packing(config)

@@ -220,7 +220,7 @@ def _stage_faults(trials: pa.Table) -> list[str]:
 
 
 def _config_faults(cell: str, rows: list[Row]) -> list[str]:
-    """Fields in which runs of one cell differ though they must not; `views` says what is drawn, not what is computed."""
+    """Fields in which runs of one cell differ though they must not; `views` is about what is drawn alone."""
     configs = [json.loads(row["config_json"]) for row in rows if row["cell_id"] == cell]
     names = sorted({name for config in configs for name in config} - {"seed", "views"})
     varying = {n: sorted({repr(c.get(n)) for c in configs}) for n in names}

@@ -1,0 +1,32 @@
+"""`make gpu` on a machine without one: it skips itself, and its logic runs on the CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def printed(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_without_a_gpu_it_says_so() -> None:
+    assert printed() == "Skipped: torch finds no CUDA device here.\n"
+
+
+@pytest.mark.slow
+def test_every_table_is_printed() -> None:
+    """Compiling included, so it takes a while."""
+    out = printed("--device", "cpu", "--updates", "2", "--backbone", "small_cnn")
+    for row in ("eager", "compiled", "1 processes", "2 processes", "4 processes", "naive", "cached", "float32", "bf16"):
+        assert f"\n{row} " in out
+    assert "cached / naive: step time" in out
