@@ -72,6 +72,15 @@ def test_arcface_margin_lowers_the_target_only_and_falls_with_the_angle() -> Non
     assert (penalised[1:-1, 0].diff() < 0).all()  # the clamp makes the outermost two equal to their neighbours or so
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_arcface_on_and_opposite_the_proxy_is_that_of_the_clamped_cosine(sign: int) -> None:
+    proxies = torch.eye(2, dtype=torch.float64)
+    theta = math.acos(sign * (1 - 1e-7))
+    expected = math.cos(theta + 0.5) if sign > 0 else math.cos(theta) - 0.5 * math.sin(0.5)
+    logits = arcface(proxies, scale=1.0).logits(sign * proxies[:1], torch.tensor([0]))
+    assert logits[0, 0].item() == pytest.approx(expected, abs=1e-14)
+
+
 def test_arcface_gradient_reaches_embeddings_and_proxies() -> None:
     labels = torch.tensor([0, 1, 2, 0, 1])
     head = ArcFace(3, 3, scale=4.0).double()

@@ -153,12 +153,13 @@ def test_koleo_without_labels_cannot_exclude_a_class() -> None:
         koleo(rows(4, 3), exclude_same_class=True)
 
 
+@pytest.mark.parametrize("exclude", [False, True])
 @pytest.mark.parametrize("group_size", [None, 7, 12])
-def test_koleo_searches_tile_by_tile(group_size: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_koleo_searches_tile_by_tile(group_size: int | None, exclude: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     z, labels = rows(40, 5), torch.arange(40) % 3
-    expected = koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=True)
+    expected = koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=exclude)
     monkeypatch.setattr(distances, "TILE", 130)
-    assert koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=True).equal(expected)
+    assert koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=exclude).equal(expected)
 
 
 @pytest.mark.parametrize(
