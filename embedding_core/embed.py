@@ -18,14 +18,15 @@ from PIL import Image
 from torch import Tensor
 
 from embedding_core import checkpoint
-from embedding_core.decode import eight_bit
+from embedding_core.decode import SUFFIXES, decode_image, fit
 from embedding_core.faults import Faults
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import embed
 from embedding_core.parquet_images import decode_parquet
 from embedding_core.train import pick_device, pick_precision
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+RESAMPLING = Image.Resampling.BILINEAR
+"""Into a model's images that are not square, which nothing was fitted into in training."""
 
 
 def load_model(file: Path) -> EmbeddingNetwork:
@@ -56,7 +57,7 @@ def read_images(
         Faults: nothing there, or files that are no images (all named).
     """
     if source.suffix == ".parquet":
-        images, labels, _ = decode_parquet(source)
+        images, labels, _ = decode_parquet(source, image_size=shape[1] if shape[1] == shape[2] else None)
         pictures = [Image.fromarray(image.transpose(1, 2, 0).squeeze()) for image in images]
         return _stack(pictures, shape), [f"{source}#{row}" for row in range(len(images))], labels.tolist()
     files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES) if source.is_dir() else [source]
@@ -65,8 +66,8 @@ def read_images(
     pictures, faults = [], []
     for file in files:
         try:
-            pictures.append(eight_bit(Image.open(file)).convert("RGB"))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            pictures.append(decode_image(file.read_bytes()))
+        except (OSError, ValueError) as error:
             faults.append(f"{file} is not an image: {error}")
     if faults:
         raise Faults(faults)
@@ -74,12 +75,14 @@ def read_images(
 
 
 def _stack(pictures: list[Image.Image], shape: tuple[int, int, int]) -> UInt8[Tensor, "n c h w"]:
+    """Pictures as the training images were made: fitted into the model's square with their aspect ratio kept."""
     channels, height, width = shape
     arrays = []
     for picture in pictures:
         converted = picture.convert("L" if channels == 1 else "RGB")
         if converted.size != (width, height):
-            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+            square = height == width
+            converted = fit(converted, height) if square else converted.resize((width, height), RESAMPLING)
         arrays.append(np.asarray(converted).reshape(height, width, channels))
     return torch.from_numpy(np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2)))
 

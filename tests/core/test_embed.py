@@ -111,6 +111,26 @@ def test_other_sizes_and_colours_become_the_models(model: Path, tmp_path: Path) 
     assert (paths, labels) == ([str(file)], [None])
 
 
+def test_a_file_is_decoded_as_in_training(tmp_path: Path, write_set: WriteSet) -> None:
+    """Sizes that differ, a photograph on its side, transparency: the same pixels as from the data set."""
+    draws = np.random.default_rng(0)
+    upright = Image.fromarray(draws.integers(0, 255, (20, 10, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    pictures = {"a.png": (upright, {}), "b.png": (upright, {"exif": exif}), "c.png": (upright.convert("RGBA"), {})}
+    pictures["c.png"][0].putalpha(100)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, (picture, options) in pictures.items():
+        picture.save(folder / name, **options)
+    file = write_set([(folder / name).read_bytes() for name in pictures], [0, 1, 0])
+    from_files, _, _ = read_images(folder, (3, 16, 16))
+    from_parquet, _, _ = read_images(file, (3, 16, 16))
+    in_training = load("mine", tmp_path, image_size=16).images
+    assert torch.equal(from_files, in_training)
+    assert torch.equal(from_parquet, in_training)
+
+
 def test_all_unreadable_images_are_named(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         (tmp_path / name).write_bytes(b"no image")
