@@ -12,6 +12,9 @@ TILE = 384
 24, 48) divide it: in ragged products the last columns are summed in another order, and the pairs of a collapsed
 network, equal in truth, would differ by a rounding that depends on their class."""
 
+PRODUCTS = 32
+"""Tiles computed in one call: threads that meet after every tile wait for each other on a busy machine."""
+
 CHUNK_BYTES = 2**28
 """Scores sorted at a time: two chunks are in memory, however many pairs there are."""
 
@@ -54,18 +57,21 @@ def _scores(unit: Tensor, classes: np.ndarray, *, same: bool) -> Iterator[np.nda
     """Dot products of the pairs of one class (`same`) or of two, tile by tile; `classes` ascending."""
     members = [classes[start : start + TILE] for start in range(0, len(classes), TILE)]
     tiles = F.pad(unit, (0, 0, 0, -len(unit) % TILE)).unflatten(0, (len(members), TILE))
-    first, last = np.array([m[0] for m in members]), np.array([m[-1] for m in members])
-    for i, rows in enumerate(members):
-        # Classes ascend: those of the rows end somewhere to the right, and from there on all pairs are of two classes.
-        touching = max(i + 1, int(first.searchsorted(rows[-1], side="right")))
-        start, stop = (i, touching) if same else (max(i, int(last.searchsorted(rows[0], side="right"))), len(tiles))
-        # In one call, since threads that wait for each other after every tile are slow on a busy machine.
-        products = (tiles[i] @ tiles[start:stop].mT).numpy()
-        for j, product in enumerate(products, start):
-            scores = product[: len(rows), : len(members[j])]
-            if j < touching:
-                wanted = (rows[:, None] == members[j]) == same
-                yield scores[np.triu(wanted, 1) if j == i else wanted]
+    wanted = [
+        (i, j)
+        for i, rows in enumerate(members)
+        for j, columns in enumerate(members[i:], i)
+        if (i == j or rows[-1] == columns[0] if same else rows[0] != columns[-1])
+    ]
+    for start in range(0, len(wanted), PRODUCTS):
+        batch = wanted[start : start + PRODUCTS]
+        products = (tiles[[i for i, _ in batch]] @ tiles[[j for _, j in batch]].mT).numpy()
+        for (i, j), product in zip(batch, products, strict=True):
+            rows, columns = members[i], members[j]
+            scores = product[: len(rows), : len(columns)]
+            if i == j or rows[-1] == columns[0]:
+                mask = (rows[:, None] == columns) == same
+                yield scores[np.triu(mask, 1) if i == j else mask]
             else:
                 yield scores.ravel()
 
