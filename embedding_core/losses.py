@@ -103,7 +103,7 @@ def triplet_margin(
     """Mean of `triplet_hinge` over all triplets, satisfied ones included; 0 where there is none.
 
     Args:
-        anchor: one row per triplet; mined ones are `z[triplets.anchor]` and so on.
+        anchor: one row per triplet; mined ones are `triplets.embeddings(z)`.
         positive: of the anchor's class.
         negative: of another class.
         margin: in units of `distance`.
@@ -157,7 +157,8 @@ def triplet_semihard(
     else:
         otherwise = to_negatives.masked_fill_(same, -torch.inf).argmax(dim=1, keepdim=True)
     negative = negative.where(values < torch.inf, otherwise)
-    to_negative = distances.gather(1, negative).where(~same.all(dim=1, keepdim=True), 0)
+    strangers = len(labels) - 1 - mates.valid.sum(dim=1, keepdim=True)
+    to_negative = distances.gather(1, negative).where(strangers > 0, 0)
     hinge = F.relu(margin + to_positive - to_negative)
     return hinge.where(mates.valid, 0).sum() / mates.valid.sum().clamp(min=1)
 

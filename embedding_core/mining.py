@@ -24,6 +24,10 @@ class Triplets(NamedTuple):
     positive: Int64[Tensor, " t"]
     negative: Int64[Tensor, " t"]
 
+    def embeddings(self, z: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of `z` in each role, [t, d] each; the gradient of `z[index]` would take five times as long."""
+        return z.index_select(0, self.anchor), z.index_select(0, self.positive), z.index_select(0, self.negative)
+
 
 class Positives(NamedTuple):
     """Up to k other rows of each row's class; an entry that is not `valid` names some row of the batch."""
@@ -65,7 +69,11 @@ def mine(
     _check_names(positive=(positive, POSITIVES), negative=(negative, NEGATIVES), fallback=(fallback, FALLBACKS))
     distances = distance_matrix(z, distance=distance)
     same = labels[:, None] == labels
-    positives = class_mates(labels) if positive == "all" else _one_positive(distances, same, hard=positive == "hard")
+    size = _classes(labels).size[:, None]
+    if positive == "all":
+        positives = class_mates(labels)
+    else:
+        positives = Positives(_nearest_or_farthest_of_class(distances, same, positive), size > 1)
     if negative == "all":
         anchor, k, chosen = (positives.valid[:, :, None] & ~same[:, None]).nonzero(as_tuple=True)
         return Triplets(anchor, positives.rows[anchor, k], chosen)
@@ -79,7 +87,7 @@ def mine(
         found = values < to_positive + margin
     if fallback == "nearest":
         index = torch.where(found, index, nearest.indices)
-        found = ~same.all(dim=1, keepdim=True)
+        found = size < len(labels)
     anchor, k = (positives.valid & found).nonzero(as_tuple=True)
     return Triplets(anchor, positives.rows[anchor, k], index[anchor, k])
 
@@ -90,14 +98,15 @@ def _check_names(**given: tuple[str, tuple[str, ...]]) -> None:
             raise ValueError(unknown(kind, name, known))
 
 
-def _one_positive(distances: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], *, hard: bool) -> Positives:
-    """Nearest or farthest other row of the class."""
-    others = same.clone().fill_diagonal_(False)
-    if hard:
-        index = distances.masked_fill(~others, -torch.inf).argmax(dim=1, keepdim=True)
-    else:
-        index = distances.masked_fill(~others, torch.inf).argmin(dim=1, keepdim=True)
-    return Positives(index, others.any(dim=1, keepdim=True))
+def _nearest_or_farthest_of_class(
+    distances: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], positive: str
+) -> Int64[Tensor, "n 1"]:
+    """The easy or hard positive; any row where there is none."""
+    strangers = ~same
+    strangers.fill_diagonal_(True)
+    if positive == "hard":
+        return distances.masked_fill(strangers, -torch.inf).argmax(dim=1, keepdim=True)
+    return distances.masked_fill(strangers, torch.inf).argmin(dim=1, keepdim=True)
 
 
 def class_mates(labels: Int[Tensor, " n"]) -> Positives:

@@ -43,7 +43,7 @@ def assert_same(ours: Tensor, theirs: Tensor, inputs: list[Tensor], *, rtol: flo
 
 
 def hinge_mean(z: Tensor, t: Triplets, margin: float, distance: str) -> Tensor:
-    return triplet_margin(z[t.anchor], z[t.positive], z[t.negative], margin=margin, distance=distance)
+    return triplet_margin(*t.embeddings(z), margin=margin, distance=distance)
 
 
 @pytest.mark.parametrize("distance", PML_DISTANCES)

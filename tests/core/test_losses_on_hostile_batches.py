@@ -23,7 +23,7 @@ def arcface(proxies: Tensor, **settings: float) -> ArcFace:
 
 def mined(z: Tensor, labels: Tensor, positive: str, negative: str, distance: str) -> Tensor:
     t = mine(z, labels, positive=positive, negative=negative, margin=0.5, distance=distance)
-    return triplet_margin(z[t.anchor], z[t.positive], z[t.negative], margin=0.5, distance=distance)
+    return triplet_margin(*t.embeddings(z), margin=0.5, distance=distance)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -65,7 +65,7 @@ def naive_mine(
 
 def mean_hinge(positive: str, negative: str) -> tuple[Tensor, int]:
     t = mine(POINTS, POINT_LABELS, positive=positive, negative=negative, margin=0.2, distance="l2")
-    hinge = triplet_hinge(POINTS[t.anchor], POINTS[t.positive], POINTS[t.negative], margin=0.2, distance="l2")
+    hinge = triplet_hinge(*t.embeddings(POINTS), margin=0.2, distance="l2")
     return hinge, len(hinge)
 
 
