@@ -177,7 +177,7 @@ def _neighbour_blocks(
     candidates = len(reference) - exclude_self
     if not 1 <= k <= candidates:
         raise ValueError(f"`k` must be 1 to the number of candidates, but got k={k}, {candidates} candidates.")
-    query, reference = at_least_float32(query), at_least_float32(reference)
+    query, reference = at_least_float32(query.detach()), at_least_float32(reference.detach())
     if metric == "cosine":
         query, reference = F.normalize(query, dim=1), F.normalize(reference, dim=1)
     for start in range(0, max(len(query), 1), QUERIES):

@@ -302,3 +302,8 @@ def test_a_collapsed_network_recalls_at_chance() -> None:
     z = torch.tensor([[0.3, 0.4, 0.5]]).expand(500, 3)
     assert recall_at_k(z, torch.arange(500) % 5, k=1) == pytest.approx(0.2, abs=0.01)
     assert map_at_r(z, torch.arange(500) % 5) < 0.2
+
+
+def test_neighbours_carry_no_gradient() -> None:
+    z, _ = clusters(6, 3)
+    assert not retrieval.top_k_neighbours(z.requires_grad_(), z, k=2, exclude_self=True).similarities.requires_grad
