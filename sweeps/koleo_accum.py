@@ -1,6 +1,7 @@
-"""Does KoLeo help triplet embeddings, does gradient accumulation change that, and do the two interact?
+"""Does KoLeo help embeddings, does gradient accumulation change that, and do the two interact?
 
 python sweeps/koleo_accum.py                     a first answer on embedded images, minutes on a laptop
+python sweeps/koleo_accum.py --loss semihard     the same for another loss
 python sweeps/koleo_accum.py --preset study1     the published study's search: CIFAR-10, VGG11, 100 trials (a GPU)
 python sweeps/koleo_accum.py --help              every flag
 """
@@ -12,7 +13,7 @@ from sweeps.engine.design import Cell, Contrast, Design, Factor, Levels, Preset,
 
 DESIGN = Design(
     name="koleo_accum",
-    question="Does the KoLeo regulariser help triplet embeddings, and does gradient accumulation change that?",
+    question="Does the KoLeo regulariser help embeddings, and does gradient accumulation change that?",
     factors=(
         Factor(name="koleo", role="scientific", domain=Levels((False, True))),
         Factor(name="accum_steps", role="scientific", domain=Levels((1, 2, 4))),

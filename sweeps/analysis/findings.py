@@ -47,7 +47,8 @@ def findings(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast]) -> l
     if not confirm.num_rows:
         return []
     found = [_finding(confirm, curves, contrast) for contrast in contrasts]
-    return _judged(found, _distinct(confirm.to_pylist(), "dataset"))
+    rows = confirm.to_pylist()
+    return _judged(found, f"{_distinct(rows, 'dataset')}, {_distinct(rows, 'loss')}")
 
 
 def contrast_rows(found: list[Finding]) -> list[dict[str, Any]]:
@@ -128,7 +129,7 @@ def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast) -> Finding
     return Finding(contrast, "", note, (effect, blocks), by_epoch, sensitivity)
 
 
-def _judged(found: list[Finding], dataset: str) -> list[Finding]:
+def _judged(found: list[Finding], setting: str) -> list[Finding]:
     """Findings with verdicts, which need the p values of all estimated contrasts: primaries are held to Holm's."""
     effects = [finding.result[0] for finding in found if finding.result is not None]
     adjusted = iter(multipletests([effect.p_value for effect in effects], method="holm")[1] if effects else [])
@@ -142,7 +143,7 @@ def _judged(found: list[Finding], dataset: str) -> list[Finding]:
             effect,
             what=finding.contrast.treatment_label,
             outcome=OUTCOME_WORDS.get(finding.contrast.outcome, finding.contrast.outcome),
-            unit_note=f"{dataset}, {finding.note}",
+            unit_note=f"{setting}, {finding.note}",
         )
         judged.append(replace(finding, verdict=verdict, result=(effect, finding.result[1])))
     return judged

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from embedding_core.config import CHOICES, parse_settings
+from embedding_core.config import CHOICES, DATASETS, parse_settings
 from embedding_core.data import resolve_root
 from embedding_core.faults import Faults, unknown
 from sweeps.engine.design import Design, Settings
@@ -99,7 +99,11 @@ def _parser(design: Design) -> argparse.ArgumentParser:
     parser = _Parser(description=design.question, allow_abbrev=False)
     what = parser.add_argument_group("what to run")
     what.add_argument("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
-    what.add_argument("--dataset", metavar="NAME", help="digits, cifar10, or a folder of Parquet files; the preset's")
+    what.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
+    )
     what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
     what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; all")
     what.add_argument("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
@@ -108,7 +112,9 @@ def _parser(design: Design) -> argparse.ArgumentParser:
         "--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's"
     )
     what.add_argument("--confirm", metavar="HOW", help="drop-in (stated cells) or best (of search); the preset's")
-    what.add_argument("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets; all")
+    what.add_argument(
+        "--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all"
+    )
     what.add_argument("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
     what.add_argument("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
     what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
