@@ -20,7 +20,7 @@ SETS = ("cifar10", "mnist", "plankton", "caltech101")
 
 MAP = """
 import sys, time
-from embedding_core import image_cache
+from embedding_core.reading import image_cache
 from embedding_core.data import load
 
 def refuse(*args, **options):

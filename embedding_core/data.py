@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from embedding_core.cifar_pickles import PickledCifar
 from embedding_core.config import DATASETS
 from embedding_core.faults import Faults, unknown
-from embedding_core.folders import ClassFolders
-from embedding_core.image_cache import Decoded, array_set
-from embedding_core.image_rows import DEFAULT_SIDE
-from embedding_core.parquet_images import ParquetSet
-from embedding_core.torchvision_sets import PLACES, TorchvisionSet
+from embedding_core.reading.cifar_pickles import PickledCifar
+from embedding_core.reading.folders import ClassFolders
+from embedding_core.reading.image_cache import Decoded, array_set
+from embedding_core.reading.image_rows import DEFAULT_SIDE
+from embedding_core.reading.parquet_images import ParquetSet
+from embedding_core.reading.torchvision_sets import PLACES, TorchvisionSet
 
 NO_FLIP = ("digits", "mnist")
 """Sets in which a mirrored image is another symbol, or none."""

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from embedding_core import checkpoint
-from embedding_core.decode import SUFFIXES, decode_image, fit
 from embedding_core.faults import Faults
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import embed
-from embedding_core.parquet_images import decode_parquet
+from embedding_core.reading.decode import SUFFIXES, decode_image, fit
+from embedding_core.reading.parquet_images import decode_parquet
 from embedding_core.train import pick_device, pick_precision
 
 RESAMPLING = Image.Resampling.BILINEAR

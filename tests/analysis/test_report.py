@@ -18,7 +18,10 @@ from sweeps.results.store import Store, read
 
 Make = Callable[..., Any]
 
-QUICK = "KoLeo (weight .1) lowered AUC by .019 [.016, .022] (7 blocks, digits, triplet, drop-in), more than the SESOI (.003)."
+QUICK = (
+    "KoLeo (weight .1) lowered AUC by .019 [.016, .022] (7 blocks, digits, triplet, drop-in), more than the SESOI "
+    "(.003)."
+)
 
 
 class Page(HTMLParser):

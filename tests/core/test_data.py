@@ -13,10 +13,10 @@ from sklearn.datasets import load_digits
 
 from embedding_core.config import TrainConfig
 from embedding_core.data import ImageSet, load, shared_images, size_of_test_file
-from embedding_core.decode import fit
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
-from embedding_core.image_rows import DEFAULT_SIDE
+from embedding_core.reading.decode import fit
+from embedding_core.reading.image_rows import DEFAULT_SIDE
 
 WriteSet = Callable[..., Path]
 

@@ -21,8 +21,8 @@ WriteSet = Callable[..., Path]
 DECODE = """
 import sys
 from pathlib import Path
-from embedding_core import image_cache
-from embedding_core.parquet_images import decode_parquet
+from embedding_core.reading import image_cache
+from embedding_core.reading.parquet_images import decode_parquet
 
 log, write_images = Path(sys.argv[2]), image_cache.write_images
 
@@ -153,7 +153,7 @@ def test_an_older_decoders_entries_are_not_used(
 ) -> None:
     write_set(colour(2), [0, 1])
     load("mine", tmp_path)
-    monkeypatch.setattr("embedding_core.image_cache.DECODER_VERSION", 1)
+    monkeypatch.setattr("embedding_core.reading.image_cache.DECODER_VERSION", 1)
     load("mine", tmp_path)
     assert len(entries(cache)) == 2
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedding_core.faults import Faults
-from embedding_core.image_cache import Decoded, array_set
-from embedding_core.plain_pickle import PickledArray, read_pickle
+from embedding_core.reading.image_cache import Decoded, array_set
+from embedding_core.reading.plain_pickle import PickledArray, read_pickle
 
 FOLDERS = ("cifar-10-python", "cifar-10-python/cifar-10-batches-py", "cifar-10-batches-py")
 """Where the files may lie below the root; the first that has any."""

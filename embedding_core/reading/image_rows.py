@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from embedding_core.decode import fit
 from embedding_core.faults import Faults
+from embedding_core.reading.decode import fit
 
 DEFAULT_SIDE = 64
 """Pixels a side where the images of a set differ in size and none was asked for."""

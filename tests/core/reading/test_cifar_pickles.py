@@ -12,7 +12,7 @@ import torch
 
 from embedding_core.data import load, size_of_test_file
 from embedding_core.faults import Faults
-from embedding_core.plain_pickle import read_pickle
+from embedding_core.reading.plain_pickle import read_pickle
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from embedding_core.decode import decode_image
 from embedding_core.faults import Faults
-from embedding_core.image_cache import Decoded, cached
-from embedding_core.image_rows import Rows
+from embedding_core.reading.decode import decode_image
+from embedding_core.reading.image_cache import Decoded, cached
+from embedding_core.reading.image_rows import Rows
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from embedding_core.decode import SUFFIXES, decode_image
 from embedding_core.faults import Faults
-from embedding_core.image_cache import Decoded, cached
-from embedding_core.image_rows import MAX_FAULTS, Rows, few
+from embedding_core.reading.decode import SUFFIXES, decode_image
+from embedding_core.reading.image_cache import Decoded, cached
+from embedding_core.reading.image_rows import MAX_FAULTS, Rows, few
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from embedding_core.data import load
-from embedding_core.decode import decode_image
 from embedding_core.faults import Faults
-from embedding_core.image_rows import MAX_FAULTS
+from embedding_core.reading.decode import decode_image
+from embedding_core.reading.image_rows import MAX_FAULTS
 
 WriteSet = Callable[..., Path]
 

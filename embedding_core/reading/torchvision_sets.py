@@ -15,9 +15,9 @@ from filelock import FileLock
 from PIL import Image
 
 from embedding_core.faults import Faults
-from embedding_core.folders import ClassFolders
-from embedding_core.image_cache import Decoded, array_set, cache_dir, cached
-from embedding_core.image_rows import Rows
+from embedding_core.reading.folders import ClassFolders
+from embedding_core.reading.image_cache import Decoded, array_set, cache_dir, cached
+from embedding_core.reading.image_rows import Rows
 
 PLACES = {
     "cifar10": "cifar-10-batches-py",

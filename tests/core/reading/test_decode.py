@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFile
 
-from embedding_core.decode import MAX_PIXELS, decode_image, fit
+from embedding_core.reading.decode import MAX_PIXELS, decode_image, fit
 
 Array = np.ndarray
 

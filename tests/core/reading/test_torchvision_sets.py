@@ -16,7 +16,7 @@ from torchvision.datasets import CIFAR10, STL10
 
 from embedding_core.data import load, size_of_test_file
 from embedding_core.faults import Faults
-from embedding_core.torchvision_sets import PLACES
+from embedding_core.reading.torchvision_sets import PLACES
 
 pytestmark = pytest.mark.usefixtures("cache", "no_network")
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from PIL import Image
 
 from embedding_core.faults import Faults
-from embedding_core.image_rows import Rows, write_images
+from embedding_core.reading.image_rows import Rows, write_images
 
 DECODER_VERSION = 2
 """Part of the cache key: raise it when the same file must decode to other arrays."""
