@@ -59,11 +59,11 @@ def distance_matrix(z: Float[Tensor, "n d"], *, distance: str) -> Float[Tensor, 
     z = at_least_float32(z)
     match distance:
         case "cosine":
-            return _lengths(F.normalize(z, dim=1)).square() / 2
+            return _squares(F.normalize(z, dim=1)) / 2
         case "l2":
             return _lengths(z)
         case "sql2":
-            return _lengths(z).square()
+            return _squares(z)
         case "angular":
             unit, n = F.normalize(z, dim=1), len(z)
             to_rows_and_antipodes = _lengths(torch.cat([unit, -unit]))[:n]
@@ -72,30 +72,35 @@ def distance_matrix(z: Float[Tensor, "n d"], *, distance: str) -> Float[Tensor, 
 
 
 def _lengths(z: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
-    """|z_i - z_j|; a matrix product would lose the digits of near pairs (self-distances up to 1e-3)."""
-    lengths: Tensor = _Lengths.apply(z)
-    return lengths
+    """|z_i - z_j|, with gradient 0 where it is 0."""
+    squares = _squares(z)
+    equal = squares == 0
+    return squares.masked_fill(equal, 1).sqrt().masked_fill(equal, 0)
 
 
-class _Lengths(torch.autograd.Function):
+def _squares(z: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
+    """|z_i - z_j|²; a matrix product would lose the digits of near pairs (self-distances up to 1e-3 in length)."""
+    squares: Tensor = _Squares.apply(z)
+    return squares
+
+
+class _Squares(torch.autograd.Function):
     """Half of the differences forward, one matrix product backward: that of `torch.pdist` takes n² d memory on CUDA."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
         upper = torch.ones(len(z), len(z), dtype=torch.bool, device=z.device).triu_(1)
-        half = z.new_zeros(len(z), len(z)).masked_scatter_(upper, torch.pdist(z))
-        lengths = half + half.T.contiguous()  # the copy is cheaper than adding across the grain
-        ctx.save_for_backward(z, lengths)
-        return lengths
+        half = z.new_zeros(len(z), len(z)).masked_scatter_(upper, torch.pdist(z).square_())
+        return half.T.contiguous().add_(half)  # the copy is cheaper than adding across the grain
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        z, lengths = ctx.saved_tensors
-        pull = (gradient / lengths).masked_fill_(lengths == 0, 0)  # equal rows pull in no direction
-        pull = pull + pull.T.contiguous()
+        (z,) = ctx.saved_tensors
+        pull = gradient.T.contiguous().add_(gradient)
         z = z - z.mean(dim=0)  # only differences count, and small rows cancel with less rounding
-        moved: Tensor = pull.sum(dim=1, keepdim=True) * z - pull @ z
+        moved: Tensor = 2 * (pull.sum(dim=1, keepdim=True) * z - pull @ z)
         return moved
 
 

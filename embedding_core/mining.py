@@ -2,19 +2,17 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
-from embedding_core.distances import TILE, distance_matrix
+from embedding_core.distances import distance_matrix
 from embedding_core.faults import unknown
 
 POSITIVES = ("easy", "hard", "all")
 NEGATIVES = ("semihard", "hard", "all")
 FALLBACKS = ("nearest", "drop")
-
-FEW = 16
-"""Thresholds per row up to which a look at every distance for each is cheaper than sorting them."""
 
 
 class Triplets(NamedTuple):
@@ -128,35 +126,22 @@ def nearest_beyond(
         to_negatives: distances, infinite where a row is no negative.
         thresholds: k per row, k >= 1.
     """
-    if thresholds.shape[1] <= FEW:
-        looks = [
-            to_negatives.masked_fill(to_negatives <= threshold, torch.inf).min(dim=1, keepdim=True)
-            for threshold in thresholds.split(1, dim=1)
-        ]
-        return torch.cat([look.values for look in looks], dim=1), torch.cat([look.indices for look in looks], dim=1)
-    values, rows = [], []
-    step = max(1, TILE // len(to_negatives))
-    for distances, beyond in zip(to_negatives.split(step), thresholds.split(step), strict=True):
-        ordered, order = _sort_rows(distances)
-        place = torch.searchsorted(ordered, beyond, right=True)
-        none = place == len(to_negatives)
-        place.clamp_(max=len(to_negatives) - 1)
-        values.append(ordered.gather(1, place).masked_fill_(none, torch.inf))
-        rows.append(order.gather(1, place) % len(to_negatives))
-    return torch.cat(values), torch.cat(rows)
+    if thresholds.shape[1] == 1:  # one look at each distance is cheaper than sorting them
+        nearest = to_negatives.masked_fill(to_negatives <= thresholds, torch.inf).min(dim=1, keepdim=True)
+        return nearest.values, nearest.indices
+    order = _row_order(to_negatives)
+    values = to_negatives.gather(1, order)
+    place = torch.searchsorted(values, thresholds, right=True)
+    none = place == len(values)
+    place.clamp_(max=len(values) - 1)
+    return values.gather(1, place).masked_fill_(none, torch.inf), order.gather(1, place)
 
 
-def _sort_rows(distances: Float[Tensor, "m n"]) -> tuple[Float[Tensor, "m n"], Int64[Tensor, "m n"]]:
-    """Each row ascending, and where its values stood, modulo n.
-
-    A radix sort of pairs (row, distance) as whole numbers takes a third of the time of sorting each row: distances are
-    not negative, so their bits are in their order.
-    """
-    if distances.dtype != torch.float32:  # a pair would not fit into 64 bits
-        return distances.sort(dim=1)
-    row = torch.arange(len(distances), device=distances.device)[:, None] << 32
-    keys, order = (row | distances.view(torch.int32)).flatten().sort()
-    return keys.to(torch.int32).view(torch.float32).view_as(distances), order.view_as(distances)
+def _row_order(x: Float[Tensor, "m n"]) -> Int64[Tensor, "m n"]:
+    """Columns of each row by ascending value; on the CPU NumPy's vector instructions take a fifth of torch's time."""
+    if x.device.type != "cpu":
+        return x.argsort(dim=1)
+    return torch.from_numpy(np.argsort(x.numpy(), axis=1))
 
 
 def mine_random(labels: Int[Tensor, " n"], generator: torch.Generator) -> Triplets:

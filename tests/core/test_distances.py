@@ -76,10 +76,10 @@ def test_distance_matrix_gradient_of_equal_and_opposite_rows_is_finite(name: str
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_distance_matrix_gradient_of_a_collapsed_batch_is_zero(name: str) -> None:
+def test_distance_matrix_gradient_of_a_collapsed_batch_is_rounding(name: str) -> None:
     z = rows(1, 4).float().repeat(30, 1).requires_grad_()
     (gradient,) = torch.autograd.grad(distance_matrix(z, distance=name).sum(), z)
-    assert torch.equal(gradient, torch.zeros_like(gradient))
+    assert gradient.abs().max() < 30 * 1e-6
 
 
 def test_angular_distance_keeps_small_angles_in_float32() -> None:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from embedding_core import mining
 from embedding_core.distances import DISTANCES
 from embedding_core.losses import triplet_hinge
 from embedding_core.mining import FALLBACKS, NEGATIVES, POSITIVES, Triplets, curriculum, mine, mine_random
@@ -109,16 +108,13 @@ def test_hard_positives_with_unbounded_semihard_negatives_on_a_line() -> None:
     classes=st.integers(1, 5),
     margin=st.sampled_from([0.1, 1.0, math.inf]),
     fallback=st.sampled_from(FALLBACKS),
-    few=st.sampled_from([0, 16]),
 )
 def test_mining_is_the_naive_loop(
-    positive: str, negative: str, distance: str, seed: int, n: int, classes: int, margin: float, fallback: str, few: int
+    positive: str, negative: str, distance: str, seed: int, n: int, classes: int, margin: float, fallback: str
 ) -> None:
     z, labels = rows(n, 3, seed), random_labels(n, classes, seed)
     kinds = {"positive": positive, "negative": negative, "distance": distance, "fallback": fallback}
-    with pytest.MonkeyPatch.context() as patch:  # both ways of searching
-        patch.setattr(mining, "FEW", few)
-        triplets = mine(z, labels, margin=margin, **kinds)
+    triplets = mine(z, labels, margin=margin, **kinds)
     assert as_tuples(triplets) == naive_mine(z, labels, margin=margin, **kinds)
 
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from embedding_core import mining
 from embedding_core.losses import triplet_semihard
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -74,17 +73,14 @@ def test_semihard_without_positives_is_zero_and_can_be_trained_on(labels: list[i
     n=st.integers(2, 11),
     classes=st.integers(1, 5),
     margin=st.floats(0, 3),
-    few=st.sampled_from([0, 16]),
 )
 def test_semihard_is_the_naive_loop(
-    distance: str, fallback: str, seed: int, n: int, classes: int, margin: float, few: int
+    distance: str, fallback: str, seed: int, n: int, classes: int, margin: float
 ) -> None:
     z = rows(n, 3, seed).requires_grad_()
     labels = torch.randint(classes, (n,), generator=torch.Generator().manual_seed(seed))
     expected = naive_semihard(z, labels, margin=margin, distance=distance, fallback=fallback)
-    with pytest.MonkeyPatch.context() as patch:  # both ways of searching
-        patch.setattr(mining, "FEW", few)
-        loss = triplet_semihard(z, labels, margin=margin, distance=distance, fallback=fallback)
+    loss = triplet_semihard(z, labels, margin=margin, distance=distance, fallback=fallback)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-10, abs=1e-10)
     (gradient,), (reference,) = torch.autograd.grad(loss, z), torch.autograd.grad(expected, z)
     torch.testing.assert_close(gradient, reference, rtol=1e-8, atol=1e-8)
@@ -92,28 +88,16 @@ def test_semihard_is_the_naive_loop(
 
 @pytest.mark.parametrize("distance", ["l2", "sql2"])
 @given(
-    few=st.sampled_from([0, 16]),
     grid=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=2, max_size=14),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
 def test_semihard_with_ties_and_duplicates_is_the_naive_loop(
-    distance: str, few: int, grid: list[tuple[int, int, int]], dtype: torch.dtype
+    distance: str, grid: list[tuple[int, int, int]], dtype: torch.dtype
 ) -> None:
     z, labels = torch.tensor(grid)[:, :2].to(dtype), torch.tensor(grid)[:, 2]
     expected = naive_semihard(z, labels, margin=0.5, distance=distance)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mining, "FEW", few)
-        loss = triplet_semihard(z, labels, margin=0.5, distance=distance)
+    loss = triplet_semihard(z, labels, margin=0.5, distance=distance)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6 if dtype == torch.float32 else 1e-12)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_semihard_searches_block_by_block(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    z, labels = rows(60, 4).to(dtype), torch.arange(60) % 2  # thirty positives: rows are sorted
-    expected = naive_semihard(z, labels, margin=1.0, distance="sql2").item()
-    monkeypatch.setattr(mining, "TILE", 500)
-    loss = triplet_semihard(z, labels)
-    assert loss.item() == pytest.approx(expected, rel=1e-12 if dtype == torch.float64 else 1e-6)
 
 
 @pytest.mark.parametrize("distance", ["l2", "sql2", "cosine", "angular"])
