@@ -12,8 +12,8 @@ from embedding_core.faults import unknown
 
 DISTANCES = ("cosine", "l2", "sql2", "angular")
 
-TILE = 2**20
-"""Cosines searched at a time: 4 MB stay in the processor's cache, and memory is not quadratic."""
+TILE = 2**21
+"""Cosines searched at a time: 8 MB, used again and again, cost less than all of them at once."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -141,11 +141,12 @@ def _nearest(
 ) -> Int[Tensor, "groups m k"]:
     """Places of the nearest rows inside each group."""
     groups, m, _ = unit.shape
-    step = max(1, TILE // (groups * m))
+    step = min(max(1, TILE // (groups * m)), m)
+    tile = unit.new_empty(groups, step, m)
     found = []
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))
-        cosine = unit[:, rows] @ unit.transpose(1, 2)
+        cosine = torch.matmul(unit[:, rows], unit.transpose(1, 2), out=tile[:, : rows.stop - start])
         cosine.diagonal(offset=start, dim1=1, dim2=2).fill_(-torch.inf)
         if classes is not None:
             cosine.masked_fill_(classes[:, rows, None] == classes[:, None], -torch.inf)

@@ -149,16 +149,16 @@ def triplet_semihard(
     distances = distance_matrix(z, distance=distance)
     same = labels[:, None] == labels
     mates = class_mates(labels)
+    to_positive = distances.gather(1, mates.rows)
     to_negatives = distances.detach().masked_fill(same, torch.inf)
-    values, negative = nearest_beyond(to_negatives, distances.detach().gather(1, mates.rows))
+    values, negative = nearest_beyond(to_negatives, to_positive.detach())
     if fallback == "nearest":
         otherwise = to_negatives.argmin(dim=1, keepdim=True)
     else:
         otherwise = to_negatives.masked_fill_(same, -torch.inf).argmax(dim=1, keepdim=True)
     negative = negative.where(values < torch.inf, otherwise)
-    to_positive, to_negative = distances.gather(1, torch.cat([mates.rows, negative], dim=1)).chunk(2, dim=1)
     strangers = len(labels) - 1 - mates.valid.sum(dim=1, keepdim=True)
-    to_negative = to_negative.where(strangers > 0, 0)
+    to_negative = distances.gather(1, negative).where(strangers > 0, 0)
     hinge = F.relu(margin + to_positive - to_negative)
     return hinge.where(mates.valid, 0).sum() / mates.valid.sum().clamp(min=1)
 
