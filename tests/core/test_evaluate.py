@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -42,7 +42,7 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-@pytest.fixture(params=[(4, 160, 1), (7, 1000, 3), (384, 2**28, 2**20)])
+@pytest.fixture(params=[(4, 400, 5), (7, 1000, 3), (384, 2**28, 2**20)])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """All pairs come in tiles, chunks and needles; small ones reach every seam."""
     for name, value in zip(("TILE", "CHUNK_BYTES", "NEEDLES"), request.param, strict=True):
@@ -117,7 +117,8 @@ def corners(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@given(corners(), st.sampled_from([(3, 80, 1), (5, 256, 2), (384, 2**28, 2**20)]))
+@settings(max_examples=50)
+@given(corners(), st.sampled_from([(3, 120, 4), (5, 256, 9), (384, 2**28, 2**20)]))
 def test_verification_auc_counts_every_tie_as_a_half(
     dtype: torch.dtype, drawn: tuple[Tensor, Tensor], pieces: tuple[int, int, int]
 ) -> None:
@@ -178,17 +179,18 @@ def test_verification_auc_needs_a_pair_of_each_kind() -> None:
             evaluate.verification_auc(rows(n, 3), torch.arange(n))
 
 
-def test_memory_of_verification_auc_does_not_hold_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(all_pairs, "CHUNK_BYTES", 2**19)
-    monkeypatch.setattr(all_pairs, "NEEDLES", 2**14)
-    z, labels = rows(2000, 8).float(), torch.arange(2000) % 4
-    whole = evaluate.verification_auc(z, labels)
-    tracemalloc.start()
-    assert evaluate.verification_auc(z, labels) == whole
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    # All scores are 8 MB; two chunks are 1 MB, and a tile with its masks is as much again.
-    assert peak < 3e6
+def test_memory_of_verification_auc_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_pairs, "CHUNK_BYTES", 2**18)
+    monkeypatch.setattr(all_pairs, "NEEDLES", 2**12)
+    peaks = []
+    for n in (800, 1600):  # scores of 1.3 and 5.1 MB
+        z, labels = rows(n, 8).float(), torch.arange(n) % 4
+        evaluate.verification_auc(z, labels)
+        tracemalloc.start()
+        evaluate.verification_auc(z, labels)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_good_triplet_ratio_by_hand() -> None:
