@@ -10,6 +10,7 @@ with logsumexp, the floor of NT-Xent. The peak is that of a process of its own b
 
 import argparse
 import multiprocessing
+import os
 import resource
 import statistics
 import time
@@ -79,6 +80,7 @@ def main() -> None:
         ("mining 10 classes", 1024),
     ):
         print(f"  {name}: {n} to {4 * n}: x {took[f'{name} {4 * n}'] / took[f'{name} {n}']:.1f}")
+    print(f"load average {os.getloadavg()[0]:.1f}: above {arguments.threads} others wanted the cores")
 
 
 def table() -> list[Row]:

@@ -69,8 +69,7 @@ def koleo_terms(
     )
     valid = neighbours[:, 0] != torch.arange(len(unit), device=unit.device)
     # The search has no gradient, the distance has it for both ends.
-    nearest = unit.index_select(0, neighbours.flatten()).unflatten(0, neighbours.shape)
-    distances = (unit[:, None] - nearest).norm(dim=2)
+    distances = (unit[:, None] - F.embedding(neighbours, unit)).norm(dim=2)
     logs = (distances + eps).log().mean(dim=1)
     # No `if`: it would make the host wait for the device.
     loss = -logs.where(valid, 0).sum() / valid.sum().clamp(min=1)
