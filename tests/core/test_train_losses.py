@@ -46,6 +46,7 @@ def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in ("elapsed_s", "train_s")} for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", LOSSES, ids=lambda s: ",".join(map(str, s.values())))
 def test_every_loss_learns_embeddings_that_tell_digits_apart(settings: dict[str, Any], digits: DeviceData) -> None:
     config = TrainConfig(epochs=6, lr=2e-3, **settings)
