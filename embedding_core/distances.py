@@ -12,8 +12,8 @@ from embedding_core.faults import unknown
 
 DISTANCES = ("cosine", "l2", "sql2", "angular")
 
-TILE = 2**21
-"""Cosines searched at a time: 8 MB, used again and again, cost less than all of them at once."""
+ROWS = 512
+"""Rows compared with all others at a time: memory used again and again costs less than all of it at once."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ def _nearest(
 ) -> Int[Tensor, "groups m k"]:
     """Places of the nearest rows inside each group."""
     groups, m, _ = unit.shape
-    step = min(max(1, TILE // (groups * m)), m)
+    step = min(max(1, ROWS // groups), m)
     tile = unit.new_empty(groups, step, m)
     found = []
     for start in range(0, m, step):

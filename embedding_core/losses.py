@@ -67,12 +67,15 @@ def koleo_terms(
     neighbours = nearest_neighbours(
         unit, top_k=top_k, group_size=group_size, labels=labels, exclude_same_class=exclude_same_class
     )
-    valid = neighbours[:, 0] != torch.arange(len(unit), device=unit.device)
     # The search has no gradient, the distance has it for both ends.
     distances = (unit[:, None] - F.embedding(neighbours, unit)).norm(dim=2)
-    logs = (distances + eps).log().mean(dim=1)
-    # No `if`: it would make the host wait for the device.
-    loss = -logs.where(valid, 0).sum() / valid.sum().clamp(min=1)
+    logs = (distances + eps).log()
+    if exclude_same_class:  # whether any row is left out stays on the device, or the host would wait for it
+        valid = neighbours[:, 0] != torch.arange(len(unit), device=unit.device)
+        loss = -logs.mean(dim=1).where(valid, 0).sum() / valid.sum().clamp(min=1)
+    else:
+        valid = torch.ones(len(unit), dtype=torch.bool, device=unit.device)
+        loss = -logs.mean()
     return KoLeo(loss, neighbours, distances.detach(), valid)
 
 

@@ -155,10 +155,12 @@ def test_koleo_without_labels_cannot_exclude_a_class() -> None:
 
 @pytest.mark.parametrize("exclude", [False, True])
 @pytest.mark.parametrize("group_size", [None, 7, 12])
-def test_koleo_searches_tile_by_tile(group_size: int | None, exclude: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_koleo_searches_some_rows_at_a_time(
+    group_size: int | None, exclude: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     z, labels = rows(40, 5), torch.arange(40) % 3
     expected = koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=exclude)
-    monkeypatch.setattr(distances, "TILE", 130)
+    monkeypatch.setattr(distances, "ROWS", 7)
     assert koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=exclude).equal(expected)
 
 
