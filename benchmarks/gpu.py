@@ -20,9 +20,11 @@ import torch
 from loop import Bare, timed
 from machine import machine_class
 
+from embedding_core.accumulate import accumulated_step
 from embedding_core.config import TrainConfig
 from embedding_core.data import resolve_root
 from embedding_core.device_data import DeviceData
+from embedding_core.meter import Meter
 from embedding_core.monitor import Row
 from embedding_core.seeding import generator
 from embedding_core.train import pick_device, train
@@ -96,9 +98,10 @@ def packing(config: TrainConfig) -> None:
             "--worker",
         ]
         workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
-        rates = [float(worker.communicate()[0]) for worker in workers]
+        outputs = [worker.communicate()[0] for worker in workers]
         if any(worker.returncode for worker in workers):
             raise RuntimeError(f"A packed process failed: {[worker.returncode for worker in workers]}.")
+        rates = [float(output) for output in outputs]
         alone = alone or sum(rates)
         print(f"{processes} processes {sum(rates):10,.0f} images/s in all, {sum(rates) / alone:.2f} x one")
 
@@ -114,12 +117,30 @@ def accumulation(config: TrainConfig, data: DeviceData) -> None:
     measured = {}
     for mode in ("naive", "cached"):
         chosen = TrainConfig.from_flat({**config.to_flat(), **settings, "accum_mode": mode})
-        rows = list(train(chosen, data=data))
-        measured[mode] = (rate(rows, chosen), float(rows[-1]["peak_gpu_bytes"] or 0))
+        measured[mode] = (rate(list(train(chosen, data=data)), chosen), peak_of_a_step(chosen, data))
         print(f"{mode:10} {measured[mode][0]:10,.0f} images/s   peak {measured[mode][1] / 2**20:8,.0f} MiB")
     (naive, naive_bytes), (cached, cached_bytes) = measured["naive"], measured["cached"]
     memory = f"{cached_bytes / naive_bytes:.2f} x" if naive_bytes else "not measured"
     print(f"cached / naive: step time {naive / cached:.2f} x, peak memory {memory}")
+
+
+def peak_of_a_step(config: TrainConfig, data: DeviceData) -> float:
+    """Bytes that one optimiser step needs beyond weights and data, at its peak; validation, which needs more, apart."""
+    bare = Bare(config, data)
+    images, labels = bare.batches[0]
+    if data.device.type != "cuda":
+        return 0.0
+    draw = generator(0, "miner", device=data.device)
+    before = torch.cuda.memory_allocated(data.device)
+    torch.cuda.reset_peak_memory_stats(data.device)
+    accumulated_step(
+        bare.network,
+        images,
+        lambda z, part: bare.objective(z, labels[part], Meter(), draw),
+        accum_steps=config.accum_steps,
+        mode=config.accum_mode,
+    )
+    return float(torch.cuda.max_memory_allocated(data.device) - before)
 
 
 def precision(config: TrainConfig, data: DeviceData) -> None:

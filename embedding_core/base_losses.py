@@ -6,7 +6,15 @@ from torch import Tensor, nn
 
 from embedding_core import mining
 from embedding_core.config import TrainConfig
-from embedding_core.losses import ArcFace, SoftmaxClassifier, nt_xent, triplet_hinge, triplet_semihard
+from embedding_core.losses import (
+    ArcFace,
+    SoftmaxClassifier,
+    nt_xent,
+    nt_xent_chance,
+    nt_xent_floor,
+    triplet_hinge,
+    triplet_semihard,
+)
 from embedding_core.meter import Meter
 from embedding_core.seeding import stream
 
@@ -32,6 +40,10 @@ class BaseLoss(nn.Module):
     def settings(self) -> dict[str, float | str]:
         """The `TrainConfig` fields that this loss can tell."""
         raise NotImplementedError
+
+    def bounds(self, neighbourhood: int) -> dict[str, float]:
+        """What the loss is to be read against, where it says little by itself."""
+        return {}
 
 
 class _Hinged(BaseLoss):
@@ -91,10 +103,7 @@ class MinedTriplets(_Hinged):
             )
         if not len(triplets.anchor):
             return flat.sum() * 0  # still a graph, so that backward has something to do
-        hinge = triplet_hinge(
-            flat[triplets.anchor], flat[triplets.positive], flat[triplets.negative],
-            margin=self.margin, distance=self.distance,
-        )  # fmt: skip
+        hinge = triplet_hinge(*triplets.embeddings(flat), margin=self.margin, distance=self.distance)
         meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
         return hinge.mean()
 
@@ -151,6 +160,11 @@ class TwoViews(BaseLoss):
     def settings(self) -> dict[str, float | str]:
         """Temperature and similarity."""
         return {"loss": self.name, "temperature": self.temperature, "similarity": self.similarity}
+
+    def bounds(self, neighbourhood: int) -> dict[str, float]:
+        """The loss of orthogonal negatives and that of guessing, for so many pairs."""
+        floor = nt_xent_floor(neighbourhood, self.temperature)
+        return {"loss_floor": floor, "loss_chance": nt_xent_chance(neighbourhood)}
 
     def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
         """See `nt_xent`."""

@@ -247,6 +247,14 @@ class TrainConfig:
             raise Faults(faults)
         return config
 
+    @classmethod
+    def observed(cls, values: dict[str, Any]) -> "TrainConfig":
+        """What was seen to run, impossible or not: a stale object must be recorded, not refused."""
+        config = object.__new__(cls)
+        for name in field_types(cls):
+            object.__setattr__(config, name, values[name])
+        return config
+
     @property
     def views_per_example(self) -> int:
         """Images per example (v): anchor, positive and negative; two views of one image; or one image."""

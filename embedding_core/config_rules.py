@@ -24,6 +24,9 @@ AT_LEAST = {
 }  # fmt: skip
 """Smallest value of each field; None is told apart before."""
 
+BATCH_LOSSES = ("mined", "semihard", "nt_xent")
+"""Losses whose value depends on how many images they see at once."""
+
 POSITIVE = ("margin", "scale", "temperature", "lr", "unfrozen_lr", "backbone_lr_ratio")
 
 
@@ -92,12 +95,15 @@ def _neighbourhood_faults(c: "TrainConfig") -> Iterator[str]:
             f"KoLeo needs more than `koleo_top_k` embeddings in a neighbourhood, but got koleo_top_k={c.koleo_top_k} "
             f"and neighbourhoods of {smallest}."
         )
+    examples = neighbourhood // c.views_per_example
+    if c.loss in BATCH_LOSSES and examples < 2:
+        yield f"loss={c.loss} compares examples, but each neighbourhood would hold {examples} of them."
     if c.batch_sampler == "pk":
         if c.views_per_example > 1:
             yield f"`batch_sampler` must be random for loss={c.loss}, whose examples are several images, but got pk."
-        if c.micro_batch % c.images_per_class or c.batch_size < 2 * c.images_per_class:
+        if c.micro_batch % c.images_per_class or examples < 2 * c.images_per_class:
             yield (
-                "With batch_sampler=pk a batch holds two classes or more and a micro-batch whole classes: "
+                "With batch_sampler=pk a neighbourhood holds two classes or more and a micro-batch whole classes: "
                 "`images_per_class` must divide batch_size / accum_steps, but got "
                 f"images_per_class={c.images_per_class}, batch_size={c.batch_size}, accum_steps={c.accum_steps}."
             )

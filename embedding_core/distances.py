@@ -149,7 +149,8 @@ def _nearest(
         cosine = torch.matmul(unit[:, rows], unit.transpose(1, 2), out=tile[:, : rows.stop - start])
         cosine.diagonal(offset=start, dim1=1, dim2=2).fill_(-torch.inf)
         if classes is not None:
-            cosine.masked_fill_(classes[:, rows, None] == classes[:, None], -torch.inf)
+            own = classes[:, rows, None]
+            cosine.masked_fill_((own == classes[:, None]) & (own >= 0), -torch.inf)  # -1 is no class
         best = cosine.topk(top_k, dim=2) if top_k > 1 else cosine.max(dim=2, keepdim=True)
         nearest = best.indices
         if classes is not None:

@@ -1,7 +1,7 @@
 """Embed images with a trained model: `python -m embedding_core.embed MODEL IMAGES`.
 
 MODEL is a file that a sweep keeps under RESULTS/NAME/best/; IMAGES an image, a folder of images, or a Parquet file
-in the Hugging Face image layout. Writes a Parquet file with `path`, `label` (null without one) and `embedding`.
+in the Hugging Face image layout. Writes a Parquet file with `path`, `label` (null for image files) and `embedding`.
 """
 
 import argparse

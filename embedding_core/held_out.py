@@ -31,19 +31,22 @@ class HeldOut(NamedTuple):
     """Longer results by table of the store, without the ids of the trial."""
 
 
-def held_out(network: EmbeddingNetwork, data: DeviceData, split: Split, config: TrainConfig) -> HeldOut:
-    """Read the test split and evaluate on it and on the unseen classes; `probes` and `views` say how much is stored.
+def held_out_images(data: DeviceData, split: Split) -> dict[str, ImageSet]:
+    """The images that a finished run is evaluated on, by split; called before a run too, lest it fail at its end.
 
     Raises:
-        Faults: see `DeviceData.test`.
+        Faults: see `DeviceData.test` and `DeviceData.unseen`.
     """
     parts = {"test": data.test(split)}
-    if len(split.unseen):
-        parts["unseen"] = data.unseen(split)
+    return parts | {"unseen": data.unseen(split)} if len(split.unseen) else parts
+
+
+def held_out(network: EmbeddingNetwork, parts: dict[str, ImageSet], config: TrainConfig) -> HeldOut:
+    """Evaluate on each part of `held_out_images`; `probes` and `views` say how much is stored."""
     row: Row = {"test_sha256": parts["test"].sha256}
     tables: dict[str, list[dict[str, Any]]] = {"evaluations": []}
     for name, images in parts.items():
-        z = embed(network, images.images.to(data.device)).cpu()
+        z = embed(network, images.images.to(network.mean.device)).cpu()
         evaluations = [*_metrics(z, images), *(_probes(z, images, config) if config.probes else [])]
         tables["evaluations"] += [{"checkpoint": "final", "split": name, **e} for e in evaluations]
         row |= {f"{name}_{_column(e)}": e["value"] for e in evaluations if not e["metric"].startswith("probe")}

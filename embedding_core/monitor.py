@@ -9,6 +9,7 @@ from torch import Tensor
 from embedding_core import evaluate
 from embedding_core.base_losses import validation_loss
 from embedding_core.config import TrainConfig
+from embedding_core.config_rules import BATCH_LOSSES
 from embedding_core.device_data import DeviceData
 from embedding_core.distances import paired_distance
 from embedding_core.meter import Meter
@@ -39,8 +40,6 @@ COLLAPSE_COSINE = 0.9
 COLLAPSE_MARGIN_SHARE = 0.01
 
 MARGIN_LOSSES = ("triplet", "mined", "semihard")
-BATCH_LOSSES = ("mined", "semihard", "nt_xent")
-"""Losses whose value depends on how many images they see at once."""
 
 
 @torch.no_grad()
@@ -113,8 +112,10 @@ def _validation_loss(
         examples, labels = z[position], data.labels[used[position]]
     else:
         if config.views_per_example == 2:
-            views = [embed(network, recipe.apply(data.images[used[order]], draw)) for _ in range(2)]
-            examples = torch.stack(views, dim=1)
+            # In parts: all augmented at once would need several float copies of the whole set.
+            parts = used[order].repeat(2).split(EVALUATION_BATCH)
+            views = torch.cat([embed(network, recipe.apply(data.images[part], draw)) for part in parts])
+            examples = torch.stack(views.chunk(2), dim=1)
         else:
             examples = z[order][:, None]
         labels = data.labels[used[order]][:, None].expand(examples.shape[:2])
@@ -133,13 +134,14 @@ def collapsed(rows: Sequence[Row], config: TrainConfig) -> bool:
     """Whether the embeddings have collapsed at the last of `rows` (one per epoch so far).
 
     From the third evaluation on: the effective rank below 2, or the mean cosine above .9, at two evaluations running;
-    or the base loss of triplets within 1 % of the margin, which is what identical embeddings give.
+    or at one, if the base loss of triplets is within 1 % of the margin too, which is what identical embeddings give.
+    The margin alone says nothing: a slow run passes it on its way down.
     """
     if len(rows) < COLLAPSE_FROM:
         return False
     gap = abs(_number(rows[-1], "loss_base") - config.margin)
     at_margin = config.loss in MARGIN_LOSSES and gap <= COLLAPSE_MARGIN_SHARE * config.margin
-    return at_margin or all(_degenerate(row) for row in rows[-2:])
+    return all(_degenerate(row) for row in rows[-1 if at_margin else -2 :])
 
 
 def _degenerate(row: Row) -> bool:

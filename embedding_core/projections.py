@@ -146,6 +146,8 @@ def _fitted(method: object, z: Tensor) -> Tensor:
 
     if bool((z == z[0]).all()):  # t-SNE's start divides by the variance, and its tree takes the process down with NaN
         return torch.zeros(len(z), 2)
+    if z.shape[1] == 1:  # t-SNE starts from two principal components
+        z = torch.cat([z, torch.zeros_like(z)], dim=1)
     points = method.fit_transform(StandardScaler().fit_transform(z.double().numpy()))  # type: ignore[attr-defined]
     return torch.from_numpy(np.asarray(points, dtype=np.float32))
 

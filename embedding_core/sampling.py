@@ -45,7 +45,7 @@ def batch_faults(config: TrainConfig, split: Split) -> list[str]:
         kind = "triplets" if config.loss == "triplet" else "images"
         return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}."]
     faults = []
-    last = examples % config.batch_size or config.batch_size
+    last = images_per_epoch(config, split) // config.views_per_example % config.batch_size or config.batch_size
     smallest = slices(last, math.ceil(last / config.micro_batch))[-1]
     if config.norm_kind == "batch" and (smallest.stop - smallest.start) * config.views_per_example == 1:
         faults.append(

@@ -5,7 +5,6 @@ and the analysis refuses a run in which they are not.
 """
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,13 +37,17 @@ def config_seen(
     epoch: int,
     step: StepReport,
 ) -> TrainConfig:
-    """`config` with every field that a live object can tell replaced by what it tells; `step` is the epoch's first."""
+    """`config` with every field that a live object can tell replaced by what it tells; `step` is the epoch's first.
+
+    No object tells how the split was drawn (`val_share`, `seen_classes`, `unseen_classes`: rows carry its hash), the
+    augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
+    """
     examples = len(split.train_examples)
     observed: dict[str, Any] = {
         "dataset": data.name,
         "image_size": data.image_size,
         "subset": config.subset if config.subset is None and examples == split.examples_available else examples,
-        "triplets": _protocol(split),
+        "triplets": split.protocol,
         **_network_settings(config, network),
         **objective.settings(),
         "batch_size": len(step.embeddings),
@@ -53,13 +56,7 @@ def config_seen(
         **_optimizer_settings(config, optimizer, epoch, len(order)),
         "seed": config.seed if torch.equal(order.cpu(), order_of(config, split, epoch)) else UNKNOWN_SEED,
     }
-    return replace(config, **observed)
-
-
-def _protocol(split: Split) -> str:
-    """What the splits are, not what they were called."""
-    shared = torch.isin(split.val_triplets, split.train_examples).any()
-    return "study" if shared else "disjoint"
+    return TrainConfig.observed(config.to_flat() | observed)
 
 
 def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[str, Any]:

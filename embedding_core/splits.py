@@ -43,6 +43,8 @@ class Split:
     example_labels: Int64[Tensor, " a"]
     """Class of each example's first image."""
     val_triplets: Int64[Tensor, "b 3"]
+    protocol: str
+    """`disjoint` or `study`: how the triplets were made."""
     examples_available: int
     """Training examples before `subset`."""
 
@@ -115,6 +117,7 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
         train_examples=train_examples,
         example_labels=labels[train_examples[:, 0]],
         val_triplets=val_triplets,
+        protocol=config.triplets,
         examples_available=available,
     )
 
@@ -150,7 +153,9 @@ def choose_classes(
 
 def carve_test(labels: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " r"], Int64[Tensor, " t"]]:
     """The other images and the test split of a set without a test file: `TEST_SHARE` of each class, always the same."""
-    return _stratified(labels, torch.arange(len(labels)), TEST_SHARE, generator(TEST_SEED, "test"))
+    labelled = (labels >= 0).nonzero()[:, 0]
+    rest, test = _stratified(labels, labelled, TEST_SHARE, generator(TEST_SEED, "test"))
+    return torch.cat([rest, (labels < 0).nonzero()[:, 0]]).sort().values, test
 
 
 def fixed_triplets(

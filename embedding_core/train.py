@@ -6,6 +6,7 @@
 import argparse
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from embedding_core.config import TrainConfig, parse_settings
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
 from embedding_core.gap import gap
-from embedding_core.held_out import held_out
+from embedding_core.held_out import held_out, held_out_images
 from embedding_core.meter import Meter
 from embedding_core.models import build_network, set_frozen
 from embedding_core.monitor import Row, collapsed, validation_metrics
@@ -59,6 +60,8 @@ def train(
     examples = split.train_examples.to(device)
     if faults := batch_faults(config, split):
         raise Faults(faults)
+    # Read before the first step, lest a broken file show at the end; used after the last one.
+    test_images = held_out_images(data, split) if config.eval_test else {}
 
     mean, std = data.scaling(split)
     network = build_network(
@@ -71,6 +74,7 @@ def train(
     optimizer = build_optimizer(network, objective.parameters(), config)
     parameters = [*network.parameters(), *objective.parameters()]
     recipe = Recipe.of(config, data)
+    leak_share = 1 - split.leak()["triplets_wholly_unseen"]
 
     rows: list[Row] = []
     seen_sha256: str | None = None
@@ -138,6 +142,8 @@ def train(
             "train_s": trained - started,
             "lr": optimizer.param_groups[0]["lr"],
             **means,
+            **objective.base.bounds(config.batch_size if config.accum_mode == "cached" else config.micro_batch),
+            "val_leak_share": leak_share,
             **validation_metrics(network, objective, data, split, config, recipe),
             "collapsed": False,
             "is_finite": True,
@@ -165,7 +171,7 @@ def train(
         elapsed_s += time.perf_counter() - started
         row["elapsed_s"] = elapsed_s
         if row["end_reason"] == "completed" and config.eval_test:  # after the clock: views are no cost of training
-            final = held_out(network, data, split, config)
+            final = held_out(network, test_images, config)
             row |= final.row
             if save_to is not None:
                 handover.write(handover.beside(save_to), final.tables)
@@ -184,13 +190,13 @@ def pick_device(config: TrainConfig) -> torch.device:
     """
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(config.device)
-    except RuntimeError as error:
-        raise Faults([f"`device` must be auto or a torch device, but got `{config.device}`."]) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise Faults([f"`device` must exist, but got `{config.device}` and this machine has no CUDA device."])
-    return device
+    known = re.fullmatch(r"cpu|cuda(?::(\d+))?", config.device)
+    if known is None:
+        raise Faults([f"`device` must be auto, cpu, cuda or cuda:N, but got `{config.device}`."])
+    devices = torch.cuda.device_count()
+    if config.device != "cpu" and int(known[1] or 0) >= devices:
+        raise Faults([f"`device` must exist, but got `{config.device}` and this machine has {devices} CUDA devices."])
+    return torch.device(config.device)
 
 
 def pick_precision(config: TrainConfig, device: torch.device) -> str:

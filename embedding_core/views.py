@@ -15,7 +15,7 @@ from embedding_core.distances import at_least_float32
 from embedding_core.evaluate import class_distances, singular_values
 from embedding_core.faults import unknown
 from embedding_core.pictures import Ranked, class_images, thumbnail
-from embedding_core.projections import Principal, class_ellipses, pca, tsne, umap
+from embedding_core.projections import UMAP_MIN_POINTS, Principal, class_ellipses, pca, tsne, umap
 from embedding_core.retrieval import Neighbours, label_hit_rates, top_k_neighbours
 from embedding_core.seeding import generator
 
@@ -153,6 +153,8 @@ def _points(subject: _Subject, projections: Sequence[str]) -> Iterator[Row]:
         "tsne": lambda: tsne(subject.z[rows], seed=subject.seed),
     }
     for name in projections:
+        if name == "umap" and len(rows) < UMAP_MIN_POINTS:
+            continue  # nothing to lay out
         for item, (row, (x, y)) in enumerate(zip(rows.tolist(), plane[name]().tolist(), strict=True)):
             of = subject.class_of(int(subject.labels[row]))
             yield {"view": name, "item": item, **of, "image_index": row, "x": x, "y": y, "n": len(rows)}

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -16,6 +17,7 @@ from rich.console import Console
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
+from embedding_core.held_out import held_out_images
 from embedding_core.models import build_network
 from embedding_core.sampling import batch_faults
 from sweeps.analysis import report
@@ -32,6 +34,10 @@ from sweeps.results.store import Store
 
 FAILED = 1
 """Exit status when trials of the confirmation ended in an error."""
+
+BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset")
+NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
+"""What decides whether a configuration can run on these data; each combination is tried before the first trial."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -158,16 +164,28 @@ def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
         config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
         split = data.split(config)
         if "confirm" in plan.stages:
-            data.test(split)  # decoded into the cache now: a broken file must not show after hours of training
-        for way in plan.batch_settings():
-            faults += batch_faults(TrainConfig.from_flat({**config.to_flat(), **way}), split)
+            held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
+        faults += _batch_faults(plan, data)
         mean, std = data.scaling(split)
-        build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
+        for each in plan.distinct(*NETWORK_FIELDS):
+            build_network(each, shape=data.shape, mean=mean, std=std, precision="float32")
     except Faults as error:
         faults += error.faults
     if faults or data is None:
         raise Faults(list(dict.fromkeys(faults)))
     return data
+
+
+def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
+    """Batches that cannot be made of the examples of some reachable configuration, in some block."""
+    faults = []
+    for config in plan.distinct(*BATCH_FIELDS):
+        # The classes of a P x k batch depend on the block's draw of examples, other batches on their number alone.
+        blocks = range(1, plan.blocks + 1) if config.batch_sampler == "pk" else (1,)
+        for seed in {config.seed, *(plan.block_seed(block) for block in blocks)}:
+            of_block = replace(config, seed=seed)
+            faults += batch_faults(of_block, data.split(of_block))
+    return faults
 
 
 def _folder_faults(options: Options, folder: Path) -> list[str]:

@@ -30,11 +30,11 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
         "search": plan.samples if "search" in plan.stages else 0,
         "confirm": len(plan.design.cells) * plan.blocks if "confirm" in plan.stages else 0,
     }
-    rate, peak_bytes = _probe(config, data, options)
+    rate, validation_s, peak_bytes = _probe(config, data, options)
     concurrent = _concurrent(options)
     # Trials on CPUs of their own add up; those that share a GPU share its rate.
     together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
-    seconds = sum(runs.values()) * images / rate / together
+    seconds = sum(runs.values()) * (images / rate + config.epochs * validation_s) / together
     mean, std = data.scaling(split)
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
@@ -53,12 +53,21 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     )
 
 
-def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[float, int | None]:
-    """Images per second of one trial's share of this machine, and peak bytes on its GPU."""
+def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[float, float, int | None]:
+    """Images per second of one trial's share of this machine, seconds of a validation, peak bytes on its GPU."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(options.cpus_per_trial)))
     examples = min(PROBE_BATCHES * config.batch_size, len(data.split(config).train_examples))
-    config = replace(config, subset=examples, epochs=2, freeze_epochs=0, unfrozen_lr=None, warmup_epochs=0)
+    config = replace(
+        config,
+        subset=examples,
+        epochs=2,
+        batch_sampler="random",  # so few images hold too few classes for P x k
+        freeze_epochs=0,
+        unfrozen_lr=None,
+        warmup_epochs=0,
+        eval_test=False,
+    )
     device = pick_device(config)
     try:
         # The second epoch is timed: the first pays for warming up.
@@ -66,9 +75,12 @@ def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[flo
     finally:
         torch.set_num_threads(threads)
     train_s, peak = rows[-1]["train_s"], rows[-1]["peak_gpu_bytes"]
+    until = [row["elapsed_s"] for row in rows]
     assert isinstance(train_s, float)
+    assert isinstance(until[0], float)
+    assert isinstance(until[1], float)
     assert peak is None or isinstance(peak, int)
-    return images_per_epoch(config, data.split(config)) / train_s, peak
+    return images_per_epoch(config, data.split(config)) / train_s, until[1] - until[0] - train_s, peak
 
 
 def _concurrent(options: Options) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ from trainables.label import RunLabel
 
 BLOCKS_PER_SEED = 1000
 """Master seeds are spaced so that two sweeps share no block."""
-
-BATCH_FIELDS = ("batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "loss")
 
 SEARCH_BLOCK = 0
 """The seed index of all search trials; confirmation uses 1 to S."""
@@ -99,7 +98,9 @@ class Plan:
         # Views of one block are enough to look at, and UMAP takes longer than many a run.
         views = self.base.get("views", "all") if block == 1 else "none"
         given = {**self.base, **nuisance, **cell.levels}
-        return TrainConfig.from_flat({**given, "seed": self.block_seed(block), "eval_test": True, "views": views})
+        return TrainConfig.from_flat(
+            {**given, "seed": self.block_seed(block), "eval_test": True, "stop_if_collapsed": False, "views": views}
+        )
 
     def confirm_runs(
         self, nuisance: dict[str, Settings], *, study_id: str, checkpoint_dir: str
@@ -129,22 +130,30 @@ class Plan:
                 runs.append((self.confirm_config(cell, block, nuisance[cell.cell_id]), label))
         return runs
 
-    def batch_settings(self) -> list[dict[str, Value]]:
-        """The distinct ways in which trials cut their examples into batches; one without settings stands for `base`."""
-        corners = [{}, *self.design.corners()] if "search" in self.stages else [{}]
-        ways = [tuple((name, corner[name]) for name in BATCH_FIELDS if name in corner) for corner in corners]
-        return [dict(way) for way in dict.fromkeys(ways)]
-
-    def config_faults(self) -> list[str]:
-        """Everything impossible about any configuration that the sweep could reach, each fault once."""
-        faults: dict[str, None] = {}
+    def reachable(self) -> list[Settings]:
+        """Settings of everything that the sweep could run: the corners of its search and its cells."""
         reachable: list[Settings] = []
         if "search" in self.stages:
             reachable += [{**self.search_base, **corner} for corner in self.design.corners()]
             reachable += [{**self.search_base, **first} for first in self.preset.first_trials]
         if "confirm" in self.stages:
-            reachable += [{**self.base, **cell.drop_in, **cell.levels} for cell in self.design.cells]
-        for settings in reachable:
+            first_block = {**self.base, "seed": self.block_seed(1)}
+            reachable += [{**first_block, **cell.drop_in, **cell.levels} for cell in self.design.cells]
+        return reachable
+
+    def distinct(self, *names: str) -> list[TrainConfig]:
+        """One possible configuration for each reachable combination of values of these fields."""
+        found: dict[tuple[Value, ...], TrainConfig] = {}
+        for settings in self.reachable():
+            with suppress(Faults):  # told by `config_faults`
+                config = TrainConfig.from_flat(dict(settings))
+                found.setdefault(tuple(getattr(config, name) for name in names), config)
+        return list(found.values())
+
+    def config_faults(self) -> list[str]:
+        """Everything impossible about any configuration that the sweep could reach, each fault once."""
+        faults: dict[str, None] = {}
+        for settings in self.reachable():
             try:
                 TrainConfig.from_flat(dict(settings))
             except Faults as error:

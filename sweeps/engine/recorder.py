@@ -170,10 +170,11 @@ def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         return
     last = curve[-1]
     for column, value in last.items():
-        if column.startswith("val_") and column not in ("val_auc_se", "val_pairs"):
+        if column.startswith("val_") and column not in ("val_auc_se", "val_pairs", "val_leak_share"):
             of_pairs = {"se": last["val_auc_se"], "n_pairs": last["val_pairs"]} if column == "val_auc" else {}
-            metric = column.removeprefix("val_")
-            yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **of_pairs}
+            metric, _, k = column.removeprefix("val_").partition("_at_")
+            at = {"k": int(k)} if k else {}
+            yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **at, **of_pairs}
 
 
 def _error_of(trial: Trial) -> str:

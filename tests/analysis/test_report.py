@@ -133,6 +133,7 @@ def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_pa
     assert all(path.parent == folder / "figures" for path in folder.rglob("*.svg"))
 
 
+@pytest.mark.slow
 def test_same_inputs_same_bytes(full_sweep: Path) -> None:
     def outputs() -> dict[str, bytes]:
         render(full_sweep)
@@ -210,6 +211,7 @@ def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, capsys: p
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.slow
 def test_command_line_without_ray_or_torch(make_confirm: Make, tmp_path: Path) -> None:
     folder = make_confirm().write(tmp_path / "cli")
     code = (

@@ -268,6 +268,7 @@ def test_short_names_keep_both_ends(name: str, length: int, expected: str) -> No
     assert view_figures.short(name, length) == expected
 
 
+@pytest.mark.slow
 def test_the_report_shows_them_where_the_store_has_them(
     make_confirm: Callable[..., Any], plan: dict[str, Any], folder: Path, tmp_path: Path
 ) -> None:

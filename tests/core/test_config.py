@@ -114,7 +114,12 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"batch_sampler": "pk"}, "`batch_sampler` must be random for loss=triplet"),
         ({"batch_sampler": "pk", "loss": "semihard", "images_per_class": 5}, "`images_per_class` must divide"),
         ({"batch_sampler": "pk", "loss": "semihard", "accum_steps": 32}, "`images_per_class` must divide"),
-        ({"batch_sampler": "pk", "loss": "semihard", "images_per_class": 64}, "a batch holds two classes or more"),
+        (
+            {"batch_sampler": "pk", "loss": "semihard", "images_per_class": 64},
+            "a neighbourhood holds two classes or more",
+        ),
+        ({"loss": "nt_xent", "accum_steps": 64}, "each neighbourhood would hold 1"),
+        ({"batch_sampler": "pk", "loss": "mined", "accum_steps": 16}, "a neighbourhood holds two classes or more"),
         ({"koleo": True, "koleo_weight": 0.1, "loss": "arcface", "accum_steps": 64}, "neighbourhoods of 1"),
         ({"koleo": True, "koleo_weight": 0.1, "koleo_top_k": 2, "koleo_group_size": 2}, "neighbourhoods of 2"),
         ({"freeze_epochs": 6}, "`freeze_epochs` must be at most `epochs`, but got 6 of 5"),

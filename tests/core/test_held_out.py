@@ -9,7 +9,7 @@ import torch
 from embedding_core import evaluate, handover
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
-from embedding_core.held_out import HeldOut, held_out
+from embedding_core.held_out import HeldOut, held_out, held_out_images
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import embed
 from embedding_core.train import train
@@ -26,7 +26,7 @@ def network(digits: DeviceData) -> EmbeddingNetwork:
 
 @pytest.fixture(scope="module")
 def found(network: EmbeddingNetwork, digits: DeviceData) -> HeldOut:
-    return held_out(network, digits, digits.split(UNSEEN), UNSEEN)
+    return held_out(network, held_out_images(digits, digits.split(UNSEEN)), UNSEEN)
 
 
 def test_test_and_unseen_metrics_are_of_their_own_images(
@@ -63,7 +63,7 @@ def test_views_are_made_of_both_splits_when_asked_for(
     assert {row["split"] for row in found.tables["views"]} == {"test", "unseen"}
     assert len(found.tables["embeddings"]) == len(digits.split(UNSEEN).test) + len(digits.split(UNSEEN).unseen)
     plain = TrainConfig()
-    assert set(held_out(network, digits, digits.split(plain), plain).tables) == {"evaluations"}
+    assert set(held_out(network, held_out_images(digits, digits.split(plain)), plain).tables) == {"evaluations"}
 
 
 def test_a_run_hands_its_tables_over_beside_its_checkpoint(small: Small, digits: DeviceData, tmp_path: Path) -> None:

@@ -268,3 +268,10 @@ def test_no_triplets_cost_nothing_and_can_be_trained_on() -> None:
     (gradient,) = torch.autograd.grad(loss, z)
     assert loss.item() == 0
     assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_images_without_a_label_are_of_no_class() -> None:
+    """-1 beside -1 is not a class mate: excluding class mates leaves them neighbours."""
+    z = rows(12, 4)
+    without = torch.full((12,), -1)
+    assert koleo(z, labels=without, exclude_same_class=True).item() == koleo(z).item()

@@ -1,9 +1,12 @@
 """The loop with every loss, sampler, optimiser and schedule: it learns, resumes to the bit, and says what it did."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -139,6 +142,31 @@ def test_a_last_batch_of_one_image_cannot_be_normalised(small: Small, digits: De
         next(train(small(loss="arcface", subset=65, norm_kind="batch"), data=digits))
     assert next(train(small(loss="arcface", subset=65), data=digits))["is_finite"]
     assert next(train(small(loss="triplet", subset=65, norm_kind="batch"), data=digits))["is_finite"]
+
+
+def test_what_cannot_be_evaluated_at_the_end_is_told_before_the_first_step(
+    colour_set: Path, write_set: Callable[..., Path]
+) -> None:
+    write_set([np.zeros((8, 8, 3), dtype=np.uint8)] * 4, [0, 0, 0, 0], split="test")
+    config = TrainConfig(dataset="mine", data_root=str(colour_set), batch_size=16, eval_test=True)
+    with pytest.raises(Faults, match="test split must have two classes"):
+        next(train(config))
+    assert next(train(replace(config, eval_test=False)))["is_finite"]
+
+
+def test_nt_xent_comes_with_its_floor_and_chance(small: Small, digits: DeviceData) -> None:
+    row = next(train(small(loss="nt_xent", accum_steps=2), data=digits))
+    assert row["loss_chance"] == pytest.approx(math.log(2 * 16 - 1))
+    assert row["loss_floor"] < row["loss_base"] < row["loss_chance"] + 0.5
+    cached = next(train(small(loss="nt_xent", accum_steps=2, accum_mode="cached"), data=digits))
+    assert cached["loss_chance"] == pytest.approx(math.log(2 * 32 - 1))
+
+
+def test_the_leak_of_study_triplets_is_in_every_row(small: Small, digits: DeviceData) -> None:
+    assert next(train(small(), data=digits))["val_leak_share"] == 0
+    config = TrainConfig(triplets="study", epochs=1)
+    leak = digits.split(config).leak()
+    assert next(train(config, data=digits))["val_leak_share"] == 1 - leak["triplets_wholly_unseen"] > 0.5
 
 
 def test_koleo_sits_out_a_last_batch_too_small_for_it(small: Small, digits: DeviceData) -> None:

@@ -199,6 +199,7 @@ def test_results_below_a_file(refused: Callable[..., str], tmp_path: Path) -> No
     assert "another `--results`" in message
 
 
+@pytest.mark.slow
 def test_results_without_permission(tmp_path: Path, tree: Tree) -> None:
     """In a process without root's power over permissions."""
     command = [sys.executable, "-c", "from sweeps.engine.cli import main; from sweeps.koleo_accum import DESIGN; "
