@@ -85,6 +85,7 @@ def _write_many(results_dir: Path, writer: int, files: int) -> None:
         store.write("curves", "tune", "t0", 1, [{"epoch": 1000 * writer + number, "val_auc": number / 1000}])
 
 
+@pytest.mark.slow
 def test_writers_that_want_the_same_names_lose_nothing(store: Store) -> None:
     files = 50
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -155,6 +156,7 @@ def check_whole(rows: Rows) -> set[int]:
     return trials
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_every_published_row_and_nothing_else(store: Store) -> None:
     """SIGKILL at random moments, readers in four engines at work all the while."""
     seed = time.time_ns() % 2**32
