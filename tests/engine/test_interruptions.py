@@ -183,7 +183,7 @@ def test_mid_search_and_again_then_resumed(
     assert main(design, [*argv, "--resume"]) == 0
     check_whole(folder)
     attempts = [row["attempt"] for row in store.read(folder, "trials").to_pylist()]
-    assert attempts[0] == 1
+    assert min(attempts) == 1
     assert max(attempts) >= 2
 
 
