@@ -58,10 +58,18 @@ def umap(z: Float[Tensor, "n d"], *, seed: int) -> Float[Tensor, "n 2"]:
 
     Source: McInnes, Healy & Melville 2018, arXiv 1802.03426.
     """
-    from umap import UMAP  # its import alone takes a second
-
     if len(z) < UMAP_MIN_POINTS:
         raise ValueError(f"UMAP needs at least {UMAP_MIN_POINTS} points, but got {len(z)}.")
+    threads = torch.get_num_threads()
+    try:
+        return _umap(z, seed)
+    finally:
+        torch.set_num_threads(threads)  # numba sets its own for the whole process, and later runs would not repeat
+
+
+def _umap(z: Float[Tensor, "n d"], seed: int) -> Float[Tensor, "n 2"]:
+    from umap import UMAP  # its import alone takes a second
+
     neighbours = min(UMAP_NEIGHBOURS, len(z) - 1)
     method = UMAP(n_neighbors=neighbours, random_state=_state(seed, "umap"), n_jobs=1)
     return _fitted(method, z)

@@ -135,3 +135,13 @@ def test_planes_of_few_or_equal_points() -> None:
         tsne(normal(1, 3), seed=0)
     with pytest.raises(ValueError, match="at least 4 points, but got 3"):
         umap(normal(3, 3), seed=0)
+
+
+@pytest.mark.slow
+def test_projections_leave_the_number_of_threads_alone() -> None:
+    """numba sets it for the whole process: the next run of a reused process would not repeat."""
+    z = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    before = torch.get_num_threads()
+    for project in (umap, tsne):
+        project(z, seed=0)
+        assert torch.get_num_threads() == before
