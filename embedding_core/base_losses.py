@@ -1,5 +1,7 @@
 """The base losses behind one signature, so that the loop, accumulation and the gap meter know only that one."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -22,24 +24,24 @@ VALIDATION_MINING = "hard/hard"
 """Whatever was mined in training, so that validation losses compare (study 2)."""
 
 
-class BaseLoss(nn.Module):
+class BaseLoss(nn.Module, ABC):
     """z [m, v, d], labels [m, v] -> scalar; terms of its own go to the meter, weighted by examples."""
 
     name: str
     """`TrainConfig.loss`."""
 
+    @abstractmethod
     def forward(
         self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
     ) -> Float[Tensor, ""]:
         """Mean over the examples of one neighbourhood."""
-        raise NotImplementedError
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Told before each epoch (0-based); most losses do not change."""
 
+    @abstractmethod
     def settings(self) -> dict[str, float | str]:
         """The `TrainConfig` fields that this loss can tell."""
-        raise NotImplementedError
 
     def bounds(self, neighbourhood: int) -> dict[str, float]:
         """What the loss is to be read against, where it says little by itself."""
