@@ -1,19 +1,18 @@
 """The report as a list of sections: text, tables and figures in reading order, before any markup."""
 
-import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-from matplotlib.figure import Figure
 
-from sweeps.analysis import descriptive, figure_data, figures, view_data, view_pictures
+from sweeps.analysis import descriptive, effect_sections, figure_data, figures, view_data, view_pictures
 from sweeps.analysis.findings import Finding, findings, no_effect_claimed, scope
 from sweeps.analysis.importances import search_importances
+from sweeps.analysis.page import Picture, Section, Table, transposed
 from sweeps.analysis.plan import Contrast
-from sweeps.analysis.wording import decimals_for, number, p_text, sesoi_text
+from sweeps.analysis.wording import number
 from sweeps.results.schema import STAGES
 
 ABSENT: Final = "–"
@@ -25,36 +24,6 @@ MECHANISM_WORDS: Final = {
     "koleo_nn_same_class_frac": "same-class share of KoLeo's neighbours",
     "val_sim_mean": "mean cosine similarity",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Texts; the first column names the row, the first header cell the table."""
-
-    header: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A drawn figure, the stem of its file and how to read it."""
-
-    name: str
-    figure: Figure
-    reading: str
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Text, then commands, then tables, then pictures."""
-
-    heading: str
-    paragraphs: list[str] = field(default_factory=list)
-    commands: list[tuple[str, str]] = field(default_factory=list)
-    """(what it runs, command line)"""
-
-    tables: list[Table] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +50,15 @@ def report_of(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast], emb
     found = findings(trials, curves, contrasts)
     dataset = _distinct(trials, "dataset") or "data set not recorded yet"
     sections = [
-        _effects(found),
+        effect_sections.effects(found),
         Section("What this can and cannot say", scope(trials, found)),
         Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
-        Section("Block by block", pictures=_paired(found, dataset)),
+        Section("Block by block", pictures=effect_sections.paired(found, dataset)),
         _best(trials),
         _endings(trials, curves),
-        Section("Learning curves", pictures=_curves(trials, curves, found, dataset)),
+        Section(
+            "Learning curves", pictures=_curves(trials, curves, dataset) + effect_sections.by_epoch(found, dataset)
+        ),
         _search(trials, dataset),
         _importances(trials, dataset),
         _mechanism(trials, curves),
@@ -104,52 +75,13 @@ def report_of(trials: pa.Table, curves: pa.Table, contrasts: list[Contrast], emb
     )
 
 
-def _effects(found: list[Finding]) -> Section:
-    """One column per estimated contrast: seven numbers fit a phone downwards, not across."""
-    columns: dict[str, list[str]] = {}
-    for finding in found:
-        if finding.result is not None:
-            effect, digits = finding.result[0], decimals_for(finding.result[0])
-            low, high = (number(x, decimals=digits, signed=True) for x in (effect.ci_low, effect.ci_high))
-            columns[f"{finding.contrast.treatment} − {finding.contrast.control}"] = [
-                number(effect.estimate, decimals=digits, signed=True),
-                f"{low} to {high}",
-                p_text(effect.p_value),
-                str(effect.n),
-                f"±{sesoi_text(effect.sesoi)}",
-                "yes" if effect.equivalent else "no",
-                effect.verdict.replace("_", " "),
-            ]
-    names = ["effect", "95 % interval", "p (sign flip)", "n (blocks)", "SESOI", "90 % interval inside SESOI", "verdict"]
-    return Section("Effect", tables=_transposed("", names, columns))
-
-
-def _paired(found: list[Finding], dataset: str) -> list[Picture]:
-    pictures = []
-    for i, finding in enumerate(found):
-        if finding.result is not None:
-            effect, blocks = finding.result
-            data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
-            reading = (
-                "Each line is one block: one seed, so the same split and triplets in both arms and, where their "
-                "settings agree, the same initialisation, data order and augmentation."
-            )
-            pictures.append(Picture(_stem("paired", finding, i), figures.draw_paired(data), reading))
-    return pictures
-
-
-def _curves(trials: pa.Table, curves: pa.Table, found: list[Finding], dataset: str) -> list[Picture]:
+def _curves(trials: pa.Table, curves: pa.Table, dataset: str) -> list[Picture]:
     pictures = []
     for stage in descriptive.trials_by_stage(trials, curves):
         data = figure_data.curve_data(trials, curves, stage=stage, dataset=dataset)
         if data.curves:
             reading = "A thin line is one trial" + ("; a thick line is the mean of its arm." if data.means else ".")
             pictures.append(Picture(f"curves-{stage}", figures.draw_curves(data), reading))
-    for i, finding in enumerate(found):
-        if finding.by_epoch:
-            epochs = figure_data.epoch_data(finding.by_epoch, outcome="val_auc", dataset=dataset)
-            reading = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
-            pictures.append(Picture(_stem("epochs", finding, i), figures.draw_epochs(epochs), reading))
     return pictures
 
 
@@ -179,7 +111,7 @@ def _endings(trials: pa.Table, curves: pa.Table) -> Section:
         names = [n for n in arms[0] if n not in ("stage", "cell_id") and any(arm[n] for arm in arms)]
         labels = [name.replace("_", " ").replace("asha", "ASHA") for name in names]
         columns = {arm["cell_id"]: [str(arm[name]) for name in names] for arm in arms}
-        tables += _transposed(stage, labels, columns)
+        tables += transposed(stage, labels, columns)
     stops = []
     for row in descriptive.censoring(trials):
         if row["stopped"]:
@@ -234,7 +166,7 @@ def _mechanism(trials: pa.Table, curves: pa.Table) -> Section:
     }
     what = f"Means at the final epoch over completed {stage} trials"
     what += f"; {figure_data.ADAPTIVE}." if stage == "search" else ", validation split."
-    tables = _transposed(stage, ["n", *(MECHANISM_WORDS[name] for name in descriptive.MECHANISM)], columns)
+    tables = transposed(stage, ["n", *(MECHANISM_WORDS[name] for name in descriptive.MECHANISM)], columns)
     return Section("Mechanism", [what] if tables else [], tables=tables)
 
 
@@ -263,25 +195,12 @@ def _cost(trials: pa.Table) -> Section:
             for r in rows
             if r["stage"] == stage
         }
-        tables += _transposed(stage, names, columns)
+        tables += transposed(stage, names, columns)
     return Section("Cost", tables=tables)
-
-
-def _transposed(title: str, names: list[str], columns: dict[str, list[str]]) -> list[Table]:
-    """One table with rows named by `names` and one column per key; none without columns."""
-    if not columns:
-        return []
-    rows = [[name, *(column[i] for column in columns.values())] for i, name in enumerate(names)]
-    return [Table([title, *columns], rows)]
 
 
 def _pairs_table(pairs: list[tuple[str, str]]) -> Table:
     return Table(["", "value"], [[name.replace("_", " "), value] for name, value in pairs])
-
-
-def _stem(kind: str, finding: Finding, index: int) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", finding.contrast.estimand.lower()).strip("-") or "contrast"
-    return f"{kind}-{slug}-{index + 1}" if index else f"{kind}-{slug}"
 
 
 def _or_absent(value: float | None, write: Callable[[Any], str]) -> str:

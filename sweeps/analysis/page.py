@@ -1,0 +1,43 @@
+"""The parts a report is made of, before any markup: text, tables and figures in reading order."""
+
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Texts; the first column names the row, the first header cell the table."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn figure, the stem of its file and how to read it."""
+
+    name: str
+    figure: Figure
+    reading: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Text, then commands, then tables, then pictures."""
+
+    heading: str
+    paragraphs: list[str] = field(default_factory=list)
+    commands: list[tuple[str, str]] = field(default_factory=list)
+    """(what it runs, command line)"""
+
+    tables: list[Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def transposed(title: str, names: list[str], columns: dict[str, list[str]]) -> list[Table]:
+    """One table with rows named by `names` and one column per key; none without columns."""
+    if not columns:
+        return []
+    rows = [[name, *(column[i] for column in columns.values())] for i, name in enumerate(names)]
+    return [Table([title, *columns], rows)]
