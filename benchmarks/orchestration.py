@@ -26,7 +26,7 @@ from rich.console import Console
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.sampling import images_per_epoch
-from sweeps.engine import plan as plans
+from sweeps.engine import plan_file
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, Slots
 from sweeps.engine.plan import Plan
 from sweeps.engine.runner import Sweep
@@ -102,7 +102,7 @@ def ours(stage: str, trials: int, folder: Path) -> None:
     what = {"samples": trials, "blocks": trials // len(DESIGN.cells), "epochs": EPOCHS}
     plan = Plan.of(DESIGN, what)
     store = Store.create(folder / "sweep")
-    plans.write(folder / "sweep" / "plan.json", plan.to_json("sweep"))
+    plan_file.write(folder / "sweep" / "plan.json", plan_file.content_of(plan, "sweep"))
     slots = Slots(1, 0, int(ray.cluster_resources()["CPU"]))
     quiet = Console(file=sys.stderr, quiet=True)
     sweep = Sweep(plan, folder / "sweep", store, DATA, slots, quiet, NoOp)

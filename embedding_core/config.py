@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from embedding_core.config_rules import domain_faults
+from embedding_core.config_rules import BATCH_LOSSES, domain_faults
 from embedding_core.faults import Faults, unknown
 
 DATASETS = ("digits", "cifar10", "mnist", "stl10", "stl10-unlabelled", "caltech101", "cifar-10-python")
@@ -264,6 +264,12 @@ class TrainConfig:
     def micro_batch(self) -> int:
         """Examples per forward pass (m = B / K)."""
         return self.batch_size // self.accum_steps
+
+    @property
+    def depends_on_accum_steps(self) -> bool:
+        """Whether K changes more than rounding: a loss or BatchNorm sees the micro-batch instead of the batch."""
+        coupled = self.koleo or self.loss in BATCH_LOSSES
+        return self.norm_kind == "batch" or (self.accum_mode == "naive" and coupled)
 
     def to_flat(self) -> dict[str, Any]:
         """Fields by name, the inverse of `from_flat`."""

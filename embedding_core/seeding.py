@@ -7,6 +7,9 @@ import torch
 _BITS = 63
 """`torch.Generator.manual_seed` takes a signed 64-bit integer."""
 
+STREAMS = 2**_BITS
+"""Number of streams, all equally likely."""
+
 
 def stream(seed: int, *role: str | int) -> int:
     """Seed of the stream that `role` (for example `"order", epoch`) draws from in the block with `seed`."""

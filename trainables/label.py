@@ -23,11 +23,13 @@ class RunLabel:
     block: int
     """Seed index shared by all cells."""
     origin: str
-    """Where the nuisance values come from: `sampled`, `drop-in` or `best of search`."""
+    """Where the nuisance values come from: `sampled`, `designed`, `drop-in`, `best of search` or `best of tune`."""
     attempt: int
     """1 + the highest attempt already published."""
     checkpoint_dir: str
     """Absolute folder that every node sees."""
+    point: int | None = None
+    """Index of the settings in the stage tune, shared by its cells."""
 
     @property
     def checkpoint(self) -> Path:

@@ -9,6 +9,8 @@ import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
+from embedding_core.seeding import STREAMS, stream
+
 Decided = dict[str, float | int | str | bool | None]
 """One row of the `rungs` table, with its `trial_id`."""
 
@@ -32,12 +34,15 @@ class Decision:
     cutoff: float | None
     """None: nothing to compare with."""
     stop: bool
+    exempt: bool = False
+    """Drawn to go on where it would have been stopped."""
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Self:
         """From the `rungs` table; a value that was not finite is null there."""
         value = math.nan if row["value"] is None else row["value"]
-        return cls(row["trial_id"], row["rung"], value, row["cutoff"], row["decision"] == "stop")
+        decision = row["decision"]
+        return cls(row["trial_id"], row["rung"], value, row["cutoff"], decision == "stop", decision == "exempt")
 
     def row(self) -> Decided:
         """For the `rungs` table."""
@@ -46,20 +51,42 @@ class Decision:
             "rung": self.rung,
             "value": self.value,
             "cutoff": self.cutoff,
-            "decision": "stop" if self.stop else "continue",
+            "decision": "stop" if self.stop else "exempt" if self.exempt else "continue",
             "is_finite": math.isfinite(self.value),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """A share of trials drawn by their own id, so that the sampler cannot learn it and a rerun repeats it."""
+
+    share: float
+    seed: int
+    """Master seed."""
+
+    def holds(self, trial_id: str) -> bool:
+        """Whether this trial was drawn."""
+        return bool(stream(self.seed, "stop exempt", trial_id) < self.share * STREAMS)
 
 
 class Rungs:
     """Asynchronous successive halving: at each rung a trial stops if it is below the best 1/eta of those before it.
 
     A value that is not finite stops its trial and is compared with nothing. Source: Li et al. 2020, arXiv 1810.05934.
+    An exempt trial goes on where another would have stopped; from there on it is judged, and others by it, no more.
     """
 
-    def __init__(self, rungs: Sequence[int], reduction_factor: float, *, replay: Iterable[Decision] = ()) -> None:
+    def __init__(
+        self,
+        rungs: Sequence[int],
+        reduction_factor: float,
+        *,
+        replay: Iterable[Decision] = (),
+        exempt: Exemption | None = None,
+    ) -> None:
         """Args: rungs: images, ascending. reduction_factor: eta > 1. replay: decisions of an interrupted sweep."""
         self.reduction_factor = reduction_factor
+        self.exempt = exempt or Exemption(0.0, 0)
         self._decided: dict[int, dict[str, Decision]] = {rung: {} for rung in rungs}
         for decision in replay:
             self._decided.setdefault(decision.rung, {})[decision.trial_id] = decision
@@ -70,15 +97,19 @@ class Rungs:
         if decided is None:
             return None
         if trial_id not in decided:
+            if self.ended(trial_id) is not None:
+                return None
             cutoff = self._cutoff(decided.values())
-            stop = not math.isfinite(value) or (cutoff is not None and value < cutoff)
-            decided[trial_id] = Decision(trial_id, images_seen, value, cutoff, stop)
+            below = cutoff is not None and value < cutoff
+            exempt = below and self.exempt.holds(trial_id)
+            stop = not math.isfinite(value) or (below and not exempt)
+            decided[trial_id] = Decision(trial_id, images_seen, value, cutoff, stop, exempt)
         return decided[trial_id]
 
-    def stopped(self, trial_id: str) -> Decision | None:
-        """The decision that stopped a trial, if one did."""
+    def ended(self, trial_id: str) -> Decision | None:
+        """The decision that stopped a trial, or would have, if one did."""
         decisions = (decided[trial_id] for decided in self._decided.values() if trial_id in decided)
-        return next((decision for decision in decisions if decision.stop), None)
+        return next((decision for decision in decisions if decision.stop or decision.exempt), None)
 
     def _cutoff(self, earlier: Iterable[Decision]) -> float | None:
         values = [decision.value for decision in earlier if math.isfinite(decision.value)]

@@ -21,7 +21,8 @@ from embedding_core.held_out import held_out_images
 from embedding_core.models import build_network
 from embedding_core.sampling import batch_faults
 from sweeps.analysis import report
-from sweeps.engine import plan as plans
+from sweeps.engine import plan_file
+from sweeps.engine.checks import config_faults, distinct
 from sweeps.engine.cluster import connect, local_faults
 from sweeps.engine.design import Design
 from sweeps.engine.forecast import forecast
@@ -68,7 +69,7 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
         slots = connect(options)
         opened = Store.open(folder) if options.resume else Store.create(folder)
         if not options.resume:
-            plans.write(folder / "plan.json", plan.to_json(folder.name))
+            plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
         _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} at once.")
         if slots.dashboard:
             _say(console, f"Ray dashboard: http://{slots.dashboard}")
@@ -82,7 +83,7 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
     if not complete:
         again = command([a for a in argv if a != "--resume"])
         name = "" if options.name else f" --name {folder.name}"
-        go_on = f"{again}{name}" + (" --resume" if (folder / "plan.json").exists() else "")
+        go_on = f"{again}{name}" + (" --resume" if (folder / plan_file.NAME).exists() else "")
         _say(console, f"Interrupted; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     _announce(plan, folder)
@@ -134,7 +135,7 @@ def _folder(design: Design, options: Options) -> Path:
     if options.name is not None:
         return options.results / options.name
     if options.resume:
-        started = [path for path in options.results.glob(f"{design.name}-*/plan.json") if path.is_file()]
+        started = [path for path in options.results.glob(f"{design.name}-*/{plan_file.NAME}") if path.is_file()]
         if not started:
             raise Faults([f"`--resume` found no sweep of {design.name} in {options.results}; name one with `--name`."])
         return max(started, key=lambda path: path.stat().st_mtime).parent
@@ -151,12 +152,12 @@ def _plan(design: Design, options: Options, folder: Path) -> Plan:
     if not options.resume:
         return Plan.of(design, options.what)
     Store.open(folder)
-    return plans.resumed(design, folder / "plan.json", options.what)
+    return plan_file.resumed(design, folder / plan_file.NAME, options.what)
 
 
 def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
     """The data set, once everything that can be checked before the first trial has been; all faults at once."""
-    faults = [*plan.config_faults(), *local_faults(options), *_folder_faults(options, folder)]
+    faults = [*config_faults(plan), *local_faults(options), *_folder_faults(options, folder)]
     data = None
     try:
         where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
@@ -167,7 +168,7 @@ def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
             held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
         faults += _batch_faults(plan, data)
         mean, std = data.scaling(split)
-        for each in plan.distinct(*NETWORK_FIELDS):
+        for each in distinct(plan, *NETWORK_FIELDS):
             build_network(each, shape=data.shape, mean=mean, std=std, precision="float32")
     except Faults as error:
         faults += error.faults
@@ -179,7 +180,7 @@ def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
 def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
     """Batches that cannot be made of the examples of some reachable configuration, in some block."""
     faults = []
-    for config in plan.distinct(*BATCH_FIELDS):
+    for config in distinct(plan, *BATCH_FIELDS):
         # The classes of a P x k batch depend on the block's draw of examples, other batches on their number alone.
         blocks = range(1, plan.blocks + 1) if config.batch_sampler == "pk" else (1,)
         for seed in {config.seed, *(plan.block_seed(block) for block in blocks)}:

@@ -1,7 +1,9 @@
-"""A sweep as data: factors, cells, contrasts, presets. No callables, so workers can unpickle everything."""
+"""A sweep as data: factors, arms, estimands, presets. No callables, so workers can unpickle everything."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Literal
 
@@ -28,41 +30,62 @@ class Levels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """One TrainConfig field that the search varies."""
+    """One TrainConfig field that is varied."""
 
     name: str
     domain: Range | Levels
-    role: Literal["scientific", "nuisance"]
-    """`scientific`: what is asked about. `nuisance`: tuned, not asked about."""
-    when: tuple[str, Value] | None = None
-    """Drawn only where an earlier factor has this value; otherwise the field keeps its fixed value."""
+    role: Literal["scientific", "nuisance", "fixed"]
+    """`scientific`: what is asked about. `nuisance`: tuned in every cell, not asked about. `fixed`: declared, and
+    varied by the search alone."""
+    when: tuple[str, tuple[Value, ...]] | None = None
+    """Drawn only where another field has one of these values: an earlier factor, or a field that nothing varies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One combination of scientific levels."""
+    """One combination of levels, and how its nuisance settings are found."""
 
     levels: Settings
     drop_in: Settings = field(default_factory=dict)
     """Nuisance values of the cell where nothing is tuned."""
+    role: Literal["factorial", "drop-in", "control"] = "factorial"
+    """`drop-in`: the same levels at another cell's tuned settings. `control`: in truth equal to another cell."""
+    settings_of: str = ""
+    """Id of the cell whose tuned settings it takes; its own where empty."""
 
     @property
     def cell_id(self) -> str:
         """`koleo=on`; several levels are joined by commas."""
-        return ",".join(f"{name}={spelled(value)}" for name, value in self.levels.items())
+        named = {**self.levels, "origin": self.role} if self.role == "drop-in" else self.levels
+        return ",".join(f"{name}={spelled(value)}" for name, value in named.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """Treatment minus control, by cell id."""
+class Estimand:
+    """What is to be estimated, in words that need no list of cells: `factorial.contrasts_of` makes the weights.
 
-    estimand: str
-    control: str
-    treatment: str
+    The effect of a factor is last level minus first, or for numbers the slope per doubling, averaged over all other
+    factors.
+    """
+
+    code: str
+    """Short name in tables: E1."""
+    name: str
+    factor: str
+    times: str | None = None
+    """Another factor: how the effect of `factor` changes with it (difference of differences)."""
+    within: Settings = field(default_factory=dict)
+    """Only at these levels of other factors."""
+    each: str | None = None
+    """Another factor: one estimand at each of its levels, which `name` and `label` may hold in braces."""
     label: str
-    """The treatment in a sentence; `{field}` stands for a value of its configuration."""
+    """The treatment in a sentence."""
+    drop_in_label: str = ""
+    """The same where nothing is tuned; `{field}` stands for the stated value. `label` where empty."""
+    outcome_label: str = "AUC"
     sesoi: float = 0.003
     """Smallest effect size of interest, in AUC; > 0."""
+    family: Literal["primary", "exploratory"] = "primary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +99,11 @@ class Preset:
     epochs: int
     blocks: int
     """Paired seeds of the confirmation."""
-    confirm: Literal["drop-in", "best of search"]
+    confirm: Literal["drop-in", "best of search", "best of tune"]
+    levels: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Levels of the factors that the cells of tune and confirm cross; without any, the arms are the cells."""
+    points: int = 0
+    """Settings tried in every cell of the stage `tune`, a power of two; 0: nothing is tuned there."""
     fixed: Settings = field(default_factory=dict)
     first_trials: tuple[Settings, ...] = ()
     """Factor values that the search tries first."""
@@ -91,24 +118,32 @@ class Design:
     name: str
     question: str
     factors: tuple[Factor, ...]
-    cells: tuple[Cell, ...]
-    contrasts: tuple[Contrast, ...]
+    arms: tuple[Cell, ...]
+    """What trials of the search are counted under, with the settings of each where nothing is tuned."""
+    estimands: tuple[Estimand, ...]
     presets: Mapping[str, Preset]
     fixed: Settings = field(default_factory=dict)
     """Declared values that hold whatever the data set."""
     datasets: Mapping[str, Settings] = field(default_factory=dict)
     """Declared values per data set."""
+    controls: tuple[Settings, ...] = ()
+    """Levels that change nothing but rounding where accumulation is exact: run beside their twin as A/A control."""
 
-    def cell_of(self, settings: Settings) -> str:
-        """Id of the cell that `settings` belong to; cells partition the levels they name.
+    @property
+    def sha256(self) -> str:
+        """Hash of the design; a resume under another design is refused."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def arm_of(self, settings: Settings) -> Cell:
+        """The arm that `settings` belong to; arms partition the levels they name.
 
         Raises:
-            ValueError: no cell has these levels.
+            ValueError: no arm has these levels.
         """
-        for cell in self.cells:
-            if all(settings.get(name) == value for name, value in cell.levels.items()):
-                return cell.cell_id
-        raise ValueError(f"No cell of {self.name} has the levels of {dict(settings)}.")
+        for arm in self.arms:
+            if all(settings.get(name) == value for name, value in arm.levels.items()):
+                return arm
+        raise ValueError(f"No arm of {self.name} has the levels of {dict(settings)}.")
 
     def corners(self) -> Iterator[Settings]:
         """Every combination of the factors' levels and ends of range: what must be valid before any trial starts."""
@@ -116,7 +151,7 @@ class Design:
         for values in product(*ends):
             drawn: dict[str, Value] = {}
             for factor, value in zip(self.factors, values, strict=True):
-                if factor.when is None or drawn.get(factor.when[0]) == factor.when[1]:
+                if factor.when is None or drawn.get(factor.when[0]) in factor.when[1]:
                     drawn[factor.name] = value
             yield drawn
 

@@ -28,7 +28,8 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     images = images_per_epoch(config, split) * config.epochs
     runs = {
         "search": plan.samples if "search" in plan.stages else 0,
-        "confirm": len(plan.design.cells) * plan.blocks if "confirm" in plan.stages else 0,
+        "tune": len(plan.factorial.distinct) * plan.points if "tune" in plan.stages else 0,
+        "confirm": sum(plan.blocks_of(cell) for cell in plan.cells) if "confirm" in plan.stages else 0,
     }
     rate, validation_s, peak_bytes = _probe(config, data, options)
     concurrent = _concurrent(options)
@@ -38,7 +39,8 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     mean, std = data.scaling(split)
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
-    kept = (len(plan.design.cells) if runs["search"] else 0) + runs["confirm"] + concurrent
+    best = (len(plan.design.arms) if runs["search"] else 0) + (len(plan.factorial.distinct) if runs["tune"] else 0)
+    kept = best + runs["confirm"] + concurrent
     host_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = f"{host_bytes / 2**20:,.0f} MiB" + (f", {peak_bytes / 2**20:,.0f} MiB on the GPU" if peak_bytes else "")
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Which weights stay on disk: the best of each search cell, all of the confirmation, and one model to use."""
+"""Which weights stay on disk: the best of each cell where settings are tried, all of the confirmation, one model."""
 
 from pathlib import Path
 from typing import Any
@@ -7,19 +7,25 @@ from embedding_core import checkpoint
 from sweeps.results import store
 from trainables.label import RunLabel
 
+TRYING = ("search", "tune")
+"""Stages whose runs choose settings; the best of each cell is worth keeping."""
+
 CHECKPOINTS = "checkpoints"
 """Folder of the runs' checkpoints in that of the sweep; below it a folder per stage."""
 
 
 def keep_best(folder: Path) -> None:
-    """Keep weights and config of a sweep's best completed trial, of search if there is one, under `best/`."""
+    """Keep weights and config of a sweep's best completed trial under `best/`: of those tried, else of the confirmed.
+
+    The trials of search and tune share a block, so their values compare.
+    """
     rows = store.read(folder, "trials").to_pylist()
     completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
-    stage = "search" if any(row["stage"] == "search" for row in completed) else "confirm"
-    candidates = [row for row in completed if row["stage"] == stage]
+    candidates = [row for row in completed if row["stage"] in TRYING] or completed
     if not candidates:
         return
     best = max(candidates, key=lambda row: row["final_val_auc"])
+    stage = best["stage"]
     target = folder / "best"
     target.mkdir(exist_ok=True)
     checkpoint.export_model(folder / CHECKPOINTS / stage / f"{best['trial_id']}.pt", target / "model.pt")
@@ -27,21 +33,21 @@ def keep_best(folder: Path) -> None:
 
 
 class CheckpointKeeper:
-    """Deletes checkpoints of ended search trials, but for the best of each cell; confirmation keeps its own."""
+    """Deletes checkpoints of ended trials of search or tune, but for the best of each cell; the confirmed stay."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stage: str) -> None:
         self._best: dict[str, tuple[float, str]] = {}
-        self._folder = folder / CHECKPOINTS / "search"
-        for row in store.read(folder, "trials", stage="search").to_pylist():
+        self._folder = folder / CHECKPOINTS / stage
+        for row in store.read(folder, "trials", stage=stage).to_pylist() if stage in TRYING else []:
             self._consider(row)
 
     def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
         """Take note of a `trials` row."""
-        if label.stage == "search":
+        if label.stage in TRYING:
             self._consider(row)
 
     def _consider(self, row: dict[str, Any]) -> None:
-        """Keep the best of its cell; of equal values the first trial's, which `nuisance` and `keep_best` take too."""
+        """Keep the best of its cell; of equal values the first trial's, which `settle` and `keep_best` take too."""
         if row["end_reason"] == "error":
             return  # a resume runs it again, from where it was
         value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])

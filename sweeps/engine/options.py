@@ -14,13 +14,17 @@ from embedding_core.faults import Faults, unknown
 from sweeps.engine.design import Design, Settings
 from sweeps.results.schema import STAGES
 
-RUNNABLE_STAGES = tuple(stage for stage in STAGES if stage != "tune")
+RUNNABLE_STAGES = STAGES
 DEFAULT_PRESET = "quick"
 
 MAX_SEED = 10**12
 """Seeds of blocks are derived from it and must fit 64 bits."""
 
-CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search"]] = {"drop-in": "drop-in", "best": "best of search"}
+CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search", "best of tune"]] = {
+    "drop-in": "drop-in",
+    "best": "best of search",
+    "tuned": "best of tune",
+}
 """Value of `--confirm` -> where the cells' nuisance values come from."""
 
 
@@ -29,8 +33,8 @@ class Options:
     """What the user asked for. `what` determines the results; the rest is where and how fast."""
 
     what: Settings
-    """preset, dataset, data_root, stages, samples, epochs, blocks, seed, confirm, and TrainConfig fields from `--set`;
-    only what was given."""
+    """preset, dataset, data_root, stages, samples, points, epochs, blocks, seed, confirm, exempt, and TrainConfig
+    fields from `--set`; only what was given."""
     results: Path
     name: str | None
     resume: bool
@@ -52,7 +56,19 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     arguments, rest = parser.parse_known_args(argv)
     faults = [*_unknown_flags(parser, rest), *_value_faults(arguments)]
     what: dict[str, Any] = {}
-    for name in ("preset", "dataset", "samples", "epochs", "blocks", "seed", "confirm", "subset", "loss"):
+    for name in (
+        "preset",
+        "dataset",
+        "samples",
+        "points",
+        "epochs",
+        "blocks",
+        "seed",
+        "confirm",
+        "exempt",
+        "subset",
+        "loss",
+    ):
         if getattr(arguments, name) is not None:
             what[name] = getattr(arguments, name)
     if arguments.stages is not None:
@@ -105,17 +121,30 @@ def _parser(design: Design) -> argparse.ArgumentParser:
         help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
     )
     what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
-    what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; all")
+    what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; the preset's")
     what.add_argument("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
+    what.add_argument(
+        "--points", type=_lenient(int), metavar="N", help="settings tuned in every cell, a power of two; the preset's"
+    )
     what.add_argument("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
     what.add_argument(
         "--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's"
     )
-    what.add_argument("--confirm", metavar="HOW", help="drop-in (stated cells) or best (of search); the preset's")
+    what.add_argument(
+        "--confirm",
+        metavar="HOW",
+        help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
+    )
     what.add_argument(
         "--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all"
     )
     what.add_argument("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
+    what.add_argument(
+        "--exempt",
+        type=_lenient(float),
+        metavar="SHARE",
+        help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
+    )
     what.add_argument("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
     what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
     where = parser.add_argument_group("where to run")
@@ -158,13 +187,22 @@ def _unknown_flags(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list
     return faults
 
 
-_LEAST = {"samples": 1, "epochs": 1, "blocks": 2, "seed": 0, "subset": 1, "max_concurrent": 1, "gpus_per_trial": 0}
+_LEAST = {
+    "samples": 1,
+    "points": 1,
+    "epochs": 1,
+    "blocks": 2,
+    "seed": 0,
+    "subset": 1,
+    "max_concurrent": 1,
+    "gpus_per_trial": 0,
+}
 """Smallest value of each number; `--cpus-per-trial` must be above 0."""
 
 
 def _value_faults(arguments: argparse.Namespace) -> list[str]:
     faults = []
-    for name in (*_LEAST, "cpus_per_trial"):
+    for name in (*_LEAST, "cpus_per_trial", "exempt"):
         value = getattr(arguments, name)
         flag = "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
         if isinstance(value, str):
@@ -173,6 +211,8 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be at least {_LEAST[name]}, but got {value:g}.")
         elif name == "seed" and value is not None and value > MAX_SEED:
             faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
+        elif name == "exempt" and value is not None and not 0 <= value < 1:
+            faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
         elif name == "cpus_per_trial" and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
         elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):

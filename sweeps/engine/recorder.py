@@ -126,13 +126,13 @@ class Recorder(Callback):
         last |= {key: trial.last_result[key] for key in ("error_type", "hostname") if key in trial.last_result}
         scored = [row for row in curve if row["val_auc"] == row["val_auc"]]
         best = max(scored, key=lambda row: row["val_auc"], default=None)
-        decision = (
-            self._scheduler.rungs.stopped(label.trial_id) if self._scheduler and reason == "asha_stopped" else None
-        )
+        rungs = self._scheduler.rungs if self._scheduler else None
+        ended = rungs.ended(label.trial_id) if rungs else None
+        stopped = ended if reason == "asha_stopped" else None
         resources = trial.placement_group_factory
         gpu_share = resources.required_resources.get("GPU", 0.0) if resources else 0.0
         wall_s = last.get("elapsed_s", 0.0)
-        labels = ("trial_id", "attempt", "study_id", "cell_id", "block", "origin")
+        labels = ("trial_id", "attempt", "study_id", "cell_id", "block", "origin", "point")
         return {
             **{name: getattr(label, name) for name in labels},
             **config.to_flat(),
@@ -142,13 +142,15 @@ class Recorder(Callback):
             "ray_trial_id": trial.trial_id,
             "config_json": config.to_json(),
             "config_sha256": config.sha256,
-            "stop_exempt": False,
+            "stop_exempt": rungs.exempt.holds(label.trial_id) if rungs else False,
+            "exempt_prob": rungs.exempt.share if rungs else None,
             "end_reason": reason,
             "censored": reason == "asha_stopped",
             "last_epoch": last.get("epoch", 0),
             "updates_done": last.get("update", 0),
-            "stop_rung": decision.rung if decision else None,
-            "stop_cutoff": decision.cutoff if decision else None,
+            "stop_rung": stopped.rung if stopped else None,
+            "would_stop_rung": ended.rung if ended and ended.exempt else None,
+            "stop_cutoff": ended.cutoff if ended else None,
             "final_val_auc": last.get("val_auc"),
             "best_val_auc": best["val_auc"] if best else None,
             "best_epoch": best["epoch"] if best else None,

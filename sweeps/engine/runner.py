@@ -1,9 +1,8 @@
 """Runs the stages of a plan with Ray Tune: what is planned minus what is finished. A resume is no special case."""
 
-import json
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,23 +15,24 @@ from rich.console import Console
 
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
-from embedding_core.faults import Faults
 from embedding_core.sampling import images_per_epoch
-from sweeps.engine import plan as plans
-from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs, milestones
+from sweeps.engine import plan_file
+from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.cluster import Slots
 from sweeps.engine.design import Settings
 from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best
-from sweeps.engine.plan import Plan
+from sweeps.engine.plan import SEARCH_BLOCK, Plan
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
+from sweeps.engine.runs import Runs, confirm_runs, tune_runs
+from sweeps.engine.settle import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.engine.study import STARTUP_TRIALS, PlannedSearch, StudySearch, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
 from trainables.embedding import EmbeddingTrainable
-from trainables.label import RunLabel, to_flat
+from trainables.label import to_flat
 
 REDUCTION_FACTOR = 2
 """ASHA's eta: at each rung the better half goes on."""
@@ -71,10 +71,11 @@ class Sweep:
         """Run every stage that is not finished yet; whether all of them now are.
 
         Raises:
-            Faults: the confirmation needs a search result that there is none of.
+            Faults: the confirmation needs a result of an earlier stage that there is none of.
         """
+        stages = {"search": self.search, "tune": self.tune, "confirm": self.confirm}
         for stage in self.plan.stages:
-            finished = self.search() if stage == "search" else self.confirm()
+            finished = stages[stage]()
             keep_best(self.folder)
             if not finished:
                 return False
@@ -91,7 +92,7 @@ class Sweep:
         label = {
             "study_id": self.study_id,
             "stage": "search",
-            "block": plans.SEARCH_BLOCK,
+            "block": SEARCH_BLOCK,
             "checkpoint_dir": str(self.checkpoint_dir),
         }
         attempts = store.attempts(self.folder, stage="search")
@@ -103,36 +104,46 @@ class Sweep:
         replay = [Decision.of_row(row) for row in store.read(self.folder, "rungs", stage="search").to_pylist()]
         first = epoch_images * max(1, config.epochs // GRACE_SHARE)
         rungs = milestones(first, epoch_images * config.epochs, REDUCTION_FACTOR)
-        scheduler = ImagesSeenASHA(Rungs(rungs, REDUCTION_FACTOR, replay=replay))
+        exempt = Exemption(self.plan.exempt, self.plan.seed)
+        scheduler = ImagesSeenASHA(Rungs(rungs, REDUCTION_FACTOR, replay=replay, exempt=exempt))
         constants = {
             "master_seed": self.plan.seed,
             "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})",
             "scheduler": f"ASHA(eta={REDUCTION_FACTOR})",
         }
         self.write_splits([config])
-        return self.tune(
+        return self.fit(
             "search", searcher, scheduler, planned=self.plan.samples, done=finished, constants=constants, config=config
         )
 
+    def tune(self) -> bool:
+        """The same points in every cell, each run to its end."""
+        runs = tune_runs(self.plan, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
+        return self.designed("tune", runs, {"sampler": f"Sobol({self.plan.points})"})
+
     def confirm(self) -> bool:
         """Paired blocks of fresh seeds, one run per cell and block; the test split is read once in each."""
-        file = self.folder / "plan.json"
-        nuisance = self.nuisance()
-        plans.write(file, self.plan.to_json(self.study_id, nuisance))
-        runs = self.plan.confirm_runs(nuisance, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
-        finished = self.finished("confirm")
-        attempts = store.attempts(self.folder, stage="confirm")
+        file = self.folder / plan_file.NAME
+        nuisance, tuned = self.settings()
+        plan_sha256 = plan_file.freeze(file, plan_file.content_of(self.plan, self.study_id, nuisance, tuned))
+        runs = confirm_runs(self.plan, nuisance, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
+        return self.designed("confirm", runs, {"sampler": self.plan.confirm, "plan_sha256": plan_sha256})
+
+    def designed(self, stage: str, runs: Runs, constants: dict[str, Any]) -> bool:
+        """Run what remains of a list of runs, in its order."""
+        finished = self.finished(stage)
+        attempts = store.attempts(self.folder, stage=stage)
         self.write_splits([config for config, _ in runs])
         remaining = []
         for config, label in runs:
             if label.trial_id not in finished:
                 attempt = attempts.get(label.trial_id, 0) + 1
-                remaining.append(to_flat(config, RunLabel(**asdict(label) | {"attempt": attempt})))
+                remaining.append(to_flat(config, replace(label, attempt=attempt)))
         if not remaining:
             return True
-        constants = {"master_seed": self.plan.seed, "sampler": self.plan.confirm, "scheduler": "none"}
-        return self.tune(
-            "confirm",
+        constants = {"master_seed": self.plan.seed, "scheduler": "none", **constants}
+        return self.fit(
+            stage,
             PlannedSearch(remaining),
             None,
             planned=len(runs),
@@ -145,35 +156,26 @@ class Sweep:
         """Trials that a new start leaves alone; those that ended in an error, a full disk say, are run again."""
         return store.finished(self.folder, stage, retry=("error",))
 
-    def nuisance(self) -> dict[str, Settings]:
-        """Settings of each cell: as stated, or those of its best completed search trial; once settled, for good.
+    def settings(self) -> tuple[dict[str, Settings], dict[str, Tuned] | None]:
+        """Nuisance settings by cell id, and where they were tuned; once the plan is frozen, those it holds.
 
         Raises:
-            Faults: a cell in which no search trial completed.
+            Faults: a cell in which no trial completed.
         """
-        if self.plan.confirm == "drop-in":
-            return {cell.cell_id: cell.drop_in for cell in self.plan.design.cells}
-        settled: dict[str, Settings] | None = json.loads((self.folder / "plan.json").read_text())["nuisance"]
+        plan = self.plan
+        settled = plan_file.settled(self.folder / plan_file.NAME)
         if settled is not None:
-            return settled
-        names = [factor.name for factor in self.plan.design.factors]
-        best: dict[str, dict[str, Any]] = {}
-        for row in store.read(self.folder, "trials", stage="search").to_pylist():
-            value = row["final_val_auc"] if row["end_reason"] == "completed" else None
-            if value is not None and value > best.get(row["cell_id"], {}).get("final_val_auc", -1.0):
-                best[row["cell_id"]] = row
-        missing = [cell.cell_id for cell in self.plan.design.cells if cell.cell_id not in best]
-        if missing:
-            raise Faults(
-                [
-                    f"No search trial of {cell} completed, so there is no best configuration to confirm. "
-                    "Start a new sweep with more `--samples`, or with `--confirm drop-in`."
-                    for cell in missing
-                ]
-            )
-        return {cell: {name: row[name] for name in names} for cell, row in best.items()}
+            return settled, None
+        if plan.confirm == "drop-in":
+            return {cell.cell_id: cell.drop_in for cell in plan.cells}, None
+        stage = "search" if plan.confirm == "best of search" else "tune"
+        rows = store.read(self.folder, "trials", stage=stage).to_pylist()
+        if stage == "search":
+            return best_of_search(rows, plan.cells, plan.design.factors), None
+        tuned = best_of_tune(rows, plan.factorial.distinct, plan.nuisances)
+        return nuisance_of(plan.cells, tuned), tuned
 
-    def tune(
+    def fit(
         self,
         stage: str,
         searcher: Searcher,
@@ -186,7 +188,7 @@ class Sweep:
     ) -> bool:
         """Run what remains of one stage; whether all planned trials are finished after it."""
         rows = store.read(self.folder, "trials", stage=stage).to_pylist()
-        keeper = CheckpointKeeper(self.folder)
+        keeper = CheckpointKeeper(self.folder, stage)
         callbacks = [
             Recorder(
                 Buffer(self.store), Provenance.here(), scheduler=scheduler, constants=constants, on_end=keeper.on_end

@@ -37,7 +37,7 @@ class DesignSpace:
         """Draw each factor whose condition holds."""
         drawn: dict[str, Value] = {}
         for factor in self._factors:
-            if factor.when is not None and drawn.get(factor.when[0]) != factor.when[1]:
+            if factor.when is not None and drawn.get(factor.when[0]) not in factor.when[1]:
                 continue
             domain = factor.domain
             if isinstance(domain, Levels):
@@ -163,7 +163,7 @@ class StudySearch(OptunaSearch):
         config = TrainConfig.from_flat({**self._base, **drawn})
         label = RunLabel(
             **self._label,
-            cell_id=self._design.cell_of(config.to_flat()),
+            cell_id=self._design.arm_of(config.to_flat()).cell_id,
             trial_id=ours,
             origin="sampled",
             attempt=self._attempts.get(ours, 0) + 1,
@@ -192,7 +192,7 @@ class StudySearch(OptunaSearch):
 
 
 class PlannedSearch(Searcher):
-    """Hands out a list of runs in its order: the confirmation's."""
+    """Hands out a list of runs in its order."""
 
     def __init__(self, runs: list[dict[str, Any]]) -> None:
         """Args: runs: Ray's config of each."""

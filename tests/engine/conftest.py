@@ -18,7 +18,7 @@ import torch
 from embedding_core.config import TrainConfig
 from embedding_core.train import train
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
-from sweeps.engine.design import Cell, Contrast, Design, Factor, Levels, Preset, Range
+from sweeps.engine.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 from sweeps.engine.study import trial_name
 from sweeps.results import store
 from sweeps.results.rows import cast
@@ -29,17 +29,31 @@ TINY = Design(
     question="Does KoLeo help in three minutes?",
     factors=(
         Factor(name="koleo", role="scientific", domain=Levels((False, True))),
-        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", True)),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,))),
         Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
     ),
-    cells=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
-    contrasts=(Contrast(estimand="koleo", control="koleo=off", treatment="koleo=on", label="KoLeo {koleo_weight}"),),
+    arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
+    estimands=(
+        Estimand(code="E1", name="koleo", factor="koleo", label="KoLeo", drop_in_label="KoLeo {koleo_weight}"),
+        Estimand(code="E2", name="accumulation", factor="accum_steps", within={"koleo": True}, label="doubling K"),
+    ),
+    controls=({"koleo": True, "accum_steps": 2, "accum_mode": "cached"},),
     fixed={"batch_size": 32, "subset": 96, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
     presets={
         "quick": Preset(
             purpose="seconds", dataset="digits", samples=4, epochs=4, blocks=2, confirm="drop-in", next_command="--help"
         ),
         "tuned": Preset(purpose="tuned", dataset="digits", samples=4, epochs=2, blocks=2, confirm="best of search"),
+        "designed": Preset(
+            purpose="designed",
+            dataset="digits",
+            samples=2,
+            points=2,
+            epochs=2,
+            blocks=2,
+            confirm="best of tune",
+            levels={"koleo": (False, True), "accum_steps": (1, 2)},
+        ),
     },
 )
 

@@ -79,9 +79,9 @@ def test_asked_again_it_repeats_itself() -> None:
 def test_stopped_names_the_decision_that_stopped() -> None:
     rungs = Rungs([10, 20], 2)
     decisions(rungs, [("a", 10, 0.5), ("b", 10, 0.6), ("a", 20, 0.9), ("b", 20, 0.8)])
-    assert rungs.stopped("b") == Decision("b", 20, 0.8, 0.9, True)
-    assert rungs.stopped("a") is None
-    assert rungs.stopped("never seen") is None
+    assert rungs.ended("b") == Decision("b", 20, 0.8, 0.9, True)
+    assert rungs.ended("a") is None
+    assert rungs.ended("never seen") is None
 
 
 @st.composite

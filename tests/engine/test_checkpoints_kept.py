@@ -44,7 +44,7 @@ def end(keeper: CheckpointKeeper, folder: Path, trial: tuple[str, str, str, floa
 def test_the_best_of_each_cell_stays_in_any_order(tmp_path: Path) -> None:
     Store.create(tmp_path)
     for order in permutations(ENDINGS):
-        keeper = CheckpointKeeper(tmp_path)
+        keeper = CheckpointKeeper(tmp_path, "search")
         for trial in order:
             end(keeper, tmp_path, trial)
         assert kept(tmp_path) == {"t00000", "t00002"}, order
@@ -54,14 +54,14 @@ def test_the_best_of_each_cell_stays_in_any_order(tmp_path: Path) -> None:
 def test_the_best_of_each_cell_stays_over_a_restart(tmp_path: Path, first: int) -> None:
     store = Store.create(tmp_path)
     for trial in ENDINGS[first:] + ENDINGS[:first]:
-        end(CheckpointKeeper(tmp_path), tmp_path, trial)  # a driver per trial
+        end(CheckpointKeeper(tmp_path, "search"), tmp_path, trial)  # a driver per trial
         store.write("trials", "search", trial[0], 1, [row(*trial)])
     assert kept(tmp_path) == {"t00000", "t00002"}
 
 
 def test_confirmation_keeps_its_own(tmp_path: Path) -> None:
     Store.create(tmp_path)
-    keeper = CheckpointKeeper(tmp_path)
+    keeper = CheckpointKeeper(tmp_path, "search")
     for i, (trial_id, cell_id, end_reason, value) in enumerate(ENDINGS):
         run = label(tmp_path, trial_id, cell_id, "confirm")
         run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -72,5 +72,5 @@ def test_confirmation_keeps_its_own(tmp_path: Path) -> None:
 
 def test_an_errored_trial_keeps_what_a_resume_goes_on_from(tmp_path: Path) -> None:
     Store.create(tmp_path)
-    end(CheckpointKeeper(tmp_path), tmp_path, ("t00009", "koleo=on", "error", None))
+    end(CheckpointKeeper(tmp_path, "search"), tmp_path, ("t00009", "koleo=on", "error", None))
     assert kept(tmp_path) == {"t00009"}

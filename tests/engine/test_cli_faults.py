@@ -17,7 +17,7 @@ import ray
 import torch
 from PIL import Image
 
-from sweeps.engine import plan as plans
+from sweeps.engine import plan_file
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
@@ -147,7 +147,7 @@ def test_flags_settings_data_and_machine_are_told_together(refused: Callable[...
 def started(folder: Path) -> Path:
     """A sweep whose driver was killed before its first trial."""
     Store.create(folder)
-    plans.write(folder / "plan.json", Plan.of(DESIGN, {}).to_json(folder.name))
+    plan_file.write(folder / "plan.json", plan_file.content_of(Plan.of(DESIGN, {}), folder.name))
     return folder
 
 

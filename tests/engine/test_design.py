@@ -11,7 +11,7 @@ import pytest
 
 from embedding_core.config import TrainConfig
 from sweeps.engine.design import Cell, Design, Factor, Levels, Range, spelled
-from sweeps.engine.plan import design_sha256
+from sweeps.engine.plan import Plan
 from sweeps.engine.study import DesignSpace
 from sweeps.koleo_accum import DESIGN
 
@@ -46,11 +46,11 @@ def test_levels_as_people_write_them(value: bool | float | str | None, expected:
     assert spelled(value) == expected
 
 
-def test_cell_of() -> None:
-    assert DESIGN.cell_of({"koleo": True, "lr": 0.1}) == "koleo=on"
-    assert DESIGN.cell_of(TrainConfig().to_flat()) == "koleo=off"
-    with pytest.raises(ValueError, match=r"No cell of koleo_accum has the levels of .*accum_steps"):
-        DESIGN.cell_of({"accum_steps": 2})
+def test_arm_of() -> None:
+    assert DESIGN.arm_of({"koleo": True, "lr": 0.1}).cell_id == "koleo=on"
+    assert DESIGN.arm_of(TrainConfig().to_flat()).cell_id == "koleo=off"
+    with pytest.raises(ValueError, match=r"No arm of koleo_accum has the levels of .*accum_steps"):
+        DESIGN.arm_of({"accum_steps": 2})
 
 
 def test_corners_are_all_ends_and_respect_conditions(tiny: Design) -> None:
@@ -74,13 +74,13 @@ def test_koleo_accum_searches_the_space_of_study_1() -> None:
         Factor(name="koleo", role="scientific", domain=Levels((False, True))),
         Factor(name="accum_steps", role="scientific", domain=Levels((1, 2, 4))),
         Factor(name="batch_size", role="scientific", domain=Levels((64, 128))),
-        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", True)),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,))),
         Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
         Factor(name="margin", role="nuisance", domain=Range(0.2, 0.6)),
-        Factor(name="embedding_dim", role="nuisance", domain=Levels((64, 128, 256))),
-        Factor(name="optimizer", role="nuisance", domain=Levels(("adam", "rmsprop"))),
+        Factor(name="embedding_dim", role="fixed", domain=Levels((64, 128, 256))),
+        Factor(name="optimizer", role="fixed", domain=Levels(("adam", "rmsprop"))),
     )
-    assert set(DESIGN.factors) == set(published)
+    assert Plan.of(DESIGN, {"preset": "study1"}).design.factors == published
     study1 = DESIGN.presets["study1"]
     assert (study1.samples, study1.dataset, study1.fixed["backbone"]) == (100, "cifar10", "vgg11")
 
@@ -105,18 +105,19 @@ def test_a_design_is_plain_data() -> None:
     assert {type(value) for value in values(DESIGN)} <= {bool, int, float, str, type(None)}
     assert pickle.loads(pickle.dumps(DESIGN)) == DESIGN
     text = json.dumps(asdict(DESIGN), sort_keys=True)
-    assert design_sha256(DESIGN) == hashlib.sha256(text.encode()).hexdigest()
+    assert DESIGN.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_space_draws_within_the_domains_after_pickling() -> None:
-    space = pickle.loads(pickle.dumps(DesignSpace(DESIGN)))
+    design = Plan.of(DESIGN, {}).design
+    space = pickle.loads(pickle.dumps(DesignSpace(design)))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
         trial = study.ask()
         space(trial)
         drawn = trial.params
-        assert set(drawn) == {f.name for f in DESIGN.factors if f.when is None or drawn["koleo"]}
-        for factor in DESIGN.factors:
+        assert set(drawn) == {f.name for f in design.factors if f.when is None or drawn["koleo"]}
+        for factor in design.factors:
             if factor.name not in drawn:
                 continue
             if isinstance(factor.domain, Levels):

@@ -53,4 +53,4 @@ def test_the_quick_preset_is_planned_on_embedded_images(tmp_path: Path, capsys: 
     shown = planned(DESIGN, tmp_path, "", capsys)
     quick = DESIGN.presets["quick"]
     assert shown["search"].startswith(f"{quick.samples} trials")
-    assert shown["confirm"].startswith(f"{quick.blocks * len(DESIGN.cells)} trials")
+    assert shown["confirm"].startswith(f"{quick.blocks * len(DESIGN.arms)} trials")

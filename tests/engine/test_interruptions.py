@@ -34,18 +34,18 @@ SCRIPT = '''
 import sys
 
 from sweeps.engine.cli import main
-from sweeps.engine.design import Cell, Contrast, Design, Factor, Levels, Preset, Range
+from sweeps.engine.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 
 DESIGN = Design(
     name="outside",
     question="Does it go on?",
     factors=(
         Factor(name="koleo", role="scientific", domain=Levels((False, True))),
-        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", True)),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,))),
         Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
     ),
-    cells=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
-    contrasts=(Contrast(estimand="koleo", control="koleo=off", treatment="koleo=on", label="KoLeo"),),
+    arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
+    estimands=(Estimand(code="E1", name="koleo", factor="koleo", label="KoLeo"),),
     fixed={"batch_size": 32, "subset": 192, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
     presets={
         "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=16, blocks=2, confirm="drop-in")

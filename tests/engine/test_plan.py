@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 
-from embedding_core.config import TrainConfig
 from embedding_core.faults import Faults
-from sweeps.engine import plan as plans
+from sweeps.engine import plan_file
+from sweeps.engine.checks import config_faults
 from sweeps.engine.design import Design, Factor, Levels, Settings
 from sweeps.engine.options import parse
 from sweeps.engine.plan import Plan
+from sweeps.engine.runs import Runs, confirm_runs
 from sweeps.koleo_accum import DESIGN
-from trainables.label import RunLabel
-
-Runs = list[tuple[TrainConfig, RunLabel]]
 
 
 def plan_of(line: str = "", design: Design = DESIGN) -> Plan:
@@ -25,8 +23,8 @@ def plan_of(line: str = "", design: Design = DESIGN) -> Plan:
 
 
 def runs_of(plan: Plan) -> Runs:
-    nuisance: dict[str, Settings] = {cell.cell_id: cell.drop_in for cell in plan.design.cells}
-    return plan.confirm_runs(nuisance, study_id="s", checkpoint_dir="/checkpoints")
+    nuisance: dict[str, Settings] = {cell.cell_id: cell.drop_in for cell in plan.cells}
+    return confirm_runs(plan, nuisance, study_id="s", checkpoint_dir="/checkpoints")
 
 
 def test_flags_come_before_preset_before_data_set_before_design() -> None:
@@ -44,18 +42,18 @@ def test_flags_come_before_preset_before_data_set_before_design() -> None:
 
 def test_the_presets_of_koleo_accum_are_possible() -> None:
     for preset in DESIGN.presets:
-        assert plan_of(f"--preset {preset}").config_faults() == []
+        assert config_faults(plan_of(f"--preset {preset}")) == []
 
 
 def test_batch_size_and_accum_steps_that_do_not_go_together_are_told_with_their_values() -> None:
-    faults = plan_of("--set accum_steps=3").config_faults()
+    faults = config_faults(plan_of("--set accum_steps=3"))
     assert [fault for fault in faults if "multiple" in fault] == [
         f"`batch_size` must be a multiple of `accum_steps`, but got batch_size={b}, accum_steps=3." for b in (64, 128)
     ]
 
 
 def test_all_impossible_settings_at_once_each_once() -> None:
-    faults = plan_of("--set accum_steps=3 --set val_share=.9 --set koleo=true --blocks 1000").config_faults()
+    faults = config_faults(plan_of("--set accum_steps=3 --set val_share=.9 --set koleo=true --blocks 1000"))
     assert len(faults) == len(set(faults))
     for sentence in (
         "but got batch_size=64, accum_steps=3.",
@@ -67,15 +65,15 @@ def test_all_impossible_settings_at_once_each_once() -> None:
 
 
 def test_the_best_of_a_search_needs_a_search() -> None:
-    (fault,) = plan_of("--stages confirm --confirm best").config_faults()
-    assert "needs a search" in fault
+    (fault,) = config_faults(plan_of("--stages confirm --confirm best"))
+    assert "needs the stage search" in fault
 
 
 def test_set_takes_a_factor_out_of_the_search() -> None:
     plan = plan_of("--set lr=0.002 --set accum_steps=2")
     assert {"lr", "accum_steps"}.isdisjoint(factor.name for factor in plan.design.factors)
     assert (plan.search_base["lr"], plan.search_base["accum_steps"]) == (0.002, 2)
-    assert plan.config_faults() == []
+    assert config_faults(plan) == []
 
 
 def test_the_search_never_reads_the_test_split_and_the_confirmation_does() -> None:
@@ -87,8 +85,8 @@ def test_the_search_never_reads_the_test_split_and_the_confirmation_does() -> No
 def test_confirmation_is_complete_blocks_one_after_the_other() -> None:
     plan = plan_of("--blocks 12")
     runs = runs_of(plan)
-    assert [label.block for _, label in runs] == [block for block in range(1, 13) for _ in plan.design.cells]
-    cells = {cell.cell_id for cell in plan.design.cells}
+    assert [label.block for _, label in runs] == [block for block in range(1, 13) for _ in plan.cells]
+    cells = {cell.cell_id for cell in plan.cells}
     for start in range(0, len(runs), len(cells)):
         block = runs[start : start + len(cells)]
         assert {label.cell_id for _, label in block} == cells
@@ -114,7 +112,7 @@ def test_cells_are_shuffled_within_blocks_and_stay_so_when_rebuilt() -> None:
 
 def test_a_label_says_what_its_run_does() -> None:
     for config, label in runs_of(plan_of()):
-        assert DESIGN.cell_of(config.to_flat()) == label.cell_id
+        assert DESIGN.arm_of(config.to_flat()).cell_id == label.cell_id
 
 
 def test_seeds_of_master_seeds_are_disjoint_and_block_0_is_the_searchs() -> None:
@@ -134,14 +132,14 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     """`written(line)` -> `plan.json` of a sweep started so."""
 
     def write(line: str = "") -> Path:
-        plans.write(tmp_path / "plan.json", plan_of(line).to_json("s"))
+        plan_file.write(tmp_path / "plan.json", plan_file.content_of(plan_of(line), "s"))
         return tmp_path / "plan.json"
 
     return write
 
 
 def resume(file: Path, line: str = "", design: Design = DESIGN) -> Plan:
-    return plans.resumed(design, file, parse(design, line.split()).what)
+    return plan_file.resumed(design, file, parse(design, line.split()).what)
 
 
 def test_a_resume_keeps_the_plan(written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -189,14 +187,17 @@ def test_a_resume_refuses_a_broken_plan(tmp_path: Path, broken: str) -> None:
 
 
 def test_plan_json_states_the_estimands_with_the_values_they_are_made_at(tiny: Design) -> None:
-    nuisance: dict[str, Any] = {"koleo=off": {"lr": 0.01}, "koleo=on": {"lr": 0.02, "koleo_weight": 0.05}}
-    content = json.loads(json.dumps(plan_of(design=tiny).to_json("mine", nuisance)))
+    nuisance: dict[str, Any] = {"koleo=off": {}, "koleo=on": {"koleo_weight": 0.1}}
+    content = json.loads(json.dumps(plan_file.content_of(plan_of(design=tiny), "mine", nuisance)))
     (contrast,) = content["contrasts"]
     assert (content["study_id"], content["nuisance"]) == ("mine", nuisance)
-    assert (contrast["control"], contrast["treatment"], contrast["outcome"]) == ("koleo=off", "koleo=on", "test_auc")
-    assert (contrast["treatment_label"], contrast["sesoi"]) == ("KoLeo .05", 0.003)
+    assert (contrast["weights"], contrast["outcome"]) == ({"koleo=off": -1.0, "koleo=on": 1.0}, "test_auc")
+    assert (contrast["label"], contrast["sesoi"], contrast["family"]) == ("KoLeo .1", 0.003, "primary")
 
 
 def test_values_to_be_tuned_are_not_in_the_plan_before_the_search_has_settled_them() -> None:
-    assert plan_of("--confirm best").to_json("s")["nuisance"] is None
-    assert plan_of("--confirm drop-in").to_json("s")["nuisance"] == {"koleo=off": {}, "koleo=on": {"koleo_weight": 0.1}}
+    assert plan_file.content_of(plan_of("--confirm best"), "s")["nuisance"] is None
+    assert plan_file.content_of(plan_of("--confirm drop-in"), "s")["nuisance"] == {
+        "koleo=off": {},
+        "koleo=on": {"koleo_weight": 0.1},
+    }

@@ -36,7 +36,7 @@ class Driver:
         plan = Plan.of(design, {"preset": preset})
         self.study = open_study(file, seed=0, first_trials=plan.preset.first_trials)
         self.search = StudySearch(
-            design, self.study, base=plan.search_base, label=LABEL, attempts=attempts or {}, finished=finished
+            plan.design, self.study, base=plan.search_base, label=LABEL, attempts=attempts or {}, finished=finished
         )
 
     def start(self, ray_id: str) -> tuple[TrainConfig, RunLabel]:

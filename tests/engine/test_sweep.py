@@ -84,8 +84,11 @@ def test_held_out_results_are_stored_of_every_confirmation_and_views_of_its_firs
         assert {row["k"] for row in own if row["metric"] == "probe_linear"} >= {30, 100}
     first_block = {trial_id for trial_id, trial in trials.items() if trial["block"] == 1}
     assert len(first_block) == 2
-    for table in ("views", "embeddings", "eval_groups"):
+    for table in ("views", "embeddings"):
         assert {row["trial_id"] for row in swept.rows(table)} == first_block
+    groups = swept.rows("eval_groups")
+    assert {row["trial_id"] for row in groups if row["metric"] != "auc"} == first_block
+    assert {row["trial_id"] for row in groups if row["metric"] == "auc"} == set(trials)
     assert not list(swept.folder.rglob("*.held_out"))  # in the store now
 
 
@@ -120,7 +123,7 @@ def test_rungs_are_as_decided(swept: Swept) -> None:
 def test_what_ran_is_what_was_asked_for(swept: Swept) -> None:
     for row in swept.rows("trials"):
         assert row["config_seen_sha256"] == row["config_sha256"]
-        assert swept.design.cell_of(json.loads(row["config_json"])) == row["cell_id"]
+        assert swept.design.arm_of(json.loads(row["config_json"])).cell_id == row["cell_id"]
 
 
 def test_the_test_split_is_read_in_the_confirmation_alone(swept: Swept) -> None:

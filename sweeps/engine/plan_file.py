@@ -1,0 +1,123 @@
+"""`plan.json`: what a sweep set out to do, frozen with its hash before the confirmation."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from embedding_core.faults import Faults
+from sweeps.engine.design import Design, Settings
+from sweeps.engine.plan import Plan
+from sweeps.engine.settle import Tuned
+from sweeps.results import frozen
+
+NAME = "plan.json"
+
+
+def content_of(
+    plan: Plan, study_id: str, nuisance: Mapping[str, Settings] | None = None, tuned: Mapping[str, Tuned] | None = None
+) -> dict[str, Any]:
+    """Contents of `plan.json`.
+
+    Args:
+        plan: settled.
+        study_id: name of the sweep.
+        nuisance: settings by cell id, as soon as they are settled.
+        tuned: where they come from, if from the stage `tune`.
+    """
+    if nuisance is None and plan.confirm == "drop-in":
+        nuisance = {cell.cell_id: cell.drop_in for cell in plan.cells}
+    return {
+        "study_id": study_id,
+        "question": plan.design.question,
+        "design": plan.design.name,
+        "design_sha256": plan.design_sha256,
+        "what": dict(plan.what),
+        "stages": list(plan.stages),
+        "samples": plan.samples,
+        "points": plan.points,
+        "blocks": plan.blocks,
+        "confirm": plan.confirm,
+        "cells": [
+            {
+                "cell_id": cell.cell_id,
+                "levels": dict(cell.levels),
+                "origin": "drop-in" if cell.role == "drop-in" else plan.confirm,
+                "role": cell.role,
+                "blocks": plan.blocks_of(cell),
+                "settings_of": cell.settings_of or cell.cell_id,
+            }
+            for cell in plan.cells
+        ],
+        "nuisance": nuisance and {cell: dict(settings) for cell, settings in nuisance.items()},
+        "tuned": tuned and {cell: asdict(found) for cell, found in tuned.items()},
+        "contrasts": [asdict(contrast) for contrast in plan.contrasts()],
+    }
+
+
+def freeze(file: Path, content: dict[str, Any]) -> str:
+    """Write the plan for good, and return its hash; a plan that is frozen already is left as it is.
+
+    Raises:
+        Faults: it was changed since.
+    """
+    there = _read(file)
+    if frozen.KEY not in there:
+        there = {**content, frozen.KEY: frozen.sha256_of(content)}
+        write(file, there)
+    fault = frozen.fault_of(there)
+    if fault is not None:
+        raise Faults([f"{file}: {fault} A confirmation keeps the plan it began with: restore the file."])
+    return str(there[frozen.KEY])
+
+
+def settled(file: Path) -> dict[str, Settings] | None:
+    """Settings by cell id of a frozen plan; None before that."""
+    content = _read(file)
+    found: dict[str, Settings] | None = content.get("nuisance") if frozen.KEY in content else None
+    return found
+
+
+def write(file: Path, content: dict[str, Any]) -> None:
+    """Write `plan.json` atomically."""
+    partial = file.with_name(f".{file.name}")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(file)
+
+
+def resumed(design: Design, file: Path, given: Settings) -> Plan:
+    """The plan of an earlier start.
+
+    Raises:
+        Faults: no readable plan, another design, or options that differ from it.
+    """
+    content = _read(file)
+    if content["design_sha256"] != design.sha256:
+        raise Faults([f"{file} belongs to another design ({content['design']}), or {design.name} has changed since."])
+    what = content["what"]
+    kept = Plan.of(design, what)
+    differing = []
+    for name, value in given.items():
+        asked = Plan.of(design, {**what, name: value})
+        if asked != replace(kept, what=asked.what):
+            differing.append(f"`{name}` is {kept.setting(name)} there, {value} here")
+    if differing:
+        raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
+    return kept
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Contents of a `plan.json`.
+
+    Raises:
+        Faults: it cannot be read, or is no plan.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Faults([f"`--resume` needs {file}, which cannot be read: {error}"]) from error
+    kinds = {"design": str, "design_sha256": str, "what": dict}
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in kinds.items()):
+        raise Faults([f"`--resume` needs {file}, but it is not the plan of a sweep."])
+    return content
