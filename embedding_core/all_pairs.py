@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,42 +26,83 @@ NEEDLES = 2**16
 """Scores that one thread looks up at a time, which bounds the positions found (8 bytes each)."""
 
 
-def twice_wins(positive: Shaped[np.ndarray, " p"], negative: Shaped[np.ndarray, " n"]) -> int:
-    """Twice the number of (positive, negative) in which the positive is higher, ties half; both sorted, no NaN."""
-    few, many = (positive, negative) if len(positive) <= len(negative) else (negative, positive)
+def twice_wins(
+    positive: Shaped[np.ndarray, " p"],
+    negative: Shaped[np.ndarray, " n"],
+    *,
+    bounds: Int[np.ndarray, " edges"] | None = None,
+) -> Int[np.ndarray, " runs"]:
+    """Twice the number of (positive, negative) in which the positive is higher, ties half, by run of positives.
 
-    def count(start: int) -> int:
+    Args:
+        positive: scores, each run sorted, no NaN.
+        negative: sorted scores, no NaN.
+        bounds: where runs begin and where the last one ends, ascending from 0 to p; None for a single run.
+    """
+    edges = np.array([0, len(positive)]) if bounds is None else bounds
+
+    def count(start: int) -> np.ndarray:
         # Sorted needles walk the sorted haystack in order, which keeps the search in the cache.
-        needles = few[start : start + NEEDLES]
-        return int(many.searchsorted(needles, side="left").sum() + many.searchsorted(needles, side="right").sum())
+        needles = positive[start : start + NEEDLES]
+        below = negative.searchsorted(needles, side="left")
+        tied = negative.take(below, mode="clip") == needles  # few: the second search is spared for the rest
+        twice = np.zeros(1 + len(needles), np.int64)
+        twice[1:] = 2 * below
+        twice[1:][tied] += negative.searchsorted(needles[tied], side="right") - below[tied]
+        by_run: np.ndarray = np.diff(twice.cumsum(out=twice)[np.clip(edges - start, 0, len(needles))])
+        return by_run
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # numpy searches without the interpreter's lock
-        found = sum(threads.map(count, range(0, len(few), NEEDLES)))
-    return found if few is positive else 2 * len(positive) * len(negative) - found
+        found = threads.map(count, range(0, len(positive), NEEDLES))
+        total: np.ndarray = sum(found, np.zeros(len(edges) - 1, np.int64))
+    return total
 
 
-def twice_verification_wins(unit: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> tuple[int, int, int]:
-    """`twice_wins` of dot products within classes over those between classes, with the two numbers of pairs.
+class Wins(NamedTuple):
+    """What an AUC over all pairs is made of, by class with a positive pair, in ascending order of label."""
 
-    Each pair counts once, without self pairs. Time: a sort of all n (n - 1) / 2 scores and a search for the rarer kind
-    among the others; the commoner kind is computed again for every chunk of the rarer. Memory: two chunks and 4 n d.
+    labels: Int[np.ndarray, " c"]
+    sizes: Int[np.ndarray, " c"]
+    """Images."""
+    twice: list[int]
+    """`twice_wins` of the class' pairs over all negative pairs of the set."""
+    n_negative: int
+
+    @property
+    def n_positive(self) -> Int[np.ndarray, " c"]:
+        """Pairs within the class."""
+        return self.sizes * (self.sizes - 1) // 2
+
+
+def verification_wins(unit: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Wins:
+    """`twice_wins` of dot products within each class over those between classes.
+
+    Each pair counts once, without self pairs. Time: a sort of all n (n - 1) / 2 scores and a search for each positive
+    one among the negative ones; the commoner kind is computed again for every chunk of the rarer. Memory: two chunks
+    and 4 n d.
     """
     order = labels.argsort(stable=True)
     unit, classes = unit.detach()[order].cpu(), labels[order].cpu().numpy()
-    sizes = np.unique(classes, return_counts=True)[1]
-    n_positive = int((sizes * (sizes - 1) // 2).sum())
-    n_negative = len(classes) * (len(classes) - 1) // 2 - n_positive
-    totals = {True: n_positive, False: n_negative}
-    rarer = n_positive <= n_negative
-    twice = 0
-    for held in _sorted_chunks(_scores(unit, classes, same=rarer), totals[rarer]):
-        for other in _sorted_chunks(_scores(unit, classes, same=not rarer), totals[not rarer]):
-            twice += twice_wins(held, other) if rarer else twice_wins(other, held)
-    return twice, n_positive, n_negative
+    values, sizes = np.unique(classes, return_counts=True)
+    values, sizes = values[sizes > 1], sizes[sizes > 1]
+    n_negative = len(classes) * (len(classes) - 1) // 2 - int((sizes * (sizes - 1) // 2).sum())
+    wins = Wins(values, sizes, [0] * len(sizes), n_negative)
+    runs = {True: wins.n_positive, False: np.array([n_negative])}
+    rarer = int(wins.n_positive.sum()) <= n_negative
+    for held in _sorted_chunks(_scores(unit, classes, same=rarer), runs[rarer]):
+        for other in _sorted_chunks(_scores(unit, classes, same=not rarer), runs[not rarer]):
+            positive, negative = (held, other) if rarer else (other, held)
+            found = twice_wins(positive.scores, negative.scores, bounds=positive.bounds)
+            for run, count in enumerate(found.tolist(), positive.first):
+                wins.twice[run] += count
+    return wins
 
 
 def _scores(unit: Tensor, classes: np.ndarray, *, same: bool) -> Iterator[np.ndarray]:
-    """Dot products of the pairs of one class (`same`) or of two, tile by tile; `classes` ascending."""
+    """Dot products of the pairs of one class (`same`) or of two, tile by tile; `classes` ascending.
+
+    Pairs of one class come class after class: a row of tiles ends with its last class, and the next begins with it.
+    """
     members = [classes[start : start + TILE] for start in range(0, len(classes), TILE)]
     tiles = F.pad(unit, (0, 0, 0, -len(unit) % TILE)).unflatten(0, (len(members), TILE))
     wanted = [
@@ -81,8 +124,22 @@ def _scores(unit: Tensor, classes: np.ndarray, *, same: bool) -> Iterator[np.nda
                 yield scores.ravel()
 
 
-def _sorted_chunks(pieces: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The `total` values of `pieces` in sorted chunks; a chunk is overwritten by the next."""
+class _Chunk(NamedTuple):
+    scores: Shaped[np.ndarray, " s"]
+    """Sorted within each run."""
+    bounds: Int[np.ndarray, " edges"]
+    """Where runs begin in it, and its end."""
+    first: int
+    """Number of the run that it begins with."""
+
+
+def _sorted_chunks(pieces: Iterable[np.ndarray], runs: Int[np.ndarray, " r"]) -> Iterator[_Chunk]:
+    """The values of `pieces`, `runs` of them at a time and each run sorted, in chunks that may end within a run.
+
+    A chunk is overwritten by the next.
+    """
+    ends = runs.cumsum()
+    done, total = 0, int(runs.sum())
     chunk, filled = np.empty(0), 0
     for piece in pieces:
         if not len(chunk):
@@ -93,7 +150,10 @@ def _sorted_chunks(pieces: Iterable[np.ndarray], total: int) -> Iterator[np.ndar
             filled += len(part)
             piece = piece[len(part) :]
             if filled == len(chunk):
-                chunk.sort()
-                yield chunk
-                total -= filled
-                chunk, filled = chunk[:total], 0
+                first, last = ends.searchsorted(done, side="right"), ends.searchsorted(done + filled, side="left")
+                bounds = np.array([0, *(ends[first:last] - done), filled])
+                for start, end in pairwise(bounds):
+                    chunk[start:end].sort()
+                yield _Chunk(chunk, bounds, int(first))
+                done += filled
+                chunk, filled = chunk[: total - done], 0

@@ -43,6 +43,10 @@ class ImageSet:
         """Hash of images and labels, in order."""
         return tensors_sha256(self.images, self.labels)
 
+    def name_of(self, label: int) -> str:
+        """Name of a class, or its label where it has none."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
+
 
 def tensors_sha256(*tensors: Tensor) -> str:
     """Hash of the shapes and contents of tensors on the CPU, in order."""

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core import retrieval
-from embedding_core.all_pairs import twice_verification_wins, twice_wins
+from embedding_core.all_pairs import twice_wins, verification_wins
 from embedding_core.distances import DISTANCES, at_least_float32, paired_distance
 from embedding_core.faults import unknown
 
@@ -36,7 +36,7 @@ def pair_auc(positive_scores: Float[Tensor, " p"], negative_scores: Float[Tensor
     positive, negative = (at_least_float32(s).detach().cpu().numpy() for s in (positive_scores, negative_scores))
     if np.isnan(positive).any() or np.isnan(negative).any():
         return math.nan
-    return twice_wins(np.sort(positive), np.sort(negative)) / (2 * len(positive) * len(negative))
+    return int(twice_wins(np.sort(positive), np.sort(negative)).item()) / (2 * len(positive) * len(negative))
 
 
 def pair_auc_se(auc: float, n_positive: int, n_negative: int) -> float:
@@ -46,12 +46,24 @@ def pair_auc_se(auc: float, n_positive: int, n_negative: int) -> float:
     return math.sqrt(max(variance, 0.0) / (n_positive * n_negative))
 
 
+class ClassAuc(NamedTuple):
+    """AUC of one class' positive pairs against the negative pairs of all classes."""
+
+    label: int
+    size: int
+    """Images."""
+    auc: float
+
+
 class Verification(NamedTuple):
-    """All-pairs AUC and the pairs it rests on."""
+    """All-pairs AUC, the pairs it rests on, and its parts."""
 
     auc: float
     n_positive: int
     n_negative: int
+    classes: tuple[ClassAuc, ...]
+    """Of each class with two images or more, in ascending order of label. Weighted by their positive pairs,
+    size (size - 1) / 2, their mean is `auc`."""
 
 
 def verification_auc(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> float:
@@ -69,12 +81,19 @@ def verification_auc(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> floa
 
 
 def verification(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Verification:
-    """`verification_auc` with its counts of pairs."""
+    """`verification_auc` with its counts of pairs and its parts by class."""
     unit = F.normalize(at_least_float32(z), dim=1)
-    twice, n_positive, n_negative = twice_verification_wins(unit, labels)
-    _pairs_on_each_side(n_positive, n_negative)
-    auc = math.nan if unit.isnan().any() else twice / (2 * n_positive * n_negative)
-    return Verification(auc, n_positive, n_negative)
+    wins = verification_wins(unit, labels)
+    pairs = wins.n_positive.tolist()
+    _pairs_on_each_side(sum(pairs), wins.n_negative)
+    diverged = bool(unit.isnan().any())
+
+    def auc(twice: int, n_positive: int) -> float:
+        return math.nan if diverged else twice / (2 * n_positive * wins.n_negative)
+
+    parts = zip(wins.labels.tolist(), wins.sizes.tolist(), wins.twice, pairs, strict=True)
+    classes = tuple(ClassAuc(label, size, auc(twice, n)) for label, size, twice, n in parts)
+    return Verification(auc(sum(wins.twice), sum(pairs)), sum(pairs), wins.n_negative, classes)
 
 
 def _pairs_on_each_side(n_positive: int, n_negative: int) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -44,11 +45,13 @@ def held_out_images(data: DeviceData, split: Split) -> dict[str, ImageSet]:
 def held_out(network: EmbeddingNetwork, parts: dict[str, ImageSet], config: TrainConfig) -> HeldOut:
     """Evaluate on each part of `held_out_images`; `probes` and `views` say how much is stored."""
     row: Row = {"test_sha256": parts["test"].sha256}
-    tables: dict[str, list[dict[str, Any]]] = {"evaluations": []}
+    tables: dict[str, list[dict[str, Any]]] = {"evaluations": [], "eval_groups": []}
     for name, images in parts.items():
         z = embed(network, images.images.to(network.mean.device)).cpu()
-        evaluations = [*_metrics(z, images), *(_probes(z, images, config) if config.probes else [])]
+        pairs = evaluate.verification(z, images.labels)
+        evaluations = [*_metrics(z, images, pairs), *(_probes(z, images, config) if config.probes else [])]
         tables["evaluations"] += [{"checkpoint": "final", "split": name, **e} for e in evaluations]
+        tables["eval_groups"] += [{"split": name, **part} for part in _class_aucs(pairs, images)]
         row |= {f"{name}_{_column(e)}": e["value"] for e in evaluations if not e["metric"].startswith("probe")}
         if config.views != "none":
             found = views.compute(z, images, split=name, seed=config.seed, projections=PROJECTIONS[config.views])
@@ -62,10 +65,9 @@ def _column(evaluation: dict[str, Any]) -> str:
     return str(evaluation["metric"]) if k is None else f"{evaluation['metric']}_at_{k}"
 
 
-def _metrics(z: Float[Tensor, "n d"], images: ImageSet) -> list[dict[str, Any]]:
+def _metrics(z: Float[Tensor, "n d"], images: ImageSet, pairs: evaluate.Verification) -> list[dict[str, Any]]:
     """Verification, retrieval and leave-one-out classification; `n_pairs` counts pairs of images, or queries."""
     labels = images.labels
-    pairs = evaluate.verification(z, labels)
     found: list[dict[str, Any]] = [
         {"metric": "auc", "value": pairs.auc, "n_pairs": pairs.n_positive + pairs.n_negative},
         {"metric": "positive_pairs", "value": float(pairs.n_positive)},
@@ -80,6 +82,13 @@ def _metrics(z: Float[Tensor, "n d"], images: ImageSet) -> list[dict[str, Any]]:
     for (metric, at), mean in queries.items():
         found.append({"metric": metric, "k": at, "value": mean.value, "se": mean.se, "n_pairs": mean.n_queries})
     return found
+
+
+def _class_aucs(pairs: evaluate.Verification, images: ImageSet) -> Iterator[dict[str, Any]]:
+    """What each class adds to the AUC, for a bootstrap over classes."""
+    for part in pairs.classes:
+        of = {"class_id": part.label, "class_name": images.name_of(part.label)}
+        yield {"metric": "auc", **of, "value": part.auc, "n": part.size}
 
 
 def _probes(z: Float[Tensor, "n d"], images: ImageSet, config: TrainConfig) -> list[dict[str, Any]]:

@@ -116,15 +116,11 @@ class _Subject:
         largest = sizes.argsort(descending=True, stable=True)[:VIEW_CLASSES]
         return sorted(classes[largest].tolist())
 
-    def name(self, label: int) -> str:
-        names = self.images.class_names
-        return names[label] if label < len(names) else str(label)
-
     def class_of(self, label: int) -> Row:
-        return {"class_id": label, "class_name": self.name(label)}
+        return {"class_id": label, "class_name": self.images.name_of(label)}
 
     def other(self, label: int) -> Row:
-        return {"other_class_id": label, "other_class_name": self.name(label)}
+        return {"other_class_id": label, "other_class_name": self.images.name_of(label)}
 
     def image(self, index: int) -> Row:
         return {

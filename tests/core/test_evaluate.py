@@ -107,6 +107,24 @@ def test_verification_auc_is_scikit_learns_over_all_pairs(n: int, classes: int) 
     assert evaluate.verification_auc(z, labels) == found.auc
 
 
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("n", [3, 21, 40])
+@pytest.mark.parametrize("classes", [2, 3, 11, 30])
+def test_class_aucs_are_scikit_learns_against_all_negative_pairs(n: int, classes: int) -> None:
+    z, labels = rows(n, 4).sign(), torch.arange(n).square() % classes - 1  # ties; classes of very different sizes
+    labels[0] = labels[1] = 40
+    pairs = list(combinations(range(n), 2))
+    same, scores = (np.array(side) for side in naive_pairs(z, labels))
+    found = evaluate.verification(z, labels)
+    assert [part.label for part in found.classes] == [c for c in labels.unique().tolist() if (labels == c).sum() > 1]
+    for label, size, auc in found.classes:
+        own = same & np.array([int(labels[i]) == label for i, _ in pairs])
+        assert own.sum() == size * (size - 1) // 2
+        assert auc == pytest.approx(roc_auc_score(own[own | ~same], scores[own | ~same]), abs=1e-12)
+    weights = [part.size * (part.size - 1) // 2 for part in found.classes]
+    assert np.average([part.auc for part in found.classes], weights=weights) == pytest.approx(found.auc, abs=1e-15)
+
+
 @st.composite
 def corners(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     """Rows of +-1 in four dimensions: every product is exact in any precision, and almost every score is tied."""
@@ -166,7 +184,9 @@ def test_verification_auc_of_clustered_rows_is_torchmetrics() -> None:
 def test_verification_auc_of_a_diverged_network_is_nan(bad: float) -> None:
     z = rows(6, 3)
     z[4, 1] = bad
-    assert math.isnan(evaluate.verification_auc(z, torch.arange(6) % 2))
+    found = evaluate.verification(z, torch.arange(6) % 2)
+    assert math.isnan(found.auc)
+    assert [math.isnan(part.auc) for part in found.classes] == [True, True]
 
 
 def test_verification_auc_needs_a_pair_of_each_kind() -> None:

@@ -1,6 +1,8 @@
 """Results on held-out images: of the right images, with the right numbers, and handed over whole."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,8 +64,22 @@ def test_views_are_made_of_both_splits_when_asked_for(
 ) -> None:
     assert {row["split"] for row in found.tables["views"]} == {"test", "unseen"}
     assert len(found.tables["embeddings"]) == len(digits.split(UNSEEN).test) + len(digits.split(UNSEEN).unseen)
-    plain = TrainConfig()
-    assert set(held_out(network, held_out_images(digits, digits.split(plain)), plain).tables) == {"evaluations"}
+
+
+def test_class_parts_of_the_auc_are_stored_without_views_too(
+    found: HeldOut, network: EmbeddingNetwork, digits: DeviceData
+) -> None:
+    plain = replace(UNSEEN, views="none")
+    tables = held_out(network, held_out_images(digits, digits.split(plain)), plain).tables
+    assert set(tables) == {"evaluations", "eval_groups"}
+    assert tables["eval_groups"] == [row for row in found.tables["eval_groups"] if row["metric"] == "auc"]
+    for split in ("test", "unseen"):
+        groups = [row for row in tables["eval_groups"] if row["split"] == split]
+        labels = digits.labels[getattr(digits.split(plain), split)]
+        assert {row["class_id"]: row["n"] for row in groups} == Counter(labels.tolist())
+        weights = [row["n"] * (row["n"] - 1) // 2 for row in groups]
+        whole = sum(w * row["value"] for w, row in zip(weights, groups, strict=True)) / sum(weights)
+        assert whole == pytest.approx(found.row[f"{split}_auc"], abs=1e-15)
 
 
 def test_a_run_hands_its_tables_over_beside_its_checkpoint(small: Small, digits: DeviceData, tmp_path: Path) -> None:
