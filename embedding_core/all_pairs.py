@@ -71,7 +71,8 @@ class Wins(NamedTuple):
     @property
     def n_positive(self) -> Int[np.ndarray, " c"]:
         """Pairs within the class."""
-        return self.sizes * (self.sizes - 1) // 2
+        pairs: np.ndarray = self.sizes * (self.sizes - 1) // 2
+        return pairs
 
 
 def verification_wins(unit: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Wins:
