@@ -1,57 +1,132 @@
 """The sections on planned contrasts: effects, block by block, epoch by epoch."""
 
 import re
+from typing import Final
 
 from sweeps.analysis import figure_data, figures
+from sweeps.analysis.estimates import Effect, Interval
 from sweeps.analysis.findings import Finding
-from sweeps.analysis.page import Picture, Section, transposed
-from sweeps.analysis.wording import decimals_for, number, p_text, sesoi_text
+from sweeps.analysis.forest import name_of
+from sweeps.analysis.page import Picture, Section, Table, transposed
+from sweeps.analysis.wording import decimals_for, interval, number, p_text, sesoi_text
+
+ABSENT: Final = "–"
+
+OTHER_INTERVALS: Final = (
+    "Other intervals of the primaries. BCa covers too little below about ten blocks. Blocks x classes also draws the "
+    "classes of the test split again, and so reaches to other classes. On the logit scale a ceiling is no bound."
+)
+EXPLORATORY: Final = "Exploratory: not adjusted for their number."
+CONTROLS: Final = (
+    "A/A control: cells that in truth are equal up to rounding. Their differences are what noise alone does."
+)
 
 
 def effects(found: list[Finding]) -> Section:
-    """One column per estimated contrast: seven numbers fit a phone downwards, not across."""
-    columns: dict[str, list[str]] = {}
-    for finding in found:
-        if finding.result is not None:
-            effect, digits = finding.result[0], decimals_for(finding.result[0])
-            low, high = (number(x, decimals=digits, signed=True) for x in (effect.ci_low, effect.ci_high))
-            columns[f"{finding.contrast.treatment} − {finding.contrast.control}"] = [
-                number(effect.estimate, decimals=digits, signed=True),
-                f"{low} to {high}",
-                p_text(effect.p_value),
-                str(effect.n),
-                f"±{sesoi_text(effect.sesoi)}",
-                "yes" if effect.equivalent else "no",
-                effect.verdict.replace("_", " "),
-            ]
-    names = ["effect", "95 % interval", "p (sign flip)", "n (blocks)", "SESOI", "90 % interval inside SESOI", "verdict"]
-    return Section("Effect", tables=transposed("", names, columns))
+    """Primaries with verdicts, then the second looks at them, then the exploratory contrasts, then A/A controls."""
+    estimated = [finding for finding in found if finding.result is not None]
+    primaries = [f for f in estimated if f.contrast.family == "primary"]
+    rest = [f for f in estimated if f.contrast.family == "exploratory"]
+    controls = [f for f in estimated if f.contrast.family == "control"]
+    tables = [*_primary(primaries), *_other_intervals(primaries), *_exploratory(rest), *_controls(controls)]
+    notes = [(rest, EXPLORATORY), (controls, CONTROLS), (primaries, OTHER_INTERVALS)]
+    return Section("Effect", [note for there, note in reversed(notes) if there], tables=tables)
 
 
 def paired(found: list[Finding], dataset: str) -> list[Picture]:
-    """Outcomes of each contrast, block by block."""
+    """Outcomes of each primary contrast, block by block."""
     pictures = []
     for i, finding in enumerate(found):
-        if finding.result is not None:
+        if finding.result is not None and finding.contrast.family == "primary":
             effect, blocks = finding.result
             data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
             reading = (
-                "Each line is one block: one seed, so the same split and triplets in both arms and, where their "
+                "Each line is one block: one seed, so the same split and triplets in all cells and, where their "
                 "settings agree, the same initialisation, data order and augmentation."
             )
+            if len(blocks.cells) > 2:
+                reading += " A side is the weighted mean of its cells."
             pictures.append(Picture(_stem("paired", finding, i), figures.draw_paired(data), reading))
     return pictures
 
 
 def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
-    """The contrast at every epoch that all runs reached."""
+    """Each primary contrast at every epoch that all runs reached."""
     pictures = []
     for i, finding in enumerate(found):
-        if finding.by_epoch:
-            epochs = figure_data.epoch_data(finding.by_epoch, outcome="val_auc", dataset=dataset)
+        if finding.by_epoch and finding.contrast.family == "primary":
+            epochs = figure_data.epoch_data(
+                finding.by_epoch, outcome="val_auc", dataset=dataset, sesoi=finding.contrast.sesoi
+            )
             reading = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
             pictures.append(Picture(_stem("epochs", finding, i), figures.draw_epochs(epochs), reading))
     return pictures
+
+
+def _primary(found: list[Finding]) -> list[Table]:
+    """One column per contrast: these numbers fit a phone downwards, not across."""
+    columns: dict[str, list[str]] = {}
+    for finding in found:
+        assert finding.result is not None
+        effect, looks = finding.result[0], finding.robustness
+        columns[name_of(finding)] = [
+            *estimate_texts(effect),
+            p_text(effect.p_value),
+            ABSENT if finding.p_holm is None else p_text(finding.p_holm),
+            str(effect.n),
+            f"±{sesoi_text(effect.sesoi)}",
+            "yes" if effect.equivalent else "no",
+            ABSENT if looks is None else number(looks.minimum_detectable, decimals=decimals_for(effect)),
+            effect.verdict.replace("_", " "),
+        ]
+    names = ["effect", "95 % interval", "p (sign flip)", "p (Holm)", "n (blocks)", "SESOI"]
+    return transposed("primary", [*names, "90 % interval inside SESOI", "detectable (power .8)", "verdict"], columns)
+
+
+def _other_intervals(found: list[Finding]) -> list[Table]:
+    columns = {
+        name_of(finding): [
+            _ends(looks.bca),
+            _ends(looks.crossed),
+            ABSENT if looks.logit is None else interval(looks.logit),
+        ]
+        for finding in found
+        if (looks := finding.robustness) is not None
+    }
+    return transposed("other intervals", ["BCa", "blocks x classes", "logit AUC"], columns)
+
+
+def _exploratory(found: list[Finding]) -> list[Table]:
+    rows = []
+    for finding in found:
+        assert finding.result is not None
+        rows.append([name_of(finding), *estimate_texts(finding.result[0]), str(finding.result[0].n)])
+    return [Table(["exploratory", "effect", "95 % interval", "n"], rows)] if rows else []
+
+
+def _controls(found: list[Finding]) -> list[Table]:
+    rows = []
+    for finding in found:
+        assert finding.result is not None
+        effect, blocks = finding.result
+        sizes = (float(blocks.values.std(ddof=1)), float(abs(blocks.values).max()))
+        rows.append([finding.contrast.estimand, *(number(x, decimals=5) for x in sizes), str(effect.n)])
+        rows[-1].insert(3, sesoi_text(effect.sesoi))
+    return [Table(["A/A control", "SD", "largest", "SESOI", "n"], rows)] if rows else []
+
+
+def estimate_texts(effect: Effect | Interval) -> list[str]:
+    """Estimate and interval, as two cells of a table."""
+    digits = decimals_for(effect)
+    return [number(effect.estimate, decimals=digits, signed=True), _ends(effect, digits)]
+
+
+def _ends(effect: Effect | Interval | None, digits: int | None = None) -> str:
+    if effect is None:
+        return ABSENT
+    decimals = decimals_for(effect) if digits is None else digits
+    low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
+    return f"{low} to {high}"
 
 
 def _stem(kind: str, finding: Finding, index: int) -> str:

@@ -54,6 +54,17 @@ class Effect:
     """Smallest effect size of interest the verdict refers to; > 0."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over blocks with its 95 % interval: what exploratory measures get, without a test or a verdict."""
+
+    estimate: float
+    ci_low: float
+    ci_high: float
+    n: int
+    """Blocks."""
+
+
 Arm: TypeAlias = ArrayLike | pa.Table
 """One outcome per block, or the `trials` rows of one cell, whose `test_auc` is taken in order of block."""
 
@@ -74,7 +85,7 @@ def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effe
     draws `MONTE_CARLO_FLIPS` flips from a generator seeded with `MONTE_CARLO_SEED`.
     """
     arms = _blocks(control=control, treatment=treatment)
-    return _effect_of(arms["treatment"] - arms["control"], sesoi)
+    return effect_of(arms["treatment"] - arms["control"], sesoi=sesoi)
 
 
 def interaction(a_control: Arm, a_treatment: Arm, b_control: Arm, b_treatment: Arm, *, sesoi: float = SESOI) -> Effect:
@@ -92,7 +103,45 @@ def interaction(a_control: Arm, a_treatment: Arm, b_control: Arm, b_treatment: A
     """
     arms = _blocks(a_control=a_control, a_treatment=a_treatment, b_control=b_control, b_treatment=b_treatment)
     first = arms["a_treatment"] - arms["a_control"]
-    return _effect_of((arms["b_treatment"] - arms["b_control"]) - first, sesoi)
+    return effect_of((arms["b_treatment"] - arms["b_control"]) - first, sesoi=sesoi)
+
+
+def effect_of(values: ArrayLike, *, sesoi: float = SESOI) -> Effect:
+    """Effect from one contrast per block: differences, slopes, differences of differences.
+
+    Args:
+        values: one finite value per block, length n >= 2.
+        sesoi: as in `paired_effect`.
+
+    Raises:
+        ValueError: fewer than two blocks, a value that is not finite, or an impossible `sesoi`.
+    """
+    if not (np.isfinite(sesoi) and sesoi > 0):
+        raise ValueError(f"`sesoi` must be positive and finite, but got {sesoi}.")
+    contrast = _blocks(values=values)["values"]
+    ci95, ci90 = t_interval(contrast), t_interval(contrast, level=0.90)
+    equivalent = -sesoi < ci90.ci_low and ci90.ci_high < sesoi
+    return Effect(
+        estimate=ci95.estimate,
+        ci_low=ci95.ci_low,
+        ci_high=ci95.ci_high,
+        p_value=_sign_flip_p(contrast),
+        n=contrast.size,
+        equivalent=equivalent,
+        verdict=_verdict(ci95.ci_low, ci95.ci_high, n=contrast.size, equivalent=equivalent, sesoi=sesoi),
+        sesoi=sesoi,
+    )
+
+
+def t_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Mean of `values` (one per block, n >= 2) with its two-sided t interval.
+
+    Equal values have no spread but that of rounding, so the interval is (almost) the point itself.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    estimate = float(array.mean())
+    half = float(stats.t.ppf((1 + level) / 2, array.size - 1)) * float(array.std(ddof=1) / np.sqrt(array.size))
+    return Interval(estimate, estimate - half, estimate + half, array.size)
 
 
 def with_adjusted_p(effect: Effect, p_adjusted: float) -> Effect:
@@ -128,28 +177,6 @@ def _by_block(name: str, rows: pa.Table) -> pa.Table:
     if len(cells) > 1 or len(set(blocks)) < len(blocks):
         raise ValueError(f"`{name}` must be one cell with each block once, but got {sorted(cells)}, blocks {blocks}.")
     return rows.sort_by("block")
-
-
-def _effect_of(differences: NDArray[np.float64], sesoi: float) -> Effect:
-    if not (np.isfinite(sesoi) and sesoi > 0):
-        raise ValueError(f"`sesoi` must be positive and finite, but got {sesoi}.")
-    n, estimate = differences.size, float(differences.mean())
-    # Equal differences have no spread but that of rounding, so the interval is (almost) the point itself.
-    standard_error = float(differences.std(ddof=1) / np.sqrt(n))
-    half95 = float(stats.t.ppf(0.975, n - 1)) * standard_error
-    half90 = float(stats.t.ppf(0.95, n - 1)) * standard_error
-    ci_low, ci_high = estimate - half95, estimate + half95
-    equivalent = -sesoi < estimate - half90 and estimate + half90 < sesoi
-    return Effect(
-        estimate=estimate,
-        ci_low=ci_low,
-        ci_high=ci_high,
-        p_value=_sign_flip_p(differences),
-        n=n,
-        equivalent=equivalent,
-        verdict=_verdict(ci_low, ci_high, n=n, equivalent=equivalent, sesoi=sesoi),
-        sesoi=sesoi,
-    )
 
 
 def _verdict(ci_low: float, ci_high: float, *, n: int, equivalent: bool, sesoi: float) -> str:

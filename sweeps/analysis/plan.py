@@ -1,29 +1,59 @@
-"""The contrasts a sweep set out to estimate, read from its `plan.json`."""
+"""What a sweep set out to estimate, read from its `plan.json`: cells, settled nuisances, weighted contrasts."""
 
 import json
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from embedding_core.faults import Faults
+from embedding_core.faults import Faults, unknown
 from sweeps.analysis.estimates import SESOI
+from sweeps.results import frozen
+
+FAMILIES: Final = ("primary", "exploratory", "control")
+"""`primary`: held to Holm's adjustment together. `control`: cells that in truth are equal up to rounding."""
+
+ROUNDING: Final = 1e-9
+"""How far the weights of a contrast may add up from zero."""
+
+TEXTS: Final = ("code", "estimand", "label", "outcome", "outcome_label", "family", "note", "question", "study_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCell:
+    """One combination of scientific levels and how its nuisances were settled."""
+
+    cell_id: str
+    levels: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    """`best of tune`, `best of search` or `drop-in`."""
+
+    role: str = "factorial"
+    """`factorial`, `drop-in` or `control`."""
+
+    blocks: int = 0
+    """It runs in blocks 1 to this one of `confirm`."""
+
+    settings_of: str = ""
+    """cell_id whose tuned settings it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """One planned comparison of two cells."""
+    """A weighted sum of cells per block, in units of the outcome."""
 
-    control: str
-    """cell_id."""
+    weights: Mapping[str, float]
+    """cell_id -> weight; they add up to 0."""
 
-    treatment: str
-    """cell_id."""
-
-    treatment_label: str
+    label: str
     """The treatment in a sentence: `KoLeo (weight .1)`."""
+
+    code: str = ""
+    """Place among the estimands: `E1`; `E2, E3` where two are one by identity."""
 
     estimand: str = "koleo"
     """Short name of what is estimated."""
@@ -31,8 +61,17 @@ class Contrast:
     outcome: str = "test_auc"
     """Column of the trials table."""
 
+    outcome_label: str = "AUC"
+    """The outcome in a sentence."""
+
     sesoi: float = SESOI
     """Smallest effect size of interest, > 0."""
+
+    family: str = "primary"
+    """One of `FAMILIES`."""
+
+    note: str = ""
+    """A sentence on what it stands for."""
 
     question: str = ""
     """What the sweep asks, for the head of the report."""
@@ -40,45 +79,144 @@ class Contrast:
     study_id: str = ""
     """Name of the sweep."""
 
+    blocks: tuple[int, ...] | None = None
+    """Blocks in which all its cells are planned; None: those that have rows."""
+
+    plan_sha256: str | None = None
+    """Hash of the frozen plan, which the confirm rows must carry; None if it never was frozen."""
+
     @classmethod
-    def from_plan(cls, values: dict[str, Any]) -> Self:
-        """Build from one entry of `contrasts`; keys this analysis does not know are left to later readers.
+    def pair(cls, control: str, treatment: str, *, label: str, **others: Any) -> Self:
+        """Treatment minus control."""
+        return cls(weights={control: -1.0, treatment: 1.0}, label=label, **others)
 
-        Raises:
-            Faults: a missing name, or a value of the wrong type or sign.
-        """
-        missing = [name for name in ("control", "treatment") if not isinstance(values.get(name), str)]
-        if missing:
-            raise Faults([f"A contrast of the plan needs `{name}`, a cell_id; got {values}." for name in missing])
-        known = {field.name for field in fields(cls)}
-        contrast = cls(**{"treatment_label": values["treatment"]} | {k: v for k, v in values.items() if k in known})
-        texts = [name for name in known - {"sesoi"} if not isinstance(getattr(contrast, name), str)]
-        if texts:
-            raise Faults([f"`{name}` of a planned contrast must be text; got {values[name]!r}." for name in texts])
-        if not (isinstance(contrast.sesoi, int | float) and 0 < contrast.sesoi < math.inf):
-            raise Faults([f"`sesoi` of a planned contrast must be positive and finite; got {contrast.sesoi!r}."])
-        return contrast
+    @property
+    def control_cells(self) -> tuple[str, ...]:
+        """Cells with a negative weight."""
+        return tuple(cell for cell, weight in self.weights.items() if weight < 0)
+
+    @property
+    def treatment_cells(self) -> tuple[str, ...]:
+        """Cells with a positive weight."""
+        return tuple(cell for cell, weight in self.weights.items() if weight > 0)
+
+    @property
+    def control(self) -> str:
+        """Names of the cells with a negative weight."""
+        return " + ".join(self.control_cells)
+
+    @property
+    def treatment(self) -> str:
+        """Names of the cells with a positive weight."""
+        return " + ".join(self.treatment_cells)
 
 
-def read_contrasts(results_dir: Path, trials: pa.Table) -> list[Contrast]:
-    """Planned contrasts; without `plan.json`, KoLeo on against off if `confirm` has both cells.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the analysis needs of a plan."""
+
+    study_id: str = ""
+    question: str = ""
+    cells: tuple[PlannedCell, ...] = ()
+    """Empty for plans that list none."""
+
+    nuisance: Mapping[str, Mapping[str, Any]] | None = None
+    """cell_id -> settings; None until settled."""
+
+    tuned: Mapping[str, Mapping[str, Any]] | None = None
+    """cell_id -> `trial_id`, `final_val_auc`, `edges` of its best tune trial; None without a tune stage."""
+
+    contrasts: tuple[Contrast, ...] = ()
+    sha256: str | None = None
+    """Hash of the plan frozen before `confirm`."""
+
+
+def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
+    """The plan of a sweep; without `plan.json`, KoLeo on against off if `confirm` has both cells.
 
     Raises:
-        Faults: a plan that cannot be read.
+        Faults: a plan that cannot be read, that was changed after it was frozen, or whose contrasts are impossible.
     """
     path = results_dir / "plan.json"
     if not path.is_file():
-        cells = {row["cell_id"] for row in trials.to_pylist() if row["stage"] == "confirm"}
-        default = Contrast(control="koleo=off", treatment="koleo=on", treatment_label="KoLeo")
-        return [default] if {default.control, default.treatment} <= cells else []
+        cells = set(trials.filter(pc.equal(trials["stage"], "confirm"))["cell_id"].to_pylist())
+        default = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
+        return Plan(contrasts=(default,) if set(default.weights) <= cells else ())
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Faults([f"{path} is not readable as JSON: {error}."]) from None
     if not isinstance(plan, dict):
         raise Faults([f"{path} must hold an object, but holds {type(plan).__name__}."])
-    entries = plan.get("contrasts", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise Faults([f"`contrasts` in {path} must be a list of objects, but got {entries!r}."])
+    changed = frozen.fault_of(plan)
+    if changed is not None:
+        raise Faults([f"{path}: {changed}"])
+    for name in ("contrasts", "cells"):
+        entries = plan.get(name, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise Faults([f"`{name}` in {path} must be a list of objects, but got {entries!r}."])
+    return _plan_of(plan)
+
+
+def _plan_of(plan: dict[str, Any]) -> Plan:
+    cells = tuple(_known_fields(PlannedCell, entry) for entry in plan.get("cells", []))
     common = {name: plan[name] for name in ("study_id", "question") if name in plan}
-    return [Contrast.from_plan(common | entry) for entry in entries]
+    return Plan(
+        study_id=plan.get("study_id", ""),
+        question=plan.get("question", ""),
+        cells=cells,
+        nuisance=plan.get("nuisance"),
+        tuned=plan.get("tuned"),
+        contrasts=tuple(_contrast(common | entry, cells, plan.get(frozen.KEY)) for entry in plan.get("contrasts", [])),
+        sha256=plan.get(frozen.KEY),
+    )
+
+
+def _contrast(values: dict[str, Any], cells: tuple[PlannedCell, ...], sha256: str | None) -> Contrast:
+    """One entry of `contrasts`, old form or new; keys this analysis does not know are left to later readers."""
+    weights = values["weights"] if "weights" in values else _pair_weights(values)
+    faults = _weight_faults(weights, cells)
+    label = values.get("label", values.get("treatment_label", values.get("treatment", values.get("estimand", ""))))
+    texts = {name: values[name] for name in TEXTS if name in values} | {"label": label}
+    faults += [f"`{n}` of a planned contrast must be text; got {t!r}." for n, t in texts.items() if type(t) is not str]
+    sesoi = values.get("sesoi", SESOI)
+    if isinstance(sesoi, bool) or not (isinstance(sesoi, int | float) and 0 < sesoi < math.inf):
+        faults.append(f"`sesoi` of a planned contrast must be positive and finite; got {sesoi!r}.")
+    if isinstance(texts.get("family"), str) and texts["family"] not in FAMILIES:
+        faults.append(unknown("family of a contrast", texts["family"], FAMILIES))
+    if faults:
+        raise Faults(faults)
+    planned = [cell.blocks for cell in cells if cell.cell_id in weights]
+    blocks = tuple(range(1, min(planned) + 1)) if planned else None
+    return Contrast(weights=weights, sesoi=sesoi, blocks=blocks, plan_sha256=sha256, **texts)
+
+
+def _pair_weights(values: dict[str, Any]) -> dict[str, float]:
+    missing = [name for name in ("control", "treatment") if not isinstance(values.get(name), str)]
+    if missing:
+        raise Faults(
+            [f"A contrast of the plan needs `{name}`, a cell_id, or `weights`; got {values}." for name in missing]
+        )
+    if values["control"] == values["treatment"]:
+        raise Faults([f"A contrast needs two cells, but both are `{values['control']}`."])
+    return {values["control"]: -1.0, values["treatment"]: 1.0}
+
+
+def _weight_faults(weights: Any, cells: tuple[PlannedCell, ...]) -> list[str]:
+    if not isinstance(weights, dict) or not all(
+        isinstance(w, int | float) and not isinstance(w, bool) and math.isfinite(w) and w != 0 for w in weights.values()
+    ):
+        return [
+            f"`weights` of a planned contrast must give each cell_id a finite number other than 0; got {weights!r}."
+        ]
+    faults = []
+    if not weights or abs(math.fsum(weights.values())) > ROUNDING:
+        faults.append(f"`weights` of a planned contrast must add up to 0 over its cells; got {weights}.")
+    known = [cell.cell_id for cell in cells]
+    return faults + [unknown("cell in `weights`", cell, known) for cell in weights if known and cell not in known]
+
+
+def _known_fields(kind: type[PlannedCell], values: dict[str, Any]) -> PlannedCell:
+    if not isinstance(values.get("cell_id"), str):
+        raise Faults([f"A cell of the plan needs `cell_id`, a text; got {values}."])
+    return kind(**{name: values[name] for name in kind.__dataclass_fields__ if name in values})

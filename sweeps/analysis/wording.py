@@ -1,6 +1,9 @@
 """Effects as sentences: generated from the verdict, never typed, and never "no effect"."""
 
-from sweeps.analysis.estimates import MIN_BLOCKS, Effect
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.analysis.estimates import MIN_BLOCKS, Effect, Interval
 
 
 def number(value: float, *, decimals: int = 3, signed: bool = False) -> str:
@@ -18,7 +21,7 @@ def number(value: float, *, decimals: int = 3, signed: bool = False) -> str:
     return f"{head.removesuffix('0')}.{tail}" if head.lstrip("+-") == "0" else text
 
 
-def decimals_for(effect: Effect) -> int:
+def decimals_for(effect: Effect | Interval) -> int:
     """Digits that keep every non-zero number of the effect from reading as zero: 3, at most 6."""
     sizes = [abs(x) for x in (effect.estimate, effect.ci_low, effect.ci_high) if x != 0]
     smallest = min(sizes, default=1.0)
@@ -30,7 +33,7 @@ def p_text(p_value: float) -> str:
     return "<.001" if p_value < 0.001 else number(p_value)
 
 
-def interval(effect: Effect) -> str:
+def interval(effect: Effect | Interval) -> str:
     """Estimate and signed 95 % interval: `-.004 [-.011, +.002]`."""
     decimals = decimals_for(effect)
     estimate, low, high = (
@@ -44,19 +47,20 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str) -> str:
 
     Args:
         effect: the contrast.
-        what: the treatment, as the sentence's subject: `KoLeo (weight .1)`.
-        outcome: what was measured: `AUC`.
+        what: the treatment, as the sentence's subject: `KoLeo (weight .1)`, `each doubling of accumulation steps`.
+        outcome: what was measured: `AUC`; of an interaction what was changed: `KoLeo's effect on AUC`.
         unit_note: what a block is and how the arms were chosen: `digits, drop-in`; may be empty.
     """
     context = f"({effect.n} blocks{', ' if unit_note else ''}{unit_note})"
     sesoi = sesoi_text(effect.sesoi)
-    moved = f"{what} {_moved(effect, outcome)} {context}"
+    moved = f"{_capital(what)} {_moved(effect, outcome)} {context}"
     decimals = decimals_for(effect)
     low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
     match effect.verdict:
         case "pilot":
+            with_it = what.removesuffix(",")
             return (
-                f"Pilot, no verdict: with {what}, {outcome} differed by {interval(effect)} {context}; "
+                f"Pilot, no verdict: with {with_it}, {outcome} differed by {interval(effect)} {context}; "
                 f"a verdict needs at least {MIN_BLOCKS} blocks."
             )
         case "beyond":
@@ -66,7 +70,9 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str) -> str:
         case "below_sesoi":
             return f"{moved}: a difference was detected but is smaller than the SESOI ({sesoi})."
         case "equivalent":
-            return f"{what} left {outcome} equivalent within ±{sesoi} (the SESOI): {interval(effect)} {context}."
+            return (
+                f"{_capital(what)} left {outcome} equivalent within ±{sesoi} (the SESOI): {interval(effect)} {context}."
+            )
         case "no_evidence":
             return (
                 f"No evidence that {what} changes {outcome}: {interval(effect)} {context}; "
@@ -75,10 +81,33 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str) -> str:
     raise ValueError(f"Unknown verdict `{effect.verdict}`.")
 
 
+def control_sentence(values: NDArray[np.float64], *, sesoi: float, what: str, outcome: str, unit_note: str) -> str:
+    """How far cells differ that in truth are equal: what rounding alone does.
+
+    Args:
+        values: difference per block, length n >= 2.
+        sesoi: what to hold it against.
+        what: the two cells.
+        outcome: what was measured: `AUC`.
+        unit_note: as in `sentence`.
+    """
+    deviation, largest = float(values.std(ddof=1)), float(np.abs(values).max())
+    digits = next((d for d in range(3, 6) if min(x for x in (deviation, largest, 1.0) if x > 0) >= 0.5 * 10**-d), 6)
+    return (
+        f"A/A control, {what}: {outcome} differed by at most {number(largest, decimals=digits)} in a block "
+        f"(SD {number(deviation, decimals=digits)}; {values.size} blocks{', ' if unit_note else ''}{unit_note}), "
+        f"beside a SESOI of {sesoi_text(sesoi)}."
+    )
+
+
 def sesoi_text(sesoi: float) -> str:
     """The SESOI with as many digits as it has, at least three."""
     decimals = next((d for d in range(3, 7) if abs(round(sesoi, d) - sesoi) < 1e-12), 6)
     return number(sesoi, decimals=decimals)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _moved(effect: Effect, outcome: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from embedding_core.config import TrainConfig
-from sweeps.results.schema import CURVES, TRIALS
+from sweeps.results.schema import CURVES, EVAL_GROUPS, TRIALS
 from sweeps.results.store import Store
 
 Row = dict[str, Any]
@@ -23,6 +23,7 @@ class Tables:
 
     trial_rows: list[Row] = field(default_factory=list)
     curve_rows: list[Row] = field(default_factory=list)
+    group_rows: list[Row] = field(default_factory=list)
 
     @property
     def trials(self) -> pa.Table:
@@ -31,6 +32,13 @@ class Tables:
     @property
     def curves(self) -> pa.Table:
         return pa.Table.from_pylist(self.curve_rows, schema=CURVES.append(pa.field("stage", pa.string())))
+
+    @property
+    def groups(self) -> pa.Table:
+        return pa.Table.from_pylist(self.group_rows, schema=EVAL_GROUPS.append(pa.field("stage", pa.string())))
+
+    def row(self, cell: str, block: int) -> Row:
+        return next(r for r in self.trial_rows if (r["cell_id"], r["block"]) == (cell, block))
 
     def add(self, stage: str, index: int, cell: str, block: int, config: TrainConfig, **columns: Any) -> Row:
         row = {
@@ -83,7 +91,8 @@ class Tables:
     def write(self, folder: Path, *, plan: dict[str, Any] | None = None) -> Path:
         """The same rows as a sweep on disk."""
         store = Store.create(folder)
-        for table, rows in (("trials", self.trial_rows), ("curves", self.curve_rows)):
+        tables = {"trials": self.trial_rows, "curves": self.curve_rows, "eval_groups": self.group_rows}
+        for table, rows in tables.items():
             for stage, trial_id in sorted({(row["stage"], row["trial_id"]) for row in rows}):
                 own = [row for row in rows if (row["stage"], row["trial_id"]) == (stage, trial_id)]
                 store.write(table, stage, trial_id, 1, [{k: v for k, v in row.items() if k != "stage"} for row in own])
@@ -118,6 +127,48 @@ def confirm_tables(
                 best_val_auc=max(values),
             )
             tables.add_curve("confirm", row["trial_id"], values, koleo=on)
+    return tables
+
+
+def factorial_tables(
+    truth: dict[str, float], *, blocks: int = 7, seed: int = 0, noise: float = 0.004, classes: int = 5
+) -> Tables:
+    """Confirm runs of any cells; `truth` is the mean test AUC by cell_id, whose levels the rows carry.
+
+    Every run has its AUC per class (10, 20, ... images); the classes average to the test AUC exactly.
+    """
+    rng, tables = np.random.default_rng(seed), Tables()
+    sizes = 10 * np.arange(1, classes + 1)
+    pairs = sizes * (sizes - 1) / 2
+    for block in range(1, blocks + 1):
+        shared = rng.normal(0, 0.01)
+        for cell, mean in truth.items():
+            levels = dict(part.split("=") for part in cell.split(","))
+            on = levels["koleo"] == "on"
+            config = TrainConfig(
+                koleo=on,
+                koleo_weight=0.1 if on else None,
+                accum_steps=int(levels.get("accum_steps", 1)),
+                accum_mode=levels.get("accum_mode", "naive"),
+                seed=block,
+                eval_test=True,
+                epochs=5,
+            )
+            by_class = mean + shared + rng.normal(0, noise, classes)
+            row = tables.add(
+                "confirm",
+                len(tables.trial_rows),
+                cell,
+                block,
+                config,
+                origin=levels.get("origin", "best of tune"),
+                test_auc=float(by_class @ pairs / pairs.sum()),
+            )
+            tables.add_curve("confirm", row["trial_id"], [0.8, 0.85, 0.88, 0.89, row["test_auc"]], koleo=on)
+            ids = {"stage": "confirm", "trial_id": row["trial_id"], "attempt": 1, "split": "test", "is_finite": True}
+            for i, value in enumerate(by_class.tolist()):
+                named = {"metric": "auc", "class_id": i, "class_name": str(i), "value": value, "n": int(sizes[i])}
+                tables.group_rows.append(ids | named)
     return tables
 
 
@@ -183,6 +234,11 @@ PLAN: Row = {
 @pytest.fixture
 def make_confirm() -> Callable[..., Tables]:
     return confirm_tables
+
+
+@pytest.fixture
+def make_factorial() -> Callable[..., Tables]:
+    return factorial_tables
 
 
 @pytest.fixture

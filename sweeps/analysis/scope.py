@@ -1,0 +1,117 @@
+"""What the findings can and cannot say: where the settings came from, what was run, why nothing is claimed."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweeps.analysis.descriptive import rows_of, trials_by_stage, unfinished
+from sweeps.analysis.findings import Finding
+from sweeps.analysis.plan import Contrast
+
+Row = dict[str, Any]
+
+
+def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
+    """The sentence of a sweep without a single contrast."""
+    counts = trials_by_stage(trials, curves)
+    there = ", ".join(f"{n} {stage} trial{'s' * (n != 1)}" for stage, n in counts.items())
+    if set(counts) == {"search"}:
+        return (
+            f"Nothing is claimed about an effect: only the adaptive search has run ({there}), which does not compare."
+        )
+    if "confirm" not in counts:
+        return f"Nothing is claimed about an effect: no confirm trial has run yet ({there})."
+    if any(stage == "confirm" for stage, _ in unfinished(trials, curves)):
+        return f"Nothing is claimed about an effect yet: the confirm stage has not finished ({there})."
+    return f"Nothing is claimed about an effect: the plan names no contrast ({there})."
+
+
+def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
+    """What the findings can and cannot say, from where the cells' settings came and what was run."""
+    lines = [_settings_from(note, trials) for note in sorted({note for f in found for note in f.note.split(", ")})]
+    if "study" in _values(trials, "triplets"):
+        lines.append(
+            "Validation AUC is optimistic: with triplets=study most negatives of the validation triplets are training "
+            "images. The test split shares no image with training."
+        )
+    names = ("cell_id", "config_json", "dataset", "backbone", "loss", "epochs", "batch_size")
+    confirm = rows_of(trials, "confirm", names)
+    told = [f.contrast for f in found if f.result is not None and f.contrast.family != "exploratory"]
+    lines += list(dict.fromkeys(_cells_differ(confirm, contrast) for contrast in told))
+    if "search" in _values(trials, "stage"):
+        lines.append(
+            "Search only describes: its sampler visits the arms unevenly and ASHA stops slow starters, so nothing "
+            f"about an effect is claimed from it. Trials per arm: {_per_arm(trials)}."
+        )
+    if confirm:
+        setting = ", ".join(f"{name} {_distinct(confirm, name)}" for name in names[2:])
+        lines.append(
+            "The interval is over blocks (fresh initialisation, data order, augmentation, and draw of training and "
+            f"validation images and triplets) with one fixed test split. It does not reach beyond what ran: {setting}."
+        )
+    return lines
+
+
+def _settings_from(note: str, trials: pa.Table) -> str:
+    if note == "drop-in":
+        return (
+            "Drop-in: nothing was tuned, so this says what adding the treatment does at these settings, not what it "
+            "does once each arm is tuned."
+        )
+    if note == "best of search":
+        return f"Best of search: {_searched(trials)}"
+    if note == "best of tune":
+        return f"Best of tune: {_tuned(trials)}"
+    return f"The cells' settings come from: {note}."
+
+
+def _searched(trials: pa.Table) -> str:
+    arms = Counter(row["cell_id"] for row in rows_of(trials, "search", ("cell_id",)))
+    if not arms:
+        return "the arms were tuned by a search whose trials are not in this folder."
+    unequal = "unequal numbers of trials per arm" if len(set(arms.values())) > 1 else "equal numbers of trials per arm"
+    return (
+        f"the arms were tuned by an adaptive search with {unequal} ({_per_arm(trials)}). A difference between the "
+        "arms therefore includes how well each was tuned."
+    )
+
+
+def _tuned(trials: pa.Table) -> str:
+    cells = Counter(row["cell_id"] for row in rows_of(trials, "tune", ("cell_id",)))
+    if not cells:
+        return "each cell runs at its best designed settings; the trials that found them are not in this folder."
+    points = ", ".join(str(n) for n in sorted(set(cells.values())))
+    return (
+        f"each cell was tried at the same {points} designed settings with one seed, and runs at its best by validation "
+        "AUC, on fresh seeds. How near that is to each cell's optimum shows under tuning."
+    )
+
+
+def _cells_differ(confirm: list[Row], contrast: Contrast) -> str:
+    """Settings in which the cells of a contrast differ, read from the configurations that ran."""
+    configs = {row["cell_id"]: json.loads(row["config_json"]) for row in confirm if row["cell_id"] in contrast.weights}
+    names = sorted({name for config in configs.values() for name in config} - {"seed", "views"})
+    differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
+    if len(contrast.weights) == 2:
+        who = f"{contrast.treatment} and {contrast.control}"
+    else:
+        who = f"The cells of {contrast.code or contrast.estimand}"
+    return f"{who} differ in: {', '.join(differing) or 'nothing'}."
+
+
+def _per_arm(trials: pa.Table) -> str:
+    search = rows_of(trials, "search", ("cell_id", "end_reason"))
+    arms = Counter(row["cell_id"] for row in search)
+    done = Counter(row["cell_id"] for row in search if row["end_reason"] == "completed")
+    return "; ".join(f"{arm} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
+
+
+def _distinct(rows: list[Row], name: str) -> str:
+    return ", ".join(sorted({str(row[name]) for row in rows if row[name] is not None}))
+
+
+def _values(table: pa.Table, name: str) -> set[Any]:
+    return set(pc.unique(table[name]).to_pylist())

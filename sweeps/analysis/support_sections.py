@@ -1,0 +1,98 @@
+"""The sections beside the effects: cells, mechanism contrasts, failures, relative cost."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from sweeps.analysis import cells, risks
+from sweeps.analysis.effect_sections import ABSENT, estimate_texts
+from sweeps.analysis.findings import Finding
+from sweeps.analysis.forest import name_of
+from sweeps.analysis.mechanism import METRICS
+from sweeps.analysis.page import Section, Table
+from sweeps.analysis.plan import Contrast
+from sweeps.analysis.wording import number, p_text
+
+CELLS: Final = (
+    "SD over blocks, which the cells share: the contrasts compare within blocks. The analysis of variance is "
+    "exploratory."
+)
+MECHANISM: Final = (
+    "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
+)
+RISKS: Final = "Runs that diverged or whose embeddings collapsed, with the 95 % interval (Wilson) of their share."
+
+
+def support(found: list[Finding], trials: pa.Table) -> list[Section]:
+    """Sections beside the effects, those without a table left out.
+
+    Args:
+        found: from `findings`.
+        trials: with the column `stage`.
+    """
+    first = next((f.contrast for f in found if f.contrast.family == "primary" and f.result is not None), None)
+    if first is None:
+        return []
+    sections = [_cells(found), _mechanism(found), _risks(first, trials), _costs(first, trials)]
+    return [section for section in sections if section.tables]
+
+
+def _cells(found: list[Finding]) -> Section:
+    """Means of all cells, and the analysis of variance of those that primaries compare."""
+    results = [(f.contrast, f.result[1]) for f in found if f.result is not None and f.contrast.outcome == "test_auc"]
+    means = cells.cell_means(cells.outcomes_of(blocks for _, blocks in results))
+    sources = cells.anova(cells.outcomes_of(blocks for contrast, blocks in results if contrast.family == "primary"))
+    tables = []
+    if len(means) > 2:
+        rows = [[m.cell_id, number(m.mean, decimals=4), number(m.deviation, decimals=4), str(m.n)] for m in means]
+        tables.append(Table(["test AUC", "mean", "SD", "n"], rows))
+    if sources:
+        tables.append(Table(["analysis of variance", "df", "mean square", "F", "p"], [_source(s) for s in sources]))
+    return Section("Cells", [CELLS], tables=tables)
+
+
+def _source(source: cells.Source) -> list[str]:
+    f = ABSENT if source.f is None else f"{source.f:.2f}"
+    p = ABSENT if source.p_value is None else p_text(source.p_value)
+    return [source.name, str(source.df), f"{source.mean_square:.2g}", f, p]
+
+
+def _mechanism(found: list[Finding]) -> Section:
+    tables, absent = [], []
+    for finding in found:
+        there = [(METRICS[one.metric], one.effect) for one in finding.mechanism if one.effect is not None]
+        if there:
+            rows = [[name, *estimate_texts(effect), str(effect.n)] for name, effect in there]
+            tables.append(Table([name_of(finding), "effect", "95 % interval", "n"], rows))
+        absent += [f"{name_of(finding)}, {METRICS[o.metric]}: {o.reason}" for o in finding.mechanism if o.reason]
+    lines = [MECHANISM, *([f"Without a contrast: {'; '.join(absent)}."] if absent else [])]
+    return Section("What changes in the embeddings", lines, tables=tables)
+
+
+def _risks(first: Contrast, trials: pa.Table) -> Section:
+    rows = []
+    for risk in risks.failure_risks(trials):
+        counts = {stage: f"{failed} of {n}" for stage, failed, n in risk.by_stage}
+        by_stage = [counts.get(stage, ABSENT) for stage in risks.DESIGNED]
+        rows.append([risk.name, *by_stage, f"{risk.ci_low:.0%} to {risk.ci_high:.0%}"])
+    control = risks.risk_of(trials, first.control_cells, name=first.control)
+    treatment = risks.risk_of(trials, first.treatment_cells, name=first.treatment)
+    difference = risks.risk_difference(control, treatment)
+    line = (
+        f"With {first.label.removesuffix(',')} {treatment.failed} of {treatment.n} runs failed, without "
+        f"{control.failed} of {control.n}: a difference of {difference.estimate:+.1%} [{difference.ci_low:+.1%}, "
+        f"{difference.ci_high:+.1%}] (Newcombe, runs taken as independent). Exploratory."
+    )
+    return Section("Failure risk", [RISKS, line], tables=[Table(["failed runs", "tune", "confirm", "95 %"], rows)])
+
+
+def _costs(first: Contrast, trials: pa.Table) -> Section:
+    """Relative to the control of the first primary."""
+    reference = first.control_cells[0]
+    rows = [
+        [ratio.cell_id, *(ABSENT if (x := ratio.ratios[name]) is None else f"{x:.2f}" for name in cells.COSTS)]
+        for ratio in cells.cost_ratios(trials, reference=reference)
+    ]
+    note = f"Relative to {reference}: geometric means over the blocks that completed in both."
+    tables = [Table(["ratio", "time", "GPU time", "images"], rows)] if rows else []
+    return Section("Relative cost", [note], tables=tables)
