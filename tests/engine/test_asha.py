@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers.async_hyperband import _Bracket
 
-from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs, milestones
+from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 
 Report = tuple[str, int, float]
 
@@ -82,6 +82,38 @@ def test_stopped_names_the_decision_that_stopped() -> None:
     assert rungs.ended("b") == Decision("b", 20, 0.8, 0.9, True)
     assert rungs.ended("a") is None
     assert rungs.ended("never seen") is None
+
+
+def test_an_exempt_trial_goes_on_and_is_judged_no_more() -> None:
+    rungs = Rungs([10, 20], 2, exempt=Exemption(1.0, seed=0))
+    decisions(rungs, [("a", 10, 0.5), ("a", 20, 0.5)])
+    assert rungs.decide("b", 10, 0.4) == Decision("b", 10, 0.4, 0.5, stop=False, exempt=True)
+    assert rungs.decide("b", 20, 0.9) is None
+    later = rungs.decide("c", 20, 0.5)
+    assert later is not None
+    assert later.cutoff == 0.5  # not the median with .9
+    assert rungs.ended("b") == Decision("b", 10, 0.4, 0.5, stop=False, exempt=True)
+
+
+def test_an_exempt_trial_that_is_not_finite_stops_all_the_same() -> None:
+    decision = Rungs([10], 2, exempt=Exemption(1.0, seed=0)).decide("a", 10, math.nan)
+    assert decision is not None
+    assert (decision.stop, decision.exempt) == (True, False)
+
+
+def test_exemption_is_a_share_drawn_by_seed_and_trial() -> None:
+    trials = [f"t{i:05d}" for i in range(4000)]
+    drawn = [Exemption(0.2, seed=3).holds(trial) for trial in trials]
+    assert abs(sum(drawn) / len(trials) - 0.2) < 4 * math.sqrt(0.2 * 0.8 / len(trials))
+    assert drawn == [Exemption(0.2, seed=3).holds(trial) for trial in trials]
+    assert drawn != [Exemption(0.2, seed=4).holds(trial) for trial in trials]
+    assert not any(Exemption(0.0, seed=3).holds(trial) for trial in trials)
+
+
+def test_decisions_come_back_from_their_rows() -> None:
+    for stop, exempt in ((False, False), (True, False), (False, True)):
+        decision = Decision("a", 10, 0.4, 0.5, stop, exempt)
+        assert Decision.of_row(decision.row()) == decision
 
 
 @st.composite

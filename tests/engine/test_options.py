@@ -74,6 +74,9 @@ def test_all_faults_at_once() -> None:
         (["--gpus-per-trial", "1.5"], "`--gpus-per-trial` must be a whole number above 1, as Ray has it, but got 1.5."),
         (["--blocks", "1"], "`--blocks` must be at least 2, but got 1."),
         (["--train-triplets", "0"], "`--train-triplets` must be at least 1, but got 0."),
+        (["--exempt", "1"], "`--exempt` must be in [0, 1), but got 1."),
+        (["--exempt", "nan"], "`--exempt` must be in [0, 1), but got nan."),
+        (["--points", "0"], "`--points` must be at least 1, but got 0."),
         (["--max-concurrent", "0"], "`--max-concurrent` must be at least 1, but got 0."),
     ],
 )

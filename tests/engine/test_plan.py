@@ -16,6 +16,7 @@ from sweeps.engine.options import parse
 from sweeps.engine.plan import Plan
 from sweeps.engine.runs import Runs, confirm_runs
 from sweeps.koleo_accum import DESIGN
+from sweeps.results import frozen
 
 
 def plan_of(line: str = "", design: Design = DESIGN) -> Plan:
@@ -193,6 +194,60 @@ def test_plan_json_states_the_estimands_with_the_values_they_are_made_at(tiny: D
     assert (content["study_id"], content["nuisance"]) == ("mine", nuisance)
     assert (contrast["weights"], contrast["outcome"]) == ({"koleo=off": -1.0, "koleo=on": 1.0}, "test_auc")
     assert (contrast["label"], contrast["sesoi"], contrast["family"]) == ("KoLeo .1", 0.003, "primary")
+
+
+def test_a_plan_is_frozen_once_and_keeps_what_it_was_frozen_with(written: Callable[..., Path]) -> None:
+    file = written("--confirm best")
+    settings: dict[str, Settings] = {"koleo=off": {"lr": 0.001}, "koleo=on": {"lr": 0.002, "koleo_weight": 0.01}}
+    assert plan_file.settled(file) is None
+    sha256 = plan_file.freeze(file, plan_file.content_of(plan_of("--confirm best"), "s", settings))
+    assert plan_file.settled(file) == settings
+    other = plan_file.content_of(plan_of("--confirm best"), "s", {"koleo=off": {}, "koleo=on": {}})
+    assert plan_file.freeze(file, other) == sha256
+    assert plan_file.settled(file) == settings
+    content = json.loads(file.read_text())
+    assert content["sha256"] == sha256
+    assert frozen.fault_of(content) is None
+
+
+@pytest.mark.parametrize("change", [{"blocks": 8}, {"contrasts": []}, {"nuisance": {"koleo=off": {"lr": 1}}}])
+def test_a_frozen_plan_that_was_edited_is_refused(written: Callable[..., Path], change: dict[str, Any]) -> None:
+    file = written()
+    content = plan_file.content_of(plan_of(), "s")
+    plan_file.freeze(file, content)
+    edited = json.loads(file.read_text()) | change
+    file.write_text(json.dumps(edited))
+    assert frozen.fault_of(edited) is not None
+    with pytest.raises(Faults, match=r"changed after it was frozen.*restore the file"):
+        plan_file.freeze(file, content)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--stages tune,confirm", "The stage tune needs `--points`, a power of two; this preset tunes nothing."),
+        (
+            "--preset minimal --points 6",
+            "`--points` must be a power of two, which Sobol points are balanced at, but got 6.",
+        ),
+        (
+            "--preset minimal --stages confirm",
+            "`--confirm tuned` needs the stage tune: add it to `--stages`, or take `--confirm drop-in`.",
+        ),
+        (
+            "--preset minimal --set accum_steps=2",
+            "`--set accum_steps` would fix what the sweep compares; its cells set it.",
+        ),
+    ],
+)
+def test_stages_that_lack_what_they_need_are_told(line: str, sentence: str) -> None:
+    assert sentence in config_faults(plan_of(line))
+
+
+def test_points_given_to_a_preset_that_tunes_nothing_are_run() -> None:
+    assert plan_of().stages == ("search", "confirm")
+    plan = plan_of("--points 4 --confirm tuned")
+    assert (plan.stages, plan.points, config_faults(plan)) == (("search", "tune", "confirm"), 4, [])
 
 
 def test_values_to_be_tuned_are_not_in_the_plan_before_the_search_has_settled_them() -> None:
