@@ -3,11 +3,13 @@
 import json
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedding_core.config import TrainConfig
 from sweeps.results.schema import END_REASONS, SCHEMA_VERSION, STAGES
@@ -27,6 +29,8 @@ MECHANISM: Final = (
     "val_uniformity",
     "val_nn_distance",
     "koleo_nn_same_class_frac",
+    "nn_agreement",
+    "micro_full_grad_cos",
     "val_sim_mean",
 )
 """Columns of `curves` that say how KoLeo acts rather than whether it helps."""
@@ -63,21 +67,37 @@ class Best:
     """Runs the same configuration again, without Ray."""
 
 
-def rows_of(table: pa.Table, stage: str) -> list[Row]:
-    """Rows of one stage, in order of trial."""
-    return sorted((r for r in table.to_pylist() if r["stage"] == stage), key=_order)
+def rows_of(table: pa.Table, stage: str, columns: Sequence[str] | None = None) -> list[Row]:
+    """Rows of one stage, in order of trial and epoch; only `columns`, where those are named (the table is wide)."""
+    own = table.filter(pc.equal(table["stage"], stage))
+    keys = [name for name in ("trial_id", "epoch") if name in own.column_names]
+    order = pc.sort_indices(own.select(keys), sort_keys=[(name, "ascending") for name in keys])
+    rows: list[Row] = (own if columns is None else own.select(list(columns))).take(order).to_pylist()
+    return rows
+
+
+def last_rows(curves: pa.Table, stage: str, columns: Sequence[str]) -> dict[str, Row]:
+    """`columns` of the last epoch of each trial of a stage, by trial_id."""
+    own = curves.filter(pc.equal(curves["stage"], stage))
+    last = own.group_by("trial_id").aggregate([("epoch", "max")])
+    ends = last.rename_columns({"epoch_max": "epoch"}).join(own, ["trial_id", "epoch"], join_type="left outer")
+    return {row["trial_id"]: row for row in ends.select(["trial_id", *columns]).to_pylist()}
 
 
 def unfinished(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
     """(stage, trial_id) of trials that have curves but no trials row."""
-    done = {(r["stage"], r["trial_id"]) for r in trials.select(["stage", "trial_id"]).to_pylist()}
-    seen = {(r["stage"], r["trial_id"]) for r in curves.select(["stage", "trial_id"]).to_pylist()}
+    keys = ["stage", "trial_id"]
+    done, seen = (
+        {(r["stage"], r["trial_id"]) for r in table.group_by(keys).aggregate([]).to_pylist()}
+        for table in (trials.select(keys), curves.select(keys))
+    )
     return sorted(seen - done)
 
 
 def endings(trials: pa.Table, curves: pa.Table) -> list[Row]:
     """Trials per stage, arm and ending: `stage`, `cell_id`, one count per ending that occurs, `total`."""
-    counts = Counter((r["stage"], r["cell_id"], r["end_reason"]) for r in trials.to_pylist())
+    ended = trials.select(["stage", "cell_id", "end_reason"]).to_pylist()
+    counts = Counter((r["stage"], r["cell_id"], r["end_reason"]) for r in ended)
     counts.update((stage, UNKNOWN_CELL, UNFINISHED) for stage, _ in unfinished(trials, curves))
     reasons = [reason for reason in (*END_REASONS, UNFINISHED) if any(key[2] == reason for key in counts)]
     arms = sorted({key[:2] for key in counts}, key=lambda arm: (STAGES.index(arm[0]), arm[1]))
@@ -137,7 +157,7 @@ def command_of(row: Row) -> str:
 def censoring(trials: pa.Table) -> list[Row]:
     """Per search arm: trials, how many ASHA stopped, their share, and the median epoch of the stop."""
     found = []
-    search = rows_of(trials, "search")
+    search = rows_of(trials, "search", ("cell_id", "end_reason", "last_epoch"))
     for cell in sorted({r["cell_id"] for r in search}):
         arm = [r for r in search if r["cell_id"] == cell]
         epochs = [r["last_epoch"] for r in arm if r["end_reason"] == "asha_stopped" and r["last_epoch"] is not None]
@@ -152,13 +172,12 @@ def censoring(trials: pa.Table) -> list[Row]:
 def mechanism(trials: pa.Table, curves: pa.Table, *, stage: str) -> list[Row]:
     """Final-epoch means per cell over the completed trials of `stage`: `cell_id`, `n`, the columns of `MECHANISM`.
 
-    A mean skips runs without a value (KoLeo's own columns are null when it is off) and is None if there is none.
+    A mean skips runs without a value (KoLeo's own columns are null when it is off, those of the gap between
+    micro-batch and batch without accumulation) and is None if there is none.
     """
-    last: dict[str, Row] = {}
-    for row in rows_of(curves, stage):
-        if row["trial_id"] not in last or row["epoch"] > last[row["trial_id"]]["epoch"]:
-            last[row["trial_id"]] = row
-    completed = [r for r in rows_of(trials, stage) if r["end_reason"] == "completed" and r["trial_id"] in last]
+    last = last_rows(curves, stage, MECHANISM)
+    rows = rows_of(trials, stage, ("trial_id", "cell_id", "end_reason"))
+    completed = [r for r in rows if r["end_reason"] == "completed" and r["trial_id"] in last]
     found = []
     for cell in sorted({r["cell_id"] for r in completed}):
         ends = [last[r["trial_id"]] for r in completed if r["cell_id"] == cell]
@@ -171,7 +190,7 @@ def cost(trials: pa.Table) -> list[Row]:
     """Per stage and cell: trials, mean and total time (s), GPU time (s), images forwarded, peak device memory (B)."""
     found = []
     for stage in STAGES:
-        rows = rows_of(trials, stage)
+        rows = rows_of(trials, stage, ("cell_id", "wall_s", "gpu_s", "images_seen", "peak_gpu_bytes"))
         for cell in sorted({r["cell_id"] for r in rows}):
             arm = [r for r in rows if r["cell_id"] == cell]
             found.append(
@@ -194,13 +213,9 @@ def provenance(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
     found = [("schema_version", str(SCHEMA_VERSION))]
     found += [(f"trials in {stage}", str(n)) for stage, n in trials_by_stage(trials, curves).items()]
     for name in PROVENANCE:
-        values = sorted({str(v) for v in trials[name].to_pylist() if v is not None})
+        values = sorted({str(v) for v in pc.unique(trials[name]).to_pylist() if v is not None})
         found.append((name, "; ".join(values) or "not recorded"))
     return found
-
-
-def _order(row: Row) -> tuple[str, int]:
-    return row["trial_id"], row.get("epoch") or 0
 
 
 def _mean(values: list[float | None]) -> float | None:

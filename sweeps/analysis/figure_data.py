@@ -1,27 +1,30 @@
 """What each figure shows, computed from the tables: the tested half. `figures` draws these values and nothing else."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweeps.analysis.contrasts import COMPOSITE_AUC, CellBlocks, EpochEffect
 from sweeps.analysis.descriptive import UNKNOWN_CELL, rows_of
-from sweeps.analysis.estimates import Effect
+from sweeps.analysis.estimates import SESOI, Effect
 from sweeps.analysis.importances import Importances
 from sweeps.analysis.plan import Contrast
+from sweeps.analysis.style import GREY, Looks, arm_style
 from sweeps.analysis.wording import number
 
 ADAPTIVE: Final = "descriptive: adaptive sample"
 """Stamp on every figure of search data."""
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class PairedData:
-    """Both outcomes and the difference per block, with the interval and the SESOI band."""
+    """Both sides of a contrast and its value per block, with the interval and the SESOI band.
+
+    A side is the weighted mean of its cells; the value is their difference for a difference of means, not for a slope.
+    """
 
     labels: tuple[str, str]
     outcome: str
@@ -62,6 +65,7 @@ class CurveData:
 
     curves: tuple[Curve, ...]
     means: tuple[Curve, ...]
+    looks: Looks
     stamp: str
     caption: str
 
@@ -74,6 +78,7 @@ class SearchData:
     numbers: tuple[int, ...]
     values: tuple[float, ...]
     completed: tuple[bool, ...]
+    looks: Looks
     stamp: str
     caption: str
 
@@ -90,6 +95,11 @@ class BarData:
     caption: str
 
 
+def looks_of(trials: pa.Table) -> Looks:
+    """Colour and marker of every cell of the sweep, and of trials whose cell is not known."""
+    return arm_style(pc.unique(trials["cell_id"]).to_pylist()) | {UNKNOWN_CELL: (GREY, "o")}
+
+
 def paired_data(blocks: CellBlocks, effect: Effect, contrast: Contrast, *, dataset: str, note: str) -> PairedData:
     """Figure of one contrast; `note` says how the arms were chosen."""
     lost = f"; {len(blocks.failed)} failed, counted as {number(COMPOSITE_AUC, decimals=1)}" if blocks.failed else ""
@@ -99,14 +109,14 @@ def paired_data(blocks: CellBlocks, effect: Effect, contrast: Contrast, *, datas
         blocks=blocks.blocks,
         control=tuple(blocks.control.tolist()),
         treatment=tuple(blocks.treatment.tolist()),
-        differences=tuple((blocks.treatment - blocks.control).tolist()),
+        differences=tuple(blocks.values.tolist()),
         effect=effect,
         caption=f"n = {effect.n} blocks; {dataset}; stage confirm; {note}{lost}",
     )
 
 
-def epoch_data(effects: list[EpochEffect], *, outcome: str, dataset: str) -> EpochData:
-    """Figure of the contrast at every mark of the curves.
+def epoch_data(effects: list[EpochEffect], *, outcome: str, dataset: str, sesoi: float = SESOI) -> EpochData:
+    """Figure of the contrast at every mark of the curves; `sesoi` is the contrast's.
 
     Raises:
         ValueError: no marks.
@@ -119,16 +129,16 @@ def epoch_data(effects: list[EpochEffect], *, outcome: str, dataset: str) -> Epo
         estimates=tuple(e.effect.estimate for e in effects),
         lows=tuple(e.effect.ci_low for e in effects),
         highs=tuple(e.effect.ci_high for e in effects),
-        sesoi=effects[0].effect.sesoi,
+        sesoi=sesoi,
         caption=f"n = {effects[0].effect.n} blocks; {dataset}; stage confirm; exploratory",
     )
 
 
 def curve_data(trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str) -> CurveData:
     """Learning curves of one stage by arm, unfinished trials included; epochs without a finite value are gaps."""
-    known = {row["trial_id"]: row for row in rows_of(trials, stage)}
+    known = {row["trial_id"]: row for row in rows_of(trials, stage, ("trial_id", "cell_id", "end_reason"))}
     points: dict[str, list[tuple[int, float]]] = {}
-    for row in rows_of(curves, stage):
+    for row in rows_of(curves, stage, ("trial_id", "epoch", "val_auc")):
         if row["val_auc"] is not None:
             points.setdefault(row["trial_id"], []).append((row["epoch"], row["val_auc"]))
     found = []
@@ -140,6 +150,7 @@ def curve_data(trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str) 
     return CurveData(
         curves=tuple(found),
         means=() if adaptive else tuple(_mean_curves(found)),
+        looks=looks_of(trials),
         stamp=ADAPTIVE if adaptive else "",
         caption=f"n = {len(found)} trials; {dataset}; stage {stage}",
     )
@@ -147,7 +158,7 @@ def curve_data(trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str) 
 
 def search_data(trials: pa.Table, *, dataset: str) -> SearchData:
     """Last validation AUC against trial order; trials without a finite value are counted in the caption."""
-    rows = rows_of(trials, "search")
+    rows = rows_of(trials, "search", ("cell_id", "end_reason", "final_val_auc"))
     shown = [(i, row) for i, row in enumerate(rows) if row["final_val_auc"] is not None]
     lost = len(rows) - len(shown)
     without = f"; {lost} without a value" if lost else ""
@@ -156,6 +167,7 @@ def search_data(trials: pa.Table, *, dataset: str) -> SearchData:
         numbers=tuple(i for i, _ in shown),
         values=tuple(row["final_val_auc"] for _, row in shown),
         completed=tuple(row["end_reason"] == "completed" for _, row in shown),
+        looks=looks_of(trials),
         stamp=ADAPTIVE,
         caption=f"n = {len(rows)} trials{without}; {dataset}; stage search",
     )

@@ -1,18 +1,19 @@
 """Figures drawn from `figure_data`; nothing is computed here but positions. Each returns a matplotlib Figure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from sweeps.analysis.descriptive import UNKNOWN_CELL
 from sweeps.analysis.figure_data import BarData, CurveData, EpochData, PairedData, SearchData
 from sweeps.analysis.style import (
     BAND,
@@ -25,12 +26,22 @@ from sweeps.analysis.style import (
     TITLE_PT,
     TOP_IN,
     WIDTH_IN,
-    arm_style,
+    Looks,
     head,
+    wrapped,
 )
 from sweeps.analysis.wording import interval, number, sesoi_text
 
 T = TypeVar("T")
+
+TWO_COLUMNS: Final = 20
+"""Characters of a legend entry of which two fit side by side."""
+
+ONE_COLUMN: Final = 46
+"""Characters that fit on one line of a legend."""
+
+WIDE_RANGE: Final = 50
+"""An axis whose ends are this far apart has ticks at powers of ten alone."""
 
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
 
@@ -54,7 +65,8 @@ def draw_paired(data: PairedData) -> Figure:
         top.plot([0, 1], [control, treatment], color=GREY, linewidth=1)
     for x, values, colour, marker in ((0, data.control, COLOURS[0], "o"), (1, data.treatment, COLOURS[1], "^")):
         top.plot([x] * len(values), values, marker, color=colour, markersize=6, linestyle="none")
-    top.set(xlim=(-0.35, 1.35), xticks=[0, 1], xticklabels=data.labels, ylabel=_named(data.outcome))
+    top.set(xlim=(-0.5, 1.5), ylabel=_named(data.outcome))
+    top.set_xticks([0, 1], [wrapped(label, 26) for label in data.labels], fontsize=8)
     plain_ticks(top, "y")
     sesoi, effect = data.effect.sesoi, data.effect
     bottom.axvspan(-sesoi, sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(sesoi)})")
@@ -89,27 +101,32 @@ def draw_epochs(data: EpochData) -> Figure:
 def draw_curves(data: CurveData) -> Figure:
     """Validation AUC by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
     figure, (axes,) = canvas("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
-    looks = arm_style([curve.arm for curve in data.curves if curve.arm != UNKNOWN_CELL])
-    looks[UNKNOWN_CELL] = (GREY, "o")
-    faint = 0.45 if data.means else 0.7
-    for curve in data.curves:
-        colour = looks[curve.arm][0]
-        axes.plot(curve.epochs, curve.values, color=colour, linewidth=0.9, alpha=faint, marker=".", markersize=3)
-        if curve.end_reason in END_MARKS:
-            mark = END_MARKS[curve.end_reason][0]
-            axes.plot(curve.epochs[-1:], curve.values[-1:], mark, color=colour, markersize=7, markeredgewidth=1.6)
+    faint, looks = 0.45 if data.means else 0.7, data.looks
+    arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
+    for arm in arms:
+        colour = looks[arm][0]
+        own = [curve for curve in data.curves if curve.arm == arm]
+        lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint))
+        alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
+        axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
+        for reason, (mark, _) in END_MARKS.items():
+            ends = [line[-1] for curve, line in zip(own, lines, strict=True) if curve.end_reason == reason]
+            if ends:
+                axes.plot(*np.transpose(ends), mark, color=colour, markersize=6, markeredgewidth=1.4, linestyle="none")
     for mean in data.means:
         colour, marker = looks[mean.arm]
-        axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5)
+        every = max(1, len(mean.epochs) // 8)
+        axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5, markevery=every)
     axes.set(xlabel="epoch", ylabel="validation AUC")
+    axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")
-    arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
     handles = [Line2D([], [], color=looks[a][0], linewidth=2, label=f"{a}, mean" if data.means else a) for a in arms]
     for reason, (mark, label) in END_MARKS.items():
         if any(curve.end_reason == reason for curve in data.curves):
             handles.append(Line2D([], [], color=GREY, marker=mark, markersize=7, linestyle="none", label=label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    legend_below(figure, handles)
     return figure
 
 
@@ -117,21 +134,19 @@ def draw_curves(data: CurveData) -> Figure:
 def draw_search(data: SearchData) -> Figure:
     """Last validation AUC against trial number; filled if the trial completed, hollow if it was stopped or failed."""
     figure, (axes,) = canvas("Search: validation AUC by trial", data.caption, height=3.2, stamp=data.stamp)
-    looks = arm_style(list(data.arms))
-    for arm, number_, value, completed in zip(data.arms, data.numbers, data.values, data.completed, strict=True):
-        colour, marker = looks[arm]
-        face = colour if completed else "white"
-        axes.plot(number_, value, marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
+    looks = {arm: look for arm, look in data.looks.items() if arm in data.arms}
+    for arm, (colour, marker) in looks.items():
+        for completed, face in ((True, colour), (False, "white")):
+            chosen = [i for i, name in enumerate(data.arms) if name == arm and data.completed[i] == completed]
+            points = [(data.numbers[i], data.values[i]) for i in chosen] or np.empty((0, 2))
+            axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
     axes.set(xlabel="trial", ylabel="last validation AUC")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_ticks(axes, "y")
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linestyle="none", label=arm)
-        for arm, (colour, marker) in looks.items()
-    ]
+    handles = dots(looks, looks)
     for label, face in (("completed", GREY), ("stopped or failed", "white")):
         handles.append(Line2D([], [], color=GREY, marker="o", markerfacecolor=face, linestyle="none", label=label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    legend_below(figure, handles)
     return figure
 
 
@@ -160,9 +175,12 @@ def draw_importances(data: BarData) -> Figure:
 
 
 def canvas(
-    title: str, caption: str, *, height: float, rows: int = 1, stamp: str = ""
+    title: str, caption: str, *, height: float, rows: int = 1, columns: int = 1, stamp: str = ""
 ) -> tuple[Figure, tuple[Axes, ...]]:
-    """A figure of the common width; its title, stamp and caption stand above `height` inches of axes and legend."""
+    """A figure of the common width; its title, stamp and caption stand above `height` inches of axes and legend.
+
+    The axes come row by row.
+    """
     heading, below = head(title, caption, stamp)
     heading_in = LINE_SPACING * (1 + heading.count("\n")) * TITLE_PT / 72
     below_in = LINE_SPACING * (1 + below.count("\n")) * CAPTION_PT / 72
@@ -172,11 +190,28 @@ def canvas(
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0, 0, 1, 1 - (heading_in + below_in + TOP_IN) / height))
-    axes = tuple(figure.add_subplot(rows, 1, i + 1) for i in range(rows))
+    axes = tuple(figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns))
     figure.text(0.02, 1 - TOP_IN / height, heading, fontsize=TITLE_PT, weight="bold", va="top")
     colour = STAMP_COLOUR if stamp else "#444444"
     figure.text(0.02, 1 - (TOP_IN + heading_in) / height, below, color=colour, fontsize=CAPTION_PT, va="top")
     return figure, axes
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend under the axes, in two columns where its labels leave room for them."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    for handle in handles:
+        if len(str(handle.get_label())) > ONE_COLUMN:
+            handle.set_label(wrapped(str(handle.get_label()), ONE_COLUMN))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 if longest <= TWO_COLUMNS else 1)
+
+
+def dots(looks: Looks, names: Iterable[str]) -> list[Line2D]:
+    """Legend entries of arms that are drawn as points."""
+    return [
+        Line2D([], [], color=looks[name][0], marker=looks[name][1], markersize=6, linestyle="none", label=name)
+        for name in names
+    ]
 
 
 def plain_ticks(axes: Axes, which: str, *, signed: bool = False) -> None:
@@ -193,6 +228,16 @@ def plain_ticks(axes: Axes, which: str, *, signed: bool = False) -> None:
         return number(value, decimals=decimals, signed=signed)
 
     axis.set_major_formatter(FuncFormatter(label))
+
+
+def log_ticks(axes: Axes, which: str) -> None:
+    """A logarithmic axis with plain numbers: .001, .01; between two powers of ten also 2 and 5."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}scale": "log"})
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1,) if high / low > WIDE_RANGE else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("0.", ".", 1)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _is_round(step: float) -> bool:

@@ -35,6 +35,13 @@ class Section:
     pictures: list[Picture] = field(default_factory=list)
 
 
+def compact(title: str, names: list[str], columns: dict[str, list[str]]) -> list[Table]:
+    """`transposed`, or the other way round where that has fewer columns; for many cells with few numbers each."""
+    if len(columns) <= max(3, len(names)):
+        return transposed(title, names, columns)
+    return [Table([title, *names], [[key, *column] for key, column in columns.items()])]
+
+
 def transposed(title: str, names: list[str], columns: dict[str, list[str]]) -> list[Table]:
     """One table with rows named by `names` and one column per key; none without columns."""
     if not columns:

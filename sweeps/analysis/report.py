@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from embedding_core.faults import Faults
 from sweeps.analysis import template
-from sweeps.analysis.findings import contrast_rows
-from sweeps.analysis.plan import read_contrasts
-from sweeps.analysis.sections import Report, Views, report_of
+from sweeps.analysis.contrast_table import contrast_rows
+from sweeps.analysis.plan import read_plan
+from sweeps.analysis.sections import Report, Tables, report_of
 from sweeps.analysis.style import inline_svg, svg_of
 from sweeps.results import store
 
@@ -35,11 +35,11 @@ def compose(results_dir: Path) -> Report:
     Raises:
         Faults: as `render` does.
     """
-    trials, curves = store.read(results_dir, "trials"), store.read(results_dir, "curves")
-    if not trials.num_rows and not curves.num_rows:
+    names = ("trials", "curves", "rungs", "views", "eval_groups")
+    tables = Tables(*(store.read(results_dir, name) for name in names))
+    if not tables.trials.num_rows and not tables.curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
-    embedded = Views(store.read(results_dir, "views"), store.read(results_dir, "eval_groups"))
-    return report_of(trials, curves, read_contrasts(results_dir, trials), embedded)
+    return report_of(tables, read_plan(results_dir, tables.trials))
 
 
 def write(results_dir: Path, report: Report) -> Path:

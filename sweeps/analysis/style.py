@@ -3,7 +3,8 @@
 import io
 import re
 import textwrap
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -44,13 +45,20 @@ GREY: Final = "#767676"
 BAND: Final = "#dcdcdc"
 STAMP_COLOUR: Final = "#9a3d00"
 
+Looks: TypeAlias = dict[str, tuple[str, str]]
+"""Colour and marker by name."""
+
 _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def arm_style(arms: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each arm, by sorted name, so that an arm looks the same in every figure."""
-    names = sorted(set(arms))
-    return {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+def arm_style(arms: Iterable[str]) -> Looks:
+    """Colour and marker of each arm: give all arms of a sweep, and each looks the same in every figure of it.
+
+    Those named by the fewest levels come first, then by name; 36 arms are told apart.
+    """
+    names = sorted(set(arms), key=lambda name: (name.count(","), name))
+    shift = len(COLOURS)
+    return {name: (COLOURS[i % shift], MARKERS[(i + i // shift) % len(MARKERS)]) for i, name in enumerate(names)}
 
 
 def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
@@ -58,6 +66,11 @@ def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
     lines = [stamp] if stamp else []
     lines += textwrap.wrap(caption, 62)
     return "\n".join(textwrap.wrap(title, 42)), "\n".join(lines)
+
+
+def wrapped(name: str, width: int) -> str:
+    """A name on lines of at most `width`; a cell's name, which has no spaces, gets one after each comma."""
+    return "\n".join(textwrap.wrap(re.sub(r",(?=\S)", ", ", name), width))
 
 
 def svg_of(figure: Figure) -> str:

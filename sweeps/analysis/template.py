@@ -2,7 +2,10 @@
 
 from typing import Final
 
-HTML: Final = """<!doctype html>
+HTML: Final = """{# A cell's name has no spaces: it may break after a comma. #}
+{%- macro broken(text) %}{% for part in text.split(",") %}{{ part }}{% if not loop.last %},<wbr>{% endif %}{% endfor %}
+{%- endmacro -%}
+<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -34,6 +37,8 @@ pre { font-size: .8rem; background: #f4f4f4; padding: .6rem; white-space: pre-wr
 figure { margin: .8rem 0 1.6rem; }
 figure svg { display: block; width: 100%; max-width: 34rem; height: auto; }
 figcaption { font-size: .88rem; color: #444; max-width: 34rem; }
+@media (max-width: 30rem) { table { font-size: .8rem; } th, td { padding-right: .5rem; }
+  th:first-child { min-width: 5rem; } }
 @media print { body { max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } .wide { overflow: visible; } figure svg { max-width: 12cm; } }
 </style>
@@ -52,9 +57,9 @@ figcaption { font-size: .88rem; color: #444; max-width: 34rem; }
 <pre>{{ command }}</pre>
 {% endfor %}
 {% for table in section.tables %}<div class="wide"><table>
-<thead><tr>{% for cell in table.header %}<th scope="col">{{ cell }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for cell in table.header %}<th scope="col">{{ broken(cell) }}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for row in table.rows %}<tr><th scope="row">{{ row[0] }}</th>
+{% for row in table.rows %}<tr><th scope="row">{{ broken(row[0]) }}</th>
 {%- for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 {% endfor %}

@@ -1,7 +1,9 @@
 """What each figure of embeddings shows, from the stored views: the tested half. `view_figures` draws it."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.descriptive import rows_of
+from sweeps.analysis.figure_data import looks_of
+from sweeps.analysis.style import Looks
 from sweeps.analysis.wording import number
 
 STAGE: Final = "confirm"
@@ -21,7 +25,7 @@ SPLITS: Final = {"test": "test split", "unseen": "unseen classes"}
 IN_EMBEDDING_SPACE: Final = "computed in embedding space"
 
 MOST_CELLS: Final = 4
-"""Cells side by side where no contrast names them."""
+"""Cells side by side."""
 
 SHEET_CLASSES: Final = 10
 """Classes on a sheet of images."""
@@ -39,6 +43,7 @@ class Shown:
     views: pa.Table
     trials: dict[str, dict[int, str]]
     """cell -> block -> trial; every cell has a trial."""
+    looks: Looks
     dataset: str
 
     @property
@@ -134,6 +139,7 @@ class SpectrumData:
     cells: tuple[str, ...]
     runs: tuple[tuple[tuple[float, ...], ...], ...]
     means: tuple[tuple[float, ...], ...]
+    looks: Looks
     caption: str
 
 
@@ -148,14 +154,15 @@ def shown(views: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: s
     """
     having = set(pc.unique(views["trial_id"].filter(pc.equal(views["stage"], STAGE))).to_pylist())
     found: dict[str, dict[int, str]] = {}
-    for row in rows_of(trials, STAGE):
+    for row in rows_of(trials, STAGE, ("trial_id", "cell_id", "block")):
         if row["trial_id"] in having:
             found.setdefault(row["cell_id"], {}).setdefault(row["block"], row["trial_id"])
-    chosen = [cell for cell in cells if cell in found] or sorted(found)[:MOST_CELLS]
+    chosen = ([cell for cell in cells if cell in found] or sorted(found))[:MOST_CELLS]
     if not chosen:
         return None
     of_stage = views.filter(pc.equal(views["stage"], STAGE))
-    return Shown(of_stage, {cell: dict(sorted(found[cell].items())) for cell in chosen}, dataset)
+    blocks = {cell: dict(sorted(found[cell].items())) for cell in chosen}
+    return Shown(of_stage, blocks, looks_of(trials), dataset)
 
 
 def distance_data(data: Shown, split: str) -> DistanceData:
@@ -246,12 +253,9 @@ def neighbour_sheet(data: Shown, groups: pa.Table, split: str, cell: str, *, blo
     tiles = tuple(((_tile(rows[0]),), tuple(_tile(row) for row in rows[1:])) for rows in queries)
     same = [tile.same for _, others in tiles for tile in others]
     k = len(tiles[0][1])
-    rates = [
-        (row["value"], row["n"])
-        for row in groups.to_pylist()
-        if (row["trial_id"], row["stage"], row["split"], row["metric"], row["k"])
-        == (trial, STAGE, split, "hit_rate", k)
-    ]
+    wanted = {"trial_id": trial, "stage": STAGE, "split": split, "metric": "hit_rate", "k": k}
+    own = groups.filter(reduce(operator.and_, (pc.field(name) == value for name, value in wanted.items())))
+    rates = list(zip(own["value"].to_pylist(), own["n"].to_pylist(), strict=True))
     overall = sum(value * n for value, n in rates) / sum(n for _, n in rates) if rates else None
     everyone = f"; over all {data.images(split):,} images {number(overall)}" if overall is not None else ""
     return SheetData(
@@ -275,6 +279,7 @@ def spectrum_data(data: Shown, split: str) -> SpectrumData:
         cells=data.cells,
         runs=tuple(tuple(tuple(run.tolist()) for run in cell_runs) for cell_runs in runs),
         means=tuple(tuple(np.mean(_same_length(cell_runs), axis=0).tolist()) for cell_runs in runs),
+        looks=data.looks,
         caption=f"n = {data.images(split):,} images; blocks: {counts}; {_where(data, split)}; uncentred, "
         f"{IN_EMBEDDING_SPACE}",
     )

@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
-from sweeps.analysis.figures import canvas, plain_ticks, styled
-from sweeps.analysis.style import COLOURS, GREY, MARKERS, arm_style
+from sweeps.analysis.figures import canvas, legend_below, log_ticks, plain_ticks, styled
+from sweeps.analysis.style import COLOURS, GREY, MARKERS, Looks, wrapped
 from sweeps.analysis.view_data import DistanceData, PlaneData, PlanePanel, SheetData, SpectrumData, Tile
 from sweeps.analysis.wording import number
 
@@ -32,9 +31,6 @@ _LINE_IN: Final = 0.11
 """A line of text under an image."""
 
 _LABEL_BOX: Final = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
-
-Looks = dict[str, tuple[str, str]]
-"""Colour and marker by class name."""
 
 
 @styled
@@ -74,7 +70,7 @@ def draw_plane(data: PlaneData) -> Figure:
     figure, panels = canvas(title, data.caption, height=3.2 * rows + legend_in + 0.2, rows=rows)
     for axes, panel in zip(panels, data.panels, strict=True):
         _scatter(axes, panel, looks)
-        axes.set_title(panel.title, fontsize=9)
+        axes.set_title(wrapped(panel.title, 60), fontsize=9)
         axes.set_aspect("equal", adjustable="datalim" if data.method != "PCA" else "box")
     if data.method == "PCA":
         _share_limits(panels)
@@ -117,18 +113,15 @@ def draw_sheet(data: SheetData) -> Figure:
 def draw_spectra(data: SpectrumData) -> Figure:
     """Thin lines are runs, thick ones their mean; a flat line uses every direction alike."""
     figure, (axes,) = canvas("Singular values of the embeddings", data.caption, height=3.2)
-    looks = arm_style(list(data.cells))
     for cell, runs, mean in zip(data.cells, data.runs, data.means, strict=True):
-        colour, marker = looks[cell]
+        colour, marker = data.looks[cell]
         for run in runs:
             axes.plot(range(1, len(run) + 1), run, color=colour, linewidth=0.8, alpha=0.4)
         every = max(1, len(mean) // 8)
         axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, marker=marker, markevery=every, label=cell)
-    axes.set(yscale="log", xlabel="singular value, largest first", ylabel="share of their sum")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("0.", ".")))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    axes.set(xlabel="singular value, largest first", ylabel="share of their sum")
+    log_ticks(axes, "y")
+    legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 

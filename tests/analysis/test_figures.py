@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from sweeps.analysis import figure_data, figures
-from sweeps.analysis.contrasts import effect_by_epoch, paired_effect_from_trials
+from sweeps.analysis.contrasts import contrast_effect, effect_by_epoch
 from sweeps.analysis.importances import Importances
 from sweeps.analysis.plan import Contrast
 from sweeps.analysis.style import inline_svg, svg_of
 
 Make = Callable[..., Any]
-CELLS = {"control_cell": "koleo=off", "treatment_cell": "koleo=on"}
-CONTRAST = Contrast(control="koleo=off", treatment="koleo=on", treatment_label="KoLeo")
+CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
 
 
 def texts(svg: str) -> str:
@@ -22,7 +21,7 @@ def texts(svg: str) -> str:
 
 
 def paired(make_confirm: Make, dataset: str = "digits") -> figure_data.PairedData:
-    effect, blocks = paired_effect_from_trials(make_confirm().trials, **CELLS)
+    effect, blocks = contrast_effect(make_confirm().trials, CONTRAST)
     return figure_data.paired_data(blocks, effect, CONTRAST, dataset=dataset, note="drop-in")
 
 
@@ -70,7 +69,7 @@ def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Ma
     curves = figure_data.curve_data(tables.trials, tables.curves, stage="search", dataset="digits")
     search = figure_data.search_data(tables.trials, dataset="digits")
     bars = figure_data.bar_data([Importances("fANOVA", 30, {"lr": 1.0}, {}, "")], dataset="digits")
-    marks = effect_by_epoch(confirm.curves, confirm.trials, **CELLS)
+    marks = effect_by_epoch(confirm.curves, contrast_effect(confirm.trials, CONTRAST)[1])
     before = dict(matplotlib.rcParams)
     for draw in (
         lambda: figures.draw_paired(paired(make_confirm)),
