@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 TILE = 384
@@ -25,37 +25,9 @@ CHUNK_BYTES = 2**28
 NEEDLES = 2**16
 """Scores that one thread looks up at a time, which bounds the positions found (8 bytes each)."""
 
-
-def twice_wins(
-    positive: Shaped[np.ndarray, " p"],
-    negative: Shaped[np.ndarray, " n"],
-    *,
-    bounds: Int[np.ndarray, " edges"] | None = None,
-) -> Int[np.ndarray, " runs"]:
-    """Twice the number of (positive, negative) in which the positive is higher, ties half, by run of positives.
-
-    Args:
-        positive: scores, each run sorted, no NaN.
-        negative: sorted scores, no NaN.
-        bounds: where runs begin and where the last one ends, ascending from 0 to p; None for a single run.
-    """
-    edges = np.array([0, len(positive)]) if bounds is None else bounds
-
-    def count(start: int) -> np.ndarray:
-        # Sorted needles walk the sorted haystack in order, which keeps the search in the cache.
-        needles = positive[start : start + NEEDLES]
-        below = negative.searchsorted(needles, side="left")
-        tied = negative.take(below, mode="clip") == needles  # few: the second search is spared for the rest
-        twice = np.zeros(1 + len(needles), np.int64)
-        twice[1:] = 2 * below
-        twice[1:][tied] += negative.searchsorted(needles[tied], side="right") - below[tied]
-        by_run: np.ndarray = np.diff(twice.cumsum(out=twice)[np.clip(edges - start, 0, len(needles))])
-        return by_run
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # numpy searches without the interpreter's lock
-        found = threads.map(count, range(0, len(positive), NEEDLES))
-        total: np.ndarray = sum(found, np.zeros(len(edges) - 1, np.int64))
-    return total
+CLASS_BITS = 2**29 - 1
+"""The bits that a float64 has and a float32 has not. There a score carries its class through the sort: needles in
+ascending order are found several times sooner than those of one class after another."""
 
 
 class Wins(NamedTuple):
@@ -64,19 +36,17 @@ class Wins(NamedTuple):
     labels: Int[np.ndarray, " c"]
     sizes: Int[np.ndarray, " c"]
     """Images."""
-    twice: list[int]
-    """`twice_wins` of the class' pairs over all negative pairs of the set."""
+    n_positive: list[int]
+    """Pairs within the class."""
     n_negative: int
-
-    @property
-    def n_positive(self) -> Int[np.ndarray, " c"]:
-        """Pairs within the class."""
-        pairs: np.ndarray = self.sizes * (self.sizes - 1) // 2
-        return pairs
+    """Pairs between classes, of the whole set."""
+    twice: list[int]
+    """Twice the number of (positive pair of the class, negative pair) in which the positive scores higher, ties
+    half."""
 
 
 def verification_wins(unit: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Wins:
-    """`twice_wins` of dot products within each class over those between classes.
+    """Compare the dot products within each class with all those between classes.
 
     Each pair counts once, without self pairs. Time: a sort of all n (n - 1) / 2 scores and a search for each positive
     one among the negative ones; the commoner kind is computed again for every chunk of the rarer. Memory: two chunks
@@ -86,17 +56,61 @@ def verification_wins(unit: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> 
     unit, classes = unit.detach()[order].cpu(), labels[order].cpu().numpy()
     values, sizes = np.unique(classes, return_counts=True)
     values, sizes = values[sizes > 1], sizes[sizes > 1]
-    n_negative = len(classes) * (len(classes) - 1) // 2 - int((sizes * (sizes - 1) // 2).sum())
-    wins = Wins(values, sizes, [0] * len(sizes), n_negative)
-    runs = {True: wins.n_positive, False: np.array([n_negative])}
-    rarer = int(wins.n_positive.sum()) <= n_negative
-    for held in _sorted_chunks(_scores(unit, classes, same=rarer), runs[rarer]):
-        for other in _sorted_chunks(_scores(unit, classes, same=not rarer), runs[not rarer]):
-            positive, negative = (held, other) if rarer else (other, held)
-            found = twice_wins(positive.scores, negative.scores, bounds=positive.bounds)
-            for run, count in enumerate(found.tolist(), positive.first):
-                wins.twice[run] += count
-    return wins
+    pairs = sizes * (sizes - 1) // 2
+    n_positive = int(pairs.sum())
+    n_negative = len(classes) * (len(classes) - 1) // 2 - n_positive
+
+    def positives() -> Iterator[_Positives]:
+        return _positive_chunks(_scores(unit, classes, same=True), pairs)
+
+    def negatives() -> Iterator[np.ndarray]:
+        return _negative_chunks(_scores(unit, classes, same=False), n_negative)
+
+    if n_positive <= n_negative:
+        met = ((positive, negative) for positive in positives() for negative in negatives())
+    else:
+        met = ((positive, negative) for negative in negatives() for positive in positives())
+    twice = [0] * len(pairs)
+    for positive, negative in met:
+        twice = [a + b for a, b in zip(twice, _twice_wins(positive, negative, len(pairs)), strict=True)]
+    return Wins(values, sizes, pairs.tolist(), n_negative, twice)
+
+
+class _Positives(NamedTuple):
+    """Sorted scores of several classes."""
+
+    scores: np.ndarray
+    """float64. With `bounds`, each class is sorted by itself; without, the lowest bits are the class."""
+    bounds: np.ndarray | None
+    """Where each class begins, and the end; float64 scores have no bits to spare."""
+
+    def block(self, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Some scores in the precision they were computed in, and the number of the class of each."""
+        scores = self.scores[start : start + NEEDLES]
+        if self.bounds is None:
+            bits = scores.view(np.int64)
+            return (bits & ~CLASS_BITS).view(np.float64).astype(np.float32), bits & CLASS_BITS
+        within = np.diff(np.clip(self.bounds - start, 0, len(scores)))
+        return scores, np.repeat(np.arange(len(within)), within)
+
+
+def _twice_wins(positive: _Positives, negative: np.ndarray, n_classes: int) -> list[int]:
+    """Twice the number of pairs of scores in which the positive is higher, ties half, by class."""
+
+    def count(start: int) -> np.ndarray:
+        # Sorted needles walk the sorted haystack in order, which keeps the search in the cache.
+        needles, classes = positive.block(start)
+        below = negative.searchsorted(needles, side="left")
+        tied = np.flatnonzero(negative.take(below, mode="clip") == needles)  # few: the rest need no second search
+        twice = 2 * below
+        twice[tied] += negative.searchsorted(needles[tied], side="right") - below[tied]
+        by_class = np.bincount(classes, weights=twice, minlength=n_classes)
+        return by_class.astype(np.int64)  # exact: a needle adds less than 2^28, and 2^16 of them less than 2^53
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # numpy searches without the interpreter's lock
+        found = threads.map(count, range(0, len(positive.scores), NEEDLES))
+        total: np.ndarray = sum(found, np.zeros(n_classes, np.int64))
+    return [int(wins) for wins in total]
 
 
 def _scores(unit: Tensor, classes: np.ndarray, *, same: bool) -> Iterator[np.ndarray]:
@@ -125,36 +139,50 @@ def _scores(unit: Tensor, classes: np.ndarray, *, same: bool) -> Iterator[np.nda
                 yield scores.ravel()
 
 
-class _Chunk(NamedTuple):
-    scores: Shaped[np.ndarray, " s"]
-    """Sorted within each run."""
-    bounds: Int[np.ndarray, " edges"]
-    """Where runs begin in it, and its end."""
-    first: int
-    """Number of the run that it begins with."""
+def _positive_chunks(pieces: Iterable[np.ndarray], pairs: np.ndarray) -> Iterator[_Positives]:
+    """Scores that come class after class, `pairs` of each."""
+    ends = np.append(0, pairs.cumsum())
+    done = 0
+    for single, chunk in _chunks(pieces, int(ends[-1]), np.float64):
+        bounds = np.clip(ends - done, 0, len(chunk))
+        bits = chunk.view(np.int64)
+        for number in np.flatnonzero(np.diff(bounds)):
+            own = slice(bounds[number], bounds[number + 1])
+            if single:
+                bits[own] |= number
+            else:
+                chunk[own].sort()
+        if single:
+            chunk.sort()
+        yield _Positives(chunk, None if single else bounds)
+        done += len(chunk)
 
 
-def _sorted_chunks(pieces: Iterable[np.ndarray], runs: Int[np.ndarray, " r"]) -> Iterator[_Chunk]:
-    """The values of `pieces`, `runs` of them at a time and each run sorted, in chunks that may end within a run.
+def _negative_chunks(pieces: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:
+    for _, chunk in _chunks(pieces, total):
+        chunk.sort()
+        yield chunk
 
-    A chunk is overwritten by the next.
+
+def _chunks(
+    pieces: Iterable[np.ndarray], total: int, dtype: npt.DTypeLike | None = None
+) -> Iterator[tuple[bool, np.ndarray]]:
+    """The `total` values of `pieces` in chunks, and whether they came as float32; a chunk is overwritten by the next.
+
+    Without `dtype` they are kept as they come.
     """
-    ends = runs.cumsum()
-    done, total = 0, int(runs.sum())
     chunk, filled = np.empty(0), 0
     for piece in pieces:
+        single = piece.dtype == np.float32
         if not len(chunk):
-            chunk = np.empty(min(total, CHUNK_BYTES // piece.itemsize), piece.dtype)
+            kind = np.dtype(dtype or piece.dtype)
+            chunk = np.empty(min(total, CHUNK_BYTES // kind.itemsize), kind)
         while len(piece):
             part = piece[: len(chunk) - filled]
             chunk[filled : filled + len(part)] = part
             filled += len(part)
             piece = piece[len(part) :]
             if filled == len(chunk):
-                first, last = ends.searchsorted(done, side="right"), ends.searchsorted(done + filled, side="left")
-                bounds = np.array([0, *(ends[first:last] - done), filled])
-                for start, end in pairwise(bounds):
-                    chunk[start:end].sort()
-                yield _Chunk(chunk, bounds, int(first))
-                done += filled
-                chunk, filled = chunk[: total - done], 0
+                yield single, chunk
+                total -= filled
+                chunk, filled = chunk[:total], 0
