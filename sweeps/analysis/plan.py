@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +20,9 @@ FAMILIES: Final = ("primary", "exploratory", "control")
 ROUNDING: Final = 1e-9
 """How far the weights of a contrast may add up from zero."""
 
-TEXTS: Final = ("code", "estimand", "label", "outcome", "outcome_label", "family", "note", "question", "study_id")
+T = TypeVar("T")
+
+TEXTS: Final = ("code", "estimand", "label", "outcome", "outcome_label", "family", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class PlannedCell:
     role: str = "factorial"
     """`factorial`, `drop-in` or `control`."""
 
-    blocks: int = 0
+    blocks: int
     """It runs in blocks 1 to this one of `confirm`."""
 
     settings_of: str = ""
@@ -72,12 +74,6 @@ class Contrast:
 
     note: str = ""
     """A sentence on what it stands for."""
-
-    question: str = ""
-    """What the sweep asks, for the head of the report."""
-
-    study_id: str = ""
-    """Name of the sweep."""
 
     blocks: tuple[int, ...] | None = None
     """Blocks in which all its cells are planned; None: those that have rows."""
@@ -159,17 +155,31 @@ def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
 
 
 def _plan_of(plan: dict[str, Any]) -> Plan:
-    cells = tuple(_known_fields(PlannedCell, entry) for entry in plan.get("cells", []))
-    common = {name: plan[name] for name in ("study_id", "question") if name in plan}
+    cells = tuple(_collected(_cell, plan.get("cells", [])))
+    sha256 = plan.get(frozen.KEY)
     return Plan(
         study_id=plan.get("study_id", ""),
         question=plan.get("question", ""),
         cells=cells,
         nuisance=plan.get("nuisance"),
         tuned=plan.get("tuned"),
-        contrasts=tuple(_contrast(common | entry, cells, plan.get(frozen.KEY)) for entry in plan.get("contrasts", [])),
-        sha256=plan.get(frozen.KEY),
+        contrasts=tuple(_collected(lambda entry: _contrast(entry, cells, sha256), plan.get("contrasts", []))),
+        sha256=sha256,
     )
+
+
+def _collected(build: Callable[[dict[str, Any]], T], entries: list[dict[str, Any]]) -> list[T]:
+    """Everything built, or the faults of all entries."""
+    built: list[T] = []
+    faults: list[str] = []
+    for entry in entries:
+        try:
+            built.append(build(entry))
+        except Faults as error:
+            faults += error.faults
+    if faults:
+        raise Faults(faults)
+    return built
 
 
 def _contrast(values: dict[str, Any], cells: tuple[PlannedCell, ...], sha256: str | None) -> Contrast:
@@ -216,7 +226,8 @@ def _weight_faults(weights: Any, cells: tuple[PlannedCell, ...]) -> list[str]:
     return faults + [unknown("cell in `weights`", cell, known) for cell in weights if known and cell not in known]
 
 
-def _known_fields(kind: type[PlannedCell], values: dict[str, Any]) -> PlannedCell:
-    if not isinstance(values.get("cell_id"), str):
-        raise Faults([f"A cell of the plan needs `cell_id`, a text; got {values}."])
-    return kind(**{name: values[name] for name in kind.__dataclass_fields__ if name in values})
+def _cell(values: dict[str, Any]) -> PlannedCell:
+    blocks = values.get("blocks")
+    if not isinstance(values.get("cell_id"), str) or isinstance(blocks, bool) or not isinstance(blocks, int):
+        raise Faults([f"A cell of the plan needs `cell_id`, a text, and `blocks`, a whole number; got {values}."])
+    return PlannedCell(**{f.name: values[f.name] for f in fields(PlannedCell) if f.name in values})

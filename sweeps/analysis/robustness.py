@@ -15,6 +15,9 @@ from sweeps.analysis.contrasts import COMPOSITE_AUC, CellBlocks, weighted
 from sweeps.analysis.estimates import ALPHA, Interval, t_interval
 
 RESAMPLES: Final = 4999
+"""For percentiles; a standard error needs fewer."""
+
+RESAMPLES_FOR_ERROR: Final = 1999
 SEED: Final = 0
 POWER: Final = 0.8
 
@@ -76,9 +79,10 @@ def bca_interval(values: ArrayLike) -> Interval | None:
 def crossed_interval(parts: NDArray[np.float64], class_weights: ArrayLike) -> Interval:
     """95 % interval of a contrast over blocks and classes at once: it reaches to other classes of the same kind.
 
-    The standard error is that of a bootstrap that draws blocks and classes independently, each with replacement; the
-    quantile is t's with min(blocks, classes) - 1 degrees of freedom, because percentiles cover too little with ten of
-    either. Conservative where noise of single (block, class) entries dominates.
+    The standard error is that of a bootstrap that draws blocks and classes independently, each with replacement. With
+    m = min(blocks, classes) of about ten its percentiles cover too little, so it is scaled by sqrt(m / (m - 1)) and
+    used with t's quantile at m - 1 degrees of freedom. Conservative where noise of single (block, class) entries
+    dominates.
 
     Args:
         parts: contrast per block and class, [blocks, classes], at least two of each.
@@ -89,12 +93,13 @@ def crossed_interval(parts: NDArray[np.float64], class_weights: ArrayLike) -> In
     weights = np.asarray(class_weights, dtype=np.float64)
     n_blocks, n_classes = parts.shape
     rng = np.random.default_rng(SEED)
-    drawn_blocks = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=RESAMPLES) / n_blocks
-    drawn_classes = rng.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=RESAMPLES) * weights
+    drawn_blocks = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=RESAMPLES_FOR_ERROR) / n_blocks
+    drawn_classes = rng.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=RESAMPLES_FOR_ERROR) * weights
     drawn_classes /= drawn_classes.sum(axis=1, keepdims=True)
     means = ((drawn_blocks @ parts) * drawn_classes).sum(axis=1)
     estimate = float((parts @ weights).mean() / weights.sum())
-    half = float(stats.t.ppf(0.975, min(n_blocks, n_classes) - 1) * means.std())
+    m = min(n_blocks, n_classes)
+    half = float(stats.t.ppf(0.975, m - 1) * means.std() * np.sqrt(m / (m - 1)))
     return Interval(estimate, estimate - half, estimate + half, n_blocks)
 
 

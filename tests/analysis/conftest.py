@@ -216,10 +216,9 @@ def search_tables(*, n: int = 60, seed: int = 1, tables: Tables | None = None) -
 
 PLAN: Row = {
     "study_id": "koleo_accum",
+    "question": "Does KoLeo help?",
     "contrasts": [
         {
-            "study_id": "koleo_accum",
-            "question": "Does KoLeo help?",
             "control": "koleo=off",
             "treatment": "koleo=on",
             "treatment_label": "KoLeo (weight .1)",
