@@ -9,8 +9,8 @@ from typing import Any
 from embedding_core.faults import Faults
 from sweeps.engine.design import Design, Settings
 from sweeps.engine.plan import Plan
-from sweeps.engine.settle import Tuned
-from sweeps.results import frozen
+from sweeps.engine.settle import Tuned, best_of_search, best_of_tune, nuisance_of
+from sweeps.results import frozen, store
 
 NAME = "plan.json"
 
@@ -54,6 +54,26 @@ def content_of(
         "tuned": tuned and {cell: asdict(found) for cell, found in tuned.items()},
         "contrasts": [asdict(contrast) for contrast in plan.contrasts()],
     }
+
+
+def settle(plan: Plan, folder: Path) -> tuple[dict[str, Settings], str]:
+    """Settings by cell id and the hash of the frozen plan; what an earlier start has settled is kept.
+
+    Raises:
+        Faults: a cell in which no trial completed, tuning runs that are to be run again, or a plan that was changed.
+    """
+    file = folder / NAME
+    nuisance, tuned = settled(file), None
+    if nuisance is None and plan.confirm == "best of tune":
+        rows = store.read(folder, "trials", stage="tune").to_pylist()
+        tuned = best_of_tune(rows, plan.factorial.distinct, plan.nuisances)
+        nuisance = nuisance_of(plan.cells, tuned)
+    elif nuisance is None and plan.confirm == "best of search":
+        rows = store.read(folder, "trials", stage="search").to_pylist()
+        nuisance = best_of_search(rows, plan.cells, plan.design.factors)
+    elif nuisance is None:
+        nuisance = {cell.cell_id: cell.drop_in for cell in plan.cells}
+    return nuisance, freeze(file, content_of(plan, folder.name, nuisance, tuned))
 
 
 def freeze(file: Path, content: dict[str, Any]) -> str:

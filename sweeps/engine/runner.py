@@ -19,14 +19,12 @@ from embedding_core.sampling import images_per_epoch
 from sweeps.engine import plan_file
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.cluster import Slots
-from sweeps.engine.design import Settings
 from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best
 from sweeps.engine.plan import SEARCH_BLOCK, Plan
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.runs import Runs, confirm_runs, tune_runs
-from sweeps.engine.settle import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.engine.study import STARTUP_TRIALS, PlannedSearch, StudySearch, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
@@ -123,9 +121,7 @@ class Sweep:
 
     def confirm(self) -> bool:
         """Paired blocks of fresh seeds, one run per cell and block; the test split is read once in each."""
-        file = self.folder / plan_file.NAME
-        nuisance, tuned = self.settings()
-        plan_sha256 = plan_file.freeze(file, plan_file.content_of(self.plan, self.study_id, nuisance, tuned))
+        nuisance, plan_sha256 = plan_file.settle(self.plan, self.folder)
         runs = confirm_runs(self.plan, nuisance, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
         return self.designed("confirm", runs, {"sampler": self.plan.confirm, "plan_sha256": plan_sha256})
 
@@ -155,25 +151,6 @@ class Sweep:
     def finished(self, stage: str) -> set[str]:
         """Trials that a new start leaves alone; those that ended in an error, a full disk say, are run again."""
         return store.finished(self.folder, stage, retry=("error",))
-
-    def settings(self) -> tuple[dict[str, Settings], dict[str, Tuned] | None]:
-        """Nuisance settings by cell id, and where they were tuned; once the plan is frozen, those it holds.
-
-        Raises:
-            Faults: a cell in which no trial completed.
-        """
-        plan = self.plan
-        settled = plan_file.settled(self.folder / plan_file.NAME)
-        if settled is not None:
-            return settled, None
-        if plan.confirm == "drop-in":
-            return {cell.cell_id: cell.drop_in for cell in plan.cells}, None
-        stage = "search" if plan.confirm == "best of search" else "tune"
-        rows = store.read(self.folder, "trials", stage=stage).to_pylist()
-        if stage == "search":
-            return best_of_search(rows, plan.cells, plan.design.factors), None
-        tuned = best_of_tune(rows, plan.factorial.distinct, plan.nuisances)
-        return nuisance_of(plan.cells, tuned), tuned
 
     def fit(
         self,

@@ -37,8 +37,14 @@ def best_of_tune(rows: Rows, cells: Sequence[Cell], nuisances: Sequence[Factor])
     """The point with the highest final validation AUC, by cell; of equal ones the first.
 
     Raises:
-        Faults: a cell in which no run completed.
+        Faults: runs that ended in an error, so that cells were not tried alike; a cell in which no run completed.
     """
+    errors = [row["trial_id"] for row in rows if row["end_reason"] == "error"]
+    if errors:
+        named = ", ".join(errors)
+        raise Faults(
+            [f"Tuning runs ended in an error ({named}), so cells were not tried alike; `--resume` runs them again."]
+        )
     best = _best(rows, cells, "tuning run", "Start a new sweep with more `--points`.")
     tuned = {}
     for cell, row in best.items():
