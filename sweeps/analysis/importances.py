@@ -2,14 +2,14 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import optuna
 import pyarrow as pa
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import (
     BaseImportanceEvaluator,
     FanovaImportanceEvaluator,
@@ -18,6 +18,7 @@ from optuna.importance import (
 )
 
 from embedding_core.config import TrainConfig
+from sweeps.analysis.wording import number
 
 MIN_COMPLETED: Final = 10
 FANOVA_SEED: Final = 0
@@ -26,7 +27,20 @@ EVALUATORS: Final = ("PED-ANOVA", "fANOVA")
 
 NOT_SETTINGS: Final = ("seed", "data_root", "device", "eval_test", "stop_if_collapsed")
 
+SETTINGS: Final = tuple(field.name for field in fields(TrainConfig) if field.name not in NOT_SETTINGS)
+
+MAX_LEVELS: Final = 8
+"""A whole number with more values than these is a range."""
+
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the settings matter for."""
+
+    outcome: str
+    maximize: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +74,31 @@ def search_importances(trials: pa.Table) -> list[Importances]:
         if r["stage"] == "search" and r["end_reason"] == "completed" and r["final_val_auc"] is not None
     ]
     rows.sort(key=lambda r: r["trial_id"])
-    names = varying_settings(rows)
-    always = [name for name in names if all(r[name] is not None for r in rows)]
+    return importances(rows, SETTINGS, outcome="final_val_auc")
+
+
+def importances(rows: list[Row], settings: Sequence[str], *, outcome: str, maximize: bool = True) -> list[Importances]:
+    """Importances of `settings` for `outcome`, one entry per evaluator.
+
+    Args:
+        rows: completed trials: every setting, None where a trial does not have it, and a finite outcome.
+        settings: names of columns.
+        outcome: name of a column.
+        maximize: whether more is better.
+    """
+    names = varying_settings(rows, settings)
+    always = [name for name in names if _in_all(name, rows)]
+    target = Target(outcome, maximize)
     found = []
     for evaluator in EVALUATORS:
-        shares, reason = _shares(rows, always, evaluator)
+        shares, reason = _shares(rows, always, target, evaluator)
         conditional = {}
         for name in names:
             some = [r for r in rows if r[name] is not None]
             if name in always or reason:
                 continue
-            inner, why = _shares(some, [n for n in varying_settings(some) if _in_all(n, some)], evaluator)
+            theirs = [n for n in varying_settings(some, settings) if _in_all(n, some)]
+            inner, why = _shares(some, theirs, target, evaluator)
             if name in inner:
                 conditional[name] = (inner[name], len(some))
             else:
@@ -79,29 +107,39 @@ def search_importances(trials: pa.Table) -> list[Importances]:
     return found
 
 
-def varying_settings(rows: list[Row]) -> list[str]:
-    """TrainConfig fields with more than one value over the rows, nulls aside; a field null in some rows counts."""
-    names = [field.name for field in fields(TrainConfig) if field.name not in NOT_SETTINGS]
-    return [name for name in names if len({row[name] for row in rows} - {None}) > 1]
+def remarks(given: list[Importances]) -> list[str]:
+    """What an evaluator could not answer, and the settings that only some trials have."""
+    lines = [f"{item.evaluator}: {item.reason}." for item in given if item.reason]
+    for name in sorted({name for item in given for name in item.conditional}):
+        own = {item.evaluator: item.conditional[name] for item in given if name in item.conditional}
+        shares = ", ".join(f"{evaluator} {number(share, decimals=2)}" for evaluator, (share, _) in own.items())
+        n = max(n for _, n in own.values())
+        lines.append(f"{name}, which only {n} of {given[0].n} completed trials have, among those: {shares}.")
+    return lines
+
+
+def varying_settings(rows: list[Row], settings: Sequence[str] = SETTINGS) -> list[str]:
+    """Settings with more than one value over the rows, nulls aside; one null in some rows counts."""
+    return [name for name in settings if len({row[name] for row in rows} - {None}) > 1]
 
 
 def _in_all(name: str, rows: list[Row]) -> bool:
     return all(row[name] is not None for row in rows)
 
 
-def _shares(rows: list[Row], names: list[str], evaluator: str) -> tuple[dict[str, float], str]:
+def _shares(rows: list[Row], names: list[str], target: Target, evaluator: str) -> tuple[dict[str, float], str]:
     """Importances of `names`, largest first, or none and the reason."""
     if len(rows) < MIN_COMPLETED:
         return {}, f"{len(rows)} completed trials; at least {MIN_COMPLETED} are needed"
     if not names:
         return {}, "no setting varies"
-    if len({row["final_val_auc"] for row in rows}) == 1:
+    if len({row[target.outcome] for row in rows}) == 1:
         return {}, "all trials have the same outcome"
     method: BaseImportanceEvaluator = (
         FanovaImportanceEvaluator(seed=FANOVA_SEED) if evaluator == "fANOVA" else PedAnovaImportanceEvaluator()
     )
     with _quiet():
-        study = _study(rows, names)
+        study = _study(rows, names, target)
         try:
             shares = get_param_importances(study, evaluator=method, params=names)
         except (ValueError, RuntimeError) as error:
@@ -111,14 +149,14 @@ def _shares(rows: list[Row], names: list[str], evaluator: str) -> tuple[dict[str
     return dict(shares), ""
 
 
-def _study(rows: list[Row], names: list[str]) -> optuna.Study:
+def _study(rows: list[Row], names: list[str], target: Target) -> optuna.Study:
     """In-memory study of the rows; ranges are those observed."""
     distributions = {name: _distribution([row[name] for row in rows]) for name in names}
-    study = optuna.create_study(direction="maximize")
+    study = optuna.create_study(direction="maximize" if target.maximize else "minimize")
     study.add_trials(
         [
             optuna.trial.create_trial(
-                params={name: row[name] for name in names}, distributions=distributions, value=row["final_val_auc"]
+                params={name: row[name] for name in names}, distributions=distributions, value=row[target.outcome]
             )
             for row in rows
         ]
@@ -127,11 +165,15 @@ def _study(rows: list[Row], names: list[str]) -> optuna.Study:
 
 
 def _distribution(values: list[Any]) -> BaseDistribution:
-    """Floats get their observed range, on a log scale where it spans a factor of ten; all else its observed levels."""
-    if not all(type(value) is float for value in values):
-        return CategoricalDistribution(sorted(set(values)))
-    low, high = min(values), max(values)
-    return FloatDistribution(low, high, log=low > 0 and high >= 10 * low)
+    """Numbers get their observed range, on a log scale where it spans a factor of ten; few or other values, levels."""
+    kinds, levels = {type(value) for value in values}, set(values)
+    if kinds == {float}:
+        low, high = min(values), max(values)
+        return FloatDistribution(low, high, log=low > 0 and high >= 10 * low)
+    if kinds == {int} and len(levels) > MAX_LEVELS:
+        low, high = min(values), max(values)
+        return IntDistribution(low, high, log=low > 0 and high >= 10 * low)
+    return CategoricalDistribution(sorted(levels, key=lambda value: (type(value).__name__, value)))
 
 
 @contextmanager

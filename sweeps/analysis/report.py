@@ -1,20 +1,24 @@
-"""`python -m sweeps.analysis.report RESULTS/NAME`: tables in, report.html, report.md, figures and `contrasts` out."""
+"""`python -m sweeps.analysis.report TARGET`: the report of a sweep, of two sweeps, or of an Optuna study."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
 from embedding_core.faults import Faults
-from sweeps.analysis import template
 from sweeps.analysis.contrast_table import contrast_rows
+from sweeps.analysis.markup import write_pages
+from sweeps.analysis.optuna_file import PREFIX, read_study
+from sweeps.analysis.optuna_report import optuna_report
 from sweeps.analysis.plan import read_plan
 from sweeps.analysis.sections import Report, Tables, report_of
-from sweeps.analysis.style import inline_svg, svg_of
 from sweeps.results import store
+
+TARGETS = """targets:
+  RESULTS/NAME               one sweep, written into its folder
+  RESULTS/A RESULTS/B        two sweeps compared, written to compare-A-B/
+  optuna:PATH[#STUDY]        any Optuna study, SQLite or journal file, written to STEM-report/; the file is not changed
+"""
 
 
 def render(results_dir: Path | str) -> Path:
@@ -44,37 +48,37 @@ def compose(results_dir: Path) -> Report:
 
 def write(results_dir: Path, report: Report) -> Path:
     """Write `report` as `render` does, and return the path of report.html."""
-    svgs = {picture.name: svg_of(picture.figure) for section in report.sections for picture in section.pictures}
-    _write_figures(results_dir / "figures", svgs)
     store.Store.open(results_dir).replace("contrasts", contrast_rows(report.findings))
-    (results_dir / "report.md").write_text(markdown_of(report), encoding="utf-8")
-    path = results_dir / "report.html"
-    path.write_text(html_of(report, svgs), encoding="utf-8")
-    return path
+    return write_pages(results_dir, report)
 
 
-def html_of(report: Report, svgs: dict[str, str]) -> str:
-    """The page; `svgs` are documents by picture name."""
-    readings = {picture.name: picture.reading for section in report.sections for picture in section.pictures}
-    # Our own SVG, whose text matplotlib has escaped; all else goes through autoescape.
-    inline = {name: Markup(inline_svg(svg, name=name, label=readings[name])) for name, svg in svgs.items()}
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(template.HTML)
-    return page.render(report=report, svgs=inline)
+def render_study(target: str, output: Path | None = None) -> Path:
+    """Write the descriptive report of an Optuna study, named as `read_study` does, and return its report.html.
 
+    Args:
+        target: `PATH` or `PATH#NAME`.
+        output: folder to write to; None: `<stem of the file>-report` in the current one.
 
-def markdown_of(report: Report) -> str:
-    """The same content as Markdown, figures by relative path."""
-    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"md": _markdown_text, "code": _code_line}
-    return environment.from_string(template.MARKDOWN).render(report=report).strip() + "\n"
+    Raises:
+        Faults: as `read_study` does, or `output` is not a folder.
+    """
+    study = read_study(target)
+    return write_pages(_folder(output or Path(f"{study.path.stem}-report")), optuna_report(study))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Render from the command line; 2 with one line per fault if there is nothing to render."""
-    parser = argparse.ArgumentParser(prog="python -m sweeps.analysis.report", description=__doc__)
-    parser.add_argument("results_dir", metavar="RESULTS/NAME", type=Path, help="folder of one sweep")
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps.analysis.report",
+        description=__doc__,
+        epilog=TARGETS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("targets", metavar="TARGET", nargs="+", help="see below")
+    parser.add_argument("--output", metavar="DIR", type=Path, help="folder for a comparison or an Optuna study")
+    arguments = parser.parse_args(argv)
     try:
-        path = render(parser.parse_args(argv).results_dir)
+        path = _rendered(arguments.targets, arguments.output)
     except Faults as error:
         print(error, file=sys.stderr)
         return 2
@@ -82,24 +86,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write_figures(folder: Path, svgs: dict[str, str]) -> None:
-    folder.mkdir(exist_ok=True)
-    for stale in folder.glob("*.svg"):
-        if stale.stem not in svgs:
-            stale.unlink()
-    for name, svg in svgs.items():
-        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+def _rendered(targets: list[str], output: Path | None) -> Path:
+    studies = [target for target in targets if target.startswith(PREFIX)]
+    if len(targets) > 2 or (studies and len(targets) > 1):
+        raise Faults([f"A report is about one sweep, two sweeps or one Optuna study, but got: {', '.join(targets)}."])
+    if studies:
+        return render_study(studies[0].removeprefix(PREFIX), output)
+    if output is not None:
+        raise Faults(["The report of a sweep is written into its own folder; `--output` is for the other kinds."])
+    return render(targets[0])
 
 
-def _markdown_text(text: str) -> str:
-    """One line that no Markdown reader takes for emphasis, markup, a link or the end of a cell."""
-    for character in "\\`*|<":
-        text = text.replace(character, "\\" + character)
-    return " ".join(text.replace("](", "]\\(").split())
-
-
-def _code_line(text: str) -> str:
-    return " ".join(text.replace("```", "'''").split())
+def _folder(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise Faults([f"{path} is not a folder: a report cannot be written there."])
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 if __name__ == "__main__":

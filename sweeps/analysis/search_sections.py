@@ -4,9 +4,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis import figure_data, figures, search_figures
-from sweeps.analysis.importances import search_importances
+from sweeps.analysis.importances import remarks, search_importances
 from sweeps.analysis.page import Picture, Section
-from sweeps.analysis.wording import number
 
 RANDOM_START = "The first ten trials are drawn at random, later ones where earlier ones did well: it rises by design."
 
@@ -41,15 +40,7 @@ def importances(trials: pa.Table, dataset: str) -> Section:
     if not pc.any(pc.equal(trials["stage"], "search")).as_py():
         return Section(heading)
     given = search_importances(trials)
-    lines = [f"{item.evaluator}: {item.reason}." for item in given if item.reason]
-    for name in sorted({name for item in given for name in item.conditional}):
-        n = max(item.conditional[name][1] for item in given if name in item.conditional)
-        shares = ", ".join(
-            f"{item.evaluator} {number(item.conditional[name][0], decimals=2)}"
-            for item in given
-            if name in item.conditional
-        )
-        lines.append(f"{name}, which only {n} of {given[0].n} completed trials have, among those: {shares}.")
+    lines = remarks(given)
     if not any(item.shares for item in given):
         return Section(heading, lines)
     picture = Picture(
