@@ -1,5 +1,6 @@
 """What each figure shows, computed from the tables: the tested half. `figures` draws these values and nothing else."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -134,8 +135,18 @@ def epoch_data(effects: list[EpochEffect], *, outcome: str, dataset: str, sesoi:
     )
 
 
-def curve_data(trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str) -> CurveData:
-    """Learning curves of one stage by arm, unfinished trials included; epochs without a finite value are gaps."""
+def curve_data(
+    trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str, without: Collection[str] = ()
+) -> CurveData:
+    """Learning curves of one stage by arm, unfinished trials included; epochs without a finite value are gaps.
+
+    Args:
+        trials: the table `trials` with `stage`.
+        curves: the table `curves` with `stage`.
+        stage: which one.
+        dataset: for the caption.
+        without: cells to leave out.
+    """
     known = {row["trial_id"]: row for row in rows_of(trials, stage, ("trial_id", "cell_id", "end_reason"))}
     points: dict[str, list[tuple[int, float]]] = {}
     for row in rows_of(curves, stage, ("trial_id", "epoch", "val_auc")):
@@ -144,8 +155,9 @@ def curve_data(trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str) 
     found = []
     for trial_id, pairs in points.items():
         row = known.get(trial_id, {"cell_id": UNKNOWN_CELL, "end_reason": "unfinished"})
-        epochs, values = zip(*sorted(pairs), strict=True)
-        found.append(Curve(row["cell_id"], row["end_reason"], epochs, values))
+        if row["cell_id"] not in without:
+            epochs, values = zip(*sorted(pairs), strict=True)
+            found.append(Curve(row["cell_id"], row["end_reason"], epochs, values))
     adaptive = stage == "search"
     return CurveData(
         curves=tuple(found),

@@ -122,7 +122,13 @@ def draw_curves(data: CurveData) -> Figure:
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")
-    handles = [Line2D([], [], color=looks[a][0], linewidth=2, label=f"{a}, mean" if data.means else a) for a in arms]
+    means = {mean.arm for mean in data.means}
+    handles = [
+        Line2D([], [], color=looks[arm][0], linewidth=2, marker=looks[arm][1], label=f"{arm}, mean")
+        if arm in means
+        else Line2D([], [], color=looks[arm][0], linewidth=1, label=arm)
+        for arm in arms
+    ]
     for reason, (mark, label) in END_MARKS.items():
         if any(curve.end_reason == reason for curve in data.curves):
             handles.append(Line2D([], [], color=GREY, marker=mark, markersize=7, linestyle="none", label=label))

@@ -88,7 +88,7 @@ def audit_data(trials: pa.Table, rungs: pa.Table, *, dataset: str) -> AuditData 
         ended = sum(row["end_reason"] == "completed" and row["would_stop_rung"] is None for row in own)
         alive[arm] = (len(own), *at, ended)
     exempt = sum(row["would_stop_rung"] is not None for row in rows.values())
-    also = f"; {exempt} exempt trials counted as stopped where ASHA would have" if exempt else ""
+    also = f"; exempt trials count as stopped where ASHA would have stopped them ({exempt})" if exempt else ""
     return AuditData(
         marks=("start", *(_images(level) for level in levels), "end"),
         alive=alive,
@@ -138,7 +138,8 @@ def draw_audit(data: AuditData) -> Figure:
     bottom.plot([x for x, _ in known], [r for _, r in known], "D", color="black", linestyle="none")
     for x, rank in enumerate(data.ranks, start=1):
         text = f"n = {rank.n}" if rank.spearman is None else f"{number(rank.spearman, decimals=2)}\nn = {rank.n}"
-        bottom.annotate(text, (x, rank.spearman or 0), (9, 0), textcoords="offset points", fontsize=8, va="center")
+        height = rank.spearman if rank.spearman is not None else 0.2  # clear of the line at 0
+        bottom.annotate(text, (x, height), (9, 0), textcoords="offset points", fontsize=8, va="center")
     bottom.set(xticks=places, xticklabels=data.marks, xlim=top.get_xlim(), ylim=(-1.1, 1.1))
     bottom.set(xlabel="images forwarded at the rung", ylabel="Spearman with final")
     plain_ticks(bottom, "y")
@@ -189,5 +190,5 @@ def _has_final(row: dict[str, Any]) -> bool:
 
 
 def _images(n: int) -> str:
-    """12,000 as `12k`: the axis has little room."""
-    return f"{n / 1000:g}k" if n >= 1000 else str(n)
+    """12,345 as `12.3k`: the axis has little room."""
+    return f"{n / 1000:.3g}k" if n >= 1000 else str(n)

@@ -16,6 +16,7 @@ from sweeps.analysis import (
     search_sections,
     study1,
     suggestion,
+    support_sections,
     table_sections,
     tuning_figures,
     view_data,
@@ -90,11 +91,13 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
         study1.section(trials, curves, without=aside),
         Section("Block by block", pictures=effect_sections.paired(found, dataset)),
+        *support_sections.support(found, trials),
         table_sections.tuned(plan, _tuning(trials, dataset)),
         table_sections.configurations(trials),
         table_sections.endings(trials, curves),
         Section(
-            "Learning curves", pictures=_curves(trials, curves, dataset) + effect_sections.by_epoch(found, dataset)
+            "Learning curves",
+            pictures=_curves(trials, curves, dataset, aside) + effect_sections.by_epoch(found, dataset),
         ),
         search_sections.search(trials, tables.rungs, dataset),
         suggestion.section(trials, _confirmed(found)),
@@ -139,10 +142,10 @@ def _tuning(trials: pa.Table, dataset: str) -> list[Picture]:
     return pictures
 
 
-def _curves(trials: pa.Table, curves: pa.Table, dataset: str) -> list[Picture]:
+def _curves(trials: pa.Table, curves: pa.Table, dataset: str, aside: set[str]) -> list[Picture]:
     pictures = []
     for stage in descriptive.trials_by_stage(trials, curves):
-        data = figure_data.curve_data(trials, curves, stage=stage, dataset=dataset)
+        data = figure_data.curve_data(trials, curves, stage=stage, dataset=dataset, without=aside)
         if data.curves:
             reading = "A thin line is one trial" + ("; a thick line is the mean of its arm." if data.means else ".")
             pictures.append(Picture(f"curves-{stage}", figures.draw_curves(data), reading))

@@ -157,8 +157,9 @@ def draw_isolation(data: IsolationData) -> Figure:
                 markeredgewidth=2,
             )
         axes.margins(y=0.12)
-        low = axes.get_ylim()[0]
-        axes.plot(panel.lost, [low] * len(panel.lost), "x", color=GREY, markersize=6, linestyle="none", clip_on=False)
+        if panel.lost:  # on the lower edge; without points an unclipped artist would upset the layout
+            edge = [axes.get_ylim()[0]] * len(panel.lost)
+            axes.plot(panel.lost, edge, "x", color=GREY, markersize=6, linestyle="none", clip_on=False)
         axes.set(ylabel="validation AUC", xlabel=panel.setting.replace("_", " "))
         plain_ticks(axes, "y")
         (log_ticks if panel.log else plain_ticks)(axes, "x")

@@ -230,7 +230,7 @@ PLAN: Row = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_confirm() -> Callable[..., Tables]:
     return confirm_tables
 
@@ -240,7 +240,7 @@ def make_factorial() -> Callable[..., Tables]:
     return factorial_tables
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_search() -> Callable[..., Tables]:
     return search_tables
 
@@ -250,8 +250,8 @@ def plan() -> Row:
     return json.loads(json.dumps(PLAN))
 
 
-@pytest.fixture
-def full_sweep(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def full_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Search with stops, a divergence and an unfinished trial, then confirm with a diverged run."""
     tables = confirm_tables(effect=-0.021, origin="best of search", tables=search_tables())
     lost = next(r for r in tables.trial_rows if r["stage"] == "confirm" and r["cell_id"] == "koleo=on")
@@ -261,4 +261,4 @@ def full_sweep(tmp_path: Path) -> Path:
         for r in tables.curve_rows
         if not (r["stage"] == "confirm" and r["trial_id"] == lost["trial_id"] and r["epoch"] > 3)
     ]
-    return tables.write(tmp_path / "koleo_accum", plan=PLAN)
+    return tables.write(tmp_path_factory.mktemp("sweep") / "koleo_accum", plan=PLAN)

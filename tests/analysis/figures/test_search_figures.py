@@ -66,7 +66,7 @@ def test_an_exempt_trial_counts_as_stopped_where_it_would_have_been(sweep: Any) 
     assert before is not None
     assert after is not None
     assert np.subtract(before.alive["koleo=on"], after.alive["koleo=on"]).tolist() == [0, 0, 1, 1]
-    assert after.caption.endswith("1 exempt trials counted as stopped where ASHA would have")
+    assert after.caption.endswith("exempt trials count as stopped where ASHA would have stopped them (1)")
 
 
 def test_no_rungs_no_audit(sweep: Any) -> None:

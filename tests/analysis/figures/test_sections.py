@@ -81,7 +81,7 @@ def test_one_arm_or_none_suggests_nothing(make_confirm: Make) -> None:
 
 def test_tuned_settings_flag_the_edges(sweep_plan: dict[str, Any]) -> None:
     plan = Plan(
-        cells=tuple(PlannedCell(cell_id=cell["cell_id"]) for cell in sweep_plan["cells"]),
+        cells=tuple(PlannedCell(cell_id=cell["cell_id"], blocks=7) for cell in sweep_plan["cells"]),
         nuisance=sweep_plan["nuisance"],
         tuned=sweep_plan["tuned"],
     )
