@@ -12,6 +12,9 @@ from sweeps.analysis.wording import decimals_for, interval, number, p_text, seso
 
 ABSENT: Final = "–"
 
+AUC: Final = "AUC"
+"""`outcome_label` of contrasts of the outcome itself."""
+
 OTHER_INTERVALS: Final = (
     "Other intervals of the primaries. BCa covers too little below about ten blocks. Blocks x classes also draws the "
     "classes of the test split again, and so reaches to other classes. On the logit scale a ceiling is no bound."
@@ -29,15 +32,16 @@ def effects(found: list[Finding]) -> Section:
     rest = [f for f in estimated if f.contrast.family == "exploratory"]
     controls = [f for f in estimated if f.contrast.family == "control"]
     tables = [*_primary(primaries), *_other_intervals(primaries), *_exploratory(rest), *_controls(controls)]
-    notes = [(rest, EXPLORATORY), (controls, CONTROLS), (primaries, OTHER_INTERVALS)]
-    return Section("Effect", [note for there, note in reversed(notes) if there], tables=tables)
+    notes = [(primaries, OTHER_INTERVALS), (rest, EXPLORATORY), (controls, CONTROLS)]
+    return Section("Effect", [note for there, note in notes if there], tables=tables)
 
 
 def paired(found: list[Finding], dataset: str) -> list[Picture]:
-    """Outcomes of each primary contrast, block by block."""
+    """Outcomes of each primary contrast, block by block; an effect on an effect has no two sides to draw."""
     pictures = []
     for i, finding in enumerate(found):
-        if finding.result is not None and finding.contrast.family == "primary":
+        plain = finding.contrast.family == "primary" and finding.contrast.outcome_label == AUC
+        if finding.result is not None and plain:
             effect, blocks = finding.result
             data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
             reading = (

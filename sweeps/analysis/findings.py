@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,14 +10,12 @@ from statsmodels.stats.multitest import multipletests
 from sweeps.analysis.caveats import caveats
 from sweeps.analysis.checks import Refused
 from sweeps.analysis.contrasts import CellBlocks, EpochEffect, contrast_effect, effect_by_epoch
+from sweeps.analysis.derived import derived
 from sweeps.analysis.estimates import Effect, with_adjusted_p
 from sweeps.analysis.mechanism import MechanismEffect, mechanism_effects
-from sweeps.analysis.plan import FAMILIES, ROUNDING, Contrast
+from sweeps.analysis.plan import FAMILIES, Contrast
 from sweeps.analysis.robustness import Robustness, robustness
 from sweeps.analysis.wording import control_sentence, sentence
-
-VERSUS: Final = "koleo against accumulation"
-"""Estimand of the difference between KoLeo's effect and that of one doubling of accumulation steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +47,13 @@ def findings(
     Args:
         trials: with the column `stage`.
         curves: with the column `stage`.
-        contrasts: of the plan; KoLeo's effect less accumulation's is added where both are there.
+        contrasts: of the plan; those of `derived` are added.
         eval_groups: with `stage`: per-class parts of the test AUC, for the interval over blocks x classes.
     """
     confirm = trials.filter(pc.equal(trials["stage"], "confirm"))
     if not confirm.num_rows:
         return []
-    ordered = sorted([*contrasts, *_versus(contrasts)], key=lambda contrast: FAMILIES.index(contrast.family))
+    ordered = sorted([*contrasts, *derived(contrasts)], key=lambda contrast: FAMILIES.index(contrast.family))
     found = [_finding(confirm, curves, contrast, eval_groups) for contrast in ordered]
     setting = f"{_distinct(confirm, 'dataset')}, {_distinct(confirm, 'loss')}"
     return _each_line_once([_worded(finding, setting) for finding in _held_to_holm(found)])
@@ -65,34 +62,6 @@ def findings(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p values in the order given (Holm 1979): holding them to a level holds the family-wise error to it."""
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
-
-
-def _versus(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """E1 minus E2 of the treated arm, exploratory; none without both."""
-    first = next((c for c in contrasts if "E1" in codes(c) and c.family == "primary"), None)
-    treated = set(first.treatment_cells) if first is not None else set()
-    second = next((c for c in contrasts if "E2" in codes(c) and set(c.weights) <= treated), None)
-    if first is None or second is None or first.outcome != second.outcome:
-        return []
-    cells = {*first.weights, *second.weights}
-    weights = {cell: first.weights.get(cell, 0.0) - second.weights.get(cell, 0.0) for cell in sorted(cells)}
-    kept = {cell: weight for cell, weight in weights.items() if abs(weight) > ROUNDING}
-    difference = replace(
-        first,
-        weights=kept,
-        code="E1 − E2",
-        estimand=VERSUS,
-        label=f"{first.label}, less the effect of {second.label.removesuffix(',')},",
-        family="exploratory",
-        note="",
-        blocks=None if first.blocks is None or second.blocks is None else min(first.blocks, second.blocks, key=len),
-    )
-    return [difference]
-
-
-def codes(contrast: Contrast) -> list[str]:
-    """Estimands that the contrast stands for: `E2, E3` -> ["E2", "E3"]."""
-    return [code.strip() for code in contrast.code.split(",")]
 
 
 def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_groups: pa.Table | None) -> Finding:

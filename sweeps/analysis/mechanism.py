@@ -22,6 +22,9 @@ METRICS: Final = {
 """Columns of `curves` and their names in a table."""
 
 
+NOT_MEASURED: Final = "not measured"
+
+
 @dataclass(frozen=True, slots=True)
 class MechanismEffect:
     """A planned contrast of one measure at the final epoch; exploratory."""
@@ -50,8 +53,10 @@ def mechanism_effects(curves: pa.Table, blocks: CellBlocks, *, stage: str = "con
 
 def _effect(metric: str, measured: NDArray[np.float64], blocks: CellBlocks) -> MechanismEffect:
     absent = [cell for cell, line in zip(blocks.cells, measured, strict=True) if np.isnan(line).all()]
+    if len(absent) == len(blocks.cells):
+        return MechanismEffect(metric, None, NOT_MEASURED)
     if absent:
-        return MechanismEffect(metric, None, f"not measured in {', '.join(absent)}")
+        return MechanismEffect(metric, None, f"{NOT_MEASURED} in {', '.join(absent)}")
     complete = np.isfinite(measured).all(axis=0)
     if complete.sum() < 2:
         return MechanismEffect(metric, None, "measured in fewer than two complete blocks")

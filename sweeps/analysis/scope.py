@@ -31,7 +31,8 @@ def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
 
 def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     """What the findings can and cannot say, from where the cells' settings came and what was run."""
-    lines = [_settings_from(note, trials) for note in sorted({note for f in found for note in f.note.split(", ")})]
+    origins = sorted({origin for finding in found for origin in finding.note.split(", ")})
+    lines = [_settings_from(origin, trials, alone=len(origins) == 1) for origin in origins]
     if "study" in _values(trials, "triplets"):
         lines.append(
             "Validation AUC is optimistic: with triplets=study most negatives of the validation triplets are training "
@@ -55,17 +56,23 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     return lines
 
 
-def _settings_from(note: str, trials: pa.Table) -> str:
-    if note == "drop-in":
+def _settings_from(origin: str, trials: pa.Table, *, alone: bool) -> str:
+    """`alone`: all cells have their settings from there."""
+    if origin == "drop-in" and not alone:
+        return (
+            "Drop-in cells were not tuned: they show what adding the treatment does at the settings that were tuned "
+            "without it."
+        )
+    if origin == "drop-in":
         return (
             "Drop-in: nothing was tuned, so this says what adding the treatment does at these settings, not what it "
             "does once each arm is tuned."
         )
-    if note == "best of search":
+    if origin == "best of search":
         return f"Best of search: {_searched(trials)}"
-    if note == "best of tune":
+    if origin == "best of tune":
         return f"Best of tune: {_tuned(trials)}"
-    return f"The cells' settings come from: {note}."
+    return f"The cells' settings come from: {origin}."
 
 
 def _searched(trials: pa.Table) -> str:

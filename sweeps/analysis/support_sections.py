@@ -8,7 +8,7 @@ from sweeps.analysis import cells, risks
 from sweeps.analysis.effect_sections import ABSENT, estimate_texts
 from sweeps.analysis.findings import Finding
 from sweeps.analysis.forest import name_of
-from sweeps.analysis.mechanism import METRICS
+from sweeps.analysis.mechanism import METRICS, NOT_MEASURED
 from sweeps.analysis.page import Section, Table
 from sweeps.analysis.plan import Contrast
 from sweeps.analysis.wording import number, p_text
@@ -58,13 +58,18 @@ def _source(source: cells.Source) -> list[str]:
 
 
 def _mechanism(found: list[Finding]) -> Section:
-    tables, absent = [], []
+    tables = []
+    reasons: dict[str, list[str]] = {}
     for finding in found:
         there = [(METRICS[one.metric], one.effect) for one in finding.mechanism if one.effect is not None]
         if there:
             rows = [[name, *estimate_texts(effect), str(effect.n)] for name, effect in there]
             tables.append(Table([name_of(finding), "effect", "95 % interval", "n"], rows))
-        absent += [f"{name_of(finding)}, {METRICS[o.metric]}: {o.reason}" for o in finding.mechanism if o.reason]
+        for one in finding.mechanism:
+            if one.reason:
+                where = "" if one.reason == NOT_MEASURED else f"{name_of(finding)}: "
+                reasons.setdefault(where + one.reason, []).append(METRICS[one.metric])
+    absent = [f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in reasons.items()]
     lines = [MECHANISM, *([f"Without a contrast: {'; '.join(absent)}."] if absent else [])]
     return Section("What changes in the embeddings", lines, tables=tables)
 
