@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from embedding_core.faults import Faults
-from sweeps.analysis.report import main, render
+from sweeps.analysis.markup import markdown_of
+from sweeps.analysis.report import compose, main, render
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
 
@@ -44,6 +45,13 @@ class Page(HTMLParser):
             self.texts.append(data.strip())
 
 
+@pytest.fixture(scope="module")
+def rendered(full_sweep: Path) -> Path:
+    """The folder of a full sweep with its report."""
+    render(full_sweep)
+    return full_sweep
+
+
 def page_of(path: Path) -> Page:
     return Page(path.read_text(encoding="utf-8"))
 
@@ -69,13 +77,16 @@ def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: di
     assert "koleo=on and koleo=off differ in: koleo, koleo_weight." in page.texts
 
 
-def test_a_full_sweep_has_every_section_in_order(full_sweep: Path) -> None:
-    html = render(full_sweep).read_text(encoding="utf-8")
+def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:
+    html = (rendered / "report.html").read_text(encoding="utf-8")
     assert headings(html) == [
         "Effect",
         "What this can and cannot say",
         "Sensitivity",
         "Block by block",
+        "What changes in the embeddings",
+        "Failure risk",
+        "Relative cost",
         "Best configuration",
         "Runs per arm and ending",
         "Learning curves",
@@ -101,9 +112,9 @@ def test_a_full_sweep_has_every_section_in_order(full_sweep: Path) -> None:
         assert said in text
 
 
-def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(full_sweep: Path) -> None:
-    html = render(full_sweep).read_text(encoding="utf-8")
-    files = sorted(path.stem for path in (full_sweep / "figures").iterdir())
+def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(rendered: Path) -> None:
+    html = (rendered / "report.html").read_text(encoding="utf-8")
+    files = sorted(path.stem for path in (rendered / "figures").iterdir())
     assert files == [
         "cost",
         "curves-confirm",
@@ -116,19 +127,19 @@ def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(full_sweep: Path) ->
         "search",
     ]
     for name in files:
-        ET.parse(full_sweep / "figures" / f"{name}.svg")
+        ET.parse(rendered / "figures" / f"{name}.svg")
     inline = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
     assert len(inline) == len(files)
     for svg in inline:
         ET.fromstring(svg)
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
-    markdown = (full_sweep / "report.md").read_text(encoding="utf-8")
+    markdown = (rendered / "report.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"\(figures/(.*)\.svg\)", markdown)) == files
 
 
-def test_the_page_fetches_nothing(full_sweep: Path) -> None:
-    path = render(full_sweep)
+def test_the_page_fetches_nothing(rendered: Path) -> None:
+    path = rendered / "report.html"
     page = page_of(path)
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "a"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name == "src" or name.startswith("on")]
@@ -192,25 +203,24 @@ def test_contrast_of_an_earlier_render_does_not_outlive_its_data(make_search: Ma
 def test_interrupted_confirm_names_what_is_missing(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     tables = make_confirm()
     tables.trial_rows.pop()
-    page = page_of(render(tables.write(tmp_path / "i", plan=plan)))
-    assert page.texts[0].startswith("Not estimated: the effect of KoLeo (weight .1). Incomplete blocks")
-    assert "`koleo=on` block 7 (no finished trial)" in page.texts[0]
-    assert "unfinished" in page.texts
+    report = compose(tables.write(tmp_path / "i", plan=plan))
+    assert report.verdicts[0].startswith("Not estimated: the effect of KoLeo (weight .1). Incomplete blocks")
+    assert "`koleo=on` block 7 (no finished trial)" in report.verdicts[0]
+    assert "unfinished" in markdown_of(report)
 
 
 def test_curves_alone_are_reported_as_unfinished(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     tables = make_confirm()
     tables.trial_rows = []
-    page = page_of(render(tables.write(tmp_path / "c", plan=plan)))
-    assert (
-        page.texts[0]
-        == "Nothing is claimed about an effect yet: the confirm stage has not finished (14 confirm trials)."
-    )
+    report = compose(tables.write(tmp_path / "c", plan=plan))
+    assert report.verdicts == [
+        "Nothing is claimed about an effect yet: the confirm stage has not finished (14 confirm trials)."
+    ]
 
 
 def test_pilot(make_confirm: Make, tmp_path: Path) -> None:
-    page = page_of(render(make_confirm(blocks=3).write(tmp_path / "p")))
-    assert page.texts[0].startswith("Pilot, no verdict: with KoLeo, AUC differed by +.0")
+    report = compose(make_confirm(blocks=3).write(tmp_path / "p"))
+    assert report.verdicts[0].startswith("Pilot, no verdict: with KoLeo, AUC differed by +.0")
 
 
 def test_swapped_arms_are_refused_in_the_report(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
@@ -261,11 +271,10 @@ def test_broken_plans_are_faults(make_confirm: Make, tmp_path: Path, text: str, 
         render(folder)
 
 
-def test_contrasts_have_the_columns_of_the_schema(full_sweep: Path) -> None:
-    render(full_sweep)
-    table: pa.Table = read(full_sweep, "contrasts")
+def test_contrasts_have_the_columns_of_the_schema(rendered: Path) -> None:
+    table: pa.Table = read(rendered, "contrasts")
     assert table.schema.names == TABLES["contrasts"].names
-    (row,) = planned(full_sweep).to_pylist()
+    (row,) = planned(rendered).to_pylist()
     assert {name for name, value in row.items() if value is None} == {"code", "epoch", "crossed_low", "crossed_high"}
 
 
@@ -292,6 +301,6 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
         row["collapsed"] = row["cell_id"] == "koleo=off" and row["block"] <= 3
     failed = {"stage": "search", "trial_id": "t00099", "end_reason": "error", "error_type": "OSError: disk full"}
     tables.trial_rows.append(dict(tables.trial_rows[0]) | failed)
-    text = (render(tables.write(tmp_path / "told")).parent / "report.md").read_text()
+    text = markdown_of(compose(tables.write(tmp_path / "told")))
     assert "collapsed at the last epoch of: koleo=off 3, koleo=on 0 runs" in text
     assert "1 trials: OSError: disk full" in text
