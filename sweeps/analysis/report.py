@@ -5,8 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from embedding_core.faults import Faults
+from sweeps.analysis.compare import Sweep
+from sweeps.analysis.compare_report import comparison
 from sweeps.analysis.contrast_table import contrast_rows
+from sweeps.analysis.findings import findings
 from sweeps.analysis.markup import write_pages
 from sweeps.analysis.optuna_file import PREFIX, read_study
 from sweeps.analysis.optuna_report import optuna_report
@@ -66,6 +71,26 @@ def render_study(target: str, output: Path | None = None) -> Path:
     return write_pages(_folder(output or Path(f"{study.path.stem}-report")), optuna_report(study))
 
 
+def render_comparison(first: Path | str, second: Path | str, output: Path | None = None) -> Path:
+    """Write the report that lays two sweeps side by side, and return its report.html.
+
+    Args:
+        first: folder of a sweep; differences are the second minus this one.
+        second: folder of another.
+        output: folder to write to; None: `compare-FIRST-SECOND` in the current one.
+
+    Raises:
+        Faults: as `render` does, or `output` is not a folder.
+    """
+    folders = [Path(first), Path(second)]
+    names = [folder.resolve().name for folder in folders]
+    if names[0] == names[1]:
+        names = [str(folder) for folder in folders]
+    sweeps = [_sweep(folder, name) for folder, name in zip(folders, names, strict=True)]
+    default = Path("-".join(["compare", *(folder.resolve().name for folder in folders)]))
+    return write_pages(_folder(output or default), comparison(*sweeps))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Render from the command line; 2 with one line per fault if there is nothing to render."""
     parser = argparse.ArgumentParser(
@@ -92,9 +117,17 @@ def _rendered(targets: list[str], output: Path | None) -> Path:
         raise Faults([f"A report is about one sweep, two sweeps or one Optuna study, but got: {', '.join(targets)}."])
     if studies:
         return render_study(studies[0].removeprefix(PREFIX), output)
+    if len(targets) == 2:
+        return render_comparison(targets[0], targets[1], output)
     if output is not None:
         raise Faults(["The report of a sweep is written into its own folder; `--output` is for the other kinds."])
     return render(targets[0])
+
+
+def _sweep(folder: Path, name: str) -> Sweep:
+    trials, curves, groups = (store.read(folder, table) for table in ("trials", "curves", "eval_groups"))
+    confirm = trials.filter(pc.equal(trials["stage"], "confirm"))
+    return Sweep(name, findings(trials, curves, read_plan(folder, trials).contrasts, groups), confirm)
 
 
 def _folder(path: Path) -> Path:
