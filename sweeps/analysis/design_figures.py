@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -146,9 +147,11 @@ def draw_interaction(data: InteractionData) -> Figure:
     for series, offset in zip(data.series, spread, strict=True):
         colour, marker = data.looks[series.name]
         xs = np.array([place[k] for k in series.ks]) + offset
-        for block in {block for of_k in series.values for block, _ in of_k}:
-            run = [(x, dict(of_k)[block]) for x, of_k in zip(xs, series.values, strict=True) if block in dict(of_k)]
-            axes.plot(*np.transpose(run), color=colour, linewidth=0.6, alpha=0.3)
+        of_block: dict[int, list[tuple[float, float]]] = {}
+        for x, of_k in zip(xs.tolist(), series.values, strict=True):
+            for block, value in of_k:
+                of_block.setdefault(block, []).append((x, value))
+        axes.add_collection(LineCollection(list(of_block.values()), colors=colour, linewidths=0.6, alpha=0.3))
         for x, of_k in zip(xs, series.values, strict=True):
             axes.plot(
                 [x] * len(of_k), [v for _, v in of_k], ".", color=colour, markersize=6, alpha=0.5, markeredgewidth=0

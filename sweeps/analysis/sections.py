@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis import (
+    budget_figures,
     descriptive,
     design_figures,
     effect_sections,
@@ -136,9 +137,9 @@ def _tuning(trials: pa.Table, dataset: str) -> list[Picture]:
     dose = tuning_figures.dose_data(trials, dataset=dataset)
     if dose is not None:
         pictures.append(Picture("dose", tuning_figures.draw_dose(dose), DOSE))
-    curves = tuning_figures.tuning_data(trials, dataset=dataset)
+    curves = budget_figures.tuning_data(trials, dataset=dataset)
     if curves is not None:
-        pictures.append(Picture("tuning", tuning_figures.draw_tuning(curves), TUNING))
+        pictures.append(Picture("tuning", budget_figures.draw_tuning(curves), TUNING))
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""Figures of the tune stage: is tuning fair, what does KoLeo's weight do, and what does a larger budget buy?"""
+"""Figures of the tune stage: is tuning fair, and what does KoLeo's weight do?"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,26 +9,17 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-from opda.nonparametric import EmpiricalDistribution  # type: ignore[import-untyped, unused-ignore]
 
 from sweeps.analysis.checks import levels_of
-from sweeps.analysis.contrasts import COMPOSITE_AUC
 from sweeps.analysis.descriptive import rows_of
 from sweeps.analysis.figure_data import looks_of
 from sweeps.analysis.figures import canvas, dots, legend_below, log_ticks, plain_ticks, styled
-from sweeps.analysis.style import GREY, Looks, wrapped
+from sweeps.analysis.style import GREY, Looks
 
 STAGE: Final = "tune"
 
 LOG_RATIO: Final = 10
 """A setting whose largest value is this many times its smallest has a logarithmic axis."""
-
-CONFIDENCE: Final = 0.95
-
-BAND_SEED: Final = 0
-"""Of the simulation that finds the bands' exact level."""
 
 WEIGHT: Final = "koleo_weight"
 
@@ -66,26 +57,6 @@ class DoseData:
     caption: str
 
 
-@dataclass(frozen=True, slots=True)
-class TuningCurve:
-    """Median of the best of n trials with a simultaneous band."""
-
-    cell: str
-    medians: tuple[float, ...]
-    """At n = 1, 2, ...; at most 1."""
-    lows: tuple[float, ...]
-    highs: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TuningData:
-    """Best-of-n curve of each cell."""
-
-    curves: tuple[TuningCurve, ...]
-    looks: Looks
-    caption: str
-
-
 def isolation_data(trials: pa.Table, *, dataset: str) -> IsolationData | None:
     """Every setting that varies within a cell of the tune stage; None without such trials."""
     rows = _configured(trials)
@@ -94,7 +65,7 @@ def isolation_data(trials: pa.Table, *, dataset: str) -> IsolationData | None:
         return None
     lost = sum(row["final_val_auc"] is None for row in rows)
     failed = f"; {lost} without an outcome" if lost else ""
-    caption = f"n = {_each(_count(rows).values())} trials per cell; {dataset}; stage tune{failed}"
+    caption = f"n = {each(_count(rows).values())} trials per cell; {dataset}; stage tune{failed}"
     return IsolationData(tuple(_panel(rows, name) for name in names), looks_of(trials), caption)
 
 
@@ -115,28 +86,8 @@ def dose_data(trials: pa.Table, *, dataset: str) -> DoseData | None:
     if not points:
         return None
     shown = {cell: tuple(sorted(points[cell])) for cell in sorted(points)}
-    caption = f"n = {_each(map(len, shown.values()))} pairs per cell; {dataset}; stage tune; exploratory"
+    caption = f"n = {each(map(len, shown.values()))} pairs per cell; {dataset}; stage tune; exploratory"
     return DoseData(shown, looks_of(trials), caption)
-
-
-def tuning_data(trials: pa.Table, *, dataset: str) -> TuningData | None:
-    """Median best-of-n validation AUC per cell of the tune stage; None where no cell has two trials.
-
-    A trial without an outcome counts as `COMPOSITE_AUC`: it used its share of the budget.
-
-    Source: Lourie, Cho and He 2023, "Show Your Work with Confidence", with equal-tailed bands, exact for independent
-    draws from a continuous distribution; scrambled Sobol points spread more evenly than such draws.
-    """
-    found: dict[str, list[float]] = {}
-    for row in rows_of(trials, STAGE, ("cell_id", "final_val_auc")):
-        auc = row["final_val_auc"]
-        found.setdefault(row["cell_id"], []).append(COMPOSITE_AUC if auc is None else auc)
-    found = {cell: values for cell, values in sorted(found.items()) if len(values) > 1}
-    if not found:
-        return None
-    curves = tuple(_tuning_curve(cell, values) for cell, values in found.items())
-    caption = f"n = {_each(map(len, found.values()))} trials per cell; {dataset}; stage tune; exploratory"
-    return TuningData(curves, looks_of(trials), caption)
 
 
 @styled
@@ -190,38 +141,6 @@ def draw_dose(data: DoseData) -> Figure:
     return figure
 
 
-@styled
-def draw_tuning(data: TuningData) -> Figure:
-    """One panel per cell on common axes: the others' medians are grey."""
-    columns = min(2, len(data.curves))
-    rows = -(-len(data.curves) // columns)
-    height = 2.1 * rows + 0.4
-    figure, panels = canvas("Best of n tuning trials", data.caption, height=height, rows=rows, columns=columns)
-    bottom = min(min(curve.medians) for curve in data.curves)
-    top = max(max(curve.medians) for curve in data.curves)
-    room = max(top - bottom, 0.005)
-    for axes, curve in zip(panels, data.curves, strict=False):
-        for other in data.curves:
-            axes.plot(range(1, len(other.medians) + 1), other.medians, color=GREY, linewidth=0.7, alpha=0.6)
-        colour, marker = data.looks[curve.cell]
-        ns = range(1, len(curve.medians) + 1)
-        axes.fill_between(ns, curve.lows, curve.highs, color=colour, alpha=0.2, linewidth=0)
-        every = max(1, len(ns) // 6)
-        axes.plot(ns, curve.medians, color=colour, marker=marker, markersize=5, linewidth=1.8, markevery=every)
-        axes.set_title(wrapped(curve.cell, 26), fontsize=8.5)
-        axes.set_ylim(bottom - 0.6 * room, min(1, top + 0.6 * room))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-        plain_ticks(axes, "y")
-    for axes in panels[len(data.curves) :]:
-        axes.set_axis_off()
-    for i, axes in enumerate(panels[: len(data.curves)]):
-        axes.set_xlabel("trials (n)" if i + columns >= len(data.curves) else "")
-        axes.set_ylabel("validation AUC" if i % columns == 0 else "")
-    band = Patch(facecolor=GREY, alpha=0.3, label=f"{CONFIDENCE * 100:g} % band, all n at once")
-    legend_below(figure, [Line2D([], [], color=GREY, linewidth=0.7, label="the other cells"), band])
-    return figure
-
-
 def _configured(trials: pa.Table) -> list[dict[str, Any]]:
     columns = [n for n in ("cell_id", "final_val_auc", "config_json", "point") if n in trials.column_names]
     return [row | {"config": json.loads(row["config_json"])} for row in rows_of(trials, STAGE, columns)]
@@ -265,16 +184,6 @@ def _partner(cell: str, partners: Mapping[str, Mapping[str, str]]) -> str | None
     return max(fitting, key=lambda name: (len(partners[name]), name), default=None)
 
 
-def _tuning_curve(cell: str, values: list[float]) -> TuningCurve:
-    ns = list(range(1, len(values) + 1))
-    low, point, high = EmpiricalDistribution.confidence_bands(
-        values, CONFIDENCE, a=0.0, b=1.0, method="ld_equal_tailed", generator=np.random.default_rng(BAND_SEED), n_jobs=1
-    )
-    # A low distribution function is one of high values.
-    lows, medians, highs = (tuple(d.quantile_tuning_curve(ns).tolist()) for d in (high, point, low))
-    return TuningCurve(cell, medians, lows, highs)
-
-
 def _count(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in rows:
@@ -282,7 +191,7 @@ def _count(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return counts
 
 
-def _each(counts: Iterable[int]) -> str:
+def each(counts: Iterable[int]) -> str:
     """`8`, or `7 to 8` where cells differ."""
     ordered = sorted(counts)
     return str(ordered[0]) if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"

@@ -3,8 +3,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from opda.nonparametric import EmpiricalDistribution
 
-from sweeps.analysis import tuning_figures
+from sweeps.analysis import budget_figures, tuning_figures
 from sweeps.analysis.style import svg_of
 
 OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
@@ -58,7 +59,7 @@ def test_dose_pairs_cells_at_the_same_k_where_both_arms_have_it(sweep: Any) -> N
 
 
 def test_tuning_curve_is_the_median_of_the_best_of_n(sweep: Any) -> None:
-    data = tuning_figures.tuning_data(sweep.tables.trials, dataset="digits")
+    data = budget_figures.tuning_data(sweep.tables.trials, dataset="digits")
     assert data is not None
     assert [curve.cell for curve in data.curves] == [OFF, ON1, ON4]
     for curve in data.curves:
@@ -67,6 +68,19 @@ def test_tuning_curve_is_the_median_of_the_best_of_n(sweep: Any) -> None:
         for n, median in enumerate(curve.medians, start=1):
             assert median == pytest.approx(np.quantile(values, 0.5 ** (1 / n), method="inverted_cdf"))
         assert all(a <= b <= c for a, b, c in zip(curve.lows, curve.medians, curve.highs, strict=True))
+
+
+def test_bands_are_those_of_the_library(sweep: Any) -> None:
+    data = budget_figures.tuning_data(sweep.tables.trials, dataset="digits")
+    assert data is not None
+    values = [row["final_val_auc"] for row in tuned(sweep, OFF)]
+    rng = np.random.default_rng(budget_figures.BAND_SEED)
+    low, _, high = EmpiricalDistribution.confidence_bands(
+        values, 0.95, a=0.0, b=1.0, method="ld_equal_tailed", generator=rng, n_jobs=1
+    )
+    # A low distribution function is one of high values.
+    assert data.curves[0].lows == tuple(high.quantile_tuning_curve(np.arange(1, 9)))
+    assert data.curves[0].highs == tuple(low.quantile_tuning_curve(np.arange(1, 9)))
 
 
 @pytest.mark.slow
@@ -79,7 +93,7 @@ def test_bands_cover_the_true_curve() -> None:
             {"stage": "tune", "trial_id": f"t{i}", "cell_id": "a", "final_val_auc": float(value)}
             for i, value in enumerate(rng.uniform(size=8))
         ]
-        data = tuning_figures.tuning_data(pa.Table.from_pylist(rows), dataset="none")
+        data = budget_figures.tuning_data(pa.Table.from_pylist(rows), dataset="none")
         assert data is not None
         (curve,) = data.curves
         covered += bool(np.all((np.array(curve.lows) <= true) & (true <= np.array(curve.highs))))
@@ -90,7 +104,7 @@ def test_no_tune_stage_no_figures(make_confirm: Any) -> None:
     trials = make_confirm().trials
     assert tuning_figures.isolation_data(trials, dataset="digits") is None
     assert tuning_figures.dose_data(trials, dataset="digits") is None
-    assert tuning_figures.tuning_data(trials, dataset="digits") is None
+    assert budget_figures.tuning_data(trials, dataset="digits") is None
 
 
 def test_drawings_name_cells_and_settings(sweep: Any) -> None:
@@ -100,7 +114,7 @@ def test_drawings_name_cells_and_settings(sweep: Any) -> None:
         for compute, draw in (
             (tuning_figures.isolation_data, tuning_figures.draw_isolation),
             (tuning_figures.dose_data, tuning_figures.draw_dose),
-            (tuning_figures.tuning_data, tuning_figures.draw_tuning),
+            (budget_figures.tuning_data, budget_figures.draw_tuning),
         )
     )
     for text in ("koleo weight", "margin", "best of its cell", "no outcome", ON4):
