@@ -18,8 +18,8 @@ def main(results: str, sql: str = str(Path(__file__).with_name("koleo.sql"))) ->
     connection = duckdb.connect()
     connection.execute(files("sweeps.results").joinpath("views.sql").read_text(encoding="utf-8"))
     connection.execute("set variable results = $results", {"results": results})
-    for statement in connection.extract_statements(Path(sql).read_text(encoding="utf-8")):
-        print(connection.from_arrow(connection.execute(statement).to_arrow_table()))
+    for statement in filter(str.strip, Path(sql).read_text(encoding="utf-8").split(";\n")):
+        print(connection.sql(statement))
 
 
 if __name__ == "__main__":
