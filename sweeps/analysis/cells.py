@@ -89,7 +89,7 @@ def anova(outcomes: Outcomes) -> list[Source]:
     factors = _crossed(cells)
     terms = {name: [levels_of(cell)[name] for cell, _ in keys] for name in factors} or {"cell": [c for c, _ in keys]}
     values = np.array([outcomes[key] for key in keys])
-    data = {"outcome": values, "block": [str(block) for _, block in keys], **terms}
+    data = pa.table({"outcome": values, "block": [str(block) for _, block in keys], **terms}).to_pandas()
     fit = ols("outcome ~ C(block) + " + " * ".join(f"C({name})" for name in terms), data).fit()
     if fit.mse_resid <= np.finfo(float).eps * np.square(values).mean():
         return []

@@ -235,7 +235,7 @@ def make_confirm() -> Callable[..., Tables]:
     return confirm_tables
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_factorial() -> Callable[..., Tables]:
     return factorial_tables
 
