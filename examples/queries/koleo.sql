@@ -1,6 +1,5 @@
 -- What a sweep holds and what its confirm stage shows, with the tables of sweeps/results/views.sql.
--- The variable `results` is the folder of the sweep; query.py sets it, in the DuckDB shell it is
---     set variable results = 'results/NAME';
+-- The variable `results` is the folder of the sweep; query.py sets it, in the DuckDB shell `set variable results =` does.
 
 -- Trials by stage, cell and ending.
 select stage, cell_id, end_reason, count(*) as n

@@ -19,7 +19,9 @@ def main(results: str, sql: str = str(Path(__file__).with_name("koleo.sql"))) ->
     connection.execute(files("sweeps.results").joinpath("views.sql").read_text(encoding="utf-8"))
     connection.execute("set variable results = $results", {"results": results})
     for statement in filter(str.strip, Path(sql).read_text(encoding="utf-8").split(";\n")):
-        print(connection.sql(statement))
+        found = connection.sql(statement)
+        if found is not None:  # setting a variable has no result
+            print(found)
 
 
 if __name__ == "__main__":
