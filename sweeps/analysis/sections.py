@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from sweeps.analysis import (
     budget_figures,
+    censoring,
     descriptive,
     design_figures,
     effect_sections,
@@ -101,6 +102,7 @@ def report_of(tables: Tables, plan: Plan) -> Report:
             pictures=_curves(trials, curves, dataset, aside) + effect_sections.by_epoch(found, dataset),
         ),
         search_sections.search(trials, tables.rungs, dataset),
+        censoring.audit_section(trials),
         suggestion.section(trials, _confirmed(found)),
         search_sections.importances(trials, dataset),
         table_sections.mechanism(trials, curves, _mechanism(trials, curves, dataset)),
