@@ -24,6 +24,7 @@ from sweeps.analysis import (
     view_data,
     view_pictures,
 )
+from sweeps.analysis.derived import codes
 from sweeps.analysis.findings import Finding, findings
 from sweeps.analysis.forest import forest_items
 from sweeps.analysis.page import Picture, Section
@@ -103,7 +104,7 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         ),
         search_sections.search(trials, tables.rungs, dataset),
         censoring.audit_section(trials),
-        suggestion.section(trials, _confirmed(found)),
+        suggestion.section(trials, _confirmed(found, "E1"), _confirmed(found, "E2")),
         search_sections.importances(trials, dataset),
         table_sections.mechanism(trials, curves, _mechanism(trials, curves, dataset)),
         Section("Embeddings", pictures=_embeddings(tables, plan, dataset)),
@@ -180,9 +181,10 @@ def _embeddings(tables: Tables, plan: Plan, dataset: str) -> list[Picture]:
     return [Picture(*item) for item in view_pictures.pictures(shown, tables.eval_groups)] if shown else []
 
 
-def _confirmed(found: list[Finding]) -> tuple[str, float] | None:
-    """Sentence and estimate of the first contrast that has one."""
-    return next(((one.verdict, one.result[0].estimate) for one in found if one.result is not None), None)
+def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
+    """Sentence and estimate of the first contrast of this code; for E1 also of a plan without codes."""
+    wanted = [one for one in found if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
+    return next(((one.verdict, one.result[0].estimate) for one in wanted if one.result is not None), None)
 
 
 def _distinct(trials: pa.Table, name: str) -> str:

@@ -15,6 +15,9 @@ HEADING: Final = "What the search alone would have suggested"
 
 ABSENT: Final = "–"
 
+Confirmed = tuple[str, float]
+"""Sentence and estimate of a contrast."""
+
 READINGS: Final = ("mean of all last values", "mean of completed trials", "best trial")
 """Ways a search's rows get read as a comparison."""
 
@@ -27,51 +30,55 @@ WHY_NOT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ArmRows:
-    """One arm of the search, final validation AUC."""
+    """One arm of the search, or one level of a factor over all arms; final validation AUC."""
 
-    cell: str
+    name: str
     trials: int
     completed: int
     values: tuple[float | None, float | None, float | None]
     """By READINGS; None without a trial of that kind."""
 
 
-def arms_of(trials: pa.Table) -> list[ArmRows]:
-    """Arms of the search by name; empty without search trials."""
-    rows = rows_of(trials, "search", ("cell_id", "end_reason", "final_val_auc"))
+def arms_of(trials: pa.Table, column: str = "cell_id") -> list[ArmRows]:
+    """Levels of `column` among the trials of the search, ascending; empty without search trials."""
+    rows = rows_of(trials, "search", (column, "end_reason", "final_val_auc"))
     found = []
-    for cell in sorted({row["cell_id"] for row in rows}):
-        own = [row for row in rows if row["cell_id"] == cell]
+    for level in sorted({row[column] for row in rows}):
+        own = [row for row in rows if row[column] == level]
         last = [row["final_val_auc"] for row in own if row["final_val_auc"] is not None]
         done = [row["final_val_auc"] for row in own if _completed(row) and row["final_val_auc"] is not None]
         values = (_mean(last), _mean(done), max(done, default=None))
-        found.append(ArmRows(cell, len(own), sum(_completed(row) for row in own), values))
+        name = str(level) if column == "cell_id" else f"{column}={level}"
+        found.append(ArmRows(name, len(own), sum(_completed(row) for row in own), values))
     return found
 
 
-def section(trials: pa.Table, confirmed: tuple[str, float] | None) -> Section:
+def section(trials: pa.Table, confirmed: Confirmed | None, accumulation: Confirmed | None = None) -> Section:
     """The search's rows read naively, beside what paired runs confirmed; empty without two arms.
 
     Args:
         trials: the table `trials` with `stage`.
-        confirmed: sentence and estimate of the first planned contrast; None where none is estimated.
+        confirmed: the first planned contrast; None where none is estimated.
+        accumulation: the contrast of the number of accumulation steps, likewise.
     """
     arms = arms_of(trials)
     if len(arms) < 2:
         return Section(HEADING)
-    table = Table(
-        ["validation AUC", *(arm.cell for arm in arms)],
-        [
-            ["trials", *(str(arm.trials) for arm in arms)],
-            ["completed", *(str(arm.completed) for arm in arms)],
-            *([name, *(_text(arm.values[i]) for arm in arms)] for i, name in enumerate(READINGS)),
-        ],
-    )
-    differences = [_differences(arms[0], arm) for arm in arms[1:]]
-    lines = [_read_naively(arms[0], arm, given) for arm, given in zip(arms[1:], differences, strict=True)]
-    lines.append(WHY_NOT)
-    lines.append(_beside(confirmed, differences[0] if len(arms) == 2 else []))
-    return Section(HEADING, [line for line in lines if line], tables=[table])
+    steps = arms_of(trials, "accum_steps")
+    lines = [*_read_naively(arms), *_read_naively(steps), WHY_NOT, _beside(confirmed, arms)]
+    if len(steps) > 1 and accumulation is not None:
+        lines.append(_beside(accumulation, [steps[0], steps[-1]]))
+    tables = [_table(arms), *([_table(steps)] if len(steps) > 1 else [])]
+    return Section(HEADING, lines, tables=tables)
+
+
+def _table(arms: Sequence[ArmRows]) -> Table:
+    rows = [
+        ["trials", *(str(arm.trials) for arm in arms)],
+        ["completed", *(str(arm.completed) for arm in arms)],
+        *([name, *(_text(arm.values[i]) for arm in arms)] for i, name in enumerate(READINGS)),
+    ]
+    return Table(["validation AUC", *(arm.name for arm in arms)], rows)
 
 
 def _differences(control: ArmRows, arm: ArmRows) -> list[tuple[str, float]]:
@@ -80,21 +87,29 @@ def _differences(control: ArmRows, arm: ArmRows) -> list[tuple[str, float]]:
     return [(name, b - a) for name, a, b in pairs if a is not None and b is not None]
 
 
-def _read_naively(control: ArmRows, arm: ArmRows, differences: Sequence[tuple[str, float]]) -> str:
-    if not differences:
-        return f"{arm.cell} and {control.cell} have no reading in common."
-    read = ", ".join(f"{number(value, signed=True)} by the {name}" for name, value in differences)
-    signs = {np.sign(value) for _, value in differences}
-    torn = " The readings disagree even in sign." if {-1.0, 1.0} <= signs else ""
-    return f"Read naively, {arm.cell} differs from {control.cell} by {read}.{torn}"
+def _read_naively(arms: Sequence[ArmRows]) -> list[str]:
+    """Every arm against the first."""
+    lines = []
+    for arm in arms[1:]:
+        differences = _differences(arms[0], arm)
+        if not differences:
+            lines.append(f"{arm.name} and {arms[0].name} have no reading in common.")
+            continue
+        read = ", ".join(f"{number(value, signed=True)} by the {name}" for name, value in differences)
+        signs = {np.sign(value) for _, value in differences}
+        torn = " The readings disagree even in sign." if {-1.0, 1.0} <= signs else ""
+        lines.append(f"Read naively, {arm.name} differs from {arms[0].name} by {read}.{torn}")
+    return lines
 
 
-def _beside(confirmed: tuple[str, float] | None, differences: Sequence[tuple[str, float]]) -> str:
+def _beside(confirmed: Confirmed | None, arms: Sequence[ArmRows]) -> str:
     if confirmed is None:
         return "No paired runs have confirmed an effect yet, so there is nothing to hold against it."
     sentence, estimate = confirmed
+    differences = _differences(*arms) if len(arms) == 2 else []
     opposite = [name for name, value in differences if value * estimate < 0]
-    other = f" The {' and the '.join(opposite)} point the other way." if opposite else ""
+    points = "points" if len(opposite) == 1 else "point"
+    other = f" The {' and the '.join(opposite)} of the search {points} the other way." if opposite else ""
     return f"Paired runs, on the test split: {sentence}{other}"
 
 

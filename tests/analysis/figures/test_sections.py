@@ -51,7 +51,7 @@ def test_the_search_is_read_in_three_ways_beside_what_was_confirmed(starved: Any
     assert found.paragraphs[1] == suggestion.WHY_NOT
     assert found.paragraphs[2] == (
         "Paired runs, on the test split: KoLeo left AUC equivalent. The mean of all last values and the best trial "
-        "point the other way."
+        "of the search point the other way."
     )
     assert column(found, 0, "koleo=on") == {
         "trials": "3",
@@ -60,6 +60,21 @@ def test_the_search_is_read_in_three_ways_beside_what_was_confirmed(starved: Any
         "mean of completed trials": ".915",
         "best trial": ".915",
     }
+
+
+def test_numbers_of_accumulation_steps_are_read_likewise_over_all_arms(make_confirm: Make) -> None:
+    tables = make_confirm(blocks=0)
+    for index, (steps, auc) in enumerate([(1, 0.90), (4, 0.94), (2, 0.80), (4, 0.92)]):
+        on = bool(index % 2)
+        config = TrainConfig(koleo=on, koleo_weight=0.1 if on else None, accum_steps=steps)
+        row = tables.add("search", index, f"koleo={'on' if on else 'off'}", 0, config, final_val_auc=auc)
+        row["end_reason"] = "completed"
+    found = suggestion.section(tables.trials, None, ("Accumulation lowered AUC.", -0.01))
+    assert any(
+        line.startswith("Read naively, accum_steps=4 differs from accum_steps=1 by +.030") for line in found.paragraphs
+    )
+    assert column(found, 1, "accum_steps=4")["mean of completed trials"] == ".930"
+    assert column(found, 1, "accum_steps=2")["trials"] == "1"
 
 
 def test_an_arm_that_completed_nothing_has_no_such_reading(make_confirm: Make) -> None:
