@@ -83,7 +83,9 @@ def report_of(tables: Tables, plan: Plan) -> Report:
     trials, curves = tables.trials, tables.curves
     found = findings(trials, curves, plan.contrasts, tables.eval_groups)
     primary = [finding for finding in found if finding.contrast.family == "primary"]
-    others = [finding for finding in found if finding.contrast.family != "primary"] if primary else []
+    # Differences of planned contrasts stand in the tables alone: their sentences would say little and at length.
+    planned = [finding for finding in found if finding.contrast in plan.contrasts]
+    others = [finding for finding in planned if finding.contrast.family != "primary"] if primary else []
     dataset = _distinct(trials, "dataset") or "data set not recorded yet"
     aside = {cell.cell_id for cell in plan.cells if cell.role != "factorial"}
     sections = [
@@ -182,9 +184,10 @@ def _embeddings(tables: Tables, plan: Plan, dataset: str) -> list[Picture]:
 
 
 def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
-    """Sentence and estimate of the first contrast of this code; for E1 also of a plan without codes."""
+    """Sentence and interval of the first contrast of this code; for E1 also of a plan without codes."""
     wanted = [one for one in found if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
-    return next(((one.verdict, one.result[0].estimate) for one in wanted if one.result is not None), None)
+    effects = [(one.verdict, one.result[0]) for one in wanted if one.result is not None]
+    return next(((verdict, effect.ci_low, effect.ci_high) for verdict, effect in effects), None)
 
 
 def _distinct(trials: pa.Table, name: str) -> str:

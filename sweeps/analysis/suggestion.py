@@ -15,8 +15,8 @@ HEADING: Final = "What the search alone would have suggested"
 
 ABSENT: Final = "–"
 
-Confirmed = tuple[str, float]
-"""Sentence and estimate of a contrast."""
+Confirmed = tuple[str, float, float]
+"""Sentence of a contrast, and the ends of its 95 % interval."""
 
 READINGS: Final = ("mean of all last values", "mean of completed trials", "best trial")
 """Ways a search's rows get read as a comparison."""
@@ -59,7 +59,7 @@ def section(trials: pa.Table, confirmed: Confirmed | None, accumulation: Confirm
     Args:
         trials: the table `trials` with `stage`.
         confirmed: the first planned contrast; None where none is estimated.
-        accumulation: the contrast of the number of accumulation steps, likewise.
+        accumulation: the contrast of the number of accumulation steps, likewise; it is per doubling.
     """
     arms = arms_of(trials)
     if len(arms) < 2:
@@ -67,7 +67,7 @@ def section(trials: pa.Table, confirmed: Confirmed | None, accumulation: Confirm
     steps = arms_of(trials, "accum_steps")
     lines = [*_read_naively(arms), *_read_naively(steps), WHY_NOT, _beside(confirmed, arms)]
     if len(steps) > 1 and accumulation is not None:
-        lines.append(_beside(accumulation, [steps[0], steps[-1]]))
+        lines.append(_beside(accumulation, []))
     tables = [_table(arms), *([_table(steps)] if len(steps) > 1 else [])]
     return Section(HEADING, lines, tables=tables)
 
@@ -103,13 +103,14 @@ def _read_naively(arms: Sequence[ArmRows]) -> list[str]:
 
 
 def _beside(confirmed: Confirmed | None, arms: Sequence[ArmRows]) -> str:
+    """The confirmed sentence, and which readings of two arms lie outside its interval."""
     if confirmed is None:
         return "No paired runs have confirmed an effect yet, so there is nothing to hold against it."
-    sentence, estimate = confirmed
+    sentence, low, high = confirmed
     differences = _differences(*arms) if len(arms) == 2 else []
-    opposite = [name for name, value in differences if value * estimate < 0]
-    points = "points" if len(opposite) == 1 else "point"
-    other = f" The {' and the '.join(opposite)} of the search {points} the other way." if opposite else ""
+    outside = [name for name, value in differences if not low <= value <= high]
+    lies = "lies" if len(outside) == 1 else "lie"
+    other = f" Outside that interval {lies} the {' and the '.join(outside)} of the search." if outside else ""
     return f"Paired runs, on the test split: {sentence}{other}"
 
 

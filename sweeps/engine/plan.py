@@ -128,7 +128,7 @@ class Plan:
                     label=cell.cell_id,
                     weights={cell.settings_of: -1.0, cell.cell_id: 1.0},
                     family="control",
-                    note="In truth equal up to rounding.",
+                    note="The same computation: what differs is rounding, and what training makes of it.",
                 )
                 for cell in self.cells
                 if cell.role == "control"
