@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+import numpy as np
+
 from sweeps.analysis import figure_data, figures
 from sweeps.analysis.estimates import Effect, Interval
 from sweeps.analysis.findings import Finding
@@ -21,7 +23,8 @@ OTHER_INTERVALS: Final = (
 )
 EXPLORATORY: Final = "Exploratory: not adjusted for their number."
 CONTROLS: Final = (
-    "A/A control: cells that in truth are equal up to rounding. Their differences are what noise alone does."
+    "A/A control: pairs of runs of the same computation, but for the order of its additions. How far they differ is "
+    "what training makes of rounding"
 )
 
 
@@ -32,7 +35,7 @@ def effects(found: list[Finding]) -> Section:
     rest = [f for f in estimated if f.contrast.family == "exploratory"]
     controls = [f for f in estimated if f.contrast.family == "control"]
     tables = [*_primary(primaries), *_other_intervals(primaries), *_exploratory(rest), *_controls(controls)]
-    notes = [(primaries, OTHER_INTERVALS), (rest, EXPLORATORY), (controls, CONTROLS)]
+    notes = [(primaries, OTHER_INTERVALS), (rest, EXPLORATORY), (controls, _noise(controls))]
     return Section("Effect", [note for there, note in notes if there], tables=tables)
 
 
@@ -117,6 +120,20 @@ def _controls(found: list[Finding]) -> list[Table]:
         rows.append([finding.contrast.estimand, *(number(x, decimals=5) for x in sizes), str(effect.n)])
         rows[-1].insert(3, sesoi_text(effect.sesoi))
     return [Table(["A/A control", "SD", "largest", "SESOI", "n"], rows)] if rows else []
+
+
+def _noise(controls: list[Finding]) -> str:
+    """How far two runs that compute the same lie apart, beside the SESOI."""
+    results = [finding.result for finding in controls if finding.result is not None]
+    if not results:
+        return ""
+    differences = np.concatenate([blocks.values for _, blocks in results])
+    apart, sesoi = float(np.sqrt(np.mean(np.square(differences)))), results[0][0].sesoi
+    mean_square = number(apart) if apart >= 0.0005 else "<.001"
+    size = f"root mean square {mean_square} over {differences.size} pairs, {apart / sesoi:.1f} x the SESOI"
+    if apart < sesoi:
+        return f"{CONTROLS}: {size}."
+    return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over blocks can."
 
 
 def estimate_texts(effect: Effect | Interval) -> list[str]:

@@ -15,7 +15,7 @@ from sweeps.analysis.estimates import SESOI
 from sweeps.results import frozen
 
 FAMILIES: Final = ("primary", "exploratory", "control")
-"""`primary`: held to Holm's adjustment together. `control`: cells that in truth are equal up to rounding."""
+"""`primary`: held to Holm's adjustment together. `control`: the same computation but for the order of additions."""
 
 ROUNDING: Final = 1e-9
 """How far the weights of a contrast may add up from zero."""

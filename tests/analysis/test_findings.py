@@ -195,7 +195,16 @@ def test_forest_tables_and_scope_speak_of_every_contrast(tables: Any, found: lis
     assert [row[0] for row in headers["exploratory"].rows][:1] == ["E4 koleo, drop-in"]
     assert headers["A/A control"].rows[0][1:] == [".00012", ".00010", ".003", "4"]
     assert max(len(table.header) for table in headers.values()) <= 5
+    assert effects(found).paragraphs[-1].endswith("rounding: root mean square <.001 over 4 pairs, 0.0 x the SESOI.")
     lines = scope(tables.trials, found)
     assert "Drop-in cells were not tuned: they show what adding the treatment does at the settings" in " ".join(lines)
     assert "The cells of E1 differ in: accum_steps, koleo, koleo_weight." in lines
     assert f"{TWIN} and {OFF} differ in: accum_steps." in lines
+
+
+def test_noise_beyond_the_sesoi_is_told_beside_the_controls(tables: Any) -> None:
+    for block, noise in ((1, 0.01), (2, -0.01), (3, 0.01), (4, -0.01)):
+        tables.row(TWIN, block)["test_auc"] = tables.row(OFF, block)["test_auc"] + noise
+    (finding,) = findings(tables.trials, tables.curves, [CONTROL])
+    (noted,) = effects([finding]).paragraphs
+    assert "root mean square .010 over 4 pairs, 3.3 x the SESOI. No single pair of runs can show" in noted
