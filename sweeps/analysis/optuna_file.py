@@ -106,7 +106,8 @@ def _sqlite(path: Path, copy: Path) -> RDBStorage:
     if not {"studies", "trials"} <= tables:
         raise Faults([f"{path} is a SQLite database without the tables of Optuna; it has: {sorted(tables)}."])
     storage = RDBStorage(f"sqlite:///{copy}", skip_compatibility_check=True)
-    storage.upgrade()
+    if storage.get_current_version() != storage.get_head_version():
+        storage.upgrade()
     return storage
 
 
