@@ -138,4 +138,4 @@ def test_controls_run_in_the_first_four_blocks_alone() -> None:
     runs = confirm_runs(plan, {cell.cell_id: cell.drop_in for cell in plan.cells}, **WHERE)
     blocks = {cell.cell_id: [label.block for _, label in runs if label.cell_id == cell.cell_id] for cell in plan.cells}
     for cell in plan.cells:
-        assert blocks[cell.cell_id] == list(range(1, 5 if cell.role == "control" else 8))
+        assert blocks[cell.cell_id] == list(range(1, 5 if cell.role == "control" else 9))
