@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.analysis.checks import levels_of
+from sweeps.analysis.checks import is_number, levels_of
 from sweeps.analysis.contrasts import CellBlocks
 
 COSTS: Final = ("wall_s", "gpu_s", "images_seen")
@@ -50,6 +50,12 @@ class CostRatio:
     n: int
     ratios: Mapping[str, float | None]
     """Each of `COSTS`; None where one of the two spent nothing."""
+
+
+def confirmed(trials: pa.Table, *, outcome: str = "test_auc") -> dict[tuple[str, int], float]:
+    """Outcomes of all confirm runs that have one."""
+    rows = trials.filter(pc.equal(trials["stage"], "confirm")).select(["cell_id", "block", outcome]).to_pylist()
+    return {(row["cell_id"], row["block"]): row[outcome] for row in rows if is_number(row[outcome])}
 
 
 def outcomes_of(found: Iterable[CellBlocks]) -> dict[tuple[str, int], float]:

@@ -114,6 +114,8 @@ def cell_blocks(trials: pa.Table, contrast: Contrast) -> CellBlocks:
         raise Refused(faults)
     table = [[by_key[cell, block] for block in blocks] for cell in cells]
     failed = [(r["cell_id"], r["block"], r["end_reason"]) for line in table for r in line if not is_number(r[outcome])]
+    if len(failed) == len(cells) * len(blocks):
+        raise Refused([f"Nothing was measured: every run of {', '.join(cells)} diverged or collapsed."])
     return CellBlocks(
         blocks=blocks,
         cells=cells,

@@ -12,7 +12,14 @@ DROP_IN: Final = ", drop-in"
 
 def derived(contrasts: Sequence[Contrast]) -> list[Contrast]:
     """Differences of planned contrasts that the question asks for, as far as the plan has both."""
-    return [*_koleo_against_accumulation(contrasts), *_tuned_against_drop_in(contrasts)]
+    found = [*_koleo_against_accumulation(contrasts), *_tuned_against_drop_in(contrasts)]
+    # With K of 1 and 4, KoLeo's mean effect less one doubling is its effect at K=1, which is planned already.
+    return [one for one in found if not any(_same(one, planned) for planned in contrasts)]
+
+
+def _same(one: Contrast, other: Contrast) -> bool:
+    cells = {*one.weights, *other.weights}
+    return all(abs(one.weights.get(cell, 0.0) - other.weights.get(cell, 0.0)) <= ROUNDING for cell in cells)
 
 
 def codes(contrast: Contrast) -> list[str]:

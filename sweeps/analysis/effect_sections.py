@@ -116,10 +116,10 @@ def _controls(found: list[Finding]) -> list[Table]:
     for finding in found:
         assert finding.result is not None
         effect, blocks = finding.result
-        sizes = (float(blocks.values.std(ddof=1)), float(abs(blocks.values).max()))
+        sizes = (float(np.sqrt(np.mean(np.square(blocks.values)))), float(np.abs(blocks.values).max()))
         rows.append([finding.contrast.estimand, *(number(x, decimals=5) for x in sizes), str(effect.n)])
         rows[-1].insert(3, sesoi_text(effect.sesoi))
-    return [Table(["A/A control", "SD", "largest", "SESOI", "n"], rows)] if rows else []
+    return [Table(["A/A control", "root mean square", "largest", "SESOI", "n"], rows)] if rows else []
 
 
 def _noise(controls: list[Finding]) -> str:

@@ -1,5 +1,6 @@
 """Paired effects over blocks: an interval, an exact test, an equivalence test, one verdict. Pure."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -144,8 +145,25 @@ def t_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     return Interval(estimate, estimate - half, estimate + half, array.size)
 
 
-def with_adjusted_p(effect: Effect, p_adjusted: float) -> Effect:
-    """`effect` as a primary one: a difference counts as detected only if the p adjusted for all primaries agrees."""
+def blocks_needed(primaries: int) -> int:
+    """Fewest blocks for a verdict: below, the smallest possible p of the sign-flip test, 2 / 2^n, fails Holm's test.
+
+    Args:
+        primaries: contrasts that are adjusted together, >= 1.
+    """
+    return max(MIN_BLOCKS, math.ceil(math.log2(2 * primaries / ALPHA)))
+
+
+def with_adjusted_p(effect: Effect, p_adjusted: float, *, needed: int = MIN_BLOCKS) -> Effect:
+    """`effect` as a primary one: a difference counts as detected only if the p adjusted for all primaries agrees.
+
+    Args:
+        effect: before the adjustment.
+        p_adjusted: its p, adjusted.
+        needed: from `blocks_needed`; fewer blocks make a pilot.
+    """
+    if effect.n < needed:
+        return replace(effect, verdict="pilot")
     detected = effect.verdict in ("beyond", "unsettled", "below_sesoi")
     return replace(effect, verdict="no_evidence") if detected and p_adjusted > ALPHA else effect
 

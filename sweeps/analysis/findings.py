@@ -11,7 +11,7 @@ from sweeps.analysis.caveats import caveats
 from sweeps.analysis.checks import Refused
 from sweeps.analysis.contrasts import CellBlocks, EpochEffect, contrast_effect, effect_by_epoch
 from sweeps.analysis.derived import derived
-from sweeps.analysis.estimates import Effect, with_adjusted_p
+from sweeps.analysis.estimates import MIN_BLOCKS, Effect, blocks_needed, with_adjusted_p
 from sweeps.analysis.mechanism import MechanismEffect, mechanism_effects
 from sweeps.analysis.plan import FAMILIES, Contrast
 from sweeps.analysis.robustness import Robustness, robustness
@@ -54,9 +54,11 @@ def findings(
     if not confirm.num_rows:
         return []
     ordered = sorted([*contrasts, *derived(contrasts)], key=lambda contrast: FAMILIES.index(contrast.family))
-    found = [_finding(confirm, curves, contrast, eval_groups) for contrast in ordered]
+    primaries = sum(contrast.family == "primary" for contrast in ordered)
+    found = [_finding(confirm, curves, contrast, eval_groups, primaries) for contrast in ordered]
     setting = f"{_distinct(confirm, 'dataset')}, {_distinct(confirm, 'loss')}"
-    return _each_line_once([_worded(finding, setting) for finding in _held_to_holm(found)])
+    needed = blocks_needed(max(1, primaries))
+    return _each_line_once([_worded(finding, setting, needed) for finding in _held_to_holm(found, needed)])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -64,7 +66,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
-def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_groups: pa.Table | None) -> Finding:
+def _finding(
+    confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_groups: pa.Table | None, primaries: int
+) -> Finding:
     own = confirm.filter(pc.is_in(confirm["cell_id"], pa.array(contrast.weights, pa.string())))
     note = _distinct(own, "origin") or "unknown"
     try:
@@ -72,7 +76,8 @@ def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_group
     except Refused as error:
         what = contrast.label.removesuffix(",")
         return Finding(contrast, f"Not estimated: the effect of {what}. {' '.join(error.faults)}", note, None)
-    looks = robustness(blocks, eval_groups, outcome=contrast.outcome)
+    held = primaries if contrast.family == "primary" else 1
+    looks = robustness(blocks, eval_groups, outcome=contrast.outcome, adjusted_for=held)
     return Finding(
         contrast,
         verdict="",
@@ -85,7 +90,7 @@ def _finding(confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_group
     )
 
 
-def _held_to_holm(found: list[Finding]) -> list[Finding]:
+def _held_to_holm(found: list[Finding], needed: int) -> list[Finding]:
     """Primaries with adjusted p; one that was refused still counts, since the family is that of the plan."""
     primaries = [finding for finding in found if finding.contrast.family == "primary"]
     adjusted = holm([1.0 if finding.result is None else finding.result[0].p_value for finding in primaries])
@@ -95,11 +100,28 @@ def _held_to_holm(found: list[Finding]) -> list[Finding]:
             held.append(finding)
             continue
         effect, blocks = finding.result
-        held.append(replace(finding, p_holm=p_holm, result=(with_adjusted_p(effect, p_holm), blocks)))
-    return held + [finding for finding in found if finding.contrast.family != "primary"]
+        held.append(
+            replace(
+                finding,
+                p_holm=p_holm,
+                result=(_supported(with_adjusted_p(effect, p_holm, needed=needed), blocks), blocks),
+            )
+        )
+    others = [finding for finding in found if finding.contrast.family != "primary"]
+    return held + [
+        one if one.result is None else replace(one, result=(_supported(*one.result), one.result[1])) for one in others
+    ]
 
 
-def _worded(finding: Finding, setting: str) -> Finding:
+def _supported(effect: Effect, blocks: CellBlocks) -> Effect:
+    """Without a claim of equivalence that failed runs made: two that fail alike differ by nothing."""
+    without = blocks.without_failures(sesoi=effect.sesoi) if blocks.failed else effect
+    if effect.verdict == "equivalent" and (without is None or without.verdict != "equivalent"):
+        return replace(effect, verdict="no_evidence")
+    return effect
+
+
+def _worded(finding: Finding, setting: str, needed: int) -> Finding:
     """With the sentence that the effect supports."""
     if finding.result is None:
         return finding
@@ -114,7 +136,8 @@ def _worded(finding: Finding, setting: str) -> Finding:
             unit_note=unit_note,
         )
     else:
-        text = sentence(effect, what=contrast.label, outcome=contrast.outcome_label, unit_note=unit_note)
+        least = needed if contrast.family == "primary" else MIN_BLOCKS
+        text = sentence(effect, what=contrast.label, outcome=contrast.outcome_label, unit_note=unit_note, needed=least)
     said = f"Exploratory: {text}" if contrast.family == "exploratory" else text
     return replace(finding, verdict=f"{said} {contrast.note}".strip())
 

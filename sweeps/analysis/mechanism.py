@@ -57,7 +57,8 @@ def _effect(metric: str, measured: NDArray[np.float64], blocks: CellBlocks) -> M
         return MechanismEffect(metric, None, NOT_MEASURED)
     if absent:
         return MechanismEffect(metric, None, f"{NOT_MEASURED} in {', '.join(absent)}")
-    complete = np.isfinite(measured).all(axis=0)
+    failed = {block for _, block, _ in blocks.failed}  # their last row is no final epoch
+    complete = np.isfinite(measured).all(axis=0) & np.array([block not in failed for block in blocks.blocks])
     if complete.sum() < 2:
         return MechanismEffect(metric, None, "measured in fewer than two complete blocks")
     return MechanismEffect(metric, t_interval(weighted(blocks.weights, measured[:, complete])), "")

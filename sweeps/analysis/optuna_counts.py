@@ -106,6 +106,8 @@ def _levels(distribution: Any) -> Sequence[Any]:
 def _arms(trials: Sequence[FrozenTrial], name: str, values: set[Any], maximize: bool) -> Arms:
     of_level: dict[str, list[FrozenTrial]] = {str(value): [] for value in sorted(values, key=_order)}
     for trial in trials:
+        if trial.state == TrialState.WAITING or not trial.params:
+            continue  # not drawn yet
         of_level.setdefault(str(trial.params[name]) if name in trial.params else NOT_SET, []).append(trial)
     pick = max if maximize else min
     levels = []

@@ -45,20 +45,21 @@ class Robustness:
     """Effect that these blocks detect at 80 % power."""
 
 
-def robustness(blocks: CellBlocks, eval_groups: pa.Table | None, *, outcome: str) -> Robustness:
+def robustness(blocks: CellBlocks, eval_groups: pa.Table | None, *, outcome: str, adjusted_for: int = 1) -> Robustness:
     """All second looks at the contrast of `blocks`.
 
     Args:
         blocks: from `cell_blocks`, of stage confirm.
         eval_groups: the table with `stage`, for the per-class parts of test_auc; None where it was not stored.
         outcome: what `blocks` holds.
+        adjusted_for: contrasts that Holm's adjustment holds together; the first of them must pass at 5 % over that.
     """
     parts = None if eval_groups is None or outcome != "test_auc" else class_parts(eval_groups, blocks)
     return Robustness(
         bca=bca_interval(blocks.values),
         crossed=None if parts is None else crossed_interval(*parts),
         logit=logit_interval(blocks) if "auc" in outcome else None,
-        minimum_detectable=minimum_detectable(blocks.values),
+        minimum_detectable=minimum_detectable(blocks.values, alpha=ALPHA / adjusted_for),
     )
 
 
@@ -137,10 +138,10 @@ def logit_interval(blocks: CellBlocks) -> Interval | None:
     return t_interval(weighted(blocks.weights, special.logit(blocks.outcomes)))
 
 
-def minimum_detectable(values: ArrayLike, *, power: float = POWER) -> float:
-    """Size of effect that a two-sided t test at 5 % over these blocks (n >= 2) detects with probability `power`."""
+def minimum_detectable(values: ArrayLike, *, power: float = POWER, alpha: float = ALPHA) -> float:
+    """Size of effect that a two-sided t test at level `alpha` over these blocks (n >= 2) detects with `power`."""
     array = np.asarray(values, dtype=np.float64)
-    in_deviations = TTestPower().solve_power(nobs=array.size, alpha=ALPHA, power=power)
+    in_deviations = TTestPower().solve_power(nobs=array.size, alpha=alpha, power=power)
     return float(in_deviations) * float(array.std(ddof=1))
 
 

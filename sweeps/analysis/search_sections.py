@@ -11,8 +11,8 @@ RANDOM_START = "The first ten trials are drawn at random, later ones where earli
 
 AUDIT = (
     "Above, how many of each arm's trials reached a rung. Below, the rank correlation of the values at a rung with the "
-    "final ones among trials that completed: survivors alone, so it understates what the rungs knew and cannot show "
-    "whom they stopped wrongly."
+    "final ones among trials that completed: survivors, and exempt trials where there are any. Survivors alone "
+    "understate what the rungs knew and cannot show whom they stopped wrongly."
 )
 
 DRIFT = (

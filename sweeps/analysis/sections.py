@@ -35,7 +35,7 @@ INTERACTION: Final = (
     "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
     "parallel are what an interaction looks like; whether there is one is for the interval to say."
 )
-FOREST: Final = "Each contrast over its own band of ±SESOI. Only the primary ones carry a verdict."
+FOREST: Final = "Each contrast over its own band of ±SESOI. Only the primary ones are adjusted for their number."
 ISOLATION: Final = (
     "Every cell met the same settings. Tuning is fair where each cell's best lies inside the range and the others fall "
     "off around it."
@@ -184,8 +184,9 @@ def _embeddings(tables: Tables, plan: Plan, dataset: str) -> list[Picture]:
 
 
 def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
-    """Sentence and interval of the first contrast of this code; for E1 also of a plan without codes."""
-    wanted = [one for one in found if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
+    """Sentence and interval of the first primary of this code; for E1 also of a plan without codes."""
+    primary = [one for one in found if one.contrast.family == "primary"]
+    wanted = [one for one in primary if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
     effects = [(one.verdict, one.result[0]) for one in wanted if one.result is not None]
     return next(((verdict, effect.ci_low, effect.ci_high) for verdict, effect in effects), None)
 

@@ -14,8 +14,8 @@ from sweeps.analysis.plan import Contrast
 from sweeps.analysis.wording import number, p_text
 
 CELLS: Final = (
-    "SD over blocks, which the cells share: the contrasts compare within blocks. The analysis of variance is "
-    "exploratory."
+    "Over the blocks that a cell ran in, which controls share only in part: it is the contrasts that compare within "
+    "blocks. The analysis of variance is exploratory."
 )
 MECHANISM: Final = (
     "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
@@ -33,14 +33,14 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
     first = next((f.contrast for f in found if f.contrast.family == "primary" and f.result is not None), None)
     if first is None:
         return []
-    sections = [_cells(found), _mechanism(found), _risks(first, trials), _costs(first, trials)]
+    sections = [_cells(found, trials), _mechanism(found), _risks(first, trials), _costs(first, trials)]
     return [section for section in sections if section.tables]
 
 
-def _cells(found: list[Finding]) -> Section:
-    """Means of all cells, and the analysis of variance of those that primaries compare."""
+def _cells(found: list[Finding], trials: pa.Table) -> Section:
+    """Means of all cells over their measured runs, and the analysis of variance of those that primaries compare."""
     results = [(f.contrast, f.result[1]) for f in found if f.result is not None and f.contrast.outcome == "test_auc"]
-    means = cells.cell_means(cells.outcomes_of(blocks for _, blocks in results))
+    means = cells.cell_means(cells.confirmed(trials))
     sources = cells.anova(cells.outcomes_of(blocks for contrast, blocks in results if contrast.family == "primary"))
     tables = []
     if len(means) > 2:
@@ -84,7 +84,7 @@ def _risks(first: Contrast, trials: pa.Table) -> Section:
     treatment = risks.risk_of(trials, first.treatment_cells, name=first.treatment)
     difference = risks.risk_difference(control, treatment)
     line = (
-        f"With {first.label.removesuffix(',')} {treatment.failed} of {treatment.n} runs failed, without "
+        f"Of {first.treatment} {treatment.failed} of {treatment.n} runs failed, of {first.control} "
         f"{control.failed} of {control.n}: a difference of {difference.estimate:+.1%} [{difference.ci_low:+.1%}, "
         f"{difference.ci_high:+.1%}] (Newcombe, runs taken as independent). Exploratory."
     )

@@ -83,11 +83,11 @@ def tuned(plan: Plan, pictures: list[Picture]) -> Section:
     lines = []
     if flagged:
         lines.append(
-            f"At an edge of the range that was tuned over: {'; '.join(flagged)}. A better value may lie beyond it, so "
+            f"The best is the outermost value tried in: {'; '.join(flagged)}. A better value may lie beyond it, so "
             "such a cell may be tuned less well than the others."
         )
     elif best:
-        lines.append("No best setting lies at an edge of its range.")
+        lines.append("No best setting is the outermost that was tried.")
     return Section(
         "Tuned settings" if best else "Settings", lines, tables=compact("", labels, columns), pictures=pictures
     )
@@ -134,7 +134,7 @@ def provenance(trials: pa.Table, curves: pa.Table) -> Section:
 
 def _setting(value: Any, edge: str | None) -> str:
     text = number(value, decimals=_decimals(value)) if isinstance(value, float) else str(value)
-    return f"{text} ({edge} edge)" if edge else text
+    return f"{text} ({edge}est tried)" if edge else text
 
 
 def _decimals(value: float) -> int:

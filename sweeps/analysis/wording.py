@@ -42,7 +42,7 @@ def interval(effect: Effect | Interval) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str) -> str:
+def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str, needed: int = MIN_BLOCKS) -> str:
     """What the data support, in one sentence.
 
     Args:
@@ -50,6 +50,7 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str) -> str:
         what: the treatment, as the sentence's subject: `KoLeo (weight .1)`, `each doubling of accumulation steps`.
         outcome: what was measured: `AUC`; of an interaction what was changed: `KoLeo's effect on AUC`.
         unit_note: what a block is and how the arms were chosen: `digits, drop-in`; may be empty.
+        needed: blocks for a verdict, which a pilot names.
     """
     context = f"({effect.n} blocks{', ' if unit_note else ''}{unit_note})"
     sesoi = sesoi_text(effect.sesoi)
@@ -61,7 +62,7 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str) -> str:
             with_it = what.removesuffix(",")
             return (
                 f"Pilot, no verdict: with {with_it}, {outcome} differed by {interval(effect)} {context}; "
-                f"a verdict needs at least {MIN_BLOCKS} blocks."
+                f"a verdict needs at least {needed} blocks."
             )
         case "beyond":
             return f"{moved}, more than the SESOI ({sesoi})."
@@ -91,11 +92,13 @@ def control_sentence(values: NDArray[np.float64], *, sesoi: float, what: str, ou
         outcome: what was measured: `AUC`.
         unit_note: as in `sentence`.
     """
-    deviation, largest = float(values.std(ddof=1)), float(np.abs(values).max())
+    # About zero, which is the truth: a deviation about the mean would hide a bias.
+    deviation, largest = float(np.sqrt(np.mean(np.square(values)))), float(np.abs(values).max())
     digits = next((d for d in range(3, 6) if min(x for x in (deviation, largest, 1.0) if x > 0) >= 0.5 * 10**-d), 6)
     return (
         f"A/A control, {what}: {outcome} differed by at most {number(largest, decimals=digits)} in a block "
-        f"(SD {number(deviation, decimals=digits)}; {values.size} blocks{', ' if unit_note else ''}{unit_note}), "
+        f"(root mean square {number(deviation, decimals=digits)}; {values.size} blocks"
+        f"{', ' if unit_note else ''}{unit_note}), "
         f"beside a SESOI of {sesoi_text(sesoi)}."
     )
 

@@ -39,15 +39,14 @@ def distinct(plan: Plan, *names: str) -> list[TrainConfig]:
 
 def config_faults(plan: Plan) -> list[str]:
     """Everything impossible about any configuration that the sweep could reach, each fault once."""
-    faults: dict[str, None] = {}
+    compared = {name for cell in plan.cells for name in (*cell.levels, *cell.drop_in)} | set(plan.factorial.levels)
+    fixed = sorted(compared & set(plan.what))
+    faults = dict.fromkeys(f"`--set {name}` would fix what the sweep compares; its cells set it." for name in fixed)
     for settings in reachable(plan):
         try:
             TrainConfig.from_flat(dict(settings))
         except Faults as error:
             faults.update(dict.fromkeys(error.faults))
-    compared = {name for cell in plan.cells for name in (*cell.levels, *cell.drop_in)} | set(plan.factorial.levels)
-    for name in sorted(compared & set(plan.what)):
-        faults[f"`--set {name}` would fix what the sweep compares; its cells set it."] = None
     if plan.blocks >= BLOCKS_PER_SEED:
         faults[f"`--blocks` must be below {BLOCKS_PER_SEED}, but got {plan.blocks}."] = None
     faults.update(dict.fromkeys(_stage_faults(plan)))
@@ -59,6 +58,8 @@ def _stage_faults(plan: Plan) -> Iterator[str]:
     for stage, how, flag in (("search", "best of search", "best"), ("tune", "best of tune", "tuned")):
         if "confirm" in plan.stages and stage not in plan.stages and plan.confirm == how:
             yield f"`--confirm {flag}` needs the stage {stage}: add it to `--stages`, or take `--confirm drop-in`."
+    if "points" in plan.what and "tune" not in plan.stages:
+        yield "`--points` is for the stage tune, which is not run: add `--confirm tuned`."
     if "tune" in plan.stages and not plan.points:
         yield "The stage tune needs `--points`, a power of two; this preset tunes nothing."
     elif plan.points & (plan.points - 1):

@@ -60,7 +60,9 @@ class Plan:
             "data_root": str(resolve_root(what.get("data_root"))),  # type: ignore[arg-type]
         }
         points = int(what.get("points", preset.points))  # type: ignore[arg-type]
-        stages = str(what.get("stages", ",".join(s for s in RUNNABLE_STAGES if s != "tune" or points))).split(",")
+        confirm = CONFIRM_FLAG[str(what["confirm"])] if "confirm" in what else preset.confirm
+        useful = ",".join(stage for stage in RUNNABLE_STAGES if stage != "tune" or confirm == "best of tune")
+        stages = str(what.get("stages", useful)).split(",")
         return cls(
             design=replace(design, factors=_varied(design.factors, base, fields_given)),
             design_sha256=design.sha256,
@@ -71,7 +73,7 @@ class Plan:
             points=points,
             blocks=int(what.get("blocks", preset.blocks)),  # type: ignore[arg-type]
             seed=int(what.get("seed", 0)),  # type: ignore[arg-type]
-            confirm=CONFIRM_FLAG[str(what["confirm"])] if "confirm" in what else preset.confirm,
+            confirm=confirm,
             exempt=float(what.get("exempt", 0.0)),  # type: ignore[arg-type]
             base=base,
         )
@@ -100,7 +102,9 @@ class Plan:
         if self.confirm != "best of tune":
             return self.factorial.distinct
         dropped = [cell for cell in self._dropped_in.distinct if cell.role == "drop-in"]
-        return (*self.factorial.distinct, *dropped, *self.factorial.controls(self.design, self.base))
+        controls = self.factorial.controls(self.design, self.base)
+        free = [cell for cell in controls if not set(self.what) & (set(cell.levels) - set(self.factorial.levels))]
+        return (*self.factorial.distinct, *dropped, *free)
 
     @cached_property
     def _dropped_in(self) -> Factorial:

@@ -25,6 +25,7 @@ from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.runs import Runs, confirm_runs, tune_runs
+from sweeps.engine.settle import INFRASTRUCTURE
 from sweeps.engine.study import STARTUP_TRIALS, PlannedSearch, StudySearch, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
@@ -149,8 +150,11 @@ class Sweep:
         )
 
     def finished(self, stage: str) -> set[str]:
-        """Trials that a new start leaves alone; those that ended in an error, a full disk say, are run again."""
-        return store.finished(self.folder, stage, retry=("error",))
+        """Trials that a new start leaves alone; those that ended in an error, a full disk say, are run again.
+
+        In the designed stages so are those that memory or preemption ended: their cell and block need an outcome.
+        """
+        return store.finished(self.folder, stage, retry=("error",) if stage == "search" else INFRASTRUCTURE)
 
     def fit(
         self,

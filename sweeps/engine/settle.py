@@ -12,6 +12,10 @@ Rows = Sequence[Mapping[str, Any]]
 """Of the table `trials`."""
 
 
+INFRASTRUCTURE = ("error", "oom", "preempted", "user")
+"""Endings that are not the method's doing: such runs of a designed stage are run again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """The best settings tried in one cell."""
@@ -37,13 +41,14 @@ def best_of_tune(rows: Rows, cells: Sequence[Cell], nuisances: Sequence[Factor])
     """The point with the highest final validation AUC, by cell; of equal ones the first.
 
     Raises:
-        Faults: runs that ended in an error, so that cells were not tried alike; a cell in which no run completed.
+        Faults: runs that ended for want of memory or in an error, so that cells were not tried alike; a cell in which
+            no run completed.
     """
-    errors = [row["trial_id"] for row in rows if row["end_reason"] == "error"]
+    errors = [f"{row['trial_id']} {row['end_reason']}" for row in rows if row["end_reason"] in INFRASTRUCTURE]
     if errors:
         named = ", ".join(errors)
         raise Faults(
-            [f"Tuning runs ended in an error ({named}), so cells were not tried alike; `--resume` runs them again."]
+            [f"Tuning runs were cut off ({named}), so cells were not tried alike; `--resume` runs them again."]
         )
     best = _best(rows, cells, "tuning run", "Start a new sweep with more `--points`.")
     tuned = {}
@@ -90,4 +95,6 @@ def _edge(factor: Factor, row: Mapping[str, Any], tried: Rows) -> str | None:
         return None
     values = [other[factor.name] for other in tried]
     value = row[factor.name]
+    if min(values) == max(values):
+        return None
     return "low" if value == min(values) else "high" if value == max(values) else None

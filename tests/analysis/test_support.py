@@ -124,4 +124,4 @@ def test_every_supporting_section_is_there_with_few_columns(make_factorial: Make
     assert max(len(table.header) for section in sections for table in section.tables) <= 5
     text = " ".join(line for section in sections for line in section.paragraphs)
     assert "same-class share of KoLeo's neighbours (E1 koleo: not measured in koleo=off)" in text
-    assert "With KoLeo 0 of 14 runs failed, without 0 of 7" in text
+    assert f"Of {K1} + {K4} 0 of 14 runs failed, of {OFF} 0 of 7" in text

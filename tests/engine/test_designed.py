@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.engine.asha import Exemption
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design
 from sweeps.results import frozen, store
@@ -79,6 +80,7 @@ def test_exempt_trials_are_known_by_their_row(swept: tuple[Design, Path]) -> Non
     _, folder = swept
     for row in rows(folder, "search"):
         assert row["exempt_prob"] == 0.5
+        assert row["stop_exempt"] == Exemption(0.5, seed=0).holds(row["trial_id"])
         assert not (row["stop_exempt"] and row["end_reason"] == "asha_stopped")
         assert (row["would_stop_rung"] is None) or row["stop_exempt"]
 

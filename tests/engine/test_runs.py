@@ -108,7 +108,7 @@ def test_a_cell_without_a_completed_run_cannot_be_confirmed() -> None:
 
 def test_cells_that_an_error_left_unequally_tried_are_not_confirmed() -> None:
     rows = [row(0, OFF, 0.7, 1e-3), row(1, ON, 0.8, 1e-3), row(2, ON, None, 2e-3, "error")]
-    with pytest.raises(Faults, match=r"ended in an error \(t00002\).*`--resume` runs them again"):
+    with pytest.raises(Faults, match=r"were cut off \(t00002 error\).*`--resume` runs them again"):
         best_of_tune(rows, [OFF, ON], [LR])
 
 

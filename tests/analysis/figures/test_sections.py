@@ -109,8 +109,8 @@ def test_tuned_settings_flag_the_edges(sweep_plan: dict[str, Any]) -> None:
         "from trial": "t00003",
         "its validation AUC": ".921",
     }
-    assert column(found, 0, ON1)["koleo weight"] == ".000210 (low edge)"
-    assert found.paragraphs[0].startswith(f"At an edge of the range that was tuned over: {ON1}. ")
+    assert column(found, 0, ON1)["koleo weight"] == ".000210 (lowest tried)"
+    assert found.paragraphs[0].startswith(f"The best is the outermost value tried in: {ON1}. ")
     assert table_sections.tuned(Plan(), []).tables == []
 
 
