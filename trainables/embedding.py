@@ -14,6 +14,9 @@ from embedding_core.monitor import Row
 from embedding_core.train import pick_device, train
 from trainables.label import from_flat
 
+NODE_TYPE_LABEL = "ray.io/node-group"
+"""Node label that holds the autoscaler's name of a node's type."""
+
 
 class EmbeddingTrainable(tune.Trainable):
     """One trial after another in one process; each `step` is one epoch.
@@ -21,6 +24,10 @@ class EmbeddingTrainable(tune.Trainable):
     A trial looks for its own checkpoint first and sends the rows it holds again, so nothing is lost with its process.
     Ray's own checkpoints are not used.
     """
+
+    def __repr__(self) -> str:
+        """Sweep and stage, as Ray's dashboard and state API show the process: it outlives its trials."""
+        return f"{self.config['study_id']}/{self.config['stage']}"
 
     def setup(self, config: dict[str, Any]) -> None:
         """Runs once per process; trials start in their first `step`."""
@@ -46,10 +53,17 @@ class EmbeddingTrainable(tune.Trainable):
         done = row["end_reason"] is not None
         if done:
             self._rows = None
-        return {**row, "ray_node_id": ray.get_runtime_context().get_node_id(), "done": done}
+        node = ray.get_runtime_context()
+        return {
+            **row,
+            "ray_node_id": node.get_node_id(),
+            "node_type": node.get_node_labels().get(NODE_TYPE_LABEL),
+            "done": done,
+        }
 
     def _start(self) -> Iterator[Row]:
         config, label = from_flat(self.config)
+        print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
         device = pick_device(config)
         resources = self.trial_resources
         gpu_share = resources.required_resources.get("GPU", 0) if resources else 0

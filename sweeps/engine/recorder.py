@@ -160,6 +160,7 @@ class Recorder(Callback):
             "gpu_s": wall_s * gpu_share,
             "gpu_share": gpu_share,
             "node_id": last.get("ray_node_id"),
+            "node_type": last.get("node_type"),
         }
 
     def _add(self, table: str, label: RunLabel, row: dict[str, Any]) -> None:
