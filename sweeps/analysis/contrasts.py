@@ -142,24 +142,21 @@ def effect_by_epoch(
     """
     if stage == "search":
         raise Refused(["No effect is estimated from an adaptive sample: the stage is `search`."])
-    ids = pa.array(sorted({trial for line in blocks.trial_ids for trial in line}), pa.string())
-    own = curves.filter(pc.and_(pc.equal(curves["stage"], stage), pc.is_in(curves["trial_id"], ids)))
-    rows = own.select(["trial_id", "epoch", outcome]).to_pylist()
-    values = {(row["trial_id"], row["epoch"]): row[outcome] for row in rows}
+    ids = sorted({trial for line in blocks.trial_ids for trial in line})
+    place = {trial: i for i, trial in enumerate(ids)}
+    own = curves.filter(pc.and_(pc.equal(curves["stage"], stage), pc.is_in(curves["trial_id"], pa.array(ids))))
+    epochs, at = np.unique(own["epoch"].to_numpy(), return_inverse=True)
+    values = np.full((epochs.size, len(ids)), np.nan)
+    values[at, pc.index_in(own["trial_id"], pa.array(ids)).to_numpy()] = own[outcome].to_numpy()
+    outcomes = values[:, [[place[trial] for trial in line] for line in blocks.trial_ids]]  # [epochs, cells, blocks]
     failed = {(cell, block) for cell, block, _ in blocks.failed}
-    found = []
-    for epoch in sorted({epoch for _, epoch in values}):
-        outcomes = np.full(blocks.outcomes.shape, np.nan)
-        for i, cell in enumerate(blocks.cells):
-            for j, block in enumerate(blocks.blocks):
-                value = values.get((blocks.trial_ids[i][j], epoch))
-                if is_number(value):
-                    outcomes[i, j] = value
-                elif (cell, block) in failed:
-                    outcomes[i, j] = COMPOSITE_AUC
-        if np.isfinite(outcomes).all():
-            found.append(EpochEffect(epoch, t_interval(weighted(blocks.weights, outcomes))))
-    return found
+    lost = np.array([[(cell, block) in failed for block in blocks.blocks] for cell in blocks.cells])
+    outcomes[lost & ~np.isfinite(outcomes)] = COMPOSITE_AUC
+    complete = np.isfinite(outcomes).all(axis=(1, 2))
+    return [
+        EpochEffect(int(epoch), t_interval(weighted(blocks.weights, of_epoch)))
+        for epoch, of_epoch in zip(epochs[complete], outcomes[complete], strict=True)
+    ]
 
 
 def _value(value: float | None) -> float:
