@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from trainables.label import RunLabel
+
 LINE_EVERY_S = 15.0
 """Without a terminal: seconds between lines at which nothing ended."""
 
@@ -39,27 +41,27 @@ class Progress(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Count a running trial."""
-        self._running.add(trial.trial_id)
+        self._running.add(trial.config["trial_id"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Count images; remember the best value."""
         seen = int(result.get("images_seen", 0))
-        self._images_here += seen - self._images.get(trial.trial_id, 0)
-        self._images[trial.trial_id] = seen
+        trial_id = trial.config["trial_id"]
+        self._images_here += seen - self._images.get(trial_id, 0)
+        self._images[trial_id] = seen
         value = result["val_auc"]
         if value == value and (self._best is None or value > self._best):
             self._best = value
         self._show()
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Count an ending."""
-        self._end(trial, trial.last_result.get("end_reason") or "asha_stopped")
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Count an error."""
-        self._end(trial, "error")
+    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
+        """Count a final `trials` row."""
+        self._running.discard(label.trial_id)
+        self._images.pop(label.trial_id, None)
+        self._ended[row["end_reason"]] += 1
+        self._show(force=True)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Take the display down, leave its last state as a line."""
@@ -70,12 +72,6 @@ class Progress(Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
         return {}
-
-    def _end(self, trial: Trial, reason: str) -> None:
-        self._running.discard(trial.trial_id)
-        self._images.pop(trial.trial_id, None)
-        self._ended[reason] += 1
-        self._show(force=True)
 
     def _show(self, *, force: bool = False) -> None:
         if self._live is not None:

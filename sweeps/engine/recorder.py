@@ -1,6 +1,6 @@
 """The one writer: a Tune callback that turns results into rows of the store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Recorder(Callback):
         *,
         scheduler: ImagesSeenASHA | None,
         constants: dict[str, Any],
-        on_end: Callable[[RunLabel, dict[str, Any]], None],
+        on_end: Sequence[Callable[[RunLabel, dict[str, Any]], None]],
     ) -> None:
         """Args: constants: `trials` columns all trials of the stage share. on_end: told each final `trials` row."""
         self._buffer, self._provenance, self._scheduler = buffer, provenance, scheduler
@@ -117,7 +117,8 @@ class Recorder(Callback):
         self._add("trials", label, row)
         self._buffer.flush(label.trial_id)
         label.held_out.unlink(missing_ok=True)  # stored now; until here an interrupted driver would read it again
-        self._on_end(label, row)
+        for told in self._on_end:
+            told(label, row)
 
     def _trial_row(
         self, trial: Trial, config: TrainConfig, label: RunLabel, curve: list[dict[str, Any]], reason: str

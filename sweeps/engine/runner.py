@@ -20,6 +20,7 @@ from sweeps.engine import plan_file
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.cluster import Slots
 from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best
+from sweeps.engine.metrics import Metrics
 from sweeps.engine.plan import SEARCH_BLOCK, Plan
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
@@ -169,19 +170,21 @@ class Sweep:
     ) -> bool:
         """Run what remains of one stage; whether all planned trials are finished after it."""
         rows = store.read(self.folder, "trials", stage=stage).to_pylist()
-        keeper = CheckpointKeeper(self.folder, stage)
-        callbacks = [
-            Recorder(
-                Buffer(self.store), Provenance.here(), scheduler=scheduler, constants=constants, on_end=keeper.on_end
-            ),
-            Progress(
-                stage,
-                planned=planned,
-                images_per_trial=self.epoch_images(config) * config.epochs,
-                ended=Counter(row["end_reason"] for row in rows if row["trial_id"] in done),
-                console=self.console,
-            ),
-        ]
+        keeper, metrics = CheckpointKeeper(self.folder, stage), Metrics()
+        progress = Progress(
+            stage,
+            planned=planned,
+            images_per_trial=self.epoch_images(config) * config.epochs,
+            ended=Counter(row["end_reason"] for row in rows if row["trial_id"] in done),
+            console=self.console,
+        )
+        recorder = Recorder(
+            Buffer(self.store),
+            Provenance.here(),
+            scheduler=scheduler,
+            constants=constants,
+            on_end=(keeper.on_end, progress.on_end, metrics.on_end),
+        )
         tuner = tune.Tuner(
             tune.with_resources(self.trainable, {"cpu": self.slots.cpus, "gpu": self.slots.gpus}),
             tune_config=tune.TuneConfig(
@@ -196,7 +199,7 @@ class Sweep:
             run_config=tune.RunConfig(
                 name=f"{stage}-{uuid4().hex[:8]}",  # a reused run name would mix folders
                 storage_path=str(self.folder / "ray"),
-                callbacks=callbacks,
+                callbacks=[recorder, progress, metrics],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs keep their own
                 verbose=0,

@@ -1,0 +1,91 @@
+"""Numbers of the running trials for Prometheus, through the metrics agent that every Ray node has."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.util.metrics import Counter, Gauge
+
+from trainables.label import RunLabel, from_flat
+
+GAUGES: Final = {
+    "koleo_trial_images_per_second": "images forwarded per second of training, last epoch",
+    "koleo_trial_epoch": "epochs completed",
+    "koleo_trial_val_auc": "validation AUC, last epoch",
+    "koleo_trial_gpu_peak_bytes": "peak memory allocated on the GPU",
+}
+"""By name, before which Ray puts `ray_`; no series where there is no GPU or no finite value."""
+
+ENDED: Final = "koleo_trials_ended"
+"""Counter of final rows by `end_reason`; Prometheus sees `ray_koleo_trials_ended_total`."""
+
+REFRESH_S: Final = 1.0
+"""An agent forgets a gauge that is not set again for two of its intervals (20 s). So a live trial's is set all the
+time, for an epoch may be longer, and an ended one's series ends by itself."""
+
+
+class Metrics(Callback):
+    """Sets the gauges of one stage's trials while they run, and counts endings.
+
+    In the driver, which sees every row: a trial's process goes on to other trials.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Set up while Ray is up. Args: clock: seconds, never going back."""
+        tags = ("sweep", "stage", "cell")
+        self._gauges = {name: Gauge(name, description, (*tags, "trial")) for name, description in GAUGES.items()}
+        self._ended = Counter(ENDED, "trials that ended", (*tags, "end_reason"))
+        self._live: dict[str, tuple[dict[str, str], dict[str, float]]] = {}
+        """Tags and values by our trial id."""
+        self._clock = clock
+        self._refreshed = clock()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Show a row's values."""
+        if "epoch" in result:
+            _, label = from_flat(trial.config)
+            self._live[label.trial_id] = {**_tags(label), "trial": label.trial_id}, values_of(result)
+            self._set(label.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Set everything live again."""
+        if self._clock() - self._refreshed >= REFRESH_S:
+            self._refreshed = self._clock()
+            for trial_id in self._live:
+                self._set(trial_id)
+
+    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
+        """Count a final `trials` row."""
+        self._live.pop(label.trial_id, None)
+        self._ended.inc(tags={**_tags(label), "end_reason": row["end_reason"]})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
+        return {}
+
+    def _set(self, trial_id: str) -> None:
+        tags, values = self._live[trial_id]
+        for name, value in values.items():
+            self._gauges[name].set(value, tags=tags)
+
+
+def values_of(row: dict[str, Any]) -> dict[str, float]:
+    """Value by gauge of one row of `embedding_core.train`; what is absent, null or not finite is left out."""
+    train_s = row.get("train_s")
+    found = {
+        # Every epoch sees as many images, and a resumed trial sends rows again.
+        "koleo_trial_images_per_second": row["images_seen"] / row["epoch"] / train_s if train_s else None,
+        "koleo_trial_epoch": row["epoch"],
+        "koleo_trial_val_auc": row["val_auc"],
+        "koleo_trial_gpu_peak_bytes": row.get("peak_gpu_bytes"),
+    }
+    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _tags(label: RunLabel) -> dict[str, str]:
+    return {"sweep": label.study_id, "stage": label.stage, "cell": label.cell_id}
