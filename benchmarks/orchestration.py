@@ -27,7 +27,8 @@ from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.sampling import images_per_epoch
 from sweeps.engine import plan_file
-from sweeps.engine.cluster import DRIVER_ENVIRONMENT, Slots
+from sweeps.engine.capacity import Slots
+from sweeps.engine.cluster import DRIVER_ENVIRONMENT
 from sweeps.engine.plan import Plan
 from sweeps.engine.runner import Sweep
 from sweeps.koleo_accum import DESIGN
@@ -42,9 +43,9 @@ TARGETS = {"plan and store": 0.10, "study, ASHA and store": 0.25}
 """Seconds per extra trial."""
 
 
-def rows(images: int) -> Iterator[dict[str, Any]]:
+def rows(images: int, epochs: int) -> Iterator[dict[str, Any]]:
     """A trial's reports, without any training."""
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, epochs + 1):
         yield {
             "epoch": epoch,
             "update": epoch,
@@ -54,13 +55,13 @@ def rows(images: int) -> Iterator[dict[str, Any]]:
             "val_auc_se": 0.01,
             "val_pairs": 2,
             "is_finite": True,
-            "end_reason": "completed" if epoch == EPOCHS else None,
-            "done": epoch == EPOCHS,
+            "end_reason": "completed" if epoch == epochs else None,
+            "done": epoch == epochs,
         }
 
 
 class NoOp(tune.Trainable):
-    """Five reports."""
+    """A report per epoch."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Nothing to load."""
@@ -74,7 +75,7 @@ class NoOp(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """The next report."""
         if self._rows is None:
-            self._rows = rows(IMAGES_PER_EPOCH)
+            self._rows = rows(IMAGES_PER_EPOCH, self.config.get("epochs", EPOCHS))
         return next(self._rows)
 
 
@@ -83,7 +84,7 @@ def no_op_function(config: dict[str, Any]) -> None:
     import torch as _torch
 
     assert _torch
-    for row in rows(IMAGES_PER_EPOCH):
+    for row in rows(IMAGES_PER_EPOCH, EPOCHS):
         tune.report(row)
 
 
@@ -97,15 +98,17 @@ def stock(trainable: Any, trials: int, folder: Path) -> None:
     ).fit()
 
 
-def ours(stage: str, trials: int, folder: Path) -> None:
-    """The engine as a sweep runs it, but for the training."""
-    what = {"samples": trials, "blocks": trials // len(DESIGN.cells), "epochs": EPOCHS}
+def ours(
+    stage: str, trials: int, folder: Path, *, epochs: int = EPOCHS, trainable: type[tune.Trainable] = NoOp
+) -> None:
+    """The engine as a sweep runs it, but for the training; the sweep is written to `folder`/sweep."""
+    what = {"samples": trials, "blocks": trials // len(DESIGN.arms), "epochs": epochs}
     plan = Plan.of(DESIGN, what)
     store = Store.create(folder / "sweep")
     plan_file.write(folder / "sweep" / "plan.json", plan_file.content_of(plan, "sweep"))
-    slots = Slots(1, 0, int(ray.cluster_resources()["CPU"]))
+    slots = Slots(1, 0)
     quiet = Console(file=sys.stderr, quiet=True)
-    sweep = Sweep(plan, folder / "sweep", store, DATA, slots, quiet, NoOp)
+    sweep = Sweep(plan, folder / "sweep", store, DATA, slots, quiet, trainable)
     finished = sweep.search() if stage == "search" else sweep.confirm()
     assert finished
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -28,14 +28,14 @@ class Refused(Faults):
     """The table does not support an effect; one line per reason."""
 
 
-def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plan_sha256: str | None = None) -> list[Row]:
+def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plans: Collection[str] = ()) -> list[Row]:
     """Rows of `cells`, after every check that concerns a row, a cell or the table rather than a block.
 
     Args:
         trials: rows of one stage, `tune` or `confirm`, with the column `stage`.
         cells: cell ids.
         outcome: float column of `trials`.
-        plan_sha256: hash of the frozen plan that the rows must carry; None if it never was frozen.
+        plans: hashes of the frozen plan and of those it extends, of which each row carries one; empty: never frozen.
 
     Raises:
         Refused: search rows or several stages; no row of a cell; a run whose label or configuration is not what ran,
@@ -53,7 +53,7 @@ def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plan_s
             others = ", ".join(sorted(set(trials["cell_id"].to_pylist()))) or "none"
             faults.append(f"Cell `{cell}` has no finished trial; cells with trials: {others}.")
     faults += [fault for row in rows for fault in run_faults(row)]
-    faults += [fault for row in rows for fault in _plan_faults(row, plan_sha256)]
+    faults += [fault for row in rows for fault in _plan_faults(row, plans)]
     faults += [fault for cell in cells for fault in _config_faults(cell, rows)]
     counts = Counter((row["cell_id"], row["block"]) for row in rows)
     faults += [f"Cell `{c}` has {n} runs in block {b}; one is needed." for (c, b), n in counts.items() if n > 1]
@@ -131,11 +131,12 @@ def _rows(trials: pa.Table, cells: tuple[str, ...], outcome: str) -> list[Row]:
     return rows
 
 
-def _plan_faults(row: Row, plan_sha256: str | None) -> list[str]:
+def _plan_faults(row: Row, plans: Collection[str]) -> list[str]:
     ran = row.get(PLAN)
-    if ran == plan_sha256:
+    if ran in plans or (ran is None and not plans):
         return []
-    return [f"{_name(row)}: ran under the plan {_short(ran)}, but the plan here is {_short(plan_sha256)}."]
+    here = " or ".join(_short(plan) for plan in plans) or _short(None)
+    return [f"{_name(row)}: ran under the plan {_short(ran)}, but the plan here is {here}."]
 
 
 def _config_faults(cell: str, rows: list[Row]) -> list[str]:

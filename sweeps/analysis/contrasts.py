@@ -106,7 +106,7 @@ def cell_blocks(trials: pa.Table, contrast: Contrast) -> CellBlocks:
     """
     # One order whatever the plan's, so that sums round alike.
     cells, outcome = tuple(sorted(contrast.weights)), contrast.outcome
-    rows = checked_rows(trials, cells=cells, outcome=outcome, plan_sha256=contrast.plan_sha256)
+    rows = checked_rows(trials, cells=cells, outcome=outcome, plans=contrast.plans)
     by_key = {(row["cell_id"], row["block"]): row for row in rows}
     blocks = contrast.blocks or tuple(sorted({block for _, block in by_key}))
     faults = block_faults(by_key, blocks, cells, outcome=outcome)

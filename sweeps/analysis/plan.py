@@ -78,8 +78,8 @@ class Contrast:
     blocks: tuple[int, ...] | None = None
     """Blocks in which all its cells are planned; None: those that have rows."""
 
-    plan_sha256: str | None = None
-    """Hash of the frozen plan, which the confirm rows must carry; None if it never was frozen."""
+    plans: tuple[str, ...] = ()
+    """Hashes of the frozen plan and of those that it extends: each confirm row carries one. Empty: never frozen."""
 
     @classmethod
     def pair(cls, control: str, treatment: str, *, label: str, **others: Any) -> Self:
@@ -126,6 +126,15 @@ class Plan:
     sha256: str | None = None
     """Hash of the plan frozen before `confirm`."""
 
+    samples: int = 0
+    """Trials of the search."""
+
+    blocks: int = 0
+    """Paired seeds of the confirmation."""
+
+    extended: tuple[Mapping[str, Any], ...] = ()
+    """`sha256`, `samples` and `blocks` of each frozen plan that this one extends, the oldest first."""
+
 
 def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
     """The plan of a sweep; without `plan.json`, KoLeo on against off if `confirm` has both cells.
@@ -147,7 +156,7 @@ def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
     changed = frozen.fault_of(plan)
     if changed is not None:
         raise Faults([f"{path}: {changed}"])
-    for name in ("contrasts", "cells"):
+    for name in ("contrasts", "cells", frozen.EXTENDED):
         entries = plan.get(name, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise Faults([f"`{name}` in {path} must be a list of objects, but got {entries!r}."])
@@ -157,14 +166,19 @@ def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
 def _plan_of(plan: dict[str, Any]) -> Plan:
     cells = tuple(_collected(_cell, plan.get("cells", [])))
     sha256 = plan.get(frozen.KEY)
+    extended = tuple(plan.get(frozen.EXTENDED, []))
+    plans = (*(before[frozen.KEY] for before in extended), sha256) if sha256 is not None else ()
     return Plan(
         study_id=plan.get("study_id", ""),
         question=plan.get("question", ""),
         cells=cells,
         nuisance=plan.get("nuisance"),
         tuned=plan.get("tuned"),
-        contrasts=tuple(_collected(lambda entry: _contrast(entry, cells, sha256), plan.get("contrasts", []))),
+        contrasts=tuple(_collected(lambda entry: _contrast(entry, cells, plans), plan.get("contrasts", []))),
         sha256=sha256,
+        samples=plan.get("samples", 0),
+        blocks=plan.get("blocks", 0),
+        extended=extended,
     )
 
 
@@ -182,7 +196,7 @@ def _collected(build: Callable[[dict[str, Any]], T], entries: list[dict[str, Any
     return built
 
 
-def _contrast(values: dict[str, Any], cells: tuple[PlannedCell, ...], sha256: str | None) -> Contrast:
+def _contrast(values: dict[str, Any], cells: tuple[PlannedCell, ...], plans: tuple[str, ...]) -> Contrast:
     """One entry of `contrasts`, old form or new; keys this analysis does not know are left to later readers."""
     weights = values["weights"] if "weights" in values else _pair_weights(values)
     faults = _weight_faults(weights, cells)
@@ -198,7 +212,7 @@ def _contrast(values: dict[str, Any], cells: tuple[PlannedCell, ...], sha256: st
         raise Faults(faults)
     planned = [cell.blocks for cell in cells if cell.cell_id in weights]
     blocks = tuple(range(1, min(planned) + 1)) if planned else None
-    return Contrast(weights=weights, sesoi=sesoi, blocks=blocks, plan_sha256=sha256, **texts)
+    return Contrast(weights=weights, sesoi=sesoi, blocks=blocks, plans=plans, **texts)
 
 
 def _pair_weights(values: dict[str, Any]) -> dict[str, float]:

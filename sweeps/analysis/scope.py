@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from sweeps.analysis.descriptive import rows_of, trials_by_stage, unfinished
 from sweeps.analysis.findings import Finding
-from sweeps.analysis.plan import Contrast
+from sweeps.analysis.plan import Contrast, Plan
 
 Row = dict[str, Any]
 
@@ -53,6 +54,25 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
             "The interval is over blocks (fresh initialisation, data order, augmentation, and draw of training and "
             f"validation images and triplets) with one fixed test split. It does not reach beyond what ran: {setting}."
         )
+    return lines
+
+
+def extensions(plan: Plan) -> list[str]:
+    """What was added to a sweep after its confirmation had begun, and what that does to its statements."""
+    lines = []
+    sizes = [*((before["samples"], before["blocks"]) for before in plan.extended), (plan.samples, plan.blocks)]
+    for (samples, blocks), (more_samples, more_blocks) in pairwise(sizes):
+        if more_blocks > blocks:
+            lines.append(
+                f"Blocks {blocks + 1} to {more_blocks} were added after the first {blocks} could be looked at. "
+                "Intervals and p-values are those of a number of blocks fixed in advance: whoever extends a sweep until "
+                "it says something is misled more often than they state."
+            )
+        if more_samples > samples:
+            lines.append(
+                f"{more_samples - samples} search trials were added after the confirmation had begun; they did not "
+                "choose its settings."
+            )
     return lines
 
 

@@ -29,7 +29,7 @@ from sweeps.analysis.findings import Finding, findings
 from sweeps.analysis.forest import forest_items
 from sweeps.analysis.page import Picture, Section
 from sweeps.analysis.plan import Plan
-from sweeps.analysis.scope import no_effect_claimed, scope
+from sweeps.analysis.scope import extensions, no_effect_claimed, scope
 
 INTERACTION: Final = (
     "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
@@ -92,7 +92,7 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         effect_sections.effects(found),
         Section("Cells and contrasts", pictures=_design(trials, found, dataset, aside)),
         Section("Other contrasts", [finding.verdict for finding in others]),
-        Section("What this can and cannot say", scope(trials, found)),
+        Section("What this can and cannot say", scope(trials, found) + extensions(plan)),
         Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
         study1.section(trials, curves, without=aside),
         Section("Block by block", pictures=effect_sections.paired(found, dataset)),

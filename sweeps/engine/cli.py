@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ray
@@ -21,13 +22,16 @@ from embedding_core.held_out import held_out_images
 from embedding_core.models import build_network
 from embedding_core.sampling import batch_faults
 from sweeps.analysis import report
-from sweeps.engine import plan_file
+from sweeps.engine import place, plan_file
+from sweeps.engine.budget import Budget
+from sweeps.engine.capacity import slots
 from sweeps.engine.checks import config_faults, distinct
-from sweeps.engine.cluster import connect, local_faults
+from sweeps.engine.cluster import connect, joins_cluster, local_faults
 from sweeps.engine.design import Design
 from sweeps.engine.forecast import forecast
-from sweeps.engine.options import DEFAULT_PRESET, Options, command, parse
+from sweeps.engine.options import DEFAULT_PRESET, Options, command, parse, without
 from sweeps.engine.plan import Plan
+from sweeps.engine.probe import gpu_share
 from sweeps.engine.runner import Sweep
 from sweeps.results import store
 from sweeps.results.files import holds_sweep
@@ -43,9 +47,16 @@ NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+BUDGET_SPENT = 124
+"""Exit status after `--time-budget`, as timeout(1) has it."""
+
 
 def main(design: Design, argv: Sequence[str] | None = None) -> int:
-    """Run a sweep as the command line asks: 0, or 1 (failed trials), 2 (faults before it ran), 130 (interrupted)."""
+    """Run a sweep as the command line asks.
+
+    Returns:
+        0, or 1 (failed trials), 2 (faults before it ran), 124 (time budget spent), 130 (interrupted).
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
     console = Console(stderr=True)
     try:
@@ -63,31 +74,58 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Sequence[str], console: Console) -> int:
-    joined = ray.is_initialized()
+    joined, joins = ray.is_initialized(), joins_cluster(options) and not ray.is_initialized()
     complete = False
+    checkpoints = place.settled(folder, options.checkpoints, resume=options.resume)
+    budget = Budget(options.time_budget_s)
     try:
-        slots = connect(options)
+        dashboard = connect(options)
+        share = gpu_share(plan, options) if options.gpus_per_trial == "auto" else None
+        held = slots(options, joined=joins, share=share, say=partial(_say, console))
         opened = Store.open(folder) if options.resume else Store.create(folder)
-        if not options.resume:
-            plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
-        _say(console, f"{plan.design.question}\n{folder}: {slots.concurrent} at once.")
-        if slots.dashboard:
-            _say(console, f"Ray dashboard: http://{slots.dashboard}")
         with _alone(folder):
-            complete = Sweep(plan, folder, opened, data, slots, console).run()
+            if not options.resume:
+                plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
+                place.remember(folder, checkpoints)
+            elif options.extend is not None:
+                plan_file.amend(plan, folder)
+            _say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
+            if dashboard:
+                _say(console, f"Ray dashboard: http://{dashboard}")
+            opened.tidy()
+            complete = Sweep(
+                plan,
+                folder,
+                opened,
+                data,
+                held,
+                console,
+                retry=options.retry,
+                checkpoints=checkpoints,
+                epoch_deadline_s=options.epoch_deadline_s,
+            ).run()
     except KeyboardInterrupt:  # Tune turns Ctrl-C into an orderly end, but not all the time is Tune's
         pass
     finally:
+        budget.cancel()
         if not joined:
             ray.shutdown()
     if not complete:
-        again = command([a for a in argv if a != "--resume"])
-        name = "" if options.name else f" --name {folder.name}"
-        go_on = f"{again}{name}" + (" --resume" if (folder / plan_file.NAME).exists() else "")
-        _say(console, f"Interrupted; nothing is lost. Go on with: {go_on}")
-        return INTERRUPTED
+        return _go_on(options, folder, argv, console, spent=budget.spent)
     _announce(plan, folder)
     return FAILED if _tell_errors(folder, console) else 0
+
+
+def _go_on(options: Options, folder: Path, argv: Sequence[str], console: Console, *, spent: bool) -> int:
+    """Say how an unfinished sweep goes on."""
+    name = [] if options.name else ["--name", folder.name]
+    resume = ["--resume"] if (folder / plan_file.NAME).exists() else []
+    again = command([*without(argv, "--resume", "--extend"), *name, *resume])
+    why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
+    _say(console, f"{why}; nothing is lost. Go on with: {again}")
+    if spent:
+        _say(console, f"Report of what there is: {command(['-m', 'sweeps.analysis.report', str(folder)])}")
+    return BUDGET_SPENT if spent else INTERRUPTED
 
 
 @contextmanager
@@ -152,7 +190,8 @@ def _plan(design: Design, options: Options, folder: Path) -> Plan:
     if not options.resume:
         return Plan.of(design, options.what)
     Store.open(folder)
-    return plan_file.resumed(design, folder / plan_file.NAME, options.what)
+    plan = plan_file.resumed(design, folder / plan_file.NAME, options.what)
+    return plan if options.extend is None else plan_file.extended(design, plan, *options.extend)
 
 
 def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:

@@ -3,7 +3,6 @@
 import math
 import os
 import resource
-from dataclasses import replace
 
 import torch
 
@@ -12,11 +11,14 @@ from embedding_core.device_data import DeviceData
 from embedding_core.models import build_network
 from embedding_core.sampling import images_per_epoch
 from embedding_core.train import pick_device, train
-from sweeps.engine.cluster import DEFAULT_GPU_SHARE
+from sweeps.engine.capacity import DEFAULT_GPU_SHARE
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Plan
+from sweeps.engine.probe import share_of, shortened
 
-PROBE_BATCHES = 2
+CONTEXT_BYTES = 600 * 2**20
+"""What CUDA takes for a process, about; the sweep itself measures it."""
+
 OPTIMIZER_COPIES = 3
 """A checkpoint holds the weights and Adam's two moments."""
 
@@ -32,7 +34,7 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
         "confirm": sum(plan.blocks_of(cell) for cell in plan.cells) if "confirm" in plan.stages else 0,
     }
     rate, validation_s, peak_bytes = _probe(config, data, options)
-    concurrent = _concurrent(options)
+    concurrent = _concurrent(options, peak_bytes)
     # Trials on CPUs of their own add up; those that share a GPU share its rate.
     together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
     seconds = sum(runs.values()) * (images / rate + config.epochs * validation_s) / together
@@ -59,20 +61,9 @@ def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[flo
     """Images per second of one trial's share of this machine, seconds of a validation, peak bytes on its GPU."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(options.cpus_per_trial)))
-    examples = min(PROBE_BATCHES * config.batch_size, len(data.split(config).train_examples))
-    config = replace(
-        config,
-        subset=examples,
-        epochs=2,
-        batch_sampler="random",  # so few images hold too few classes for P x k
-        freeze_epochs=0,
-        unfrozen_lr=None,
-        warmup_epochs=0,
-        eval_test=False,
-    )
+    config = shortened(config, len(data.split(config).train_examples))
     device = pick_device(config)
     try:
-        # The second epoch is timed: the first pays for warming up.
         rows = list(train(config, data=data if device.type == "cpu" else None))
     finally:
         torch.set_num_threads(threads)
@@ -85,10 +76,15 @@ def _probe(config: TrainConfig, data: DeviceData, options: Options) -> tuple[flo
     return images_per_epoch(config, data.split(config)) / train_s, until[1] - until[0] - train_s, peak
 
 
-def _concurrent(options: Options) -> int:
+def _concurrent(options: Options, peak_bytes: int | None) -> int:
     cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
     fit = max(1, int(cpus / options.cpus_per_trial))
-    share = options.gpus_per_trial if options.gpus_per_trial is not None else DEFAULT_GPU_SHARE
+    share = options.gpus_per_trial
+    if share == "auto":
+        total = torch.cuda.mem_get_info()[1] if gpus else 0
+        share = share_of(peak_bytes, CONTEXT_BYTES, total) if peak_bytes else 0.0
+    elif share is None:
+        share = DEFAULT_GPU_SHARE
     if gpus and share:
         fit = max(1, min(fit, int(gpus / share)))
     return min(fit, options.max_concurrent or fit)

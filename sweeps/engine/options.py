@@ -1,6 +1,7 @@
 """The command line, the same for every sweep."""
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,15 @@ from sweeps.results.schema import STAGES
 
 RUNNABLE_STAGES = STAGES
 DEFAULT_PRESET = "quick"
+
+EXTENDABLE = ("search", "confirm")
+"""Sobol points of the stage tune are balanced in their number, and stay as many as they are."""
+
+RETRIABLE = ("error", "oom", "preempted", "diverged", "collapsed")
+
+NEVER = "never"
+EPOCH_DEADLINE = "2h"
+"""Nothing here takes so long by far, and to end a slow run for a hung one would be worse than to wait."""
 
 MAX_SEED = 10**12
 """Seeds of blocks are derived from it and must fit 64 bits."""
@@ -38,12 +48,23 @@ class Options:
     results: Path
     name: str | None
     resume: bool
+    """Also where `extend` or `retry` is given: both go on with a sweep."""
     plan: bool
     local: bool
     address: str | None
-    gpus_per_trial: float | None
+    gpus_per_trial: float | Literal["auto"] | None
     cpus_per_trial: float
+    memory_per_trial: float | None
+    """GiB of host memory."""
     max_concurrent: int | None
+    extend: tuple[str, int] | None
+    """Stage, and how many search trials or blocks of the confirmation to add."""
+    retry: tuple[str, ...]
+    """Endings whose trials are run again."""
+    time_budget_s: float | None
+    checkpoints: str | None
+    """Absolute folder or URI."""
+    epoch_deadline_s: float
 
 
 def parse(design: Design, argv: Sequence[str]) -> Options:
@@ -92,13 +113,19 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         what=what | settings,
         results=Path(arguments.results).resolve(),
         name=arguments.name,
-        resume=arguments.resume,
+        resume=bool(arguments.resume or arguments.extend or arguments.retry),
         plan=arguments.plan,
         local=arguments.local,
         address=arguments.address,
         gpus_per_trial=arguments.gpus_per_trial,
         cpus_per_trial=arguments.cpus_per_trial,
+        memory_per_trial=arguments.memory_per_trial,
         max_concurrent=arguments.max_concurrent,
+        extend=_extension(arguments.extend),
+        retry=_kinds(arguments.retry),
+        time_budget_s=seconds_of(arguments.time_budget) if arguments.time_budget is not None else None,
+        checkpoints=_place(arguments.checkpoints) if arguments.checkpoints else None,
+        epoch_deadline_s=0.0 if arguments.epoch_deadline == NEVER else seconds_of(arguments.epoch_deadline) or 0.0,
     )
 
 
@@ -151,15 +178,46 @@ def _parser(design: Design) -> argparse.ArgumentParser:
     where.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
     where.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
     where.add_argument("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
+    where.add_argument(
+        "--extend",
+        metavar="[STAGE=]N",
+        help="go on with N more search trials, or with confirm=N more blocks, which the report says",
+    )
+    where.add_argument(
+        "--retry",
+        metavar="KINDS",
+        help=f"go on and run again the trials that ended so, of {', '.join(RETRIABLE)}: after a bug is fixed, say",
+    )
+    where.add_argument("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
+    where.add_argument(
+        "--checkpoints",
+        metavar="DIR|URI",
+        help="folder that all nodes see, or s3://bucket/prefix, for checkpoints; a folder in that of the sweep",
+    )
+    where.add_argument(
+        "--epoch-deadline",
+        default=EPOCH_DEADLINE,
+        metavar="TIME",
+        help=f"a trial without a row for so long hangs, and starts again from its checkpoint; %(default)s, or {NEVER}",
+    )
     where.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
     where.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
     where.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
     where.add_argument(
-        "--gpus-per-trial", type=_lenient(float), metavar="F", help="default .25 where there is a GPU, else 0"
+        "--gpus-per-trial",
+        type=_lenient(float),
+        metavar="F",
+        help="share of a GPU, or auto: what a trial is found to need; default .25 where there is a GPU, else 0",
     )
     where.add_argument("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
     where.add_argument(
-        "--max-concurrent", type=_lenient(int), metavar="N", help="trials at once; what the machine holds"
+        "--memory-per-trial", type=_lenient(float), metavar="GIB", help="host memory that a trial reserves; none"
+    )
+    where.add_argument(
+        "--max-concurrent",
+        type=_lenient(int),
+        metavar="N",
+        help="trials at once; what the machine or cluster has room for, as its nodes come and go",
     )
     return parser
 
@@ -197,13 +255,15 @@ _LEAST = {
     "max_concurrent": 1,
     "gpus_per_trial": 0,
 }
-"""Smallest value of each number; `--cpus-per-trial` must be above 0."""
+"""Smallest value of each number; `--cpus-per-trial` and `--memory-per-trial` must be above 0."""
 
 
 def _value_faults(arguments: argparse.Namespace) -> list[str]:
     faults = []
-    for name in (*_LEAST, "cpus_per_trial", "exempt"):
+    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt"):
         value = getattr(arguments, name)
+        if name == "gpus_per_trial" and value == "auto":
+            continue
         flag = "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
         if isinstance(value, str):
             faults.append(f"`{flag}` must be a number, but got `{value}`.")
@@ -213,7 +273,7 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
         elif name == "exempt" and value is not None and not 0 <= value < 1:
             faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
-        elif name == "cpus_per_trial" and not value > 0:
+        elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
         elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
             faults.append(f"`{flag}` must be a whole number above 1, as Ray has it, but got {value:g}.")
@@ -221,6 +281,15 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
         value = getattr(arguments, name)
         if value is not None and value not in known:
             faults.append(unknown(name, value, known))
+    faults += [*_extend_faults(arguments.extend), *_retry_faults(arguments.retry)]
+    if arguments.time_budget is not None and seconds_of(arguments.time_budget) is None:
+        faults.append(
+            f"`--time-budget` must be a time such as 45s, 90m, 2h or 1h30m, but got `{arguments.time_budget}`."
+        )
+    if arguments.epoch_deadline != NEVER and seconds_of(arguments.epoch_deadline) is None:
+        faults.append(
+            f"`--epoch-deadline` must be a time such as 45s or 90m, or {NEVER}, but got `{arguments.epoch_deadline}`."
+        )
     if arguments.local and arguments.address:
         faults.append(f"`--local` and `--address` exclude each other, but got both ({arguments.address}).")
     if arguments.name is not None and (
@@ -230,11 +299,65 @@ def _value_faults(arguments: argparse.Namespace) -> list[str]:
     return faults
 
 
+def seconds_of(text: str) -> float | None:
+    """Seconds of `1h30m`, `90m` or `45s`; None for anything else, and for no time at all."""
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.strip())
+    try:
+        parts = [float(part) if part else 0.0 for part in match.groups()] if match else []
+    except ValueError:
+        return None
+    return sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False)) or None
+
+
+def _extension(text: str | None) -> tuple[str, int] | None:
+    """Stage and number of `N` or `STAGE=N`, known to be well formed."""
+    if text is None:
+        return None
+    stage, _, number = text.rpartition("=")
+    return stage or EXTENDABLE[0], int(number)
+
+
+def _extend_faults(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    stage, _, number = text.rpartition("=")
+    faults = []
+    if stage and stage not in EXTENDABLE:
+        faults.append(unknown("stage to extend", stage, EXTENDABLE))
+    if not number.isdecimal() or int(number) < 1:
+        faults.append(f"`--extend` must be a number of at least 1, or STAGE=N, but got `{text}`.")
+    return faults
+
+
+def _kinds(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text is not None else ()
+
+
+def _retry_faults(text: str | None) -> list[str]:
+    return [unknown("ending to retry", kind, RETRIABLE) for kind in _kinds(text) if kind not in RETRIABLE]
+
+
 def command(argv: Sequence[str], *, program: str | None = None) -> str:
     """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
     interpreter = Path(sys.executable)
     start = [interpreter, Path(sys.argv[0])] if program is None else [interpreter.with_name(program)]
     return shlex.join([*(_near(path) for path in start), *argv])
+
+
+def without(argv: Sequence[str], *flags: str) -> list[str]:
+    """The arguments without these flags and their values."""
+    kept, left_out = [], False
+    for argument in argv:
+        if argument.startswith("--"):
+            left_out = argument.partition("=")[0] in flags
+        if not left_out:
+            kept.append(argument)
+    return kept
+
+
+def _place(text: str) -> str:
+    """A URI as it is, a folder absolute."""
+    return text if "://" in text else str(Path(text).resolve())
 
 
 def _near(path: Path) -> str:

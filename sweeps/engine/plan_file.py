@@ -8,6 +8,7 @@ from typing import Any
 
 from embedding_core.faults import Faults
 from sweeps.engine.design import Design, Settings
+from sweeps.engine.options import EXTENDABLE
 from sweeps.engine.plan import Plan
 from sweeps.engine.settle import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.results import frozen, store
@@ -125,6 +126,43 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
     if differing:
         raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
     return kept
+
+
+def extended(design: Design, plan: Plan, stage: str, more: int) -> Plan:
+    """The plan of an earlier start with `more` search trials, or blocks of the confirmation.
+
+    Raises:
+        Faults: the sweep does not have this stage.
+    """
+    if stage not in plan.stages:
+        has = [other for other in EXTENDABLE if other in plan.stages]
+        others = " or ".join(f"`--extend {other}=N`" for other in has)
+        raise Faults([f"This sweep has no {stage} to extend ({', '.join(plan.stages)}); it could have {others}."])
+    name = {"search": "samples", "confirm": "blocks"}[stage]
+    return Plan.of(design, {**plan.what, name: int(getattr(plan, name)) + more})
+
+
+def amend(plan: Plan, folder: Path) -> None:
+    """Put an extended plan in the place of the one it extends; a frozen one keeps its settings and its old hash.
+
+    Raises:
+        Faults: the frozen plan was changed by hand.
+    """
+    file = folder / NAME
+    there = _read(file)
+    if frozen.KEY not in there:
+        write(file, content_of(plan, folder.name))
+        return
+    fault = frozen.fault_of(there)
+    if fault is not None:
+        raise Faults([f"{file}: {fault}"])
+    before = {frozen.KEY: there[frozen.KEY], "samples": there["samples"], "blocks": there["blocks"]}
+    content = {
+        **content_of(plan, folder.name, there["nuisance"]),
+        "tuned": there["tuned"],
+        frozen.EXTENDED: [*there.get(frozen.EXTENDED, []), before],
+    }
+    write(file, {**content, frozen.KEY: frozen.sha256_of(content)})
 
 
 def _read(file: Path) -> dict[str, Any]:

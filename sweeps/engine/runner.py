@@ -18,7 +18,8 @@ from embedding_core.device_data import DeviceData
 from embedding_core.sampling import images_per_epoch
 from sweeps.engine import plan_file
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
-from sweeps.engine.cluster import Slots
+from sweeps.engine.capacity import RoomLimiter, Slots
+from sweeps.engine.deaths import memory_deaths_survived
 from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best
 from sweeps.engine.metrics import Metrics
 from sweeps.engine.plan import SEARCH_BLOCK, Plan
@@ -26,11 +27,13 @@ from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.runs import Runs, confirm_runs, tune_runs
+from sweeps.engine.searchers import PlannedSearch, StudySearch
 from sweeps.engine.settle import INFRASTRUCTURE
-from sweeps.engine.study import STARTUP_TRIALS, PlannedSearch, StudySearch, open_study, reconcile
+from sweeps.engine.study import CUT_OFF, STARTUP_TRIALS, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
+from trainables.depot import checked, depot_at
 from trainables.embedding import EmbeddingTrainable
 from trainables.label import to_flat
 
@@ -56,6 +59,12 @@ class Sweep:
     console: Console
     trainable: type[tune.Trainable] = EmbeddingTrainable
     """What a trial runs."""
+    retry: tuple[str, ...] = ()
+    """Endings of which trials are run again, besides those that are always."""
+    checkpoints: str = ""
+    """Absolute folder or URI where the runs' checkpoints lie, by stage; empty: in the sweep's folder."""
+    epoch_deadline_s: float = 0.0
+    """See `RunLabel`."""
 
     @property
     def study_id(self) -> str:
@@ -63,9 +72,9 @@ class Sweep:
         return self.folder.name
 
     @property
-    def checkpoint_dir(self) -> Path:
-        """Folder of the runs' checkpoints, by stage."""
-        return self.folder / CHECKPOINTS
+    def checkpoint_dir(self) -> str:
+        """Absolute folder or URI of the runs' checkpoints, by stage."""
+        return self.checkpoints or str(self.folder / CHECKPOINTS)
 
     def run(self) -> bool:
         """Run every stage that is not finished yet; whether all of them now are.
@@ -76,7 +85,7 @@ class Sweep:
         stages = {"search": self.search, "tune": self.tune, "confirm": self.confirm}
         for stage in self.plan.stages:
             finished = stages[stage]()
-            keep_best(self.folder)
+            keep_best(self.folder, depot_at(self.checkpoint_dir))
             if not finished:
                 return False
         store.compact(self.folder)
@@ -86,22 +95,31 @@ class Sweep:
         """TPE and ASHA over all factors in one block."""
         finished = self.finished("search")
         study = open_study(self.folder / "optuna.db", seed=self.plan.seed, first_trials=self.plan.preset.first_trials)
-        reconcile(study, store.read(self.folder, "trials", stage="search"))
+        reconcile(study, store.read(self.folder, "trials", stage="search"), finished)
         if len(finished) >= self.plan.samples:
             return True
         label = {
             "study_id": self.study_id,
             "stage": "search",
             "block": SEARCH_BLOCK,
-            "checkpoint_dir": str(self.checkpoint_dir),
+            "checkpoint_dir": self.checkpoint_dir,
+            "epoch_deadline_s": self.epoch_deadline_s,
         }
-        attempts = store.attempts(self.folder, stage="search")
+        retried = store.finished(self.folder, "search") - finished
         searcher = StudySearch(
-            self.plan.design, study, base=self.plan.search_base, label=label, attempts=attempts, finished=finished
+            self.plan.design,
+            study,
+            base=self.plan.search_base,
+            label=label,
+            attempts=store.attempts(self.folder, stage="search"),
+            finished=finished,
+            retried=retried,
         )
         config = TrainConfig.from_flat({**self.plan.search_base, **next(self.plan.design.corners())})
         epoch_images = self.epoch_images(config)
-        replay = [Decision.of_row(row) for row in store.read(self.folder, "rungs", stage="search").to_pylist()]
+        decided = store.read(self.folder, "rungs", stage="search").to_pylist()
+        # A value that was not finite stopped its trial; what is tried again is judged anew.
+        replay = [Decision.of_row(row) for row in decided if row["is_finite"] or row["trial_id"] not in retried]
         first = epoch_images * max(1, config.epochs // GRACE_SHARE)
         rungs = milestones(first, epoch_images * config.epochs, REDUCTION_FACTOR)
         exempt = Exemption(self.plan.exempt, self.plan.seed)
@@ -118,13 +136,13 @@ class Sweep:
 
     def tune(self) -> bool:
         """The same points in every cell, each run to its end."""
-        runs = tune_runs(self.plan, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
+        runs = tune_runs(self.plan, study_id=self.study_id, checkpoint_dir=self.checkpoint_dir)
         return self.designed("tune", runs, {"sampler": f"Sobol({self.plan.points})"})
 
     def confirm(self) -> bool:
         """Paired blocks of fresh seeds, one run per cell and block; the test split is read once in each."""
         nuisance, plan_sha256 = plan_file.settle(self.plan, self.folder)
-        runs = confirm_runs(self.plan, nuisance, study_id=self.study_id, checkpoint_dir=str(self.checkpoint_dir))
+        runs = confirm_runs(self.plan, nuisance, study_id=self.study_id, checkpoint_dir=self.checkpoint_dir)
         return self.designed("confirm", runs, {"sampler": self.plan.confirm, "plan_sha256": plan_sha256})
 
     def designed(self, stage: str, runs: Runs, constants: dict[str, Any]) -> bool:
@@ -136,7 +154,9 @@ class Sweep:
         for config, label in runs:
             if label.trial_id not in finished:
                 attempt = attempts.get(label.trial_id, 0) + 1
-                remaining.append(to_flat(config, replace(label, attempt=attempt)))
+                remaining.append(
+                    to_flat(config, replace(label, attempt=attempt, epoch_deadline_s=self.epoch_deadline_s))
+                )
         if not remaining:
             return True
         constants = {"master_seed": self.plan.seed, "scheduler": "none", **constants}
@@ -151,11 +171,12 @@ class Sweep:
         )
 
     def finished(self, stage: str) -> set[str]:
-        """Trials that a new start leaves alone; those that ended in an error, a full disk say, are run again.
+        """Trials that a new start leaves alone; those that ended in an error, or with their node, are run again.
 
-        In the designed stages so are those that memory or preemption ended: their cell and block need an outcome.
+        In the designed stages so are those that memory ended: their cell and block need an outcome.
         """
-        return store.finished(self.folder, stage, retry=("error",) if stage == "search" else INFRASTRUCTURE)
+        always = CUT_OFF if stage == "search" else INFRASTRUCTURE
+        return store.finished(self.folder, stage, retry={*always, *self.retry})
 
     def fit(
         self,
@@ -170,7 +191,7 @@ class Sweep:
     ) -> bool:
         """Run what remains of one stage; whether all planned trials are finished after it."""
         rows = store.read(self.folder, "trials", stage=stage).to_pylist()
-        keeper, metrics = CheckpointKeeper(self.folder, stage), Metrics()
+        keeper, metrics = CheckpointKeeper(self.folder, stage, checked(self.checkpoint_dir)), Metrics()
         progress = Progress(
             stage,
             planned=planned,
@@ -186,12 +207,11 @@ class Sweep:
             on_end=(keeper.on_end, progress.on_end, metrics.on_end),
         )
         tuner = tune.Tuner(
-            tune.with_resources(self.trainable, {"cpu": self.slots.cpus, "gpu": self.slots.gpus}),
+            tune.with_resources(self.trainable, self.slots.resources),
             tune_config=tune.TuneConfig(
-                search_alg=searcher,
+                search_alg=RoomLimiter(searcher, self.slots.room),
                 scheduler=scheduler,
                 num_samples=planned - len(done),
-                max_concurrent_trials=self.slots.concurrent,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
@@ -205,7 +225,8 @@ class Sweep:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        with memory_deaths_survived():
+            tuner.fit()
         shutil.rmtree(self.folder / "ray", ignore_errors=True)
         return len(store.finished(self.folder, stage)) >= planned
 

@@ -1,49 +1,31 @@
-"""Optuna inside Tune: what OptunaSearch gets wrong put right, and a study that survives its driver."""
+"""The Optuna study of a search: one file that survives its driver, and is told how each run ended."""
 
 import math
 import sqlite3
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pyarrow as pa
-from optuna.trial import Trial, TrialState
-from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from embedding_core.config import TrainConfig
 from embedding_core.seeding import stream
-from sweeps.engine.design import Design, Levels, Settings, Value
-from trainables.label import RunLabel, to_flat
+from sweeps.engine.design import Settings
 
 STUDY_NAME = "search"
 STARTUP_TRIALS = 10
 """Trials drawn at random before TPE has something to go by."""
 
+CUT_OFF = ("error", "preempted", "user")
+"""Endings that say nothing about a trial's settings."""
+
+RETRY_OF = "retry of"
+"""User attribute of an Optuna trial that is another run of an earlier one: our id of it."""
+
 INFEASIBLE = "ran to a finite result"
 """Name of the constraint that diverged and out-of-memory trials violate; FAIL would teach TPE nothing."""
-
-
-class DesignSpace:
-    """The factors of a design as an Optuna define-by-run space; a class so that OptunaSearch can pickle it."""
-
-    def __init__(self, design: Design) -> None:
-        self._factors = design.factors
-
-    def __call__(self, trial: Any) -> None:
-        """Draw each factor whose condition holds."""
-        drawn: dict[str, Value] = {}
-        for factor in self._factors:
-            if factor.when is not None and drawn.get(factor.when[0]) not in factor.when[1]:
-                continue
-            domain = factor.domain
-            if isinstance(domain, Levels):
-                drawn[factor.name] = trial.suggest_categorical(factor.name, list(domain.values))
-            else:
-                drawn[factor.name] = trial.suggest_float(factor.name, domain.low, domain.high, log=domain.log)
 
 
 def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> optuna.Study:
@@ -75,33 +57,44 @@ def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> 
     return study
 
 
-def reconcile(study: optuna.Study, trials: pa.Table) -> None:
+def latest(study: optuna.Study) -> dict[str, FrozenTrial]:
+    """Trials that have begun, by our id; of one that was run again, the last time."""
+    begun = (t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING)
+    return {name_of(trial): trial for trial in begun}
+
+
+def reconcile(study: optuna.Study, trials: pa.Table, finished: Collection[str]) -> None:
     """Tell the study what the trials table knows and it does not: after a power cut the database may lag.
 
     What the study knows and the table does not, `StudySearch` hands out again.
+
+    Args:
+        study: from `open_study`.
+        trials: rows of the search.
+        finished: trial ids whose row is final; the others are to be run again.
     """
-    running = {trial_name(t.number): t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING}
+    running = {name: trial for name, trial in latest(study).items() if trial.state == TrialState.RUNNING}
     for row in trials.to_pylist():
-        if row["trial_id"] in running:
+        if row["trial_id"] in running and row["trial_id"] in finished:
             trial = Trial(study, running[row["trial_id"]]._trial_id)
-            _tell(study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"])
+            tell(study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"])
 
 
-def _tell(
+def tell(
     study: optuna.Study, trial: Trial, end_reason: str | None, images_seen: int | None, val_auc: float | None
 ) -> None:
     """How a run ended and its last value; `end_reason` None: the scheduler stopped it."""
     if end_reason in ("diverged", "oom"):
         trial.set_constraint(INFEASIBLE, 1.0)
     else:
-        _report(trial, images_seen, val_auc)
+        report(trial, images_seen, val_auc)
     if end_reason == "completed":
         study.tell(trial, val_auc)
     else:
-        study.tell(trial, state=TrialState.FAIL if end_reason == "error" else TrialState.PRUNED)
+        study.tell(trial, state=TrialState.FAIL if end_reason in CUT_OFF else TrialState.PRUNED)
 
 
-def _report(trial: Trial, images_seen: int | None, val_auc: float | None) -> None:
+def report(trial: Trial, images_seen: int | None, val_auc: float | None) -> None:
     """A value at its `images_seen`, once; a resumed run sends some again."""
     if images_seen is None or val_auc is None or not math.isfinite(val_auc):
         return
@@ -117,97 +110,22 @@ def _connect(file: str) -> sqlite3.Connection:
     return connection
 
 
-class StudySearch(OptunaSearch):
-    """Suggests whole runs from an Optuna study, and tells it how each one ended.
-
-    A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
-    up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials without a row in
-    the trials table are handed out again first, with their stored parameters and their own id: those an interrupted
-    sweep left RUNNING, and those whose driver died between telling the study and writing the table.
-    """
-
-    def __init__(
-        self,
-        design: Design,
-        study: optuna.Study,
-        *,
-        base: Settings,
-        label: Mapping[str, Any],
-        attempts: dict[str, int],
-        finished: Collection[str],
-    ) -> None:
-        """Set up for the trials that are left.
-
-        Args:
-            design: what is varied.
-            study: from `open_study`.
-            base: fixed settings.
-            label: RunLabel fields all trials share.
-            attempts: highest so far by trial id.
-            finished: trial ids that have a row in the trials table.
-        """
-        super().__init__(DesignSpace(design), metric="val_auc", mode="max", storage=optuna.storages.InMemoryStorage())
-        self._ot_study = study  # type: ignore[assignment]
-        self._study = study
-        self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
-        started = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
-        self._waiting = [t for t in started if trial_name(t.number) not in finished]
-        self._told = {t.number for t in self._waiting if t.state.is_finished()}
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Ray's config of the next run."""
-        if trial_id not in self._ot_trials and self._waiting:
-            self._ot_trials[trial_id] = Trial(self._study, self._waiting.pop(0)._trial_id)
-        drawn = super().suggest(trial_id) or {}
-        ours = trial_name(self._ot_trials[trial_id].number)
-        config = TrainConfig.from_flat({**self._base, **drawn})
-        label = RunLabel(
-            **self._label,
-            cell_id=self._design.arm_of(config.to_flat()).cell_id,
-            trial_id=ours,
-            origin="sampled",
-            attempt=self._attempts.get(ours, 0) + 1,
+def retry(study: optuna.Study, ended: FrozenTrial) -> int:
+    """A further trial with the parameters of one that has ended; its id in Optuna's storage."""
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=ended.params,
+            distributions=ended.distributions,
+            user_attrs={RETRY_OF: name_of(ended)},
         )
-        return to_flat(config, label)
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report the value at its `images_seen`."""
-        trial = self._ot_trials[trial_id]
-        if trial.number not in self._told:
-            _report(trial, result["images_seen"], result["val_auc"])
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the run ended; an interrupted one stays RUNNING for the resume."""
-        trial = self._ot_trials[trial_id]
-        if trial.number in self._told:
-            return
-        if error:
-            _tell(self._study, trial, "error", None, None)
-        elif result is not None:  # Tune hands the last row to this method alone
-            reason, images_seen = result.get("end_reason"), result.get("images_seen")
-            _tell(self._study, trial, reason, images_seen, result.get("val_auc"))
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study's own storage is what a resumed sweep reads."""
+    )
+    return study.get_trials(deepcopy=False)[-1]._trial_id
 
 
-class PlannedSearch(Searcher):
-    """Hands out a list of runs in its order."""
-
-    def __init__(self, runs: list[dict[str, Any]]) -> None:
-        """Args: runs: Ray's config of each."""
-        super().__init__()
-        self._runs = list(runs)
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Ray's config of the next run; as many are asked for as there are."""
-        return self._runs.pop(0) if self._runs else None
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A plan learns nothing."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: what is planned minus what is finished is run again."""
+def name_of(trial: FrozenTrial) -> str:
+    """Our id of an Optuna trial."""
+    return str(trial.user_attrs.get(RETRY_OF, trial_name(trial.number)))
 
 
 def trial_name(number: int) -> str:

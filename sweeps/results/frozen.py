@@ -8,6 +8,9 @@ from typing import Any, Final
 KEY: Final = "sha256"
 """Where `plan.json` keeps it; absent until the plan is frozen."""
 
+EXTENDED: Final = "extended"
+"""Where `plan.json` keeps hash, search trials and blocks of each plan that it is an extension of, the oldest first."""
+
 
 def sha256_of(plan: Mapping[str, Any]) -> str:
     """Hash of everything else in the plan, as canonical JSON."""

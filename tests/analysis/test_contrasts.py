@@ -247,8 +247,12 @@ def test_rows_of_another_plan_are_refused(make_factorial: Make) -> None:
     tables = make_factorial({OFF: 0.9, K1: 0.93})
     for row in tables.trial_rows:
         row["plan_sha256"] = "a" * 64
-    frozen = Contrast.pair(OFF, K1, label="KoLeo", plan_sha256="a" * 64)
+    frozen = Contrast.pair(OFF, K1, label="KoLeo", plans=("a" * 64,))
     assert len(cell_blocks(tables.trials, frozen).blocks) == 7
+    extended = replace(frozen, plans=("a" * 64, "c" * 64))
+    tables.row(K1, 7)["plan_sha256"] = "c" * 64
+    assert len(cell_blocks(tables.trials, extended).blocks) == 7
+    tables.row(K1, 7)["plan_sha256"] = "a" * 64
     tables.row(K1, 2)["plan_sha256"] = "b" * 64
     tables.row(K1, 3)["plan_sha256"] = None
     with pytest.raises(Refused) as error:
@@ -256,7 +260,7 @@ def test_rows_of_another_plan_are_refused(make_factorial: Make) -> None:
     assert len(error.value.faults) == 2
     assert "block 2): ran under the plan bbbbbbbbbbbb, but the plan here is aaaaaaaaaaaa" in error.value.faults[0]
     with pytest.raises(Refused, match="the plan here is nothing recorded"):
-        cell_blocks(tables.trials, replace(frozen, plan_sha256=None))
+        cell_blocks(tables.trials, replace(frozen, plans=()))
 
 
 def test_all_reasons_come_at_once(make_factorial: Make) -> None:

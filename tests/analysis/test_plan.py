@@ -9,6 +9,7 @@ import pytest
 
 from embedding_core.faults import Faults
 from sweeps.analysis.plan import Contrast, Plan, read_plan
+from sweeps.analysis.scope import extensions
 from sweeps.results.frozen import sha256_of
 
 Make = Callable[..., Any]
@@ -65,7 +66,7 @@ def test_a_plan_of_weighted_contrasts(make_confirm: Make, tmp_path: Path) -> Non
     assert plan.nuisance == {OFF: {"lr": 0.001}}
     assert plan.tuned is not None
     assert plan.tuned[OFF]["edges"] == {"lr": "low"}
-    assert (plan.sha256, first.plan_sha256) == (None, None)
+    assert (plan.sha256, first.plans) == (None, ())
 
 
 def test_an_old_plan_is_a_pair(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_an_old_plan_is_a_pair(make_confirm: Make, plan: dict[str, Any], tmp_pat
 
 def test_a_frozen_plan_gives_its_hash_and_a_changed_one_is_refused(make_confirm: Make, tmp_path: Path) -> None:
     frozen = NEW | {"sha256": sha256_of(NEW)}
-    assert plan_of(make_confirm, tmp_path, frozen).contrasts[0].plan_sha256 == frozen["sha256"]
+    assert plan_of(make_confirm, tmp_path, frozen).contrasts[0].plans == (frozen["sha256"],)
     with pytest.raises(Faults, match="changed after it was frozen"):
         plan_of(make_confirm, tmp_path, frozen | {"question": "Does something else help?"})
 
@@ -108,3 +109,16 @@ def test_every_fault_of_every_contrast_is_told_at_once(make_confirm: Make, tmp_p
     assert len(error.value.faults) == 6
     with pytest.raises(Faults, match="needs `cell_id`, a text, and `blocks`"):
         plan_of(make_confirm, tmp_path, NEW | {"cells": [{"cell_id": OFF}]})
+
+
+def test_an_extended_plan_names_the_plans_before_it(make_confirm: Make, tmp_path: Path) -> None:
+    before = {"sha256": "b" * 64, "samples": 8, "blocks": 7}
+    longer = NEW | {"samples": 12, "blocks": 9, "extended": [before]}
+    longer |= {"sha256": sha256_of(longer)}
+    plan = plan_of(make_confirm, tmp_path, longer)
+    assert plan.contrasts[0].plans == ("b" * 64, longer["sha256"])
+    assert plan.extended == (before,)
+    blocks, trials = extensions(plan)
+    assert blocks.startswith("Blocks 8 to 9 were added after the first 7 could be looked at.")
+    assert trials.startswith("4 search trials were added after the confirmation had begun;")
+    assert extensions(plan_of(make_confirm, tmp_path, NEW)) == []

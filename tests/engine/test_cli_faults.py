@@ -132,7 +132,7 @@ def test_more_gpus_than_the_machine_has(refused: Callable[..., str]) -> None:
 def test_more_cpus_than_the_machine_has(refused: Callable[..., str]) -> None:
     there = os.cpu_count()
     assert refused("--cpus-per-trial 4096") == (
-        f"`--cpus-per-trial` must be at most the {there} CPUs there are, but got 4096."
+        f"`--cpus-per-trial` must be at most the {there} CPUs of a node, but got 4096."
     )
 
 

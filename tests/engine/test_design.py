@@ -12,7 +12,7 @@ import pytest
 from embedding_core.config import TrainConfig
 from sweeps.engine.design import Cell, Design, Factor, Levels, Range, spelled
 from sweeps.engine.plan import Plan
-from sweeps.engine.study import DesignSpace
+from sweeps.engine.searchers import DesignSpace
 from sweeps.koleo_accum import DESIGN
 
 

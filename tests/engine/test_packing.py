@@ -17,7 +17,8 @@ from rich.console import Console
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
-from sweeps.engine.cluster import Slots, connect, slots
+from sweeps.engine.capacity import Slots, slots
+from sweeps.engine.cluster import connect
 from sweeps.engine.design import Design
 from sweeps.engine.options import parse
 from sweeps.engine.plan import Plan
@@ -29,6 +30,13 @@ pytestmark = pytest.mark.ray
 
 PATIENCE_S = 240.0
 """Processes of trials start one after the other on a small machine."""
+
+
+class RoomForFive(Slots):
+    """Five may be tried at once, so that nothing but the shares of the GPU holds the fifth back."""
+
+    def room(self) -> int:
+        return 5
 
 
 class Witness(EmbeddingTrainable):
@@ -62,36 +70,37 @@ def _ray(start_ray: Callable[..., None]) -> None:
 
 def test_a_ray_that_is_up_is_used_as_it_is(tiny: Design) -> None:
     session = ray.get_runtime_context().get_job_id()
-    assert connect(parse(tiny, ["--gpus-per-trial", ".5"])) == Slots(1, 0.5, 2)
+    assert connect(parse(tiny, [])) is None
     assert ray.get_runtime_context().get_job_id() == session
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ("", Slots(1, 0.25, 4)),  # the default share
-        ("--gpus-per-trial .25", Slots(1, 0.25, 4)),
-        ("--gpus-per-trial .2", Slots(1, 0.2, 5)),
-        ("--gpus-per-trial .1", Slots(1, 0.1, 8)),  # eight CPUs
-        ("--gpus-per-trial .3", Slots(1, 0.3, 3)),
-        ("--gpus-per-trial 1", Slots(1, 1, 1)),
-        ("--gpus-per-trial 0", Slots(1, 0, 8)),
-        ("--cpus-per-trial 4", Slots(4, 0.25, 2)),
-        ("--cpus-per-trial .5 --gpus-per-trial 0", Slots(0.5, 0, 16)),
-        ("--max-concurrent 3", Slots(1, 0.25, 3)),
-        ("--max-concurrent 100", Slots(1, 0.25, 4)),
+        ("", (Slots(1, 0.25), 4)),  # the default share
+        ("--gpus-per-trial .25", (Slots(1, 0.25), 4)),
+        ("--gpus-per-trial .2", (Slots(1, 0.2), 5)),
+        ("--gpus-per-trial .1", (Slots(1, 0.1), 8)),  # eight CPUs
+        ("--gpus-per-trial .3", (Slots(1, 0.3), 3)),
+        ("--gpus-per-trial 1", (Slots(1, 1), 1)),
+        ("--gpus-per-trial 0", (Slots(1, 0), 8)),
+        ("--cpus-per-trial 4", (Slots(4, 0.25), 2)),
+        ("--cpus-per-trial .5 --gpus-per-trial 0", (Slots(0.5, 0), 16)),
+        ("--max-concurrent 3", (Slots(1, 0.25, most=3), 3)),
+        ("--max-concurrent 100", (Slots(1, 0.25, most=100), 4)),
     ],
 )
-def test_how_many_trials_fit(tiny: Design, flags: str, expected: Slots) -> None:
-    assert slots(parse(tiny, flags.split())) == expected
+def test_how_many_trials_fit(tiny: Design, flags: str, expected: tuple[Slots, int]) -> None:
+    found = slots(parse(tiny, flags.split()), joined=False)
+    assert (found, found.room()) == expected
 
 
 def test_a_trial_larger_than_what_is_up_is_refused(tiny: Design) -> None:
     with pytest.raises(Faults) as caught:
-        slots(parse(tiny, ["--gpus-per-trial", "2", "--cpus-per-trial", "9"]))
+        slots(parse(tiny, ["--gpus-per-trial", "2", "--cpus-per-trial", "9"]), joined=False)
     assert caught.value.faults == (
-        "`--gpus-per-trial` must be at most the 1 GPUs there are, but got 2.",
-        "`--cpus-per-trial` must be at most the 8 CPUs there are, but got 9.",
+        "`--gpus-per-trial` must be at most the 1 GPUs of a node, but got 2.",
+        "`--cpus-per-trial` must be at most the 8 CPUs of a node, but got 9.",
     )
 
 
@@ -99,8 +108,7 @@ def test_four_trials_share_a_gpu_and_a_fifth_waits(tiny: Design, tmp_path: Path)
     plan = Plan.of(tiny, {"stages": "search", "samples": 5, "epochs": 1, "device": "cpu"})
     data = DeviceData.load(TrainConfig(), torch.device("cpu"))
     folder = tmp_path / "packed"
-    # Five may be tried at once, so that nothing but the shares of the GPU holds the fifth back.
-    share = Slots(cpus=1, gpus=0.25, concurrent=5)
+    share = RoomForFive(cpus=1, gpus=0.25)
     sweep = Sweep(plan, folder, Store.create(folder), data, share, Console(file=io.StringIO()), Witness)
     assert sweep.run()
     seen = [json.loads(note.read_text()) for note in sorted((folder / "seen").glob("*.json"))]

@@ -3,6 +3,7 @@
 import math
 import sqlite3
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from embedding_core.config import TrainConfig
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
-from sweeps.engine.study import INFEASIBLE, StudySearch, open_study, reconcile, trial_name
+from sweeps.engine.searchers import StudySearch
+from sweeps.engine.study import INFEASIBLE, open_study, reconcile, trial_name
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.rows import cast
 from trainables.label import RunLabel, from_flat
@@ -32,11 +34,18 @@ class Driver:
         preset: str = "quick",
         attempts: dict[str, int] | None = None,
         finished: Collection[str] = (),
+        retried: Collection[str] = (),
     ) -> None:
         plan = Plan.of(design, {"preset": preset})
         self.study = open_study(file, seed=0, first_trials=plan.preset.first_trials)
         self.search = StudySearch(
-            plan.design, self.study, base=plan.search_base, label=LABEL, attempts=attempts or {}, finished=finished
+            plan.design,
+            self.study,
+            base=plan.search_base,
+            label=LABEL,
+            attempts=attempts or {},
+            finished=finished,
+            retried=retried,
         )
 
     def start(self, ray_id: str) -> tuple[TrainConfig, RunLabel]:
@@ -194,8 +203,9 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
         for i, reason in enumerate(endings)
     ]
     again = open_study(file, seed=0, first_trials=())
-    reconcile(again, cast("trials", rows))
-    reconcile(again, cast("trials", rows))  # once more changes nothing
+    ended = {trial_name(i) for i in range(len(endings))}
+    reconcile(again, cast("trials", rows), ended)
+    reconcile(again, cast("trials", rows), ended)  # once more changes nothing
     trials = stored(file)
     assert [t.state for t in trials] == [
         TrialState.COMPLETE, *[TrialState.PRUNED] * 4, TrialState.FAIL, TrialState.RUNNING
@@ -203,8 +213,41 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     assert [bool(constraint(t)) for t in trials] == [False, False, False, True, True, False, False]
     assert trials[0].value == 0.8
     assert trials[1].intermediate_values == {300: 0.5, 600: 0.8}
-    waiting = Driver(file, finished={trial_name(i) for i in range(len(endings))})
+    waiting = Driver(file, finished=ended)
     assert waiting.start("x")[1].trial_id == trial_name(len(endings))
+
+
+@pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom"])
+def test_a_retried_run_is_a_further_trial_with_its_parameters_and_our_id(
+    driver: Driver, file: Path, end_reason: str
+) -> None:
+    config, label = driver.start("r0")
+    driver.end("r0", 300, math.nan if end_reason in ("diverged", "oom") else 0.6, end_reason)
+    driver.start("r1")
+    driver.end("r1", 900, 0.7, "completed")
+    first = stored(file)[0]
+
+    again = Driver(file, attempts={"t00000": 1}, finished={"t00001"}, retried={"t00000"})
+    assert again.start("x") == (config, replace(label, attempt=2))
+    assert [trial.state for trial in stored(file)] == [first.state, TrialState.COMPLETE, TrialState.RUNNING]
+
+    # The driver dies; the next one goes on with the retry, and does not retry once more what it has retried.
+    third = Driver(file, attempts={"t00000": 2}, finished={"t00001"}, retried={"t00000"})
+    assert third.start("y") == (config, replace(label, attempt=3))
+    third.row("y", 300, 0.5)
+    third.end("y", 900, 0.8, "completed")
+    unchanged, _, retry = stored(file)
+    assert (unchanged.state, unchanged.params) == (first.state, first.params)
+    assert (retry.state, retry.value, retry.params) == (TrialState.COMPLETE, 0.8, first.params)
+    assert retry.intermediate_values == {300: 0.5, 900: 0.8}
+    assert third.start("z")[1].trial_id == "t00003"  # Optuna's next number
+
+    # Its row was not written: it runs again, and the study, which knows, is told nothing.
+    fourth = Driver(file, attempts={"t00000": 3}, finished={"t00001", "t00003"}, retried={"t00000"})
+    assert fourth.start("w")[1].trial_id == "t00000"
+    fourth.end("w", 900, 0.1, "completed")
+    assert len(stored(file)) == 4
+    assert stored(file)[2].value == 0.8
 
 
 def test_study_1_begins_with_its_published_best(file: Path) -> None:

@@ -1,0 +1,134 @@
+"""Where Tune gets its runs from: what OptunaSearch gets wrong put right, and a plan handed out in its order."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from embedding_core.config import TrainConfig
+from sweeps.engine.design import Design, Levels, Settings, Value
+from sweeps.engine.study import RETRY_OF, latest, name_of, report, retry, tell, trial_name
+from trainables.label import RunLabel, to_flat
+
+
+class DesignSpace:
+    """The factors of a design as an Optuna define-by-run space; a class so that OptunaSearch can pickle it."""
+
+    def __init__(self, design: Design) -> None:
+        self._factors = design.factors
+
+    def __call__(self, trial: Any) -> None:
+        """Draw each factor whose condition holds."""
+        drawn: dict[str, Value] = {}
+        for factor in self._factors:
+            if factor.when is not None and drawn.get(factor.when[0]) not in factor.when[1]:
+                continue
+            domain = factor.domain
+            if isinstance(domain, Levels):
+                drawn[factor.name] = trial.suggest_categorical(factor.name, list(domain.values))
+            else:
+                drawn[factor.name] = trial.suggest_float(factor.name, domain.low, domain.high, log=domain.log)
+
+
+class StudySearch(OptunaSearch):
+    """Suggests whole runs from an Optuna study, and tells it how each one ended.
+
+    A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
+    up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials that are not
+    finished are handed out again first, with their stored parameters and their own id: those an interrupted
+    sweep left RUNNING, those whose driver died between telling the study and writing the table, and those that are to
+    be retried. What has ended stays so in Optuna, which reopens no trial: a retry is a further one, marked `RETRY_OF`.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        study: optuna.Study,
+        *,
+        base: Settings,
+        label: Mapping[str, Any],
+        attempts: dict[str, int],
+        finished: Collection[str],
+        retried: Collection[str] = (),
+    ) -> None:
+        """Set up for the trials that are left.
+
+        Args:
+            design: what is varied.
+            study: from `open_study`.
+            base: fixed settings.
+            label: RunLabel fields all trials share.
+            attempts: highest so far by trial id.
+            finished: trial ids that are left alone.
+            retried: trial ids that have ended in a way that is to be tried again.
+        """
+        super().__init__(DesignSpace(design), metric="val_auc", mode="max", storage=optuna.storages.InMemoryStorage())
+        self._ot_study = study  # type: ignore[assignment]
+        self._study = study
+        self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
+        self._waiting = [trial for name, trial in latest(study).items() if name not in finished]
+        ended = [t for t in self._waiting if t.state.is_finished()]
+        again = {TrialState.FAIL: ended, TrialState.PRUNED: [t for t in ended if name_of(t) in retried]}
+        self._again = {t.number for state, trials in again.items() for t in trials if t.state == state}
+        self._told = {t.number for t in ended} - self._again
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Ray's config of the next run."""
+        if trial_id not in self._ot_trials and self._waiting:
+            waiting = self._waiting.pop(0)
+            number = retry(self._study, waiting) if waiting.number in self._again else waiting._trial_id
+            self._ot_trials[trial_id] = Trial(self._study, number)
+        drawn = super().suggest(trial_id) or {}
+        trial = self._ot_trials[trial_id]
+        ours = str(trial.user_attrs.get(RETRY_OF, trial_name(trial.number)))
+        config = TrainConfig.from_flat({**self._base, **drawn})
+        label = RunLabel(
+            **self._label,
+            cell_id=self._design.arm_of(config.to_flat()).cell_id,
+            trial_id=ours,
+            origin="sampled",
+            attempt=self._attempts.get(ours, 0) + 1,
+        )
+        return to_flat(config, label)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report the value at its `images_seen`."""
+        trial = self._ot_trials[trial_id]
+        if trial.number not in self._told:
+            report(trial, result["images_seen"], result["val_auc"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how the run ended; an interrupted one stays RUNNING for the resume."""
+        trial = self._ot_trials[trial_id]
+        if trial.number in self._told:
+            return
+        if error:
+            tell(self._study, trial, "error", None, None)
+        elif result is not None:  # Tune hands the last row to this method alone
+            reason, images_seen = result.get("end_reason"), result.get("images_seen")
+            tell(self._study, trial, reason, images_seen, result.get("val_auc"))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study's own storage is what a resumed sweep reads."""
+
+
+class PlannedSearch(Searcher):
+    """Hands out a list of runs in its order."""
+
+    def __init__(self, runs: list[dict[str, Any]]) -> None:
+        """Args: runs: Ray's config of each."""
+        super().__init__()
+        self._runs = list(runs)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Ray's config of the next run; as many are asked for as there are."""
+        return self._runs.pop(0) if self._runs else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A plan learns nothing."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what is planned minus what is finished is run again."""
