@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(module: str) -> set[str]:
+@cache
+def imports(module: str) -> frozenset[str]:
     """Dotted names that `module` imports anywhere in it, inside functions too."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
@@ -35,7 +37,7 @@ def imports(module: str) -> set[str]:
             assert node.module is not None
             submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
             found |= submodules or {node.module}
-    return found
+    return frozenset(found)
 
 
 def is_below(name: str, package: str) -> bool:

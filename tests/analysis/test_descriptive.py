@@ -72,6 +72,7 @@ def test_provenance_names_every_value(make_confirm: Make) -> None:
     assert (pairs["cpu_threads"], pairs["trials in confirm"], pairs["schema_version"]) == ("2; 4", "14", "1")
 
 
+@pytest.mark.slow
 def test_importances_find_the_setting_that_decides(make_search: Make) -> None:
     given = search_importances(make_search(n=80).trials)
     assert [item.evaluator for item in given] == list(EVALUATORS)

@@ -63,6 +63,7 @@ def test_bars_are_sorted_and_need_an_evaluator() -> None:
         figure_data.epoch_data([], outcome="val_auc", dataset="digits")
 
 
+@pytest.mark.slow
 def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Make, make_search: Make) -> None:
     tables = make_confirm(tables=make_search())
     confirm = make_confirm()

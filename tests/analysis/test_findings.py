@@ -212,6 +212,7 @@ def test_noise_beyond_the_sesoi_is_told_beside_the_controls(tables: Any) -> None
     assert "root mean square .010 over 4 pairs, 3.3 x the SESOI. No single pair of runs can show" in noted
 
 
+@pytest.mark.slow
 def test_four_primaries_need_eight_blocks(make_factorial: Make) -> None:
     """With seven the smallest p, 2 / 2^7, times four is above .05: nothing could be detected, however large."""
     assert [blocks_needed(n) for n in (1, 2, 3, 4, 6)] == [7, 7, 7, 8, 8]

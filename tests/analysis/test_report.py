@@ -150,6 +150,7 @@ def test_the_page_fetches_nothing(rendered: Path) -> None:
     assert set(re.findall(r"url\((.)", html)) <= {"#"}
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>|`*&\"'"
     tables = make_confirm()
@@ -177,6 +178,7 @@ def test_same_inputs_same_bytes(full_sweep: Path) -> None:
     assert outputs() == first
 
 
+@pytest.mark.slow
 def test_search_alone_claims_nothing(make_search: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_search().write(tmp_path / "s", plan=plan)
     html = render(folder).read_text(encoding="utf-8")
@@ -189,6 +191,7 @@ def test_search_alone_claims_nothing(make_search: Make, plan: dict[str, Any], tm
     assert not read(folder, "contrasts").num_rows
 
 
+@pytest.mark.slow
 def test_contrast_of_an_earlier_render_does_not_outlive_its_data(make_search: Make, tmp_path: Path) -> None:
     folder = make_search().write(tmp_path / "s")
     names = dict.fromkeys(TABLES["contrasts"].names)
@@ -278,6 +281,7 @@ def test_contrasts_have_the_columns_of_the_schema(rendered: Path) -> None:
     assert {name for name, value in row.items() if value is None} == {"code", "epoch", "crossed_low", "crossed_high"}
 
 
+@pytest.mark.slow
 def test_two_contrasts_are_held_to_holm(make_confirm: Make, tmp_path: Path) -> None:
     """Two contrasts whose own p of .031 would each do are no evidence once there are two of them."""
     tables = make_confirm(blocks=7)
@@ -295,6 +299,7 @@ def test_two_contrasts_are_held_to_holm(make_confirm: Make, tmp_path: Path) -> N
         assert table["p_value"].to_pylist() == pytest.approx([4 / 2**7] * len(contrasts))
 
 
+@pytest.mark.slow
 def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) -> None:
     tables = make_confirm()
     for row in tables.trial_rows:

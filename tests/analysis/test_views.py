@@ -209,6 +209,7 @@ def test_spectra_are_shares_and_their_mean(shown: Shown, stored: dict[str, views
 # How they are drawn
 
 
+@pytest.mark.slow
 def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(folder: Path, shown: Shown) -> None:
     groups = read(folder, "eval_groups")
     first = {name: svg_of(figure) for name, figure, _ in view_pictures.pictures(shown, groups)}

@@ -134,9 +134,12 @@ def corners(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return torch.tensor(signs).view(n, 4), torch.tensor(labels)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@settings(max_examples=50)
-@given(corners(), st.sampled_from([(3, 120, 4), (5, 256, 9), (384, 2**28, 2**20)]))
+@settings(max_examples=100)
+@given(
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+    corners(),
+    st.sampled_from([(3, 120, 4), (5, 256, 9), (384, 2**28, 2**20)]),
+)
 def test_verification_auc_counts_every_tie_as_a_half(
     dtype: torch.dtype, drawn: tuple[Tensor, Tensor], pieces: tuple[int, int, int]
 ) -> None:
@@ -199,6 +202,7 @@ def test_verification_auc_needs_a_pair_of_each_kind() -> None:
             evaluate.verification_auc(rows(n, 3), torch.arange(n))
 
 
+@pytest.mark.slow
 def test_memory_of_verification_auc_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(all_pairs, "CHUNK_BYTES", 2**18)
     monkeypatch.setattr(all_pairs, "NEEDLES", 2**12)

@@ -153,6 +153,7 @@ def test_more_labels_help() -> None:
         assert few.ci_high < many.ci_low
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_mean_of_many_draws() -> None:
     """60 curves of 5 draws: 95 % intervals miss the mean over all 300 draws about 3 times, 8 or more is one in 100."""
     z, y = clusters(200)

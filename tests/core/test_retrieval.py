@@ -151,6 +151,7 @@ def test_map_at_r_is_the_naive_loop(seed: int, metric: str) -> None:
     assert map_at_r(z, labels, metric=metric) == pytest.approx(naive_map_at_r(z, labels, metric), rel=1e-6)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6))
 def test_recall_and_map_at_r_are_pytorch_metric_learnings(seed: int) -> None:
     z, labels = clusters(40, 5, seed=seed, noise=0.5)

@@ -53,6 +53,7 @@ def reference_features(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
     return model(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIDES)
 def test_a_file_of_torchvision_gives_torchvisions_features(name: str, tmp_path: Path) -> None:
     model = torchvision_model(name)

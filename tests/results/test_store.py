@@ -153,6 +153,7 @@ _rows = st.lists(
 _writes = st.lists(st.tuples(st.sampled_from(STAGES), st.sampled_from(["t0", "t1"]), st.integers(1, 3), _rows))
 
 
+@pytest.mark.slow
 @given(_writes, st.integers(0, 8))
 @settings(max_examples=25, deadline=None)
 def test_reading_agrees_with_a_dict_keyed_by_stage_trial_and_epoch(

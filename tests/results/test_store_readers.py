@@ -129,6 +129,7 @@ store.write("curves", "tune", "t0", 1, [{"epoch": 2, "val_auc": 0.5}])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", READERS)
 def test_a_writer_killed_halfway_through_a_file_leaves_no_trace_in_the_table(
     store: Store, engine: Callable[[Path], Rows]

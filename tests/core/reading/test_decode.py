@@ -222,6 +222,7 @@ def median_of_border(image: Array) -> list[float]:
     return [float(np.median([pixel[i] for pixel in border])) for i in range(c)]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 24), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
 def test_fit_shows_the_whole_image_centred_on_the_median_of_its_border(
     h: int, w: int, side: int, channels: int, seed: int

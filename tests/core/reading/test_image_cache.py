@@ -73,6 +73,7 @@ def test_another_process_maps_what_the_first_decoded(write_set: WriteSet, tmp_pa
     assert load("mine", tmp_path).images.flatten()[:3].tolist() == [11, 22, 33]
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_decode_once(write_set: WriteSet, tmp_path: Path, cache: Path) -> None:
     images = colour(200)
     file, log = write_set(images, [0, 1] * 100), tmp_path / "log"
@@ -82,6 +83,7 @@ def test_processes_that_start_together_decode_once(write_set: WriteSet, tmp_path
     assert [path.suffix for path in entries(cache)] == [""]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_that_is_taken_for_an_entry(
     write_set: WriteSet, tmp_path: Path, cache: Path
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_cache_that_cannot_be_written_is_told(
         load("mine", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_told(write_set: WriteSet, tmp_path: Path, cache: Path) -> None:
     file = write_set([np.zeros((60, 60, 3), np.uint8)] * 200, [0, 1] * 100)  # 2 MB decoded
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
@@ -193,6 +196,7 @@ def test_a_disk_that_fills_up_is_told(write_set: WriteSet, tmp_path: Path, cache
     assert entries(cache) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_memory_holds_a_part_of_the_set(write_set: WriteSet, tmp_path: Path) -> None:
     file = write_set([np.zeros((256, 256, 3), np.uint8)] * 1000, [0] * 1000)  # 197 MB decoded
