@@ -1,7 +1,6 @@
 """One file per run: weights, optimiser state, the rows so far. Random streams start anew each epoch and need none."""
 
 import json
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,8 +13,16 @@ from embedding_core.faults import Faults
 from embedding_core.models import EmbeddingNetwork
 from embedding_core.monitor import Row
 from embedding_core.objective import Objective
+from embedding_core.whole_file import whole
 
 VERSION = 2
+
+_UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, UnicodeError, zipfile.BadZipFile, pickle.UnpicklingError)
+"""What `zipfile` and `torch.load` raise for a cut or foreign file depends on its bytes."""
+
+
+class Damaged(Faults):
+    """A file that is no checkpoint any more, or never was one."""
 
 
 def save(
@@ -26,7 +33,11 @@ def save(
     optimizer: torch.optim.Optimizer,
     rows: list[Row],
 ) -> None:
-    """Write atomically: a killed process leaves the previous file or this one, never half of it."""
+    """Write atomically: a killed process leaves the previous file or this one, never half of it.
+
+    Raises:
+        StorageError: e.g. disk full; the previous file is as it was.
+    """
     state = {
         "version": VERSION,
         "config": config.to_json(),
@@ -49,7 +60,8 @@ def load(
     """Restore `network`, `objective` and `optimizer` in place; returns the rows so far (at least one).
 
     Raises:
-        Faults: no readable checkpoint, or one of another configuration.
+        Damaged: no readable checkpoint.
+        Faults: one of another configuration.
     """
     state = read(file)
     if "optimizer" not in state:
@@ -74,14 +86,17 @@ def read(file: Path) -> dict[str, Any]:
     """Contents of a checkpoint or model file; tensors on the CPU, nothing is unpickled but tensors and plain values.
 
     Raises:
-        Faults: missing, unreadable, or of another version.
+        Damaged: missing, cut off, or any byte is another than was written.
+        Faults: of another version.
     """
-    if file.is_file() and not zipfile.is_zipfile(file):  # what torch.load raises for other files depends on their bytes
-        raise Faults([f"{file} is not a readable checkpoint: cut off, or another kind of file."])
     try:
+        with zipfile.ZipFile(file) as archive:  # torch.load looks at no checksum
+            broken = archive.testzip()
+        if broken is not None:
+            raise Damaged([f"{file} is damaged: the checksum of {broken} is another."])
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise Faults([f"{file} is not a readable checkpoint: {error}"]) from error
+    except _UNREADABLE as error:
+        raise Damaged([f"{file} is not a readable checkpoint: {type(error).__name__}: {error}"]) from error
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise Faults([f"{file} is not a checkpoint of version {VERSION}."])
     return state
@@ -94,13 +109,8 @@ def model_config(state: dict[str, Any]) -> TrainConfig:
 
 
 def _replace(file: Path, state: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    with partial.open("wb") as stream:
+    with whole(file) as stream:
         torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())  # else a power cut could leave the new name with no contents
-    partial.replace(file)
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Rows too many for a result, handed from the process that trains to the one that stores: one file, whole or absent."""
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from embedding_core.faults import Faults
+from embedding_core.whole_file import whole
 
 Row = Mapping[str, Any]
 
@@ -19,9 +19,12 @@ _UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.Ba
 """What `zipfile` and Arrow raise for a cut or foreign file depends on its bytes."""
 
 
+SUFFIX = ".held_out"
+
+
 def beside(checkpoint: Path) -> Path:
     """The hand-over file of the run with this checkpoint."""
-    return checkpoint.with_suffix(".held_out")
+    return checkpoint.with_suffix(SUFFIX)
 
 
 def write(file: Path, tables: Mapping[str, Sequence[Row]]) -> None:
@@ -31,21 +34,12 @@ def write(file: Path, tables: Mapping[str, Sequence[Row]]) -> None:
     without rows is left out.
 
     Raises:
-        OSError: e.g. disk full; the file is as it was.
+        StorageError: e.g. disk full; the file is as it was.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            with zipfile.ZipFile(stream, "w") as archive:
-                for name, rows in tables.items():
-                    if rows:
-                        archive.writestr(name + _SUFFIX, _arrow(rows))
-            stream.flush()
-            os.fsync(stream.fileno())  # else a power cut could leave the new name with no contents
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(file) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, rows in tables.items():
+            if rows:
+                archive.writestr(name + _SUFFIX, _arrow(rows))
 
 
 def read(file: Path) -> dict[str, list[dict[str, Any]]]:

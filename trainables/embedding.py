@@ -1,18 +1,29 @@
 """The only place that speaks Ray's trial API: a class whose process and data set outlive its trials."""
 
+import faulthandler
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray import tune
 
+from embedding_core import checkpoint
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.monitor import Row
+from embedding_core.patience import patiently
 from embedding_core.train import pick_device, train
+from embedding_core.whole_file import StorageError
+from trainables.endings import Ending
 from trainables.label import from_flat
+from trainables.run_files import RunFiles
+
+STANDARD_ERROR = 2
+"""File descriptor; in a process of Ray's the stream of that name may be another."""
 
 NODE_TYPE_LABEL = "ray.io/node-group"
 """Node label that holds the autoscaler's name of a node's type."""
@@ -40,16 +51,12 @@ class EmbeddingTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Next row; `done` with the last one. Out of memory is an ending, not an error."""
-        out_of_memory = None
-        try:
-            if self._rows is None:
-                self._rows = self._start()
-            row = next(self._rows)
-        except torch.OutOfMemoryError as error:
-            out_of_memory = str(error).splitlines()[0]
-        if out_of_memory is not None:  # not in the handler: its traceback keeps the loop's tensors alive
-            row = self._give_up(out_of_memory)
+        """Next row; `done` with the last one. What the loop raises is an ending: see `endings`."""
+        with Ending() as ending:
+            row = patiently(self._next_row, what=f"{self.config['trial_id']} goes back", kinds=(StorageError,))
+            self._files.keep()
+        if ending.reached is not None:
+            row = self._give_up(ending.reached)
         done = row["end_reason"] is not None
         if done:
             self._rows = None
@@ -61,6 +68,21 @@ class EmbeddingTrainable(tune.Trainable):
             "done": done,
         }
 
+    def _next_row(self) -> Row:
+        """The loop's next row, or after an error the first one that its checkpoint holds."""
+        with _deadline(self.config["epoch_deadline_s"]):
+            rows, self._rows = self._rows or self._start(), None  # an error ends a generator
+            try:
+                row = next(rows)
+            except checkpoint.Damaged as error:
+                if not self._resumed:
+                    raise
+                self._files.put_aside(str(error))
+                rows = self._start()
+                row = next(rows)
+            self._rows = rows
+        return row
+
     def _start(self) -> Iterator[Row]:
         config, label = from_flat(self.config)
         print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
@@ -71,8 +93,10 @@ class EmbeddingTrainable(tune.Trainable):
             # Ray's fractions are bookkeeping; this makes the trial that asks for too much the one that fails.
             torch.cuda.set_per_process_memory_fraction(gpu_share, device)
         data = self._load(config, device)
-        resume = label.checkpoint if label.checkpoint.exists() else None
-        return train(config, resume=resume, save_to=label.checkpoint, data=data)
+        self._files = RunFiles(label, Path(self.logdir))
+        resume = self._files.fetch()
+        self._resumed = resume is not None
+        return train(config, resume=resume, save_to=self._files.save_to, data=data)
 
     def _load(self, config: TrainConfig, device: torch.device) -> DeviceData:
         """The data set of `config`, kept on the device from trial to trial."""
@@ -81,10 +105,25 @@ class EmbeddingTrainable(tune.Trainable):
             self._data = DeviceData.load(config, device)
         return self._data
 
-    def _give_up(self, out_of_memory: str) -> Row:
+    def _give_up(self, ending: dict[str, Any]) -> Row:
         """Free everything; the row that ends the trial."""
         self._rows = self._data = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         # Tune ends the whole sweep over a result that lacks its metric.
-        return {"end_reason": "oom", "val_auc": math.nan, "is_finite": False, "error_type": out_of_memory}
+        return {"val_auc": math.nan, "is_finite": False, **ending}
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """End the process, its stacks in its log, unless the block is left in time; a lock held or not.
+
+    Ray then finds it dead, and starts the trial again from its checkpoint.
+    """
+    if seconds:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        if seconds:
+            faulthandler.cancel_dump_traceback_later()

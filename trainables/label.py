@@ -1,7 +1,6 @@
 """What a run is called, kept apart from what it computes."""
 
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from embedding_core import handover
@@ -27,19 +26,21 @@ class RunLabel:
     attempt: int
     """1 + the highest attempt already published."""
     checkpoint_dir: str
-    """Absolute folder that every node sees."""
+    """Absolute folder that every node sees, or URI of an object store: see `depot`."""
     point: int | None = None
     """Index of the settings in the stage tune, shared by its cells."""
+    epoch_deadline_s: float = 0.0
+    """Seconds without a row after which the process of the trial is taken for hung; 0: never."""
 
     @property
-    def checkpoint(self) -> Path:
-        """File that holds the run's weights and rows so far; found again by the same trial after any interruption."""
-        return Path(self.checkpoint_dir) / self.stage / f"{self.trial_id}.pt"
+    def checkpoint(self) -> str:
+        """Name of the run's weights and rows so far; found again by the same trial after any interruption."""
+        return f"{self.stage}/{self.trial_id}.pt"
 
     @property
-    def held_out(self) -> Path:
-        """File beside the checkpoint by which the run hands over its longer results on held-out images."""
-        return handover.beside(self.checkpoint)
+    def held_out(self) -> str:
+        """Name of the file by which the run hands over its longer results on held-out images."""
+        return f"{self.stage}/{self.trial_id}{handover.SUFFIX}"
 
 
 def to_flat(config: TrainConfig, label: RunLabel) -> dict[str, Any]:

@@ -1,20 +1,22 @@
 """Which weights stay on disk: the best of each cell where settings are tried, all of the confirmation, one model."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from embedding_core import checkpoint
 from sweeps.results import store
+from trainables.depot import Depot
 from trainables.label import RunLabel
 
 TRYING = ("search", "tune")
 """Stages whose runs choose settings; the best of each cell is worth keeping."""
 
 CHECKPOINTS = "checkpoints"
-"""Folder of the runs' checkpoints in that of the sweep; below it a folder per stage."""
+"""Folder of the runs' checkpoints in that of the sweep, unless they are elsewhere; below it a folder per stage."""
 
 
-def keep_best(folder: Path) -> None:
+def keep_best(folder: Path, depot: Depot) -> None:
     """Keep weights and config of a sweep's best completed trial under `best/`: of those tried, else of the confirmed.
 
     The trials of search and tune share a block, so their values compare.
@@ -25,19 +27,21 @@ def keep_best(folder: Path) -> None:
     if not candidates:
         return
     best = max(candidates, key=lambda row: row["final_val_auc"])
-    stage = best["stage"]
     target = folder / "best"
     target.mkdir(exist_ok=True)
-    checkpoint.export_model(folder / CHECKPOINTS / stage / f"{best['trial_id']}.pt", target / "model.pt")
+    with TemporaryDirectory() as scratch:
+        weights = Path(scratch) / "run.pt"
+        depot.get(_name(best["stage"], best["trial_id"]), weights)
+        checkpoint.export_model(weights, target / "model.pt")
     (target / "config.json").write_text(best["config_json"] + "\n")
 
 
 class CheckpointKeeper:
     """Deletes checkpoints of ended trials of search or tune, but for the best of each cell; the confirmed stay."""
 
-    def __init__(self, folder: Path, stage: str) -> None:
+    def __init__(self, folder: Path, stage: str, depot: Depot) -> None:
         self._best: dict[str, tuple[float, str]] = {}
-        self._folder = folder / CHECKPOINTS / stage
+        self._stage, self._depot = stage, depot
         for row in store.read(folder, "trials", stage=stage).to_pylist() if stage in TRYING else []:
             self._consider(row)
 
@@ -48,16 +52,18 @@ class CheckpointKeeper:
 
     def _consider(self, row: dict[str, Any]) -> None:
         """Keep the best of its cell; of equal values the first trial's, which `settle` and `keep_best` take too."""
-        if row["end_reason"] == "error":
+        if row["end_reason"] in ("error", "preempted"):
             return  # a resume runs it again, from where it was
         value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
         completed = row["end_reason"] == "completed" and value is not None
         if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
-            self._unlink(trial_id)
+            self._depot.delete(_name(self._stage, trial_id))
             return
         if best is not None and best[1] != trial_id:
-            self._unlink(best[1])
+            self._depot.delete(_name(self._stage, best[1]))
         self._best[row["cell_id"]] = (value, trial_id)
 
-    def _unlink(self, trial_id: str) -> None:
-        (self._folder / f"{trial_id}.pt").unlink(missing_ok=True)
+
+def _name(stage: str, trial_id: str) -> str:
+    """As `RunLabel.checkpoint`."""
+    return f"{stage}/{trial_id}.pt"

@@ -1,20 +1,25 @@
 """The one writer: a Tune callback that turns results into rows of the store."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from embedding_core import handover
 from embedding_core.config import TrainConfig
+from embedding_core.faults import Faults
+from embedding_core.patience import PATIENCE_S, patiently
+from sweeps.engine import deaths
 from sweeps.engine.asha import ImagesSeenASHA
 from sweeps.engine.provenance import Provenance
 from sweeps.results.buffer import Buffer
 from sweeps.results.schema import CURVES
+from trainables.depot import Depot, depot_at
 from trainables.label import RunLabel, from_flat
 
 _FROM_LAST_ROW = (
@@ -31,12 +36,10 @@ _FROM_LAST_ROW = (
     "test_sha256",
     "collapsed",
     "error_type",
+    "traceback",
     "hostname",
 )
 """Columns of `trials` that the training process knows and sends with each row."""
-
-ERROR_LENGTH = 500
-"""Characters of an error kept in its trial's row."""
 
 _CURVE_COLUMNS = [name for name in CURVES.names if name not in ("trial_id", "attempt")]
 """Tune adds a `trial_id` of its own to every result."""
@@ -45,7 +48,8 @@ _CURVE_COLUMNS = [name for name in CURVES.names if name not in ("trial_id", "att
 class Recorder(Callback):
     """Writes curves and rungs as they come and a trial's final row at its end, through a buffer.
 
-    A trial that is interrupted gets no final row, so that a resume finds it unfinished.
+    A trial that is interrupted gets no final row, so that a resume finds it unfinished. While the results cannot be
+    written, a full disk say, the driver waits and rows stay in the buffer; if that lasts, the sweep ends with a Faults.
     """
 
     def __init__(
@@ -62,16 +66,20 @@ class Recorder(Callback):
         self._constants, self._on_end = constants, on_end
         self._curves: dict[str, list[dict[str, Any]]] = {}
         self._started: dict[str, datetime] = {}
+        self._heard: dict[str, float] = {}
+        self._given_up: Faults | None = None
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note when the attempt began."""
         self._started[trial.trial_id] = datetime.now(UTC)
+        self._heard[trial.trial_id] = time.monotonic()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Store a row and the decision made on it."""
         _, label = from_flat(trial.config)
+        self._heard[trial.trial_id] = time.monotonic()
         self._curves.setdefault(trial.trial_id, []).append(result)
         if "epoch" in result:
             self._add("curves", label, {name: result[name] for name in _CURVE_COLUMNS if name in result})
@@ -79,52 +87,71 @@ class Recorder(Callback):
         if decision is not None:
             self._add("rungs", label, decision.row())
             # On the disk before the trial goes on or the study is told: a resumed sweep must not decide anew.
-            self._buffer.flush(label.trial_id)
+            self._patiently(lambda: self._buffer.flush(label.trial_id))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Store the final row of a trial that ended by itself or was stopped by the scheduler."""
         last = self._curves.get(trial.trial_id, [{}])[-1]
-        self._finish(trial, last.get("end_reason") or "asha_stopped", None)
+        self._finish(trial, {"end_reason": last.get("end_reason") or "asha_stopped"})
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Store the final row of a trial whose retries are used up."""
-        self._finish(trial, "error", _error_of(trial))
+        silent_s = time.monotonic() - self._heard.get(trial.trial_id, time.monotonic())
+        deadline_s = trial.config["epoch_deadline_s"]
+        self._finish(trial, deaths.ending_of(trial, silent_s=silent_s, deadline_s=deadline_s))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Rows do not wait for the next one when epochs are long."""
-        self._buffer.flush_due()
+        """Rows do not wait for the next one when epochs are long.
+
+        Raises:
+            Faults: the results could not be written for long. Only from here does it end the experiment, and not a
+                trial.
+        """
+        self._patiently(self._buffer.flush_due)
+        if self._given_up is not None:
+            raise self._given_up
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Nothing stays in the buffer."""
-        self._buffer.flush()
+        self._patiently(self._buffer.flush)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
         return {}
 
-    def _finish(self, trial: Trial, reason: str, error_type: str | None) -> None:
+    def _finish(self, trial: Trial, ending: dict[str, Any]) -> None:
         config, label = from_flat(trial.config)
         curve = [row for row in self._curves.pop(trial.trial_id, []) if "epoch" in row]
-        row = self._trial_row(trial, config, label, curve, reason)
-        if error_type is not None:
-            row["error_type"] = error_type
-        tables = {"evaluations": list(_evaluations(curve))}
-        if label.held_out.exists():
-            for table, rows in handover.read(label.held_out).items():
-                tables[table] = [*tables.get(table, []), *rows]
-        for table, rows in tables.items():
+        row = self._trial_row(trial, config, label, curve, ending["end_reason"]) | ending
+        depot = depot_at(label.checkpoint_dir)
+        handed_over: dict[str, list[dict[str, Any]]] = {}
+        self._patiently(lambda: handed_over.update(_handed_over(depot, label)))
+        handed_over["evaluations"] = [*_evaluations(curve), *handed_over.get("evaluations", [])]
+        for table, rows in handed_over.items():
             self._buffer.extend(table, label.stage, label.trial_id, label.attempt, rows)
         self._add("trials", label, row)
-        self._buffer.flush(label.trial_id)
-        label.held_out.unlink(missing_ok=True)  # stored now; until here an interrupted driver would read it again
-        for told in self._on_end:
-            told(label, row)
+        self._patiently(lambda: self._buffer.flush(label.trial_id))
+        if self._given_up is None:
+            depot.delete(label.held_out)  # stored now; until here an interrupted driver would read it again
+            for told in self._on_end:
+                told(label, row)
+
+    def _patiently(self, act: Callable[[], None]) -> None:
+        """Do what needs the disk; after an outage of PATIENCE_S nothing more: a resume finds it in the checkpoints."""
+        if self._given_up is None:
+            try:
+                patiently(act, what="Results cannot be written")
+            except OSError as error:
+                text = f"The results could not be written for {PATIENCE_S:g} s: {error}. What is not stored comes back"
+                self._given_up = Faults([f"{text} with `--resume`, once that works again."])
 
     def _trial_row(
         self, trial: Trial, config: TrainConfig, label: RunLabel, curve: list[dict[str, Any]], reason: str
     ) -> dict[str, Any]:
         last: dict[str, Any] = dict(curve[-1]) if curve else {}
-        last |= {key: trial.last_result[key] for key in ("error_type", "hostname") if key in trial.last_result}
+        last |= {
+            key: trial.last_result[key] for key in ("error_type", "traceback", "hostname") if key in trial.last_result
+        }
         scored = [row for row in curve if row["val_auc"] == row["val_auc"]]
         best = max(scored, key=lambda row: row["val_auc"], default=None)
         rungs = self._scheduler.rungs if self._scheduler else None
@@ -168,6 +195,13 @@ class Recorder(Callback):
         self._buffer.add(table, label.stage, label.trial_id, label.attempt, row)
 
 
+def _handed_over(depot: Depot, label: RunLabel) -> dict[str, list[dict[str, Any]]]:
+    """Rows by table that the trial left in the depot."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "held_out"
+        return handover.read(file) if depot.get(label.held_out, file) else {}
+
+
 def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The final row's validation metrics, one per row of `evaluations`; those of held-out images are handed over."""
     if not curve:
@@ -179,14 +213,3 @@ def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             metric, _, k = column.removeprefix("val_").partition("_at_")
             at = {"k": int(k)} if k else {}
             yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **at, **of_pairs}
-
-
-def _error_of(trial: Trial) -> str:
-    """Class and text of a trial's last error, from the file that Tune has just written in this process's own folder."""
-    file = trial.pickled_error_file
-    if file is None or not Path(file).is_file():
-        return "the trial's process ended without an error of its own"
-    error = cloudpickle.loads(Path(file).read_bytes())
-    cause = getattr(error, "cause", None) or error
-    lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[0] if lines else ''}"[:ERROR_LENGTH]

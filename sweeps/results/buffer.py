@@ -18,13 +18,14 @@ class _Group(NamedTuple):
 
 
 class Buffer:
-    """Collects rows and publishes them at most `max_age_s` after they came, one file per table, trial and attempt.
+    """Collects rows, and publishes them one file per table, trial and attempt.
 
-    A row leaves the buffer only once it is published: after an OSError (disk full, say) call `flush` again.
+    Taking a row needs no disk. A row leaves the buffer only once it is published: after an OSError (disk full, say)
+    call `flush` again.
     """
 
     def __init__(self, store: Store, *, max_age_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: max_age_s: seconds, >= 0 (0 publishes each row at once). clock: seconds, never going back."""
+        """Args: max_age_s: seconds after which a row is due, >= 0. clock: seconds, never going back."""
         self._store = store
         self._max_age_s = max_age_s
         self._clock = clock
@@ -36,11 +37,10 @@ class Buffer:
         return sum(len(rows) for rows in self._rows.values())
 
     def add(self, table: str, stage: str, trial_id: str, attempt: int, row: Row) -> None:
-        """Take a row, then publish everything if the oldest row is due. Arguments as for `Store.write`.
+        """Take a row. Arguments as for `Store.write`.
 
         Raises:
             Faults: the row does not fit; it is not taken, and the rows before it are unharmed.
-            OSError: publishing failed; this row and every unpublished one stay in the buffer.
         """
         self.extend(table, stage, trial_id, attempt, [row])
 
@@ -52,10 +52,9 @@ class Buffer:
             group = _Group(table, stage, trial_id, attempt)
             self._rows.setdefault(group, []).extend(dict(row) for row in rows)
             self._since.setdefault(group, self._clock())
-        self.flush_due()
 
     def flush_due(self) -> None:
-        """Publish everything if the oldest row is `max_age_s` old; for a driver's idle moments.
+        """Publish everything if the oldest row is `max_age_s` old; to be called again and again.
 
         Raises:
             OSError: as `flush` does.

@@ -11,6 +11,7 @@ DuckDB and polars read every file their glob meets, dot-files included, so an un
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ from sweeps.results.schema import SCHEMA_VERSION, STAGES
 MARKER: Final = "schema_version"
 STAGING: Final = "_staging"
 CONTRASTS_FILE: Final = "contrasts.parquet"
+
+STALE_S: Final = 60.0
+"""A report may be rendered, and its contrasts be staged, while a driver starts; no write takes this long."""
 
 _NAME: Final = re.compile(r"(?P<trial_id>.+)-a(?P<attempt>\d+)-(?P<seq>\d{5,})\.parquet")
 _TRIAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -196,6 +200,13 @@ def publish_over(results_dir: Path, target: Path, content: bytes) -> None:
         staged.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def tidy(results_dir: Path) -> None:
+    """Delete the unfinished files of writers that are gone: those older than any write takes."""
+    for staged in (results_dir / STAGING).glob("*.tmp"):
+        if time.time() - staged.stat().st_mtime > STALE_S:
+            staged.unlink(missing_ok=True)
 
 
 def _stage(results_dir: Path, target: Path, content: bytes) -> Path:

@@ -69,6 +69,7 @@ TRIALS: Final = pa.schema(
         _column("would_stop_rung", _INT, "rung at which ASHA would have stopped an exempt trial", "image"),
         _column("stop_cutoff", _FLOAT, "ASHA's cutoff at that rung", "AUC"),
         _column("error_type", _STRING, "class and first line of the error that ended the trial"),
+        _column("traceback", _STRING, "end of the traceback of that error, where it was one of our code"),
         _column("final_val_auc", _FLOAT, "validation AUC of the last row", "AUC"),
         _column("best_val_auc", _FLOAT, "highest validation AUC of any row", "AUC"),
         _column("best_epoch", _INT, "epoch of best_val_auc", "epoch"),

@@ -58,6 +58,10 @@ class Store:
         files.check_sweep(Path(results_dir))
         return cls(Path(results_dir))
 
+    def tidy(self) -> None:
+        """Delete what a killed writer left half-written; for a driver that starts, and is the one writer."""
+        files.tidy(self.results_dir)
+
     def write(self, table: str, stage: str, trial_id: str, attempt: int, rows: Sequence[Row]) -> Path | None:
         """Publish rows of one trial as one new file, and return its path; None if there are no rows.
 

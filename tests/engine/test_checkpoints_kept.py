@@ -8,6 +8,7 @@ import pytest
 
 from sweeps.engine.keeper import CheckpointKeeper
 from sweeps.results.store import Store
+from trainables.depot import checked
 from trainables.label import RunLabel
 
 ENDINGS = [
@@ -30,21 +31,30 @@ def row(trial_id: str, cell_id: str, end_reason: str, value: float | None) -> di
     return {"trial_id": trial_id, "attempt": 1, "cell_id": cell_id, "end_reason": end_reason, "final_val_auc": value}
 
 
-def kept(folder: Path) -> set[str]:
-    return {path.stem for path in (folder / "checkpoints" / "search").iterdir()}
+def kept(folder: Path, stage: str = "search") -> set[str]:
+    return {path.stem for path in (folder / "checkpoints" / stage).iterdir()}
+
+
+def keeper_of(folder: Path) -> CheckpointKeeper:
+    return CheckpointKeeper(folder, "search", checked(str(folder / "checkpoints")))
+
+
+def leave(folder: Path, run: RunLabel) -> None:
+    file = folder / "checkpoints" / run.checkpoint
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
 def end(keeper: CheckpointKeeper, folder: Path, trial: tuple[str, str, str, float | None]) -> None:
     run = label(folder, *trial[:2])
-    run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    run.checkpoint.touch()
+    leave(folder, run)
     keeper.on_end(run, row(*trial))
 
 
 def test_the_best_of_each_cell_stays_in_any_order(tmp_path: Path) -> None:
     Store.create(tmp_path)
     for order in permutations(ENDINGS):
-        keeper = CheckpointKeeper(tmp_path, "search")
+        keeper = keeper_of(tmp_path)
         for trial in order:
             end(keeper, tmp_path, trial)
         assert kept(tmp_path) == {"t00000", "t00002"}, order
@@ -54,23 +64,23 @@ def test_the_best_of_each_cell_stays_in_any_order(tmp_path: Path) -> None:
 def test_the_best_of_each_cell_stays_over_a_restart(tmp_path: Path, first: int) -> None:
     store = Store.create(tmp_path)
     for trial in ENDINGS[first:] + ENDINGS[:first]:
-        end(CheckpointKeeper(tmp_path, "search"), tmp_path, trial)  # a driver per trial
+        end(keeper_of(tmp_path), tmp_path, trial)  # a driver per trial
         store.write("trials", "search", trial[0], 1, [row(*trial)])
     assert kept(tmp_path) == {"t00000", "t00002"}
 
 
 def test_confirmation_keeps_its_own(tmp_path: Path) -> None:
     Store.create(tmp_path)
-    keeper = CheckpointKeeper(tmp_path, "search")
+    keeper = keeper_of(tmp_path)
     for i, (trial_id, cell_id, end_reason, value) in enumerate(ENDINGS):
         run = label(tmp_path, trial_id, cell_id, "confirm")
-        run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        run.checkpoint.touch()
+        leave(tmp_path, run)
         keeper.on_end(run, row(trial_id, cell_id, end_reason, value))
-        assert len(list(run.checkpoint.parent.iterdir())) == i + 1
+        assert len(kept(tmp_path, "confirm")) == i + 1
 
 
-def test_an_errored_trial_keeps_what_a_resume_goes_on_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end_reason", ["error", "preempted"])
+def test_a_trial_that_a_resume_runs_again_keeps_what_it_goes_on_from(tmp_path: Path, end_reason: str) -> None:
     Store.create(tmp_path)
-    end(CheckpointKeeper(tmp_path, "search"), tmp_path, ("t00009", "koleo=on", "error", None))
+    end(keeper_of(tmp_path), tmp_path, ("t00009", "koleo=on", end_reason, None))
     assert kept(tmp_path) == {"t00009"}

@@ -11,6 +11,7 @@ import torch
 
 from embedding_core.config import TrainConfig
 from embedding_core.train import train
+from trainables.depot import checked
 from trainables.embedding import EmbeddingTrainable
 from trainables.label import RunLabel, to_flat
 
@@ -35,6 +36,8 @@ def _ray() -> Iterator[None]:
 
 @pytest.fixture
 def flat(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    checked(str(tmp_path / "checkpoints"))
+
     def build(trial_id: str, settings: dict[str, Any]) -> dict[str, Any]:
         label = RunLabel(
             study_id="s", stage="search", cell_id="c", trial_id=trial_id, block=0, origin="sampled", attempt=1,
@@ -153,16 +156,22 @@ def test_out_of_memory_is_an_ending_and_the_next_trial_is_unharmed(flat: Callabl
     last = trainable.train()
     assert last["done"]
     assert (last["end_reason"], last["is_finite"]) == ("oom", False)
-    assert last["error_type"] == "CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert last["error_type"] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     assert math.isnan(last["val_auc"])
     assert trainable.reset(flat("t00001", FIRST))
     rows = [trainable.train() for _ in range(FIRST["epochs"])]
     assert_same(rows, direct(FIRST, torch.get_num_threads()))
 
 
-def test_a_fault_reaches_the_driver_as_it_was_raised(
+def test_a_fault_is_an_ending_and_the_next_trial_is_unharmed(
     actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
 ) -> None:
+    """What is raised Ray would retry, and do so in vain."""
     one = actor(flat("t00000", {**FIRST, "dataset": "nowhere"}))
-    with pytest.raises(ray.exceptions.RayTaskError, match="nowhere"):
-        one.epoch()
+    row = one.epoch()
+    assert (row["done"], row["end_reason"]) == (True, "error")
+    assert row["error_type"].startswith("Faults:")
+    assert "nowhere" in row["error_type"]
+    assert row["traceback"].startswith("Traceback")
+    one.take(flat("t00001", FIRST))
+    assert_same(one.run(), direct(FIRST, 1))

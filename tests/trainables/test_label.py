@@ -35,4 +35,5 @@ def test_an_unknown_key_names_the_nearest() -> None:
 
 
 def test_a_trial_finds_its_checkpoint_by_stage_and_id_whatever_the_attempt() -> None:
-    assert str(LABEL.checkpoint) == "/shared/checkpoints/search/t00012.pt"
+    assert LABEL.checkpoint == "search/t00012.pt"
+    assert LABEL.held_out == "search/t00012.held_out"

@@ -1,0 +1,63 @@
+"""A run's checkpoint and hand-over file: written in a folder of its machine, kept in the depot."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedding_core import handover
+from embedding_core.patience import patiently
+from embedding_core.whole_file import StorageError
+from trainables.depot import DAMAGED, depot_at
+from trainables.label import RunLabel
+
+_logger = logging.getLogger(__name__)
+
+
+class RunFiles:
+    """Every method raises a StorageError while the depot is out of reach; `keep` waits out an outage first."""
+
+    def __init__(self, label: RunLabel, folder: Path) -> None:
+        """Args: folder: of this process alone."""
+        self._label = label
+        self._folder = folder
+        self.save_to = folder / "run.pt"
+        """Where the loop is to write."""
+        self._held_out = handover.beside(self.save_to)
+        for left in (self.save_to, self._held_out):
+            left.unlink(missing_ok=True)  # of a process that was killed before it kept them
+        with _storage_errors():
+            self._depot = depot_at(label.checkpoint_dir)
+
+    def fetch(self) -> Path | None:
+        """The checkpoint to go on from, until the next `fetch` or `keep`; None: there is none."""
+        file, name = self._folder / "resume.pt", self._label.checkpoint
+        with _storage_errors():
+            return file if self._depot.get(name, file) else None
+
+    def keep(self) -> None:
+        """Move what the loop has written, if anything; the checkpoint last, for it says that the rest is there."""
+        (self._folder / "resume.pt").unlink(missing_ok=True)
+        self._put(self._held_out, self._label.held_out)
+        self._put(self.save_to, self._label.checkpoint)
+
+    def put_aside(self, why: str) -> None:
+        """The checkpoint cannot be read; the run starts anew."""
+        name = self._label.checkpoint
+        _logger.error("%s starts anew, its checkpoint is put aside as %s: %s", name, name + DAMAGED, why)
+        with _storage_errors():
+            self._depot.put_aside(name)
+
+    def _put(self, file: Path, name: str) -> None:
+        if file.exists():
+            with _storage_errors():
+                patiently(lambda: self._depot.put(file, name), what=f"{name} cannot be kept")
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Says of an error that it is the depot's."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(error.errno, error.strerror or str(error), error.filename) from error
