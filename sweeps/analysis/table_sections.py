@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.analysis import descriptive
+from sweeps.analysis import costs, descriptive
 from sweeps.analysis.figure_data import ADAPTIVE
 from sweeps.analysis.page import Picture, Section, Table, compact
 from sweeps.analysis.plan import Plan
@@ -123,7 +123,11 @@ def cost(trials: pa.Table, pictures: list[Picture]) -> Section:
             if r["stage"] == stage
         }
         tables += compact(stage, names, columns)
-    return Section("Cost", tables=tables, pictures=pictures)
+    known = costs.rows_of(trials)
+    saving = costs.saving(known)
+    saved = f"ASHA stopped {saving.stopped} trials, which at their own rates would have cost another "
+    saved += f"{saving.saved_s:,.0f} {costs.unit_of(known)}, {saving.share:.0%} of the whole search."
+    return Section("Cost", [saved] if saving.stopped else [], tables=tables, pictures=pictures)
 
 
 def provenance(trials: pa.Table, curves: pa.Table) -> Section:
