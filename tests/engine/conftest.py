@@ -155,12 +155,12 @@ def start_ray() -> Iterator[Callable[..., None]]:
         for name, value in DRIVER_ENVIRONMENT.items():
             patch.setenv(name, value)
 
-        def start(**resources: float) -> None:
+        def start(*, include_dashboard: bool = False, **resources: Any) -> None:
             if ray.is_initialized():
                 return
             ray.init(
                 address="local",
-                include_dashboard=False,
+                include_dashboard=include_dashboard,
                 log_to_driver=False,
                 logging_level="ERROR",
                 runtime_env={"env_vars": TRIAL_ENVIRONMENT},
