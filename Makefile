@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: help setup demo check test bench gpu format
+.PHONY: help setup demo check test bench gpu format cluster-up cluster-dashboard cluster-submit cluster-down
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 # One stamp per extra, so that a set-up done once costs nothing afterwards.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -20,6 +20,10 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(VENV)/.aws: $(VENV)/.run
+	$(PIP) --constraint constraints.txt --editable '.[aws]'
+	touch $@
+
 setup: $(VENV)/.dev ## virtual environment with everything development needs
 
 demo: $(VENV)/.run ## install, then a first answer on embedded images
@@ -29,13 +33,15 @@ check: $(VENV)/.dev ## format, lint, types, fast tests: before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m 'not ray and not slow' -n 2
+	$(BIN)/python -m pytest -m 'not ray and not cluster and not slow' -n 2 --dist worksteal
 
 test: $(VENV)/.dev ## everything CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not ray and not cluster' -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m 'ray and not cluster'
+	$(BIN)/python -m pytest -m cluster
 
 bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/loop.py
@@ -44,6 +50,8 @@ bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/scale.py --part wall --part report
 
 format: $(VENV)/.dev ## rewrite what `make check` would complain of
 	$(BIN)/ruff format .
@@ -51,3 +59,32 @@ format: $(VENV)/.dev ## rewrite what `make check` would complain of
 
 gpu: $(VENV)/.run ## on a machine with a CUDA GPU: images/s, packing, accumulation, precision; no Ray
 	$(BIN)/python benchmarks/gpu.py
+
+# A cluster: README's "On a cluster" has their order. ARGS goes to the command that each of them prints and runs.
+CLUSTER ?= cluster.yaml
+SWEEP ?= sweeps/koleo_accum.py
+NAME ?= $(basename $(notdir $(SWEEP)))
+STAGES ?=
+PORT ?= 8265
+# A name can be submitted again, with `ARGS=--resume`: ids of jobs cannot.
+JOB := $(NAME)-$(shell date +%Y%m%d-%H%M%S)
+
+cluster-%: export RAY_AUTH_MODE = token
+cluster-%: export RAY_USAGE_STATS_ENABLED = 0
+
+$(HOME)/.ray/auth_token:
+	umask 077 && $(BIN)/ray get-auth-token --generate > /dev/null
+
+cluster-up: $(VENV)/.aws $(HOME)/.ray/auth_token ## start the cluster of CLUSTER, or bring it up to date
+	$(BIN)/ray up $(CLUSTER) $(ARGS)
+
+cluster-dashboard: $(VENV)/.aws ## Ray's dashboard on 127.0.0.1:PORT, as long as this runs; cluster-submit goes through it
+	$(BIN)/ray dashboard $(CLUSTER) --port $(PORT) $(ARGS)
+
+cluster-submit: $(VENV)/.aws ## run SWEEP on the head under NAME, with the sweep's flags in ARGS; it outlives this command
+	$(BIN)/ray job submit --address http://127.0.0.1:$(PORT) --working-dir . --submission-id $(JOB) --no-wait \
+	  --metadata-json '{"sweep": "$(NAME)", "stages": "$(or $(STAGES),of the preset)"}' -- \
+	  python $(SWEEP) --results '$$HOME/results' --name $(NAME) $(if $(STAGES),--stages $(STAGES)) $(ARGS)
+
+cluster-down: $(VENV)/.aws ## end the cluster; results that were not fetched are lost with its head
+	$(BIN)/ray down $(CLUSTER) $(ARGS)

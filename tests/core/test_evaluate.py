@@ -134,7 +134,8 @@ def corners(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return torch.tensor(signs).view(n, 4), torch.tensor(labels)
 
 
-@settings(max_examples=100)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(
     st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
     corners(),
