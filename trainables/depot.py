@@ -127,7 +127,8 @@ class Bucket:
 
     def is_empty(self) -> bool:
         """Whether no run has left anything."""
-        return not self._store.get_file_info(fs.FileSelector(self._root, allow_not_found=True, recursive=True))
+        found = self._store.get_file_info(fs.FileSelector(self._root, allow_not_found=True, recursive=True))
+        return not any(one.is_file for one in found)
 
     def put(self, file: Path, name: str) -> None:
         """Upload; an object appears when its upload is complete."""

@@ -1,0 +1,128 @@
+"""Where checkpoints lie: the same promises from a folder and from an object store."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from embedding_core.faults import Faults
+from trainables.depot import Depot, Folder, below, checked, depot_at
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    aws = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true",
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.items():
+            patch.setenv(name, value)
+        import boto3
+
+        boto3.client("s3").create_bucket(Bucket="depot")
+        yield "s3://depot/prefix"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def depot(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
+    if request.param == "folder":
+        return checked(str(tmp_path / "depot"))
+    return checked(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
+
+
+def file_of(tmp_path: Path, content: bytes) -> Path:
+    file = tmp_path / "local.pt"
+    file.write_bytes(content)
+    return file
+
+
+def test_what_was_put_is_got_again_until_it_is_deleted(depot: Depot, tmp_path: Path) -> None:
+    there = tmp_path / "got"
+    assert depot.is_empty()
+    for content in (b"first", b"second"):
+        file = file_of(tmp_path, content)
+        depot.put(file, "search/t00000.pt")
+        assert not file.exists()
+        assert depot.get("search/t00000.pt", there)
+        assert there.read_bytes() == content
+    assert not depot.get("search/t00001.pt", there)
+    assert not depot.is_empty()
+    for _ in range(2):
+        depot.delete("search/t00000.pt")
+    assert not depot.get("search/t00000.pt", there)
+    assert depot.is_empty()
+
+
+def test_a_damaged_file_is_put_aside_under_one_name(depot: Depot, tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        depot.put(file_of(tmp_path, content), "search/t00000.pt")
+        depot.put_aside("search/t00000.pt")
+    there = tmp_path / "got"
+    assert not depot.get("search/t00000.pt", there)
+    assert depot.get("search/t00000.pt.damaged", there)
+    assert there.read_bytes() == b"second"
+
+
+def test_a_sweep_has_a_place_of_its_own_name() -> None:
+    assert below("/shared", "name") == "/shared/name"
+    assert below("s3://bucket/prefix/", "name") == "s3://bucket/prefix/name"
+    assert below("s3://bucket/prefix?region=eu", "name") == "s3://bucket/prefix/name?region=eu"
+
+
+def test_a_folder_that_is_not_mounted_is_not_written(tmp_path: Path) -> None:
+    """The mount point of a share that is gone is an empty folder of another disk."""
+    depot = Folder(tmp_path / "share")
+    depot.prepare()
+    (tmp_path / "share").rename(tmp_path / "gone")
+    (tmp_path / "share").mkdir()
+    with pytest.raises(FileNotFoundError, match="not to be seen here"):
+        depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+    with pytest.raises(FileNotFoundError, match="not to be seen here"):
+        depot.get("search/t00000.pt", tmp_path / "got")
+    assert list((tmp_path / "share").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second disk")
+def test_a_folder_on_another_disk_gets_whole_files(tmp_path: Path) -> None:
+    shared = Path("/dev/shm") / f"depot-{os.getpid()}-{tmp_path.name}"
+    try:
+        depot = checked(str(shared))
+        depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+        assert [file.name for file in (shared / "search").iterdir()] == ["t00000.pt"]
+        assert (shared / "search" / "t00000.pt").read_bytes() == b"rows"
+        assert not (tmp_path / "local.pt").exists()
+    finally:
+        for file in shared.rglob("*"):
+            if file.is_file():
+                file.unlink()
+        (shared / "search").rmdir()
+        shared.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("s3://no-such-bucket/x", "NO_SUCH_BUCKET"),
+        ("s4://bucket/x", "s4"),
+        ("s3://key:secret@bucket/x", "must not hold credentials"),
+        ("{tmp_path}/file/below", "Not a directory"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_place_that_cannot_be_written_is_a_fault(tmp_path: Path, where: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Faults, match=message) as caught:
+        checked(where.format(tmp_path=tmp_path))
+    assert "secret" not in str(caught.value)
+
+
+def test_opening_a_place_neither_writes_nor_asks(tmp_path: Path) -> None:
+    depot_at(str(tmp_path / "nowhere"))
+    assert not (tmp_path / "nowhere").exists()
