@@ -1,0 +1,114 @@
+"""The cluster file for machines of one's own, raised on hosts: who gets in, a sweep through a lost worker, nothing left."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.results import store
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
+
+SAMPLES, BLOCKS, EPOCHS = 6, 2, 40
+FLAGS = (
+    f"--stages search,confirm --samples {SAMPLES} --blocks {BLOCKS} --epochs {EPOCHS} --train-triplets 400 "
+    "--set views=none --checkpoints /mnt/checkpoints"
+)
+ASK = """
+import urllib.error, urllib.request
+request = urllib.request.Request("{url}", headers={headers}, data={data})
+try:
+    print(urllib.request.urlopen(request).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def status_of(host: Any, url: str, *, token: str | None, data: bytes | None = None) -> int:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    script = ASK.format(url=url, headers=headers, data=data)
+    return int(host.run(f"exec .venv/bin/python - <<'PYTHON'\n{script}\nPYTHON").stdout)
+
+
+def test_jobs_are_taken_with_the_token_alone(cluster: Any, dashboard: str) -> None:
+    token = cluster.desk.run("cat ~/.ray/auth_token").stdout.strip()
+    job = json.dumps({"entrypoint": "touch /mnt/ran"}).encode()
+    url = f"{dashboard}/api/jobs/"
+    assert status_of(cluster.desk, url, token=None, data=job) == 401
+    assert status_of(cluster.desk, url, token="0" * len(token), data=job) == 403
+    assert status_of(cluster.desk, url, token=token) == 200
+    submit = f"exec .venv/bin/ray job submit --address {dashboard} --no-wait -- touch /mnt/ran"
+    refused = cluster.desk.run(submit, check=False, RAY_AUTH_MODE="disabled")
+    assert refused.returncode != 0
+    assert cluster.on_head("ray job list").count("touch /mnt/ran") == 0
+    assert cluster.desk.run("stat --format %a ~/.ray/auth_token").stdout.strip() == "600"
+    assert cluster.head.run("stat --format %a ~/.ray/auth_token").stdout.strip() == "600"
+
+
+@pytest.mark.parametrize("token", [None, "0" * 64], ids=["no token", "wrong token"])
+def test_a_stranger_sees_nothing_and_cannot_join(
+    cluster: Any, stranger: Any, addresses: dict[str, str], token: str | None
+) -> None:
+    mode = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
+    gcs = f"{addresses['head']}:6379"
+    seen = stranger.run(f"exec .venv/bin/ray status --address {gcs}", check=False, **mode)
+    assert seen.returncode != 0
+    assert "node_" not in seen.stdout
+    joined = stranger.run(f"exec .venv/bin/ray start --address {gcs}", check=False, **mode)
+    assert joined.returncode != 0
+    assert addresses["stranger"] not in cluster.alive()
+    assert stranger.ray_processes() == []
+
+
+def test_the_dashboard_listens_on_loopback_alone(cluster: Any, stranger: Any, addresses: dict[str, str]) -> None:
+    reach = "exec timeout 10 bash -c '</dev/tcp/{}/{}'"
+    assert stranger.run(reach.format(addresses["head"], 22), check=False).returncode == 0
+    assert stranger.run(reach.format(addresses["head"], 8265), check=False).returncode == 1
+    assert cluster.head.run(reach.format("127.0.0.1", 8265), check=False).returncode == 0
+
+
+def test_a_sweep_survives_the_loss_of_its_only_worker(
+    cluster: Any, dashboard: str, site: Any, addresses: dict[str, str], wait: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Submitted as a job; the worker dies mid-run, with its network, and the machine that was off is switched on."""
+    submitted = cluster.desk.run(f"make --old-file .venv/.aws cluster-submit NAME=hurt ARGS='{FLAGS}'").stdout
+    job = submitted.partition("--submission-id ")[2].split()[0]
+    shared = site.folder / "shared" / "checkpoints"
+    state = f"ray job status {job}"
+    wait("a checkpoint", lambda: list(shared.rglob("t*.pt")) or "FAILED" in cluster.on_head(state, check=False))
+    cluster.first.power_off()
+    second = site.boot("second", addresses["second"])
+    wait("the second worker", lambda: addresses["second"] in cluster.alive())
+    log = f"ray job logs {job}"
+    wait("the job's end", lambda: "SUCCEEDED" in cluster.on_head(state) or "FAILED" in cluster.on_head(state))
+    assert "SUCCEEDED" in cluster.on_head(state), cluster.on_head(log)
+    assert "confirm" in cluster.on_head(log)
+    assert "'sweep': 'hurt'" in cluster.on_head("ray job list")
+    cluster.head.run("cp -r ~/results /mnt/")
+
+    folder = site.folder / "shared" / "results" / "hurt"
+    trials = store.read(folder, "trials").to_pylist()
+    ids = Counter((row["stage"], row["trial_id"]) for row in trials)
+    assert set(ids.values()) == {1}
+    stages = Counter(row["stage"] for row in trials)
+    assert stages["search"] == SAMPLES
+    assert stages["confirm"] % BLOCKS == 0
+    assert stages["confirm"]
+    assert {row["end_reason"] for row in trials if row["stage"] == "confirm"} == {"completed"}
+    assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped"}
+    curves = Counter((r["stage"], r["trial_id"]) for r in store.read(folder, "curves").to_pylist())
+    assert curves == {(row["stage"], row["trial_id"]): row["last_epoch"] for row in trials}
+    assert second.ray_processes()
+
+
+def test_ray_down_leaves_no_process_of_ray(cluster: Any, site: Any, wait: Callable[..., Any]) -> None:
+    down = cluster.desk.run("make --old-file .venv/.aws cluster-down CLUSTER=cluster.onprem.yaml ARGS=--yes")
+    assert "ray down cluster.onprem.yaml --yes" in down.stdout
+    assert cluster.head.ray_processes() == []
+    wait(
+        "the end of the workers",
+        lambda: not any(host.ray_processes() for name, host in site.hosts.items() if name != "desk"),
+    )
