@@ -425,3 +425,16 @@ def test_a_write_that_fails_halfway_leaves_nothing_and_names_the_file(store: Sto
     store.write("curves", "tune", "t00000", 1, [curve(1, 0.2)])
     assert read(store.results_dir, "curves")["val_auc"].to_pylist() == [0.2]
     assert [published_in(path) for path in raw_files(store, "curves")] == [0, 1]
+
+
+def test_a_driver_that_starts_deletes_what_a_killed_one_left_half_written(store: Store) -> None:
+    path = store.write("curves", "tune", "t00000", 1, [curve(1)])
+    left, fresh = (store.results_dir / "_staging" / f"{name}.tmp" for name in ("left", "fresh"))
+    for file in (left, fresh):
+        file.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    store.tidy()
+    assert not left.exists()
+    assert fresh.exists(), "a report that is rendered meanwhile stages its contrasts"
+    assert path is not None
+    assert path.exists()
