@@ -111,7 +111,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         raise Faults(faults)
     return Options(
         what=what | settings,
-        results=Path(arguments.results).resolve(),
+        results=Path(arguments.results).expanduser().resolve(),
         name=arguments.name,
         resume=bool(arguments.resume or arguments.extend or arguments.retry),
         plan=arguments.plan,
@@ -357,7 +357,7 @@ def without(argv: Sequence[str], *flags: str) -> list[str]:
 
 def _place(text: str) -> str:
     """A URI as it is, a folder absolute."""
-    return text if "://" in text else str(Path(text).resolve())
+    return text if "://" in text else str(Path(text).expanduser().resolve())
 
 
 def _near(path: Path) -> str:
