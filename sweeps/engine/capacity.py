@@ -81,10 +81,10 @@ def nodes() -> list[Resources]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def autoscaled(config: Path = AUTOSCALER_CONFIG) -> list[Resources]:
+def autoscaled(config: Path | None = None) -> list[Resources]:
     """Resources of all workers that the autoscaler on this head may start; none where there is no autoscaler."""
     try:
-        cluster = yaml.safe_load(config.expanduser().read_text())
+        cluster = yaml.safe_load((config or AUTOSCALER_CONFIG).expanduser().read_text())
     except FileNotFoundError:
         return []
     return list(_workers(cluster))[: cluster.get("max_workers")]

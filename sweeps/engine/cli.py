@@ -124,7 +124,7 @@ def _go_on(options: Options, folder: Path, argv: Sequence[str], console: Console
     why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
     _say(console, f"{why}; nothing is lost. Go on with: {again}")
     if spent:
-        _say(console, f"Report of what there is: {command(['-m', 'sweeps.analysis.report', str(folder)])}")
+        _say(console, f"Report of what there is: {command(['-m', 'sweeps.analysis.report', str(folder)], program='python')}")
     return BUDGET_SPENT if spent else INTERRUPTED
 
 
