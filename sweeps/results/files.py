@@ -13,7 +13,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -101,6 +101,17 @@ def check_part(part: Part) -> None:
         faults.append(f"`attempt` must be at least 1, but got {part.attempt}.")
     if faults:
         raise Faults(faults)
+
+
+def check_ids(trial_ids: Iterable[str | None], where: str) -> None:
+    """Refuse rows whose `trial_id` would lead out of a folder: files, checkpoints too, are named after it.
+
+    Raises:
+        Faults: names the first of them and where it is from.
+    """
+    for trial_id in trial_ids:
+        if trial_id is None or not _TRIAL_ID.fullmatch(trial_id):
+            raise Faults([f"{where} has rows of a trial {trial_id!r}, which is no trial's id: move those files away."])
 
 
 def check_sweep(results_dir: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedding_core.faults import Faults
@@ -42,7 +43,7 @@ def scan(results_dir: Path, table: str, stage: str, columns: Sequence[str]) -> t
     key the later one counts.
 
     Raises:
-        Faults: a damaged file; names it.
+        Faults: a damaged file, or rows of what cannot be a trial; names it.
     """
     # The snapshot before the list of files: a file published in between is then read on its own.
     old, covered = _read_snapshot(files.snapshot_path(results_dir, table, stage), table, columns)
@@ -55,6 +56,7 @@ def scan(results_dir: Path, table: str, stage: str, columns: Sequence[str]) -> t
     rows = pa.concat_tables([_no_rows(table, columns), *new], promote_options="default").append_column(SEQ, [seq])
     if old is not None:
         rows = pa.concat_tables([rows, old])
+    files.check_ids(pc.unique(rows["trial_id"]).to_pylist(), f"`{folder}`")
     # A stable sort: rows of one file keep their order.
     order = [(name, "ascending") for name in (*KEYS[table], "attempt", SEQ)]
     return rows.combine_chunks().sort_by(order), sorted(covered | {part.file_name for part in fresh})

@@ -155,13 +155,14 @@ def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_pa
     hostile = "<script>alert(1)</script>|`*&\"'"
     tables = make_confirm()
     for row in tables.trial_rows:
-        row |= {"study_id": hostile, "argv": hostile, "dataset": hostile}
+        row |= {"study_id": hostile, "argv": hostile, "dataset": hostile, "error_type": hostile}
     plan["question"] = hostile
     plan["contrasts"][0] |= {"treatment_label": hostile, "estimand": "../" + hostile}
     folder = tables.write(tmp_path / "hostile", plan=plan)
     page = page_of(render(folder))
     assert "script" not in page.tags
     assert f"{hostile}: {hostile}" in page.texts
+    assert f"{len(tables.trial_rows)} trials: {hostile}" in page.texts
     assert "<script" not in (folder / "report.md").read_text(encoding="utf-8").replace("\\<script", "")
     assert all(path.parent == folder / "figures" for path in folder.rglob("*.svg"))
 
