@@ -84,7 +84,7 @@ cluster-dashboard: $(VENV)/.aws ## Ray's dashboard on 127.0.0.1:PORT, as long as
 cluster-submit: $(VENV)/.aws ## run SWEEP on the head under NAME, with the sweep's flags in ARGS; it outlives this command
 	$(BIN)/ray job submit --address http://127.0.0.1:$(PORT) --working-dir . --submission-id $(JOB) --no-wait \
 	  --metadata-json '{"sweep": "$(NAME)", "stages": "$(or $(STAGES),of the preset)"}' -- \
-	  python $(SWEEP) --results '$$HOME/results' --name $(NAME) $(if $(STAGES),--stages $(STAGES)) $(ARGS)
+	  python $(SWEEP) --results '~/results' --name $(NAME) $(if $(STAGES),--stages $(STAGES)) $(ARGS)
 
 cluster-down: $(VENV)/.aws ## end the cluster; results that were not fetched are lost with its head
 	$(BIN)/ray down $(CLUSTER) $(ARGS)

@@ -1,7 +1,7 @@
 """Hosts of network, PID, mount and UTS namespaces on a bridge of their own, and one cluster on them.
 
-The bridge lies in the namespace of `desk`, where a user would sit; nothing connects it with this machine. A host has sshd,
-one throw-away key, a home, /tmp and /dev/shm of its own, /mnt as all hosts share it, and this machine's other files.
+The bridge lies in the namespace of `desk`, where a user would sit; nothing connects it with this machine. A host has
+sshd, one throw-away key, a home, /tmp and /dev/shm of its own, /mnt as all hosts share it, and this machine's files.
 """
 
 import os
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,12 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def wait_for(what: str, condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
+def wait_for(what: str, condition: Callable[[], Any], *, patience_s: float = PATIENCE_S, pause_s: float = 0.2) -> Any:
     """The first true value of the condition."""
     deadline = time.monotonic() + patience_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"Waited in vain for {what}."
-        time.sleep(0.2)
+        time.sleep(pause_s)
     return value
 
 
@@ -210,7 +211,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, addresses: dict[str, str]) ->
 
 @pytest.fixture(scope="session")
 def wait() -> Callable[..., Any]:
-    return wait_for
+    """`wait(what, condition)` -> the first true value; conditions that ask Ray start a Python each time."""
+    return partial(wait_for, pause_s=3.0)
 
 
 @pytest.fixture(scope="session")
@@ -251,7 +253,7 @@ def cluster(site: Site, desk: Host, addresses: dict[str, str]) -> Cluster:
     up = Cluster(desk, site.boot("head", addresses["head"]), site.boot("first", addresses["first"]))
     made = desk.run(f"make --old-file .venv/.aws cluster-up CLUSTER={FILE} ARGS=--yes")
     assert f"ray up {FILE} --yes" in made.stdout
-    wait_for("the first worker", lambda: addresses["first"] in up.alive())
+    wait_for("the first worker", lambda: addresses["first"] in up.alive(), pause_s=3.0)
     return up
 
 

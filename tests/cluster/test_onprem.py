@@ -1,9 +1,8 @@
-"""The cluster file for machines of one's own, raised on hosts: who gets in, a sweep through a lost worker, nothing left."""
+"""The cluster file for machines of one's own, raised on hosts: who gets in, a sweep that loses its worker, the end."""
 
 import json
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from sweeps.results import store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
-SAMPLES, BLOCKS, EPOCHS = 6, 2, 40
+SAMPLES, BLOCKS, EPOCHS = 4, 1, 40
 FLAGS = (
     f"--stages search,confirm --samples {SAMPLES} --blocks {BLOCKS} --epochs {EPOCHS} --train-triplets 400 "
     "--set views=none --checkpoints /mnt/checkpoints"
@@ -71,21 +70,22 @@ def test_the_dashboard_listens_on_loopback_alone(cluster: Any, stranger: Any, ad
 
 
 def test_a_sweep_survives_the_loss_of_its_only_worker(
-    cluster: Any, dashboard: str, site: Any, addresses: dict[str, str], wait: Callable[..., Any], tmp_path: Path
+    cluster: Any, dashboard: str, site: Any, addresses: dict[str, str], wait: Callable[..., Any]
 ) -> None:
     """Submitted as a job; the worker dies mid-run, with its network, and the machine that was off is switched on."""
     submitted = cluster.desk.run(f"make --old-file .venv/.aws cluster-submit NAME=hurt ARGS='{FLAGS}'").stdout
     job = submitted.partition("--submission-id ")[2].split()[0]
     shared = site.folder / "shared" / "checkpoints"
     state = f"ray job status {job}"
-    wait("a checkpoint", lambda: list(shared.rglob("t*.pt")) or "FAILED" in cluster.on_head(state, check=False))
+    wait("a checkpoint", lambda: list(shared.rglob("t*.pt")))
     cluster.first.power_off()
     second = site.boot("second", addresses["second"])
     wait("the second worker", lambda: addresses["second"] in cluster.alive())
-    log = f"ray job logs {job}"
-    wait("the job's end", lambda: "SUCCEEDED" in cluster.on_head(state) or "FAILED" in cluster.on_head(state))
-    assert "SUCCEEDED" in cluster.on_head(state), cluster.on_head(log)
-    assert "confirm" in cluster.on_head(log)
+    wait("the job's end", lambda: "RUNNING" not in cluster.on_head(state))
+    log = cluster.on_head(f"ray job logs {job}")
+    assert "SUCCEEDED" in cluster.on_head(state), log
+    assert "search: trials 0/" in log
+    assert "Report: " in log
     assert "'sweep': 'hurt'" in cluster.on_head("ray job list")
     cluster.head.run("cp -r ~/results /mnt/")
 
@@ -97,8 +97,8 @@ def test_a_sweep_survives_the_loss_of_its_only_worker(
     assert stages["search"] == SAMPLES
     assert stages["confirm"] % BLOCKS == 0
     assert stages["confirm"]
-    assert {row["end_reason"] for row in trials if row["stage"] == "confirm"} == {"completed"}
-    assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped"}
+    # What the method does to a trial, never what the cluster did.
+    assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped", "collapsed"}
     curves = Counter((r["stage"], r["trial_id"]) for r in store.read(folder, "curves").to_pylist())
     assert curves == {(row["stage"], row["trial_id"]): row["last_epoch"] for row in trials}
     assert second.ray_processes()
