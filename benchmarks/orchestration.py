@@ -99,12 +99,18 @@ def stock(trainable: Any, trials: int, folder: Path) -> None:
 
 
 def ours(
-    stage: str, trials: int, folder: Path, *, epochs: int = EPOCHS, trainable: type[tune.Trainable] = NoOp
+    stage: str,
+    trials: int,
+    folder: Path,
+    *,
+    epochs: int = EPOCHS,
+    trainable: type[tune.Trainable] = NoOp,
+    writer: type[Store] = Store,
 ) -> None:
     """The engine as a sweep runs it, but for the training; the sweep is written to `folder`/sweep."""
     what = {"samples": trials, "blocks": trials // len(DESIGN.arms), "epochs": epochs}
     plan = Plan.of(DESIGN, what)
-    store = Store.create(folder / "sweep")
+    store = writer.create(folder / "sweep")
     plan_file.write(folder / "sweep" / "plan.json", plan_file.content_of(plan, "sweep"))
     slots = Slots(1, 0)
     quiet = Console(file=sys.stderr, quiet=True)

@@ -1,0 +1,189 @@
+"""What a large sweep costs beyond its training: the driver, the gaps between trials, the report.
+
+    python benchmarks/scale.py [--part driver] [--part search] [--part wall] [--part report] [--trials 2000]
+
+driver: a listed plan of no-op trials with 10 reports each through the real engine, a tenth of the trials and all of
+them, each in a driver of its own. Time per trial is counted from the first trial's end to the last one's, so that
+starting Ray does not hide growth; memory is the driver's peak above what it held before the sweep. Targets: time and
+memory per trial grow <= 1.3 x.
+search: the same with the study and ASHA, fewer trials; the sampler's work grows with what it has seen. No target.
+wall: a real sweep on digits, as many runs at once as the machine has cores: from the first trial's start to the last
+one's end, over (sum of the trials' training time / runs at once). Target: <= 1.15.
+report: the report of a sweep of `--trials` trials x 50 epochs, composed and written. Target: <= 20 s.
+"""
+
+import argparse
+import logging
+import multiprocessing
+import os
+import re
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import analysis
+import numpy as np
+import orchestration
+import pyarrow.compute as pc
+import ray
+from machine import machine_class
+
+from sweeps.analysis import report as reports
+from sweeps.engine.cluster import DRIVER_ENVIRONMENT
+from sweeps.results import store
+from sweeps.results.store import Store
+from trainables.embedding import EmbeddingTrainable
+
+TARGET_GROWTH, TARGET_WALL, TARGET_REPORT_S = 1.3, 1.15, 20.0
+EPOCHS = 10
+GROWTH = 10
+SEARCH_SHARE = 5
+"""The search part takes a fifth of the trials: its sampler is the slower the more it has seen."""
+
+WALL_TRIALS, WALL_EPOCHS = 40, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one sweep of no-op trials."""
+
+    wall_s: float
+    """Per trial, between the first end and the last."""
+
+    cpu_s: float
+    """Processor time of the driver likewise, which other work on the machine leaves alone."""
+
+    first_s: float
+    """The same over the first tenth of the trials."""
+
+    last_s: float
+    """Over the last tenth."""
+
+    memory_mib: float
+    """Peak of the driver above what it held before the sweep."""
+
+
+class Clocked(Store):
+    """Notes when each trial was written."""
+
+    ends: ClassVar[list[tuple[float, float]]] = []
+    """Wall and processor seconds."""
+
+    def write(self, table: str, *ids: Any, **rows: Any) -> Path | None:
+        """As `Store.write`."""
+        if table == "trials":
+            self.ends.append((time.perf_counter(), time.process_time()))
+        return super().write(table, *ids, **rows)
+
+
+def main() -> None:
+    """Print each part with its target."""
+    parts = {"driver": driver, "search": search, "wall": wall, "report": report}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", action="append", choices=parts, help="may be given several times (default: all)")
+    parser.add_argument("--trials", type=int, default=2000, help="of the larger sweep (default: %(default)s)")
+    arguments = parser.parse_args()
+    print(machine_class())
+    for name in arguments.part or parts:
+        print(f"\n{name}")
+        parts[name](arguments.trials)
+
+
+def driver(trials: int) -> None:
+    """Time and memory per trial of a listed plan."""
+    few, many = growth_of("confirm", trials)
+    print(verdict("wall time per trial grows", many.wall_s / few.wall_s, TARGET_GROWTH, "x"))
+    print(verdict("the driver's processor time per trial grows", many.cpu_s / few.cpu_s, TARGET_GROWTH, "x"))
+    memory = many.memory_mib / trials / (few.memory_mib / (trials // GROWTH))
+    print(verdict("memory per trial grows", memory, TARGET_GROWTH, "x"))
+
+
+def search(trials: int) -> None:
+    """The same with Optuna's sampler and ASHA."""
+    few, many = growth_of("search", trials // SEARCH_SHARE)
+    print(f"processor time per trial grows {many.cpu_s / few.cpu_s:.2f} x, the sampler's included (no target)")
+
+
+def growth_of(stage: str, trials: int) -> tuple[Cost, Cost]:
+    """A tenth of the trials and all of them."""
+    print(f"{'':8}{'wall ms':>12}{'driver CPU ms':>16}{'first tenth':>14}{'last tenth':>14}{'driver':>10}")
+    print(f"{'trials':>8}{'per trial':>12}{'per trial':>16}{'CPU ms':>14}{'CPU ms':>14}{'MiB':>10}")
+    costs = []
+    for n in (trials // GROWTH, trials):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            cost = pool.submit(cost_of, stage, n).result()
+        print(f"{n:8,}{1000 * cost.wall_s:12.1f}{1000 * cost.cpu_s:16.1f}{1000 * cost.first_s:14.1f}"
+              f"{1000 * cost.last_s:14.1f}{cost.memory_mib:10.0f}", flush=True)  # fmt: skip
+        costs.append(cost)
+    return costs[0], costs[1]
+
+
+def cost_of(stage: str, trials: int) -> Cost:
+    """Run one sweep in this process; it must be a fresh one."""
+    start_ray()
+    with tempfile.TemporaryDirectory() as folder:
+        before = memory_mib("VmRSS")
+        orchestration.ours(stage, trials, Path(folder), epochs=EPOCHS, writer=Clocked)
+        memory = memory_mib("VmHWM") - before
+    ray.shutdown()
+    ends = np.array(Clocked.ends)
+    tenth = max(2, trials // GROWTH)
+    return Cost(*per_trial(ends), per_trial(ends[:tenth])[1], per_trial(ends[-tenth:])[1], memory)
+
+
+def per_trial(ends: np.ndarray) -> tuple[float, float]:
+    """Wall and processor seconds from one end to the next, from [trials, 2]."""
+    wall_s, cpu_s = (ends[-1] - ends[0]) / (len(ends) - 1)
+    return float(wall_s), float(cpu_s)
+
+
+def wall(trials: int) -> None:
+    """Wall time of a real sweep over its training time."""
+    start_ray()
+    at_once = int(ray.cluster_resources()["CPU"])
+    with tempfile.TemporaryDirectory() as folder:
+        orchestration.ours("confirm", WALL_TRIALS, Path(folder), epochs=WALL_EPOCHS, trainable=EmbeddingTrainable)
+        table = store.read(Path(folder) / "sweep", "trials")
+    ray.shutdown()
+    took = (pc.max(table["ended_at"]).as_py() - pc.min(table["started_at"]).as_py()).total_seconds()
+    training = pc.sum(table["wall_s"]).as_py()
+    print(f"{table.num_rows} trials on digits, {at_once} at once: {took:.1f} s for {training:.1f} s of training")
+    print(verdict("wall / (training / runs at once)", took / (training / at_once), TARGET_WALL, ""))
+
+
+def report(trials: int) -> None:
+    """Seconds for the report of a finished sweep, the first in its process."""
+    with tempfile.TemporaryDirectory(dir=analysis.MEMORY if analysis.MEMORY.is_dir() else None) as folder:
+        sweep = analysis.written(Path(folder) / "sweep", trials)
+        started = time.perf_counter()
+        composed = reports.compose(sweep)
+        halfway = time.perf_counter()
+        reports.write(sweep, composed)
+        composing, writing = halfway - started, time.perf_counter() - halfway
+    print(f"{trials:,} trials x {analysis.EPOCHS} epochs: composed in {composing:.1f} s, written in {writing:.1f} s")
+    print(verdict("whole", composing + writing, TARGET_REPORT_S, "s"))
+
+
+def start_ray() -> None:
+    """A local Ray of this process."""
+    os.environ.update(DRIVER_ENVIRONMENT)
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def memory_mib(name: str) -> float:
+    """`VmRSS` or `VmHWM`, its peak, of this process (Linux)."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def verdict(what: str, value: float, target: float, unit: str) -> str:
+    """A figure, its target, and whether it is met."""
+    return f"{what}: {value:.2f} {unit} (target: <= {target:g}: {'met' if value <= target else 'MISSED'})"
+
+
+if __name__ == "__main__":
+    main()
