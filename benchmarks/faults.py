@@ -33,6 +33,7 @@ import pyarrow.dataset as ds
 from machine import machine_class
 
 from sweeps.engine.settle import INFRASTRUCTURE
+from sweeps.engine.study import latest
 from sweeps.results import store
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "koleo_accum.py"
@@ -200,7 +201,7 @@ def untimed(row: dict[str, Any]) -> dict[str, Any]:
 def disagreements(folder: Path) -> int:
     """Search trials whose state in Optuna's database is not that of their ending, or that it lacks or has too many."""
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'optuna.db'}")
-    states = {f"t{trial.number:05d}": trial.state.name for trial in study.get_trials()}
+    states = {name: trial.state.name for name, trial in latest(study).items()}
     rows = store.read(folder, "trials", stage="search").to_pylist()
     expected = {row["trial_id"]: STATE_OF.get(row["end_reason"], "PRUNED") for row in rows}
     return sum(states.get(trial) != expected.get(trial) for trial in states.keys() | expected.keys())

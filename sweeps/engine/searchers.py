@@ -1,17 +1,21 @@
 """Where Tune gets its runs from: what OptunaSearch gets wrong put right, and a plan handed out in its order."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from embedding_core.config import TrainConfig
+from embedding_core.patience import patiently
 from sweeps.engine.design import Design, Levels, Settings, Value
 from sweeps.engine.study import RETRY_OF, latest, name_of, report, retry, tell, trial_name
 from trainables.label import RunLabel, to_flat
+
+_Result = TypeVar("_Result")
 
 
 class DesignSpace:
@@ -77,6 +81,9 @@ class StudySearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Ray's config of the next run."""
+        return _waited_for(lambda: self._suggested(trial_id))
+
+    def _suggested(self, trial_id: str) -> dict[str, Any]:
         if trial_id not in self._ot_trials and self._waiting:
             waiting = self._waiting.pop(0)
             number = retry(self._study, waiting) if waiting.number in self._again else waiting._trial_id
@@ -98,7 +105,7 @@ class StudySearch(OptunaSearch):
         """Report the value at its `images_seen`."""
         trial = self._ot_trials[trial_id]
         if trial.number not in self._told:
-            report(trial, result["images_seen"], result["val_auc"])
+            _waited_for(lambda: report(trial, result["images_seen"], result["val_auc"]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the run ended; an interrupted one stays RUNNING for the resume."""
@@ -106,13 +113,19 @@ class StudySearch(OptunaSearch):
         if trial.number in self._told:
             return
         if error:
-            tell(self._study, trial, "error", None, None)
+            _waited_for(lambda: tell(self._study, trial, "error", None, None))
         elif result is not None:  # Tune hands the last row to this method alone
             reason, images_seen = result.get("end_reason"), result.get("images_seen")
-            tell(self._study, trial, reason, images_seen, result.get("val_auc"))
+            val_auc = result.get("val_auc")
+            _waited_for(lambda: tell(self._study, trial, reason, images_seen, val_auc))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study's own storage is what a resumed sweep reads."""
+
+
+def _waited_for(act: Callable[[], _Result]) -> _Result:
+    """What needs the study's file, which an outage of its disk must not cost the sweep."""
+    return patiently(act, what="The study cannot be written", kinds=(StorageInternalError,))
 
 
 class PlannedSearch(Searcher):

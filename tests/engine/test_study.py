@@ -1,9 +1,11 @@
 """StudySearch against the SQLite study it writes, without Ray: how runs end, what a resume hands out."""
 
 import math
+import resource
 import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from embedding_core.config import TrainConfig
+from embedding_core.patience import patiently
+from sweeps.engine import searchers
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
 from sweeps.engine.searchers import StudySearch
@@ -320,3 +324,30 @@ def test_search_trials_use_block_0_and_leave_the_test_split_alone(
     assert {flat["seed"] for flat in flats} == {0}
     assert {flat["eval_test"] for flat in flats} == {False}
     assert {flat["stop_if_collapsed"] for flat in flats} == {True}
+
+
+def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write meets the limit once; the wait lifts it."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    waits = []
+
+    def lift(seconds: float) -> None:
+        waits.append(seconds)
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+    monkeypatch.setattr(searchers, "patiently", partial(patiently, sleep=lift))
+    steps = [
+        lambda: driver.start("r"),
+        lambda: driver.row("r", 100, 0.6),
+        lambda: driver.end("r", 200, 0.7, "completed"),
+    ]
+    try:
+        for step in steps:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1, old[1]))
+            step()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert len(waits) == len(steps)
+    [trial] = [trial for trial in stored(file) if trial.state != TrialState.WAITING]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.7)
+    assert trial.intermediate_values == {100: 0.6, 200: 0.7}
