@@ -65,8 +65,8 @@ def extensions(plan: Plan) -> list[str]:
         if more_blocks > blocks:
             lines.append(
                 f"Blocks {blocks + 1} to {more_blocks} were added after the first {blocks} could be looked at. "
-                "Intervals and p-values are those of a number of blocks fixed in advance: whoever extends a sweep until "
-                "it says something is misled more often than they state."
+                "Intervals and p-values are those of a number of blocks fixed in advance: whoever extends a sweep "
+                "until it says something is misled more often than they state."
             )
         if more_samples > samples:
             lines.append(

@@ -1,5 +1,6 @@
 """Which weights stay on disk: the best of each cell where settings are tried, all of the confirmation, one model."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +12,8 @@ from trainables.label import RunLabel
 
 TRYING = ("search", "tune")
 """Stages whose runs choose settings; the best of each cell is worth keeping."""
+
+ENDED_BY_ITSELF = ("diverged", "collapsed")
 
 CHECKPOINTS = "checkpoints"
 """Folder of the runs' checkpoints in that of the sweep, unless they are elsewhere; below it a folder per stage."""
@@ -34,6 +37,13 @@ def keep_best(folder: Path, depot: Depot) -> None:
         depot.get(_name(best["stage"], best["trial_id"]), weights)
         checkpoint.export_model(weights, target / "model.pt")
     (target / "config.json").write_text(best["config_json"] + "\n")
+
+
+def start_anew(depot: Depot, stage: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Delete the checkpoints of those `trials` that came to an end by themselves: going on would be to end again."""
+    for row in rows:
+        if row["end_reason"] in ENDED_BY_ITSELF:
+            depot.delete(_name(stage, row["trial_id"]))
 
 
 class CheckpointKeeper:

@@ -68,6 +68,8 @@ class Recorder(Callback):
         self._started: dict[str, datetime] = {}
         self._heard: dict[str, float] = {}
         self._given_up: Faults | None = None
+        self.ended = 0
+        """Trials whose final row is stored; an interrupted one has none."""
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note when the attempt began."""
@@ -132,6 +134,7 @@ class Recorder(Callback):
         self._add("trials", label, row)
         self._patiently(lambda: self._buffer.flush(label.trial_id))
         if self._given_up is None:
+            self.ended += 1
             depot.delete(label.held_out)  # stored now; until here an interrupted driver would read it again
             for told in self._on_end:
                 told(label, row)

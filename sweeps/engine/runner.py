@@ -20,7 +20,7 @@ from sweeps.engine import plan_file
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.capacity import RoomLimiter, Slots
 from sweeps.engine.deaths import memory_deaths_survived
-from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best
+from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best, start_anew
 from sweeps.engine.metrics import Metrics
 from sweeps.engine.plan import SEARCH_BLOCK, Plan
 from sweeps.engine.progress import Progress
@@ -189,9 +189,11 @@ class Sweep:
         constants: dict[str, Any],
         config: TrainConfig,
     ) -> bool:
-        """Run what remains of one stage; whether all planned trials are finished after it."""
+        """Run what remains of one stage; whether all of it has ended."""
         rows = store.read(self.folder, "trials", stage=stage).to_pylist()
-        keeper, metrics = CheckpointKeeper(self.folder, stage, checked(self.checkpoint_dir)), Metrics()
+        depot, metrics = checked(self.checkpoint_dir), Metrics()
+        start_anew(depot, stage, (row for row in rows if row["trial_id"] not in done))
+        keeper = CheckpointKeeper(self.folder, stage, depot)
         progress = Progress(
             stage,
             planned=planned,
@@ -228,7 +230,7 @@ class Sweep:
         with memory_deaths_survived():
             tuner.fit()
         shutil.rmtree(self.folder / "ray", ignore_errors=True)
-        return len(store.finished(self.folder, stage)) >= planned
+        return recorder.ended >= planned - len(done)
 
     def epoch_images(self, config: TrainConfig) -> int:
         """Images forwarded per epoch: the same for all configurations of a sweep."""

@@ -1,24 +1,45 @@
 """A finished sweep goes on: with more trials or blocks, or with what a mended bug had ended."""
 
+import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+import torch
+from rich.console import Console
 
+from embedding_core.config import TrainConfig
+from embedding_core.device_data import DeviceData
+from embedding_core.monitor import Row
 from sweeps.analysis import report
+from sweeps.engine import plan_file
+from sweeps.engine.capacity import Slots
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design
+from sweeps.engine.plan import Plan
 from sweeps.engine.plan_file import NAME
+from sweeps.engine.runner import Sweep
 from sweeps.results import frozen, store
+from sweeps.results.store import Store
+from trainables.embedding import EmbeddingTrainable
 
 pytestmark = pytest.mark.ray
 
 Curve = list[dict[str, Any]]
+
+
+class Buggy(EmbeddingTrainable):
+    """Trains without KoLeo at an absurd rate as long as the bug is there."""
+
+    def _start(self) -> Iterator[Row]:
+        if self.config["koleo"] is False and (Path(self.config["checkpoint_dir"]).parent / "bug").exists():
+            self.config["lr"] = 1e30
+        return super()._start()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,3 +105,32 @@ def test_what_the_sweep_does_not_have_is_not_extended(
     assert main(tiny, [*argv[:4], "--extend", "confirm=2"]) == 2
     assert "This sweep has no confirm to extend (search); it could have `--extend search=N`." in capsys.readouterr().err
     assert main(tiny, ["--results", str(finished.parent), "--name", "lonely", "--extend", "2"]) == 2
+
+
+def test_what_a_bug_made_diverge_is_run_again_once_it_is_mended(
+    tiny: Design,
+    tmp_path: Path,
+    loop_curve: Callable[[dict[str, Any]], Curve],
+    stored_curve: Callable[[Path, str, str], Curve],
+) -> None:
+    folder = tmp_path / "mended"
+    plan = Plan.of(tiny, {"stages": "confirm"})
+    data = DeviceData.load(TrainConfig(), torch.device("cpu"))
+    store_of = Store.create(folder)
+    plan_file.write(folder / NAME, plan_file.content_of(plan, folder.name))
+    (folder / "bug").touch()
+
+    def run(**options: Any) -> list[dict[str, Any]]:
+        sweep = Sweep(plan, folder, store_of, data, Slots(1, 0), Console(file=io.StringIO()), Buggy, **options)
+        assert sweep.run()
+        return store.read(folder, "trials").to_pylist()
+
+    endings = {row["trial_id"]: (row["cell_id"], row["end_reason"]) for row in run()}
+    assert Counter(endings.values()) == {("koleo=off", "diverged"): 2, ("koleo=on", "completed"): 2}
+    (folder / "bug").unlink()
+    assert {row["attempt"] for row in run()} == {1}  # divergence is an outcome: nothing is run again unasked
+    for row in run(retry=("diverged",)):
+        assert row["end_reason"] == "completed"
+        assert row["attempt"] == (2 if endings[row["trial_id"]][1] == "diverged" else 1)
+        assert stored_curve(folder, "confirm", row["trial_id"]) == loop_curve(row)
+    assert len(store.read(folder, "trials", attempts="all")) == 6
