@@ -10,7 +10,8 @@ from filelock import FileLock
 from embedding_core.config import TrainConfig
 from embedding_core.faults import Faults
 from sweeps.engine import status
-from sweeps.engine.status import parse_prices, status_of
+from sweeps.engine.standing import status_of
+from sweeps.engine.status import parse_prices
 from sweeps.results.store import Store
 
 PLAN = {

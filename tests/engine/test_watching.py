@@ -24,7 +24,7 @@ from sweeps.engine import rerun
 from sweeps.engine.cli import INTERRUPTED, main
 from sweeps.engine.design import Design
 from sweeps.engine.metrics import ENDED, GAUGES
-from sweeps.engine.status import Status, status_of
+from sweeps.engine.standing import Status, status_of
 from sweeps.results import store
 from sweeps.results.store import Store
 
