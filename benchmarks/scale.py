@@ -10,6 +10,8 @@ search: the same with the study and ASHA, fewer trials; the sampler's work grows
 wall: a real sweep on digits, as many runs at once as the machine has cores: from the first trial's start to the last
 one's end, over (sum of the trials' training time / runs at once). Target: <= 1.15.
 report: the report of a sweep of `--trials` trials x 50 epochs, composed and written. Target: <= 20 s.
+
+Ray's processes are niced by 15: beside other work their wall times mean nothing, unless RAY_worker_niceness=0.
 """
 
 import argparse
