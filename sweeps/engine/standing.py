@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedding_core.faults import Faults, unknown
@@ -22,6 +23,18 @@ from sweeps.results.schema import STAGES
 PLAN: Final = "plan.json"
 LOCK: Final = ".lock"
 """File that the driver of a sweep holds locked."""
+
+COLUMNS: Final = (
+    "trial_id",
+    "attempt",
+    "cell_id",
+    "end_reason",
+    "epochs",
+    "last_epoch",
+    "wall_s",
+    "final_val_auc",
+)
+"""Of `trials`, which is wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +143,7 @@ def is_locked(file: Path) -> bool:
 
 
 def _stage(folder: Path, trials: pa.Table, stage: str, planned: int) -> StageStatus:
-    rows = [row for row in trials.to_pylist() if row["stage"] == stage]
+    rows = trials.filter(pc.equal(trials["stage"], stage)).select(list(COLUMNS)).to_pylist()
     running = _running(folder, stage, {row["trial_id"]: row["attempt"] for row in rows})
     again = {trial.trial_id for trial in running}
     ended = [row for row in rows if row["trial_id"] not in again]

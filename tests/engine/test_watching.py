@@ -223,4 +223,14 @@ def test_a_replayed_trial_tells_what_differs_first(seen: Seen, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert f"epoch 2, val_auc: stored {altered['val_auc']}, now {changed['val_auc']}, 0.25 apart" in out
     assert "elapsed_s" not in out
-    assert rerun.main([str(seen.folder), "t99999"]) == 2
+
+
+def test_only_an_ended_trial_is_replayed(
+    seen: Seen, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rerun.main(["t99999"]) == 2
+    assert "No sweep in results" in capsys.readouterr().err
+    (tmp_path / "results").symlink_to(seen.folder.parent)  # the latest there is the one
+    assert rerun.main(["t99999"]) == 2
+    assert "Unknown ended trial `t99999`" in capsys.readouterr().err
