@@ -260,11 +260,11 @@ def test_a_full_disk_is_waited_out(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Results and checkpoints on a disk of four megabytes that something else fills."""
+    """Results and checkpoints on a small disk that something else fills."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"needs a disk to fill: {mounted.stderr.strip()}")

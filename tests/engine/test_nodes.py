@@ -3,9 +3,9 @@
 import io
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ class Stays(EmbeddingTrainable):
         taken = []
         for row in rows:
             if self.config["trial_id"] == "t00000" and row["epoch"] == 2 and not begun.exists():
-                begun.touch()
+                begun.with_suffix(".part").write_text(ray.get_runtime_context().get_node_id())
+                begun.with_suffix(".part").rename(begun)
                 while self.greedy and available() > 2 * GIB:
                     taken.append(b"x" * (GIB // 8))
                     time.sleep(0.02)  # the monitor looks often
@@ -104,15 +105,31 @@ def run(cluster: Cluster, tiny: Design, tmp_path: Path, monkeypatch: pytest.Monk
         folder = tmp_path / "sweep"
         store = Store.create(folder)
         runner.plan_file.write(folder / "plan.json", runner.plan_file.content_of(plan, folder.name))
-        beside = threading.Thread(target=act)
-        beside.start()
-        sweep = Sweep(plan, folder, store, data, Slots(1, 0, most=1), Console(file=io.StringIO()), Stays)
-        assert sweep.run()
-        beside.join(PATIENCE_S)
-        assert (tmp_path / "acted").exists()
+        with ThreadPoolExecutor(1) as beside:
+            acted = beside.submit(act)
+            sweep = Sweep(plan, folder, store, data, Slots(1, 0, most=1), Console(file=io.StringIO()), Stays)
+            assert sweep.run()
+            acted.result(PATIENCE_S)
         return folder
 
     return go
+
+
+@pytest.fixture
+def two_nodes(cluster: Cluster, tmp_path: Path) -> Callable[[], Any]:
+    """`two_nodes()` waits for the trial and returns its node; another is there to go on with."""
+    while len(workers(cluster)) < 2:
+        cluster.add_node(num_cpus=1)
+
+    def of_the_trial() -> Any:
+        wait_for("a trial at work", (tmp_path / "begun").exists)
+        return next(node for node in workers(cluster) if node.node_id == (tmp_path / "begun").read_text())
+
+    return of_the_trial
+
+
+def workers(cluster: Cluster) -> list[Any]:
+    return [node for node in cluster.list_all_nodes() if node is not cluster.head_node]
 
 
 @pytest.fixture
@@ -133,53 +150,43 @@ def check_calm(
 
 
 def test_a_trial_whose_node_is_preempted_goes_on_elsewhere_and_no_retry_is_counted(
-    cluster: Cluster, run: Callable[..., Path], check_calm: Callable[..., None], tmp_path: Path
+    cluster: Cluster, two_nodes: Callable[[], Any], run: Callable[..., Path], check_calm: Callable[..., None]
 ) -> None:
-    first = cluster.add_node(num_cpus=1)
-
     def preempt() -> None:
-        wait_for("a trial at work", (tmp_path / "begun").exists)
+        node = two_nodes()
         gone_at_ms = time.time_ns() // 10**6 + 1000
         reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
-        accepted, why = GcsClient(address=cluster.address).drain_node(first.node_id, reason, "spot", gone_at_ms)
+        accepted, why = GcsClient(address=cluster.address).drain_node(node.node_id, reason, "spot", gone_at_ms)
         assert accepted, why
         wait_for("the notice to run out", lambda: time.time_ns() // 10**6 > gone_at_ms)
-        cluster.remove_node(first, allow_graceful=False)
-        cluster.add_node(num_cpus=1)
-        (tmp_path / "acted").touch()
+        cluster.remove_node(node, allow_graceful=False)
 
     check_calm(run(0, preempt), dict.fromkeys(ALL, "completed"))
 
 
 def test_a_trial_whose_node_is_lost_goes_on_elsewhere(
-    cluster: Cluster, run: Callable[..., Path], check_calm: Callable[..., None], tmp_path: Path
+    cluster: Cluster, two_nodes: Callable[[], Any], run: Callable[..., Path], check_calm: Callable[..., None]
 ) -> None:
-    [node] = [node for node in cluster.list_all_nodes() if node is not cluster.head_node]
-
     def lose() -> None:
-        wait_for("a trial at work", (tmp_path / "begun").exists)
-        cluster.remove_node(node, allow_graceful=False)
-        cluster.add_node(num_cpus=1)
-        (tmp_path / "acted").touch()
+        cluster.remove_node(two_nodes(), allow_graceful=False)
 
     check_calm(run(1, lose), dict.fromkeys(ALL, "completed"))
 
 
 @pytest.mark.skipif(available() < 8 * GIB, reason="needs 8 GiB of memory to fill")
 def test_a_trial_that_takes_a_nodes_memory_ends_as_such_and_the_sweep_goes_on(
-    cluster: Cluster, run: Callable[..., Path], check_calm: Callable[..., None], tmp_path: Path,
+    cluster: Cluster, run: Callable[..., Path], check_calm: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Tune ends the whole experiment over what Ray's memory monitor raises, but for our manager of actors."""
-    for node in cluster.list_all_nodes():
-        if node is not cluster.head_node:
-            cluster.remove_node(node, allow_graceful=False)
+    for node in workers(cluster):
+        cluster.remove_node(node, allow_graceful=False)
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     share = 1 - available() / total + 4 * GIB / total
     limits = {"RAY_memory_usage_threshold": f"{share:.3f}", "RAY_memory_monitor_refresh_ms": "50"}
     cluster.add_node(num_cpus=1, env_vars=limits)
     monkeypatch.setattr(Stays, "greedy", True)
-    folder = run(0, (tmp_path / "acted").touch)
+    folder = run(0, lambda: None)
     check_calm(folder, dict.fromkeys(ALL, "completed") | {"t00000": "oom"})
     [row] = [row for row in read(folder, "trials").to_pylist() if row["trial_id"] == "t00000"]
     assert "low on memory" in row["error_type"]
