@@ -1,48 +1,38 @@
 """One sweep from command line to verdict."""
 
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import ray
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
-from embedding_core.held_out import held_out_images
-from embedding_core.models import build_network
-from embedding_core.sampling import batch_faults
 from sweeps.analysis import report
 from sweeps.engine import place, plan_file
 from sweeps.engine.budget import Budget
 from sweeps.engine.capacity import slots
-from sweeps.engine.checks import config_faults, distinct
-from sweeps.engine.cluster import connect, joins_cluster, local_faults
+from sweeps.engine.cluster import connect, joins_cluster
+from sweeps.engine.command_lines import command, without
 from sweeps.engine.design import Design
+from sweeps.engine.flags import DEFAULT_PRESET
 from sweeps.engine.forecast import forecast
-from sweeps.engine.options import DEFAULT_PRESET, Options, command, parse, without
+from sweeps.engine.options import Options, parse
 from sweeps.engine.plan import Plan
+from sweeps.engine.preflight import preflight
 from sweeps.engine.probe import gpu_share
 from sweeps.engine.runner import Sweep
 from sweeps.results import store
-from sweeps.results.files import holds_sweep
 from sweeps.results.store import Store
 
 FAILED = 1
 """Exit status when trials of the confirmation ended in an error."""
-
-BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset")
-NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
-"""What decides whether a configuration can run on these data; each combination is tried before the first trial."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -63,7 +53,7 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
         options = parse(design, argv)
         folder = _folder(design, options)
         plan = _plan(design, options, folder)
-        data = _checked(plan, options, folder)
+        data = preflight(plan, options, folder)
         if options.plan:
             print(forecast(plan, data, options))
             return 0
@@ -124,7 +114,10 @@ def _go_on(options: Options, folder: Path, argv: Sequence[str], console: Console
     why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
     _say(console, f"{why}; nothing is lost. Go on with: {again}")
     if spent:
-        _say(console, f"Report of what there is: {command(['-m', 'sweeps.analysis.report', str(folder)], program='python')}")
+        _say(
+            console,
+            f"Report of what there is: {command(['-m', 'sweeps.analysis.report', str(folder)], program='python')}",
+        )
     return BUDGET_SPENT if spent else INTERRUPTED
 
 
@@ -192,49 +185,3 @@ def _plan(design: Design, options: Options, folder: Path) -> Plan:
     Store.open(folder)
     plan = plan_file.resumed(design, folder / plan_file.NAME, options.what)
     return plan if options.extend is None else plan_file.extended(design, plan, *options.extend)
-
-
-def _checked(plan: Plan, options: Options, folder: Path) -> DeviceData:
-    """The data set, once everything that can be checked before the first trial has been; all faults at once."""
-    faults = [*config_faults(plan), *local_faults(options), *_folder_faults(options, folder)]
-    data = None
-    try:
-        where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
-        data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
-        config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
-        split = data.split(config)
-        if "confirm" in plan.stages:
-            held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
-        faults += _batch_faults(plan, data)
-        mean, std = data.scaling(split)
-        for each in distinct(plan, *NETWORK_FIELDS):
-            build_network(each, shape=data.shape, mean=mean, std=std, precision="float32")
-    except Faults as error:
-        faults += error.faults
-    if faults or data is None:
-        raise Faults(list(dict.fromkeys(faults)))
-    return data
-
-
-def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
-    """Batches that cannot be made of the examples of some reachable configuration, in some block."""
-    faults = []
-    for config in distinct(plan, *BATCH_FIELDS):
-        # The classes of a P x k batch depend on the block's draw of examples, other batches on their number alone.
-        blocks = range(1, plan.blocks + 1) if config.batch_sampler == "pk" else (1,)
-        for seed in {config.seed, *(plan.block_seed(block) for block in blocks)}:
-            of_block = replace(config, seed=seed)
-            faults += batch_faults(of_block, data.split(of_block))
-    return faults
-
-
-def _folder_faults(options: Options, folder: Path) -> list[str]:
-    """Why no sweep can be written there, asked before Ray starts; `Store.create` makes sure of it."""
-    if options.plan:
-        return []
-    if not options.resume and holds_sweep(folder):
-        return [f"`{folder}` already holds a sweep: continue it with `--resume`, or give another `--name`."]
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        return [f"`{folder}` cannot be written, because of `{there}`: give another `--results`."]
-    return []

@@ -1,41 +1,25 @@
-"""The command line, the same for every sweep."""
+"""The command line as a value, the same for every sweep."""
 
-import argparse
-import re
-import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-from embedding_core.config import CHOICES, DATASETS, parse_settings
+from embedding_core.config import parse_settings
 from embedding_core.data import resolve_root
 from embedding_core.faults import Faults, unknown
 from sweeps.engine.design import Design, Settings
-from sweeps.results.schema import STAGES
-
-RUNNABLE_STAGES = STAGES
-DEFAULT_PRESET = "quick"
-
-EXTENDABLE = ("search", "confirm")
-"""Sobol points of the stage tune are balanced in their number, and stay as many as they are."""
-
-RETRIABLE = ("error", "oom", "preempted", "diverged", "collapsed")
-
-NEVER = "never"
-EPOCH_DEADLINE = "2h"
-"""Nothing here takes so long by far, and to end a slow run for a hung one would be worse than to wait."""
-
-MAX_SEED = 10**12
-"""Seeds of blocks are derived from it and must fit 64 bits."""
-
-CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search", "best of tune"]] = {
-    "drop-in": "drop-in",
-    "best": "best of search",
-    "tuned": "best of tune",
-}
-"""Value of `--confirm` -> where the cells' nuisance values come from."""
+from sweeps.engine.flags import (
+    DEFAULT_PRESET,
+    EXTENDABLE,
+    NEVER,
+    RUNNABLE_STAGES,
+    kinds,
+    parser_of,
+    seconds_of,
+    unknown_flags,
+    value_faults,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +57,9 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     Raises:
         Faults: every unknown flag (with the nearest known one) and every bad value.
     """
-    parser = _parser(design)
+    parser = parser_of(design)
     arguments, rest = parser.parse_known_args(argv)
-    faults = [*_unknown_flags(parser, rest), *_value_faults(arguments)]
+    faults = [*unknown_flags(parser, rest), *value_faults(arguments)]
     what: dict[str, Any] = {}
     for name in (
         "preset",
@@ -122,191 +106,11 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         memory_per_trial=arguments.memory_per_trial,
         max_concurrent=arguments.max_concurrent,
         extend=_extension(arguments.extend),
-        retry=_kinds(arguments.retry),
+        retry=kinds(arguments.retry),
         time_budget_s=seconds_of(arguments.time_budget) if arguments.time_budget is not None else None,
         checkpoints=_place(arguments.checkpoints) if arguments.checkpoints else None,
         epoch_deadline_s=0.0 if arguments.epoch_deadline == NEVER else seconds_of(arguments.epoch_deadline) or 0.0,
     )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Tells a flag without its value as any other fault."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print before it ends the process."""
-        raise Faults([f"{message[:1].upper()}{message[1:]}."])
-
-
-def _parser(design: Design) -> argparse.ArgumentParser:
-    presets = "; ".join(f"{name}: {preset.purpose}" for name, preset in design.presets.items())
-    parser = _Parser(description=design.question, allow_abbrev=False)
-    what = parser.add_argument_group("what to run")
-    what.add_argument("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
-    what.add_argument(
-        "--dataset",
-        metavar="NAME",
-        help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
-    )
-    what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
-    what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; the preset's")
-    what.add_argument("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
-    what.add_argument(
-        "--points", type=_lenient(int), metavar="N", help="settings tuned in every cell, a power of two; the preset's"
-    )
-    what.add_argument("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
-    what.add_argument(
-        "--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's"
-    )
-    what.add_argument(
-        "--confirm",
-        metavar="HOW",
-        help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
-    )
-    what.add_argument(
-        "--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all"
-    )
-    what.add_argument("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
-    what.add_argument(
-        "--exempt",
-        type=_lenient(float),
-        metavar="SHARE",
-        help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
-    )
-    what.add_argument("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
-    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
-    where = parser.add_argument_group("where to run")
-    where.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
-    where.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
-    where.add_argument("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
-    where.add_argument(
-        "--extend",
-        metavar="[STAGE=]N",
-        help="go on with N more search trials, or with confirm=N more blocks, which the report says",
-    )
-    where.add_argument(
-        "--retry",
-        metavar="KINDS",
-        help=f"go on and run again the trials that ended so, of {', '.join(RETRIABLE)}: after a bug is fixed, say",
-    )
-    where.add_argument("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
-    where.add_argument(
-        "--checkpoints",
-        metavar="DIR|URI",
-        help="folder that all nodes see, or s3://bucket/prefix, for checkpoints; a folder in that of the sweep",
-    )
-    where.add_argument(
-        "--epoch-deadline",
-        default=EPOCH_DEADLINE,
-        metavar="TIME",
-        help=f"a trial without a row for so long hangs, and starts again from its checkpoint; %(default)s, or {NEVER}",
-    )
-    where.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
-    where.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
-    where.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
-    where.add_argument(
-        "--gpus-per-trial",
-        type=_lenient(float),
-        metavar="F",
-        help="share of a GPU, or auto: what a trial is found to need; default .25 where there is a GPU, else 0",
-    )
-    where.add_argument("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
-    where.add_argument(
-        "--memory-per-trial", type=_lenient(float), metavar="GIB", help="host memory that a trial reserves; none"
-    )
-    where.add_argument(
-        "--max-concurrent",
-        type=_lenient(int),
-        metavar="N",
-        help="trials at once; what the machine or cluster has room for, as its nodes come and go",
-    )
-    return parser
-
-
-def _lenient(kind: type[int] | type[float]) -> Callable[[str], int | float | str]:
-    """Conversion that leaves what it cannot convert as text, so that all faults can be told at once."""
-
-    def convert(text: str) -> int | float | str:
-        try:
-            return kind(text)
-        except ValueError:
-            return text
-
-    return convert
-
-
-def _unknown_flags(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
-    flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
-    faults = []
-    for before, text in zip(["", *rest], rest, strict=False):
-        if text.startswith("-"):
-            faults.append(unknown("flag", text.partition("=")[0], flags))
-        elif not before.startswith("-"):  # else it is the unknown flag's value
-            faults.append(f"Unexpected argument `{text}`.")
-    return faults
-
-
-_LEAST = {
-    "samples": 1,
-    "points": 1,
-    "epochs": 1,
-    "blocks": 2,
-    "seed": 0,
-    "subset": 1,
-    "max_concurrent": 1,
-    "gpus_per_trial": 0,
-}
-"""Smallest value of each number; `--cpus-per-trial` and `--memory-per-trial` must be above 0."""
-
-
-def _value_faults(arguments: argparse.Namespace) -> list[str]:
-    faults = []
-    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt"):
-        value = getattr(arguments, name)
-        if name == "gpus_per_trial" and value == "auto":
-            continue
-        flag = "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
-        if isinstance(value, str):
-            faults.append(f"`{flag}` must be a number, but got `{value}`.")
-        elif name in _LEAST and value is not None and not value >= _LEAST[name]:
-            faults.append(f"`{flag}` must be at least {_LEAST[name]}, but got {value:g}.")
-        elif name == "seed" and value is not None and value > MAX_SEED:
-            faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
-        elif name == "exempt" and value is not None and not 0 <= value < 1:
-            faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
-        elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
-            faults.append(f"`{flag}` must be above 0, but got {value:g}.")
-        elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
-            faults.append(f"`{flag}` must be a whole number above 1, as Ray has it, but got {value:g}.")
-    for name, known in (("confirm", tuple(CONFIRM_FLAG)), ("loss", CHOICES["loss"])):
-        value = getattr(arguments, name)
-        if value is not None and value not in known:
-            faults.append(unknown(name, value, known))
-    faults += [*_extend_faults(arguments.extend), *_retry_faults(arguments.retry)]
-    if arguments.time_budget is not None and seconds_of(arguments.time_budget) is None:
-        faults.append(
-            f"`--time-budget` must be a time such as 45s, 90m, 2h or 1h30m, but got `{arguments.time_budget}`."
-        )
-    if arguments.epoch_deadline != NEVER and seconds_of(arguments.epoch_deadline) is None:
-        faults.append(
-            f"`--epoch-deadline` must be a time such as 45s or 90m, or {NEVER}, but got `{arguments.epoch_deadline}`."
-        )
-    if arguments.local and arguments.address:
-        faults.append(f"`--local` and `--address` exclude each other, but got both ({arguments.address}).")
-    if arguments.name is not None and (
-        Path(arguments.name).name != arguments.name or arguments.name in ("", ".", "..")
-    ):
-        faults.append(f"`--name` must be a plain folder name, but got `{arguments.name}`.")
-    return faults
-
-
-def seconds_of(text: str) -> float | None:
-    """Seconds of `1h30m`, `90m` or `45s`; None for anything else, and for no time at all."""
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.strip())
-    try:
-        parts = [float(part) if part else 0.0 for part in match.groups()] if match else []
-    except ValueError:
-        return None
-    return sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False)) or None
 
 
 def _extension(text: str | None) -> tuple[str, int] | None:
@@ -317,49 +121,6 @@ def _extension(text: str | None) -> tuple[str, int] | None:
     return stage or EXTENDABLE[0], int(number)
 
 
-def _extend_faults(text: str | None) -> list[str]:
-    if text is None:
-        return []
-    stage, _, number = text.rpartition("=")
-    faults = []
-    if stage and stage not in EXTENDABLE:
-        faults.append(unknown("stage to extend", stage, EXTENDABLE))
-    if not number.isdecimal() or int(number) < 1:
-        faults.append(f"`--extend` must be a number of at least 1, or STAGE=N, but got `{text}`.")
-    return faults
-
-
-def _kinds(text: str | None) -> tuple[str, ...]:
-    return tuple(text.split(",")) if text is not None else ()
-
-
-def _retry_faults(text: str | None) -> list[str]:
-    return [unknown("ending to retry", kind, RETRIABLE) for kind in _kinds(text) if kind not in RETRIABLE]
-
-
-def command(argv: Sequence[str], *, program: str | None = None) -> str:
-    """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
-    interpreter = Path(sys.executable)
-    start = [interpreter, Path(sys.argv[0])] if program is None else [interpreter.with_name(program)]
-    return shlex.join([*(_near(path) for path in start), *argv])
-
-
-def without(argv: Sequence[str], *flags: str) -> list[str]:
-    """The arguments without these flags and their values."""
-    kept, left_out = [], False
-    for argument in argv:
-        if argument.startswith("--"):
-            left_out = argument.partition("=")[0] in flags
-        if not left_out:
-            kept.append(argument)
-    return kept
-
-
 def _place(text: str) -> str:
     """A URI as it is, a folder absolute."""
     return text if "://" in text else str(Path(text).expanduser().resolve())
-
-
-def _near(path: Path) -> str:
-    """Relative to the current folder if it lies below it."""
-    return str(path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path)

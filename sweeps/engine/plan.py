@@ -9,7 +9,7 @@ from embedding_core.config import TrainConfig
 from embedding_core.data import resolve_root
 from sweeps.engine.design import Cell, Design, Factor, Preset, Settings, Value, spelled
 from sweeps.engine.factorial import Contrast, Factorial, contrasts_of
-from sweeps.engine.options import CONFIRM_FLAG, DEFAULT_PRESET, RUNNABLE_STAGES
+from sweeps.engine.flags import CONFIRM_FLAG, DEFAULT_PRESET, RUNNABLE_STAGES
 
 BLOCKS_PER_SEED = 1000
 """Master seeds are spaced so that two sweeps share no block."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from embedding_core.faults import Faults
 from sweeps.engine.design import Design, Settings
-from sweeps.engine.options import EXTENDABLE
+from sweeps.engine.flags import EXTENDABLE
 from sweeps.engine.plan import Plan
 from sweeps.engine.settle import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.results import frozen, store

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
@@ -16,7 +14,7 @@ from rich.console import Console
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.sampling import images_per_epoch
-from sweeps.engine import plan_file
+from sweeps.engine import plan_file, split_files
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.capacity import RoomLimiter, Slots
 from sweeps.engine.deaths import memory_deaths_survived
@@ -129,7 +127,7 @@ class Sweep:
             "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})",
             "scheduler": f"ASHA(eta={REDUCTION_FACTOR})",
         }
-        self.write_splits([config])
+        split_files.write(self.folder, self.data, [config])
         return self.fit(
             "search", searcher, scheduler, planned=self.plan.samples, done=finished, constants=constants, config=config
         )
@@ -149,7 +147,7 @@ class Sweep:
         """Run what remains of a list of runs, in its order."""
         finished = self.finished(stage)
         attempts = store.attempts(self.folder, stage=stage)
-        self.write_splits([config for config, _ in runs])
+        split_files.write(self.folder, self.data, [config for config, _ in runs])
         remaining = []
         for config, label in runs:
             if label.trial_id not in finished:
@@ -235,22 +233,6 @@ class Sweep:
     def epoch_images(self, config: TrainConfig) -> int:
         """Images forwarded per epoch: the same for all configurations of a sweep."""
         return images_per_epoch(config, self.data.split(config))
-
-    def write_splits(self, configs: list[TrainConfig]) -> None:
-        """Store the splits of these configurations by index, under the hash that their trials carry."""
-        folder = self.folder / "splits"
-        folder.mkdir(exist_ok=True)
-        seeds = {config.seed: config for config in configs}
-        for config in seeds.values():
-            split = self.data.split(config)
-            parts = {"train": split.train, "val": split.val, "test": split.test, "unseen": split.unseen}
-            table = pa.table(
-                {
-                    "split": pa.array([name for name, index in parts.items() for _ in index]).dictionary_encode(),
-                    "index": pa.array([i for index in parts.values() for i in index.tolist()], pa.int64()),
-                }
-            )
-            pq.write_table(table, folder / f"{split.sha256}.parquet", compression="zstd")
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

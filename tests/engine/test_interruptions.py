@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.engine.cli import INTERRUPTED, main
+from sweeps.engine.cli import BUDGET_SPENT, INTERRUPTED, main
 from sweeps.engine.design import Design
 from sweeps.results import store
 
@@ -189,6 +189,41 @@ def test_mid_search_and_again_then_resumed(
     assert {attempts[trial_id] for trial_id in done} == {1}
     assert begun
     assert all(attempts[trial_id] >= 2 for trial_id in begun)
+
+
+@pytest.mark.parametrize(
+    ("flags", "number", "status", "says"),
+    [
+        ((), signal.SIGTERM, INTERRUPTED, "Interrupted; nothing is lost."),
+        (("--time-budget", "30s"), None, BUDGET_SPENT, "The time budget of 30 s is spent; nothing is lost."),
+    ],
+    ids=["terminated", "time budget"],
+)
+def test_an_orderly_end(
+    script: Path,
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    study_states: Callable[[Path], dict[str, str]],
+    flags: tuple[str, ...],
+    number: int | None,
+    status: int,
+    says: str,
+) -> None:
+    """A job that is stopped, or whose time is up, in the middle of a search that would take for ever."""
+    folder = tmp_path / "results" / "stopped"
+    argv = ["--results", str(folder.parent), "--name", folder.name, "--stages", "search", "--epochs", "1000000"]
+    process = driver(sys.executable, str(script), "--local", *argv, *flags)
+    if number is not None:
+        wait_for("a trial at work", lambda: process.poll() is not None or checkpoints(folder) > 0)
+        process.send_signal(number)
+    assert process.wait(PATIENCE_S) == status
+    log = (tmp_path / "driver.log").read_text()
+    assert says in log
+    assert "Traceback" not in log
+    if number is not None:
+        endings = set(store.read(folder, "trials")["end_reason"].to_pylist())
+        assert endings <= {"collapsed"}  # one may have, by itself; nothing says that the others were stopped
+        assert "RUNNING" in study_states(folder).values()
 
 
 def ended(folder: Path) -> int:

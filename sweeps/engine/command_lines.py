@@ -1,0 +1,29 @@
+"""Command lines for the user to paste."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def command(argv: Sequence[str], *, program: str | None = None) -> str:
+    """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
+    interpreter = Path(sys.executable)
+    start = [interpreter, Path(sys.argv[0])] if program is None else [interpreter.with_name(program)]
+    return shlex.join([*(_near(path) for path in start), *argv])
+
+
+def without(argv: Sequence[str], *flags: str) -> list[str]:
+    """The arguments without these flags and their values."""
+    kept, left_out = [], False
+    for argument in argv:
+        if argument.startswith("--"):
+            left_out = argument.partition("=")[0] in flags
+        if not left_out:
+            kept.append(argument)
+    return kept
+
+
+def _near(path: Path) -> str:
+    """Relative to the current folder if it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path)
