@@ -13,6 +13,8 @@ from ray.tune.experiment import Trial
 
 from trainables.endings import ERROR_LENGTH, TRACEBACK_LENGTH, described
 
+SUMMARY_LINES = 2
+
 
 class HostMemoryError(RayActorError):
     """Ray's memory monitor killed the process, lest the whole machine ran out of memory."""
@@ -70,6 +72,6 @@ def _error_of(trial: Trial) -> BaseException | None:
 
 
 def _summary(error: RayActorError) -> str:
-    """What an actor's death says, without the indented lines on which actor it was."""
+    """What an actor's death says, without the indented lines on which actor it was and the long ones of memory use."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("\t")]
-    return f"{type(error).__name__}: {' '.join(lines)}"[:ERROR_LENGTH]
+    return f"{type(error).__name__}: {' '.join(lines[:SUMMARY_LINES])}"[:ERROR_LENGTH]

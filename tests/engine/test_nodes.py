@@ -143,7 +143,7 @@ def check_calm(
         assert {row["trial_id"]: row["end_reason"] for row in trials} == endings
         assert len(trials) == len(endings)
         for row in trials:
-            assert row["last_epoch"] == (EPOCHS if row["end_reason"] == "completed" else EPOCHS - 1)
+            assert (row["last_epoch"] == EPOCHS) == (row["end_reason"] == "completed")
             assert stored_curve(folder, "confirm", row["trial_id"]) == loop_curve(row)
 
     return check
@@ -182,7 +182,7 @@ def test_a_trial_that_takes_a_nodes_memory_ends_as_such_and_the_sweep_goes_on(
     for node in workers(cluster):
         cluster.remove_node(node, allow_graceful=False)
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    share = 1 - available() / total + 4 * GIB / total
+    share = 1 - available() / 2 / total  # far from what else runs here may take meanwhile
     limits = {"RAY_memory_usage_threshold": f"{share:.3f}", "RAY_memory_monitor_refresh_ms": "50"}
     cluster.add_node(num_cpus=1, env_vars=limits)
     monkeypatch.setattr(Stays, "greedy", True)
