@@ -87,14 +87,14 @@ def status_of(folder: Path, prices: Mapping[str, float]) -> Status:
         prices: USD per node and hour by node type; `costs.OWN` for nodes without a type.
 
     Raises:
-        Faults: no sweep there, no readable plan, or a price of a node type that no trial ran on.
+        Faults: no sweep there, no readable plan, or a price of a node type that no trial ran on (told once any has ended).
     """
     planned = planned_trials(folder)
     trials = store.read(folder, "trials")
     rows = costs.rows_of(trials)
     nodes = costs.by_node_type(costs.rows_of(store.read(folder, "trials", attempts="all")), prices)
     types = [node.node_type for node in nodes]
-    faults = [unknown("node type", name, types) for name in prices if name not in types]
+    faults = [unknown("node type", name, types) for name in prices if types and name not in types]
     if faults:
         raise Faults(faults)
     stages = [_stage(folder, trials, stage, planned[stage]) for stage in STAGES if stage in planned]

@@ -1,6 +1,7 @@
 """The status of a sweep read from its folder by another process, on rows made up here."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,17 @@ def _curve(store: Store, trial_id: str, attempt: int, epochs: int) -> None:
 
 def _final(reason: str, last: int, auc: float | None) -> dict[str, Any]:
     config = {**TrainConfig(epochs=10).to_flat(), "cell_id": "koleo=off", "cpu_threads": 1, "gpu_share": 0.0}
-    return {**config, "end_reason": reason, "last_epoch": last, "wall_s": 2.0 * last, "final_val_auc": auc}
+    now = datetime.now(UTC)
+    return {
+        **config,
+        "hostname": "h",
+        "started_at": now,
+        "ended_at": now,
+        "end_reason": reason,
+        "last_epoch": last,
+        "wall_s": 2.0 * last,
+        "final_val_auc": auc,
+    }
 
 
 def test_what_is_planned_ended_running_best_and_left(folder: Path) -> None:
@@ -83,8 +94,12 @@ def test_json_says_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_impossible_requests_are_faults(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Faults, match="does not exist"):
         status_of(tmp_path / "nowhere", {})
-    with pytest.raises(Faults, match="node type"):
+    with pytest.raises(Faults, match="Unknown node type `gpu_spot`"):
         status_of(folder, {"gpu_spot": 1.0})
+    young = tmp_path / "young"
+    Store.create(young)
+    (young / "plan.json").write_text(json.dumps(PLAN))
+    assert status_of(young, {"gpu_spot": 1.0}).nodes == []  # it may still come
     with pytest.raises(Faults) as error:
         parse_prices(["a=1", "b", "c=x", "=2", "d=-1", "e=inf"])
     assert len(error.value.faults) == 5
