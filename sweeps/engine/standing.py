@@ -87,7 +87,7 @@ def status_of(folder: Path, prices: Mapping[str, float]) -> Status:
         prices: USD per node and hour by node type; `costs.OWN` for nodes without a type.
 
     Raises:
-        Faults: no sweep there, no readable plan, or a price of a node type that no trial ran on (told once any has ended).
+        Faults: no sweep there, no readable plan, or, once any trial has ended, a price of a node type that none ran on.
     """
     planned = planned_trials(folder)
     trials = store.read(folder, "trials")
