@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "cluster.onprem.yaml"
 NEEDED = ("ip", "sshd", "ssh-keygen", "rsync", "unshare", "nsenter", "make")
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 HOME = "/tmp/home"
 
 # PID 1 of a host. The project may lie below /tmp itself, so it is held while /tmp is covered.
@@ -71,11 +71,13 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def wait_for(what: str, condition: Callable[[], Any], *, patience_s: float = PATIENCE_S, pause_s: float = 0.2) -> Any:
-    """The first true value of the condition."""
-    deadline = time.monotonic() + patience_s
+def wait_for(
+    what: str, condition: Callable[[], Any], *, pause_s: float = 0.2, told: Callable[[], str] = lambda: ""
+) -> Any:
+    """The first true value of the condition; what was told meanwhile, if it is none in time."""
+    deadline = time.monotonic() + PATIENCE_S
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"Waited in vain for {what}."
+        assert time.monotonic() < deadline, f"Waited in vain for {what}. {told()}"
         time.sleep(pause_s)
     return value
 
@@ -111,6 +113,8 @@ class Host:
 
     def ray_processes(self) -> list[str]:
         """Command lines of what Ray runs here."""
+        if self.process.poll() is not None:
+            return []
         own = os.readlink(f"/proc/{self.init}/ns/pid")
         found = []
         for folder in Path("/proc").iterdir():
@@ -232,6 +236,11 @@ class Cluster:
     def on_head(self, command: str, *, check: bool = True) -> str:
         """Standard output of a command in a shell as nodes have it."""
         return self.head.run(f". ~/koleo-sweeps/environment.sh && {command}", check=check).stdout
+
+    def log_of(self, job: str) -> str:
+        """What a job has written so far, read from the head's own file."""
+        logs = Path(f"/proc/{self.head.init}/root/tmp/ray").glob(f"session_2*/logs/job-driver-{job}.log")
+        return "".join(log.read_text(errors="replace") for log in logs)
 
     def alive(self) -> set[str]:
         """Addresses of the nodes that Ray holds for alive."""
