@@ -53,7 +53,11 @@ class EmbeddingTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Next row; `done` with the last one. What the loop raises is an ending: see `endings`."""
         with Ending() as ending:
-            row = patiently(self._next_row, what=f"{self.config['trial_id']} goes back", kinds=(StorageError,))
+            row = patiently(
+                self._next_row,
+                what=f"{self.config['trial_id']} goes back to its last checkpoint",
+                kinds=(StorageError,),
+            )
             self._files.keep()
         if ending.reached is not None:
             row = self._give_up(ending.reached)

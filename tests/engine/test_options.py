@@ -108,3 +108,19 @@ def test_help_lists_the_presets_with_their_purpose(capsys: pytest.CaptureFixture
     shown = " ".join(capsys.readouterr().out.split())
     for name, preset in DESIGN.presets.items():
         assert f"{name}: {preset.purpose}" in shown
+
+
+def test_checkpoints_are_a_uri_as_it_is_or_an_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = "s3://bucket/prefix?region=eu-central-1"
+    assert parse(DESIGN, ["--checkpoints", uri]).checkpoints == uri
+    assert parse(DESIGN, ["--checkpoints", "shared"]).checkpoints == str(tmp_path / "shared")
+    assert parse(DESIGN, []).checkpoints is None
+
+
+def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
+    assert parse(DESIGN, []).epoch_deadline_s == 7200
+    assert parse(DESIGN, ["--epoch-deadline", "1h30m"]).epoch_deadline_s == 5400
+    assert parse(DESIGN, ["--epoch-deadline", "never"]).epoch_deadline_s == 0
+    (fault,) = faults_of("--epoch-deadline", "soon")
+    assert fault == "`--epoch-deadline` must be a time such as 45s or 90m, or never, but got `soon`."
