@@ -280,7 +280,12 @@ def test_a_full_disk_is_waited_out(
         with suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
-        wait_for("the driver to notice", lambda: told(caplog, "No space left"))
+        # Whoever writes first: the driver, or a trial, whose words are in the log of its process.
+        logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+        wait_for(
+            "somebody to notice",
+            lambda: told(caplog, "No space left") or any("No space left" in f.read_text() for f in logs.glob("w*.err")),
+        )
         filler.unlink()
 
     try:
