@@ -233,7 +233,7 @@ def main() -> int:
         readers.stopped.set()
         reading.join()
         in_peace(calm, seed)
-        found += compared(folder, calm)
+        found.update(compared(folder, calm))  # `+=` would drop the zeros
         scans, errors, sweeps = scans + readers.scans, errors + readers.errors, sweeps + 1
         print(f"after {sweeps} sweeps and {time.perf_counter() - started:.0f} s: {dict(kills)}", flush=True)
     for name, value in {"sweeps": sweeps, **kills, **found, **scans, "reader errors": len(errors)}.items():
