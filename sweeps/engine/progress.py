@@ -15,6 +15,9 @@ from trainables.label import RunLabel
 LINE_EVERY_S = 15.0
 """Without a terminal: seconds between lines at which nothing ended."""
 
+LIVE_EVERY_S = 1.0
+"""The same on a terminal."""
+
 
 class Progress(Callback):
     """Live display of one stage."""
@@ -29,19 +32,16 @@ class Progress(Callback):
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._images: dict[str, int] = {}
         self._images_here = 0
-        self._running: set[str] = set()
+        self._alive: Counter[str] = Counter()
         self._best: float | None = None
-        self._started = self._last_line = time.monotonic()
+        self._due = False
+        self._started = self._shown = time.monotonic()
 
     def setup(self, *arguments: Any, **info: Any) -> None:
         """Show the display."""
         if self._live is not None:
             self._live.start()
-        self._show()
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Count a running trial."""
-        self._running.add(trial.config["trial_id"])
+            self._show()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -54,38 +54,53 @@ class Progress(Callback):
         value = result["val_auc"]
         if value == value and (self._best is None or value > self._best):
             self._best = value
-        self._show()
 
     def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
         """Count a final `trials` row."""
-        self._running.discard(label.trial_id)
         self._images.pop(label.trial_id, None)
         self._ended[row["end_reason"]] += 1
-        self._show(force=True)
+        self._due = True
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Show the state, also where nothing happens: without a node there are no results for as long as it takes."""
+        every_s = LINE_EVERY_S if self._live is None else LIVE_EVERY_S
+        if self._due or time.monotonic() - self._shown >= every_s:
+            self._count(trials)
+            self._show()
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Take the display down, leave its last state as a line."""
+        self._count(trials)
         if self._live is not None:
             self._live.stop()
-        self._console.print(self._line(), highlight=False, soft_wrap=True)
+        self._print()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
         return {}
 
-    def _show(self, *, force: bool = False) -> None:
+    def _count(self, trials: list[Trial]) -> None:
+        """By Tune's status: a trial whose node died waits again."""
+        self._alive = Counter(trial.status for trial in trials)
+
+    def _show(self) -> None:
+        self._due, self._shown = False, time.monotonic()
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
-        elif force or time.monotonic() - self._last_line >= LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+        else:
+            self._print()
+
+    def _print(self) -> None:
+        self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _facts(self) -> dict[str, str]:
         elapsed = time.monotonic() - self._started
         rate = self._images_here / elapsed if elapsed > 0 else 0.0
         endings = ", ".join(f"{count} {reason}" for reason, count in sorted(self._ended.items())) or "none yet"
+        waiting = self._alive[Trial.PENDING]
+        alive = f"{self._alive[Trial.RUNNING]} running" + (f", {waiting} waiting for room" if waiting else "")
         return {
-            "trials": f"{self._ended.total()}/{self._planned} ended ({endings}), {len(self._running)} running",
+            "trials": f"{self._ended.total()}/{self._planned} ended ({endings}), {alive}",
             "best val AUC": "-" if self._best is None else f"{self._best:.4f}",
             "images/s": f"{rate:,.0f}",
             "time left": self._time_left(rate),
