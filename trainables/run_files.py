@@ -60,4 +60,4 @@ def _storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(error.errno, error.strerror or str(error), error.filename) from error
+        raise StorageError(str(error)) from error
