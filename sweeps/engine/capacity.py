@@ -1,5 +1,6 @@
 """How many trials run at once: asked of the nodes again and again, because in a cluster they come and go."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 import ray
 import yaml
+from ray.autoscaler.sdk import request_resources
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from embedding_core.faults import Faults
@@ -55,8 +57,13 @@ class Slots:
         return min(room, self.most or room)
 
     def _fit(self, node: Resources) -> int:
-        wants = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
-        return min(int(node.get(name, 0) / want + ROUNDING) for name, want in wants.items() if want)
+        wants = {"CPU": self.cpus, "memory": self.memory}
+        fits = [int(node.get(name, 0) / want + ROUNDING) for name, want in wants.items() if want]
+        if self.gpus:
+            gpus = int(node.get("GPU", 0))
+            # A share lies on one GPU.
+            fits.append(gpus * int(1 / self.gpus + ROUNDING) if self.gpus < 1 else int(gpus / self.gpus))
+        return min(fits)
 
 
 class RoomLimiter(ConcurrencyLimiter):
@@ -118,7 +125,7 @@ def slots(
     """
     asked = options.gpus_per_trial if share is None else share
     if joined and not autoscaled():
-        _first_worker(say, patience_s)
+        _first_worker(options, say, patience_s)
     there = [*nodes(), *(autoscaled() if joined else ())]
     if asked is None or asked == "auto":
         asked = DEFAULT_GPU_SHARE if any(node.get("GPU") for node in there) else 0.0
@@ -157,8 +164,11 @@ def share_faults(options: Options, there: Sequence[Resources], *, gpus: float) -
     return faults
 
 
-def _first_worker(say: Callable[[str], None], patience_s: float) -> None:
-    """Wait until some node has a CPU: `ray up` returns before the workers have joined."""
+def _first_worker(options: Options, say: Callable[[str], None], patience_s: float) -> None:
+    """Wait until some node has a CPU: `ray up` returns before the workers have joined.
+
+    An autoscaler that left no word here, as that of Kubernetes, is asked for one; others take no notice.
+    """
     deadline = time.monotonic() + patience_s
     told = False
     while not any(node.get("CPU") for node in nodes()):
@@ -168,8 +178,12 @@ def _first_worker(say: Callable[[str], None], patience_s: float) -> None:
             )
         if not told:
             say("The cluster has no worker yet; waiting for the first one.")
+            share = options.gpus_per_trial if isinstance(options.gpus_per_trial, float) else 0.0
+            request_resources(bundles=[{"CPU": math.ceil(options.cpus_per_trial), "GPU": math.ceil(share)}])
             told = True
         time.sleep(ASK_EVERY_S)
+    if told:
+        request_resources(bundles=[])
 
 
 def _spelled(slots: Slots) -> str:

@@ -23,11 +23,14 @@ from sweeps.engine.command_lines import command, without
 from sweeps.engine.design import Design
 from sweeps.engine.flags import DEFAULT_PRESET
 from sweeps.engine.forecast import forecast
+from sweeps.engine.keeper import CHECKPOINTS
 from sweeps.engine.options import Options, parse
 from sweeps.engine.plan import Plan
 from sweeps.engine.preflight import preflight
 from sweeps.engine.probe import gpu_share
 from sweeps.engine.runner import Sweep
+from sweeps.engine.settle import INFRASTRUCTURE
+from sweeps.engine.study import CUT_OFF
 from sweeps.results import store
 from sweeps.results.store import Store
 
@@ -72,17 +75,19 @@ def _run(plan: Plan, data: DeviceData, options: Options, folder: Path, argv: Seq
         dashboard = connect(options)
         share = gpu_share(plan, options) if options.gpus_per_trial == "auto" else None
         held = slots(options, joined=joins, share=share, say=partial(_say, console))
-        opened = Store.open(folder) if options.resume else Store.create(folder)
+        opened = Store.open(folder) if options.resume or plan_file.missing(folder) else Store.create(folder)
         with _alone(folder):
             if not options.resume:
-                plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
                 place.remember(folder, checkpoints)
+                plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
             elif options.extend is not None:
                 plan_file.amend(plan, folder)
             _say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
             if dashboard:
                 _say(console, f"Ray dashboard: http://{dashboard}")
             opened.tidy()
+            if joins:
+                place.check_reach(checkpoints or str(folder / CHECKPOINTS), own=not checkpoints)
             complete = Sweep(
                 plan,
                 folder,
@@ -154,10 +159,11 @@ def _announce(plan: Plan, folder: Path) -> None:
 
 
 def _tell_errors(folder: Path, console: Console) -> bool:
-    """Say why trials ended in an error; whether any of the confirmation did."""
-    failed = [row for row in store.read(folder, "trials").to_pylist() if row["end_reason"] == "error"]
-    for reason, count in Counter(row["error_type"] for row in failed).items():
-        _say(console, f"{count} trials ended in an error: {reason}. `--resume` runs them again.", style="red")
+    """Say why trials ended in an error, or with their machine; whether any of the confirmation did."""
+    rows = store.read(folder, "trials").to_pylist()
+    failed = [row for row in rows if row["end_reason"] in (CUT_OFF if row["stage"] == "search" else INFRASTRUCTURE)]
+    for (ending, reason), count in Counter((row["end_reason"], row["error_type"]) for row in failed).items():
+        _say(console, f"{count} trials ended as {ending}: {reason} `--resume` runs them again.", style="red")
     return any(row["stage"] == "confirm" for row in failed)
 
 

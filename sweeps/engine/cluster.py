@@ -21,17 +21,21 @@ DRIVER_ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the trials table has them
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+TRIAL_ENVIRONMENT = {
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU share sees no GPU
 }
-TRIAL_ENVIRONMENT = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 
 ANSWER_TIMEOUT_S = 5.0
 
 
 def local_faults(options: Options) -> list[str]:
-    """What this machine cannot give; nothing about a cluster, which is asked after connecting."""
+    """What this machine cannot give; of a cluster only its address, the rest is asked after connecting."""
     if joins_cluster(options):
-        return []
+        address = options.address or os.environ.get("RAY_ADDRESS") or ""
+        client = f"`{address}` is an address of Ray's client, where no driver runs: submit the sweep as a job instead."
+        return [client] if address.startswith("ray://") else []
     gpus = torch.cuda.device_count()
     if options.gpus_per_trial == "auto" and not gpus:
         return ["`--gpus-per-trial auto` tries a trial on a GPU, and this machine has none."]

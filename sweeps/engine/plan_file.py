@@ -12,6 +12,7 @@ from sweeps.engine.flags import EXTENDABLE
 from sweeps.engine.plan import Plan
 from sweeps.engine.settle import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.results import frozen, store
+from sweeps.results.files import holds_sweep, table_dir
 
 NAME = "plan.json"
 
@@ -98,6 +99,11 @@ def settled(file: Path) -> dict[str, Settings] | None:
     content = _read(file)
     found: dict[str, Settings] | None = content.get("nuisance") if frozen.KEY in content else None
     return found
+
+
+def missing(folder: Path) -> bool:
+    """Whether a sweep was created there and its driver killed before it had a plan."""
+    return holds_sweep(folder) and not (folder / NAME).exists() and not table_dir(folder, "trials").parent.exists()
 
 
 def write(file: Path, content: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from embedding_core.faults import Faults
 from embedding_core.held_out import held_out_images
 from embedding_core.models import build_network
 from embedding_core.sampling import batch_faults
+from sweeps.engine import plan_file
 from sweeps.engine.checks import config_faults, distinct
 from sweeps.engine.cluster import local_faults
 from sweeps.engine.options import Options
@@ -61,7 +62,7 @@ def _folder_faults(options: Options, folder: Path) -> list[str]:
     """Why no sweep can be written there, asked before Ray starts; `Store.create` makes sure of it."""
     if options.plan:
         return []
-    if not options.resume and holds_sweep(folder):
+    if not options.resume and holds_sweep(folder) and not plan_file.missing(folder):
         return [f"`{folder}` already holds a sweep: continue it with `--resume`, or give another `--name`."]
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):

@@ -11,6 +11,7 @@ from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
 from embedding_core.train import pick_device, train
+from sweeps.engine.capacity import autoscaled, nodes
 from sweeps.engine.checks import distinct
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Plan
@@ -44,6 +45,8 @@ def gpu_share(plan: Plan, options: Options) -> float:
     Raises:
         Faults: no GPU anywhere, or a trial that does not fit on one.
     """
+    if not any(node.get("GPU") for node in [*nodes(), *autoscaled()]):
+        raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, and the cluster has none."])
     configs = [config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]
     task = ray.remote(num_gpus=1, num_cpus=options.cpus_per_trial)(measure)
     return share_of(*ray.get(task.remote(configs)))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ GRACE_SHARE = 4
 RETRIES = 2
 """Times a trial whose process died is started again from its checkpoint."""
 
+PREEMPTED_ROUNDS = 2
+"""Times that the trials whose retries were used up are all begun again, each with as many retries."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -80,20 +84,36 @@ class Sweep:
         Raises:
             Faults: the confirmation needs a result of an earlier stage that there is none of.
         """
-        stages = {"search": self.search, "tune": self.tune, "confirm": self.confirm}
         for stage in self.plan.stages:
-            finished = stages[stage]()
+            finished = self.stage(stage)
             keep_best(self.folder, depot_at(self.checkpoint_dir))
             if not finished:
                 return False
         store.compact(self.folder)
         return True
 
-    def search(self) -> bool:
-        """TPE and ASHA over all factors in one block."""
-        finished = self.finished("search")
-        study = open_study(self.folder / "optuna.db", seed=self.plan.seed, first_trials=self.plan.preset.first_trials)
-        reconcile(study, store.read(self.folder, "trials", stage="search"), finished)
+    def stage(self, stage: str) -> bool:
+        """Run what is left of a stage, and again what was preempted in it; whether all of it has ended.
+
+        Where machines are taken back all the time, a long trial soon has no retries left, whatever it has got done.
+        """
+        run = {"search": self.search, "tune": self.tune, "confirm": self.confirm}[stage]
+        always = CUT_OFF if stage == "search" else INFRASTRUCTURE
+        complete = run({*always, *self.retry})
+        for _ in range(PREEMPTED_ROUNDS):
+            endings = store.read(self.folder, "trials", stage=stage)["end_reason"].to_pylist()
+            if not complete or "preempted" not in endings:
+                break
+            complete = run({"preempted"})
+        return complete
+
+    def search(self, again: Collection[str]) -> bool:
+        """TPE and ASHA over all factors in one block. `again`: endings of trials that are run once more."""
+        finished = store.finished(self.folder, "search", retry=again)
+        rows = store.read(self.folder, "trials", stage="search")
+        first_trials = () if rows.num_rows else self.plan.preset.first_trials
+        study = open_study(self.folder / "optuna.db", seed=self.plan.seed, first_trials=first_trials)
+        reconcile(study, self.plan.design, rows, finished)
         if len(finished) >= self.plan.samples:
             return True
         label = {
@@ -132,20 +152,20 @@ class Sweep:
             "search", searcher, scheduler, planned=self.plan.samples, done=finished, constants=constants, config=config
         )
 
-    def tune(self) -> bool:
+    def tune(self, again: Collection[str]) -> bool:
         """The same points in every cell, each run to its end."""
         runs = tune_runs(self.plan, study_id=self.study_id, checkpoint_dir=self.checkpoint_dir)
-        return self.designed("tune", runs, {"sampler": f"Sobol({self.plan.points})"})
+        return self.designed("tune", runs, again, {"sampler": f"Sobol({self.plan.points})"})
 
-    def confirm(self) -> bool:
+    def confirm(self, again: Collection[str]) -> bool:
         """Paired blocks of fresh seeds, one run per cell and block; the test split is read once in each."""
         nuisance, plan_sha256 = plan_file.settle(self.plan, self.folder)
         runs = confirm_runs(self.plan, nuisance, study_id=self.study_id, checkpoint_dir=self.checkpoint_dir)
-        return self.designed("confirm", runs, {"sampler": self.plan.confirm, "plan_sha256": plan_sha256})
+        return self.designed("confirm", runs, again, {"sampler": self.plan.confirm, "plan_sha256": plan_sha256})
 
-    def designed(self, stage: str, runs: Runs, constants: dict[str, Any]) -> bool:
+    def designed(self, stage: str, runs: Runs, again: Collection[str], constants: dict[str, Any]) -> bool:
         """Run what remains of a list of runs, in its order."""
-        finished = self.finished(stage)
+        finished = store.finished(self.folder, stage, retry=again)
         attempts = store.attempts(self.folder, stage=stage)
         split_files.write(self.folder, self.data, [config for config, _ in runs])
         remaining = []
@@ -167,14 +187,6 @@ class Sweep:
             constants=constants,
             config=runs[0][0],
         )
-
-    def finished(self, stage: str) -> set[str]:
-        """Trials that a new start leaves alone; those that ended in an error, or with their node, are run again.
-
-        In the designed stages so are those that memory ended: their cell and block need an outcome.
-        """
-        always = CUT_OFF if stage == "search" else INFRASTRUCTURE
-        return store.finished(self.folder, stage, retry={*always, *self.retry})
 
     def fit(
         self,

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
@@ -73,7 +73,9 @@ class StudySearch(OptunaSearch):
         self._ot_study = study  # type: ignore[assignment]
         self._study = study
         self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
-        self._waiting = [trial for name, trial in latest(study).items() if name not in finished]
+        self._finished = frozenset(finished)
+        self._waiting = self._left()
+        self._unsure = False
         ended = [t for t in self._waiting if t.state.is_finished()]
         again = {TrialState.FAIL: ended, TrialState.PRUNED: [t for t in ended if name_of(t) in retried]}
         self._again = {t.number for state, trials in again.items() for t in trials if t.state == state}
@@ -83,11 +85,21 @@ class StudySearch(OptunaSearch):
         """Ray's config of the next run."""
         return _waited_for(lambda: self._suggested(trial_id))
 
+    def _left(self) -> list[FrozenTrial]:
+        """Trials that have begun, are not finished, and were not handed out."""
+        in_hand = {trial.number for trial in self._ot_trials.values()}
+        begun = latest(self._study).items()
+        return [trial for name, trial in begun if name not in self._finished and trial.number not in in_hand]
+
     def _suggested(self, trial_id: str) -> dict[str, Any]:
+        if self._unsure:  # the study's disk has failed in here: a trial may have begun that nobody holds
+            self._waiting = self._left()
+        self._unsure = True
         if trial_id not in self._ot_trials and self._waiting:
-            waiting = self._waiting.pop(0)
+            waiting = self._waiting[0]
             number = retry(self._study, waiting) if waiting.number in self._again else waiting._trial_id
             self._ot_trials[trial_id] = Trial(self._study, number)
+            del self._waiting[0]
         drawn = super().suggest(trial_id) or {}
         trial = self._ot_trials[trial_id]
         ours = str(trial.user_attrs.get(RETRY_OF, trial_name(trial.number)))
@@ -99,6 +111,7 @@ class StudySearch(OptunaSearch):
             origin="sampled",
             attempt=self._attempts.get(ours, 0) + 1,
         )
+        self._unsure = False
         return to_flat(config, label)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

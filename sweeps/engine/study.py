@@ -3,16 +3,18 @@
 import math
 import sqlite3
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pyarrow as pa
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from embedding_core.seeding import stream
-from sweeps.engine.design import Settings
+from sweeps.engine.design import Design, Factor, Levels, Settings
 
 STUDY_NAME = "search"
 STARTUP_TRIALS = 10
@@ -23,6 +25,9 @@ CUT_OFF = ("error", "preempted", "user")
 
 RETRY_OF = "retry of"
 """User attribute of an Optuna trial that is another run of an earlier one: our id of it."""
+
+LOST = "lost"
+"""User attribute of an Optuna trial that stands for one of which nothing is left but its number."""
 
 INFEASIBLE = "ran to a finite result"
 """Name of the constraint that diverged and out-of-memory trials violate; FAIL would teach TPE nothing."""
@@ -59,25 +64,56 @@ def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> 
 
 def latest(study: optuna.Study) -> dict[str, FrozenTrial]:
     """Trials that have begun, by our id; of one that was run again, the last time."""
-    begun = (t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING)
+    begun = (t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING and LOST not in t.user_attrs)
     return {name_of(trial): trial for trial in begun}
 
 
-def reconcile(study: optuna.Study, trials: pa.Table, finished: Collection[str]) -> None:
-    """Tell the study what the trials table knows and it does not: after a power cut the database may lag.
+def reconcile(study: optuna.Study, design: Design, trials: pa.Table, finished: Collection[str]) -> None:
+    """Tell the study what the trials table knows and it does not: its file may be older, or gone.
 
     What the study knows and the table does not, `StudySearch` hands out again.
 
     Args:
         study: from `open_study`.
+        design: what is varied.
         trials: rows of the search.
         finished: trial ids whose row is final; the others are to be run again.
     """
+    _restore(study, design, {row["trial_id"]: row for row in trials.to_pylist()})
     running = {name: trial for name, trial in latest(study).items() if trial.state == TrialState.RUNNING}
     for row in trials.to_pylist():
         if row["trial_id"] in running and row["trial_id"] in finished:
             trial = Trial(study, running[row["trial_id"]]._trial_id)
             tell(study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"])
+
+
+def _restore(study: optuna.Study, design: Design, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Begin, with their parameters, the trials whose numbers the study has not reached.
+
+    Numbers without a row, of trials that had not ended, are passed over: nothing tells their parameters.
+    """
+    known = len(study.get_trials(deepcopy=False))
+    for number in range(known, max((int(name[1:]) + 1 for name in rows), default=0)):
+        row = rows.get(trial_name(number))
+        if row is None:
+            lost = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={LOST: True})
+            study.add_trial(lost)
+            continue
+        given = [f for f in design.factors if f.when is None or row[f.when[0]] in f.when[1]]
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params={factor.name: row[factor.name] for factor in given},
+                distributions={factor.name: _distribution(factor) for factor in given},
+            )
+        )
+
+
+def _distribution(factor: Factor) -> BaseDistribution:
+    domain = factor.domain
+    if isinstance(domain, Levels):
+        return CategoricalDistribution(domain.values)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)
 
 
 def tell(
@@ -111,7 +147,10 @@ def _connect(file: str) -> sqlite3.Connection:
 
 
 def retry(study: optuna.Study, ended: FrozenTrial) -> int:
-    """A further trial with the parameters of one that has ended; its id in Optuna's storage."""
+    """A further trial with the parameters of one that has ended, or the one that there is; its id in the storage."""
+    again = latest(study)[name_of(ended)]
+    if again.state == TrialState.RUNNING:  # added before the disk failed
+        return again._trial_id
     study.add_trial(
         optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -120,7 +159,7 @@ def retry(study: optuna.Study, ended: FrozenTrial) -> int:
             user_attrs={RETRY_OF: name_of(ended)},
         )
     )
-    return study.get_trials(deepcopy=False)[-1]._trial_id
+    return latest(study)[name_of(ended)]._trial_id
 
 
 def name_of(trial: FrozenTrial) -> str:

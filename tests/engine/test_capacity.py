@@ -21,6 +21,8 @@ WORKER = {"CPU": 8.0, "GPU": 2.0, "memory": 32.0 * GIB}
         (Slots(1, 0.25), 8),  # by GPU
         (Slots(3, 0.25), 2),  # by CPU
         (Slots(1, 0.3), 6),
+        (Slots(1, 0.4), 4),  # a share lies on one GPU
+        (Slots(1, 2), 1),
         (Slots(1, 0), 8),
         (Slots(1, 0.25, memory=12 * GIB), 2),  # by memory
         (Slots(0.5, 0), 16),

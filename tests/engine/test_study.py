@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
 from embedding_core.config import TrainConfig
@@ -22,6 +23,7 @@ from sweeps.engine.searchers import StudySearch
 from sweeps.engine.study import INFEASIBLE, open_study, reconcile, trial_name
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.rows import cast
+from sweeps.results.schema import TRIALS
 from trainables.label import RunLabel, from_flat
 
 LABEL = {"study_id": "s", "stage": "search", "block": 0, "checkpoint_dir": "/checkpoints"}
@@ -208,8 +210,8 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     ]
     again = open_study(file, seed=0, first_trials=())
     ended = {trial_name(i) for i in range(len(endings))}
-    reconcile(again, cast("trials", rows), ended)
-    reconcile(again, cast("trials", rows), ended)  # once more changes nothing
+    reconcile(again, DESIGN, cast("trials", rows), ended)
+    reconcile(again, DESIGN, cast("trials", rows), ended)  # once more changes nothing
     trials = stored(file)
     assert [t.state for t in trials] == [
         TrialState.COMPLETE, *[TrialState.PRUNED] * 4, TrialState.FAIL, TrialState.RUNNING
@@ -351,3 +353,58 @@ def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pyte
     [trial] = [trial for trial in stored(file) if trial.state != TrialState.WAITING]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.7)
     assert trial.intermediate_values == {100: 0.6, 200: 0.7}
+
+
+@pytest.mark.parametrize("begun", [0, 1, 2], ids=["the first write", "the second", "the third"])
+def test_a_disk_that_fails_while_a_trial_is_handed_out_loses_and_invents_none(
+    driver: Driver, file: Path, monkeypatch: pytest.MonkeyPatch, begun: int
+) -> None:
+    """Of a failed trial to be retried, an interrupted one and a fresh one, whichever write the disk refuses."""
+    driver.start("r0")
+    driver.end("r0", 300, 0.5, "error")
+    driver.start("r1")
+    monkeypatch.setattr(searchers, "patiently", partial(patiently, sleep=lambda seconds: None))
+    again = Driver(file, attempts={"t00000": 1, "t00001": 1})
+    storage = again.study._storage
+    writes = {"left": begun}
+
+    def failing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any, **keywords: Any) -> Any:
+            done = method(*arguments, **keywords)  # committed, and then the answer is lost
+            writes["left"] -= 1
+            if writes["left"] == -1:
+                raise StorageInternalError("disk I/O error")
+            return done
+
+        return write
+
+    for name in ("create_new_trial", "set_trial_param"):
+        monkeypatch.setattr(storage, name, failing(getattr(storage, name)))
+    assert [again.start(name)[1].trial_id for name in ("x", "y", "z")] == ["t00000", "t00001", "t00003"]
+    assert [trial.state.name for trial in stored(file)] == ["FAIL", "RUNNING", "RUNNING", "RUNNING"]
+    assert writes["left"] < 0
+
+
+@pytest.mark.parametrize("left", [0, 1, 3], ids=["gone", "older", "as it was"])
+def test_a_study_older_than_the_tables_is_filled_up_from_them(tmp_path: Path, left: int) -> None:
+    original = Driver(tmp_path / "optuna.db")
+    configs = [original.start(f"r{i}")[0] for i in range(4)]
+    endings = ["completed", "asha_stopped", "error"]
+    rows = [
+        configs[i].to_flat()
+        | {"trial_id": trial_name(i), "attempt": 1, "end_reason": ending, "images_seen": 600, "final_val_auc": 0.8}
+        for i, ending in enumerate(endings)
+    ]
+    rows = [{name: row[name] for name in TRIALS.names if name in row} for row in rows]
+    older = Driver(tmp_path / "older.db")
+    for i in range(left):
+        older.start(f"r{i}")
+    finished = {"t00000", "t00001"}
+    study = open_study(tmp_path / "older.db", seed=0, first_trials=())
+    reconcile(study, DESIGN, cast("trials", rows), finished)
+    states = [trial.state for trial in study.get_trials()]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING]
+    assert [trial.params for trial in study.get_trials()] == [t.params for t in original.study.get_trials()[:3]]
+    again = Driver(tmp_path / "older.db", attempts={"t00002": 1}, finished=finished, retried={"t00002"})
+    assert again.start("x")[0] == configs[2]
+    assert again.start("y")[1].trial_id == "t00003"  # no id of a finished trial is given to another
