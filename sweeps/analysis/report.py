@@ -45,7 +45,8 @@ def compose(results_dir: Path) -> Report:
         Faults: as `render` does.
     """
     names = ("trials", "curves", "rungs", "views", "eval_groups")
-    tables = Tables(*(store.read(results_dir, name) for name in names))
+    latest = [store.read(results_dir, name) for name in names]
+    tables = Tables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
     if not tables.trials.num_rows and not tables.curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
     return report_of(tables, read_plan(results_dir, tables.trials))

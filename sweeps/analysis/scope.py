@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweeps.analysis.checks import FAILED_TRAINING
 from sweeps.analysis.descriptive import rows_of, trials_by_stage, unfinished
 from sweeps.analysis.findings import Finding
 from sweeps.analysis.plan import Contrast, Plan
@@ -73,6 +74,31 @@ def extensions(plan: Plan) -> list[str]:
                 f"{more_samples - samples} search trials were added after the confirmation had begun; they did not "
                 "choose its settings."
             )
+    return lines
+
+
+def retries(attempts: pa.Table) -> list[str]:
+    """Outcomes of a confirmation that later attempts replaced, by cell, and what that does to its statements.
+
+    Args:
+        attempts: `trials` of confirm, every attempt.
+    """
+    rows = attempts.select(["trial_id", "attempt", "cell_id", "end_reason"]).to_pylist()
+    latest = {row["trial_id"]: row["attempt"] for row in sorted(rows, key=lambda row: row["attempt"])}
+    replaced = {  # a row may be there twice
+        (row["cell_id"], row["end_reason"], row["trial_id"], row["attempt"])
+        for row in rows
+        if row["end_reason"] in FAILED_TRAINING and row["attempt"] < latest[row["trial_id"]]
+    }
+    lines = []
+    for cell in sorted({cell for cell, *_ in replaced}):
+        endings = Counter(reason for own, reason, *_ in replaced if own == cell)
+        counts = ", ".join(f"{n} {reason}" for reason, n in sorted(endings.items()))
+        lines.append(
+            f"{cell}: confirm runs that had ended ({counts}) were run again, and the later attempts count. Such "
+            "endings are outcomes of a cell: one whose failures alone are tried again looks better than it is, and "
+            "intervals and p-values do not state that."
+        )
     return lines
 
 

@@ -29,7 +29,7 @@ from sweeps.analysis.findings import Finding, findings
 from sweeps.analysis.forest import forest_items
 from sweeps.analysis.page import Picture, Section
 from sweeps.analysis.plan import Plan
-from sweeps.analysis.scope import extensions, no_effect_claimed, scope
+from sweeps.analysis.scope import extensions, no_effect_claimed, retries, scope
 
 INTERACTION: Final = (
     "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
@@ -65,6 +65,8 @@ class Tables:
     rungs: pa.Table
     views: pa.Table
     eval_groups: pa.Table
+    confirm_attempts: pa.Table
+    """`trials` of confirm with every attempt, where the others have the latest alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         effect_sections.effects(found),
         Section("Cells and contrasts", pictures=_design(trials, found, dataset, aside)),
         Section("Other contrasts", [finding.verdict for finding in others]),
-        Section("What this can and cannot say", scope(trials, found) + extensions(plan)),
+        Section(
+            "What this can and cannot say", scope(trials, found) + extensions(plan) + retries(tables.confirm_attempts)
+        ),
         Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
         study1.section(trials, curves, without=aside),
         Section("Block by block", pictures=effect_sections.paired(found, dataset)),

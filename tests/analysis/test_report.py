@@ -310,3 +310,23 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
     text = markdown_of(compose(tables.write(tmp_path / "told")))
     assert "collapsed at the last epoch of: koleo=off 3, koleo=on 0 runs" in text
     assert "1 trials: OSError: disk full" in text
+
+
+def test_outcomes_that_a_retry_replaced_are_named_by_cell(
+    make_confirm: Make, plan: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of three first attempts with a second, two had an outcome; one that was cut off had none to replace."""
+    folder = make_confirm().write(tmp_path / "retried", plan=plan)
+    rows = {row["trial_id"]: row for row in read(folder, "trials").to_pylist()}
+    again = {"t00000": "collapsed", "t00002": "diverged", "t00004": "preempted"}  # all of koleo=off
+    store = Store.open(folder)
+    for trial_id, reason in again.items():
+        row = {name: value for name, value in rows[trial_id].items() if name != "stage"}
+        first = row | {"end_reason": reason, "test_auc": None}
+        store.write("trials", "confirm", trial_id, 1, [first])
+        store.write("trials", "confirm", trial_id, 1, [first])  # a driver that died in between writes it again
+        store.write("trials", "confirm", trial_id, 2, [row | {"attempt": 2}])
+    text = markdown_of(compose(folder))
+    assert text.count("were run again") == 1
+    assert "koleo=off: confirm runs that had ended (1 collapsed, 1 diverged) were run again, and the later" in text
+    assert "were run again" not in markdown_of(compose(make_confirm().write(tmp_path / "once", plan=plan)))
