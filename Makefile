@@ -68,6 +68,9 @@ STAGES ?=
 PORT ?= 8265
 # A name can be submitted again, with `ARGS=--resume`: ids of jobs cannot.
 JOB := $(NAME)-$(shell date +%Y%m%d-%H%M%S)
+# The job's working directory goes without .git; the rows of its trials name the commit all the same.
+SHA = $(shell git rev-parse HEAD 2> /dev/null)
+DIRTY = $(if $(shell git status --porcelain --untracked-files=no 2> /dev/null),true,false)
 
 cluster-%: export RAY_AUTH_MODE = token
 cluster-%: export RAY_USAGE_STATS_ENABLED = 0
@@ -83,6 +86,7 @@ cluster-dashboard: $(VENV)/.aws ## Ray's dashboard on 127.0.0.1:PORT, as long as
 
 cluster-submit: $(VENV)/.aws ## run SWEEP on the head under NAME, with the sweep's flags in ARGS; it outlives this command
 	$(BIN)/ray job submit --address http://127.0.0.1:$(PORT) --working-dir . --submission-id $(JOB) --no-wait \
+	  --runtime-env-json '{"env_vars": {"EMBED_GIT_SHA": "$(SHA)", "EMBED_GIT_DIRTY": "$(DIRTY)"}}' \
 	  --metadata-json '{"sweep": "$(NAME)", "stages": "$(or $(STAGES),of the preset)"}' -- \
 	  python $(SWEEP) --results '~/results' --name $(NAME) $(if $(STAGES),--stages $(STAGES)) $(ARGS)
 
