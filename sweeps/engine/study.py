@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from embedding_core.seeding import stream
 from sweeps.engine.design import Design, Factor, Levels, Settings
+from sweeps.engine.disks import is_local
 
 STUDY_NAME = "search"
 STARTUP_TRIALS = 10
@@ -37,7 +38,7 @@ def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> 
     """Create or reopen the study in the SQLite file that optuna-dashboard browses live.
 
     Args:
-        file: on a disk of this machine, not a network share.
+        file: best on a disk of this machine; on a network share, which must lock files, commits are slower.
         seed: of the TPE sampler; together with the number of trials it already has.
         first_trials: factor values to try first in a new study.
     """
@@ -139,10 +140,10 @@ def report(trial: Trial, images_seen: int | None, val_auc: float | None) -> None
 
 
 def _connect(file: str) -> sqlite3.Connection:
-    """A write-ahead log halves the cost of a commit and lets the dashboard read meanwhile."""
+    """A write-ahead log makes commits cheap and lets the dashboard read meanwhile; on a network share it breaks."""
     connection = sqlite3.connect(file, timeout=60, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA journal_mode={'WAL' if is_local(Path(file).parent) else 'DELETE'}")
+    connection.execute("PRAGMA synchronous=EXTRA")  # a power cut takes back no commit, in neither mode
     return connection
 
 

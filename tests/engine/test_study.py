@@ -4,6 +4,7 @@ import math
 import resource
 import sqlite3
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from embedding_core.config import TrainConfig
 from embedding_core.patience import patiently
-from sweeps.engine import searchers
+from sweeps.engine import disks, searchers
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
 from sweeps.engine.searchers import StudySearch
-from sweeps.engine.study import INFEASIBLE, open_study, reconcile, trial_name
+from sweeps.engine.study import INFEASIBLE, _connect, open_study, reconcile, trial_name
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.rows import cast
 from sweeps.results.schema import TRIALS
@@ -298,6 +299,59 @@ def test_write_ahead_log_lets_the_dashboard_read_meanwhile(driver: Driver, file:
     driver.start("r")
     with sqlite3.connect(file) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_commit_is_on_the_disk_before_it_returns(file: Path) -> None:
+    """3 is EXTRA: each commit is on the disk, the removal of a rollback journal included."""
+    assert _connect(str(file)).execute("PRAGMA synchronous").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "from a local disk"])
+def test_on_a_network_share_the_study_has_no_write_ahead_log(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool
+) -> None:
+    if before:
+        with closing(_connect(str(file))) as connection:
+            connection.execute("CREATE TABLE t (a)")
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    mounts = tmp_path / "mounts"
+    mounts.write_text("server:/home / nfs4 rw 0 0\n")
+    monkeypatch.setattr(disks, "MOUNTS", mounts)
+    Driver(file).start("r")
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert not list(tmp_path.glob("optuna.db-*"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "local"),
+    [
+        ("/var/results", True),
+        ("/home/ada/results", False),
+        ("/home/ada/scratch", True),
+        ("/home/adam/results", True),
+        ("/mnt/a b/results", False),
+        ("/mnt/hidden", False),
+        ("/mnt/fuse", False),
+    ],
+)
+def test_the_innermost_mount_says_whether_a_folder_is_local(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, local: bool
+) -> None:
+    mounts = tmp_path / "mounts"
+    lines = [
+        "/dev/sda1 / ext4 rw 0 0",
+        "auto /home/ada autofs rw 0 0",
+        "server:/ada /home/ada nfs4 rw 0 0",
+        "/dev/sdb1 /home/ada/scratch xfs rw 0 0",
+        r"//server/share /mnt/a\040b cifs rw 0 0",
+        "/dev/sdc1 /mnt/hidden ext4 rw 0 0",
+        "pool@tcp:/l /mnt/hidden lustre rw 0 0",
+        "far /mnt/fuse fuse.sshfs rw 0 0",
+    ]
+    mounts.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(disks, "MOUNTS", mounts)
+    assert disks.is_local(Path(folder)) is local
 
 
 @pytest.mark.parametrize("name", ["plain", "a b", "q?x=1", "per%20cent", "#hash"])
