@@ -50,7 +50,7 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
             plan.design.question,
             f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
             *(f"{stage + ':':<10} {n} trials, at most {n * images:,} images" for stage, n in runs.items() if n),
-            f"time:      about {seconds / 60:,.1f} min ({concurrent} at once, {rate:,.0f} images/s each when probed)",
+            f"time:      about {seconds / 60:,.1f} min on this machine ({concurrent} at once, {rate:,.0f} images/s each when probed)",
             f"memory:    {memory} per trial process (this probe's peak)",
             f"disk:      at most {kept * checkpoint_bytes / 2**20:,.0f} MiB of checkpoints",
         ]

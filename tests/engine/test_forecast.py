@@ -26,6 +26,7 @@ def test_trials_and_images_are_those_of_the_plan(
     assert shown["data set"] == "digits, 1,797 images, batch 32"
     assert shown["search"] == f"5 trials, at most {5 * 3 * 3 * 64:,} images"  # trials, epochs, images per triplet
     assert shown["confirm"] == f"8 trials, at most {8 * 3 * 3 * 64:,} images"  # two cells
+    assert re.match(r"about [\d,.]+ min on this machine \(\d+ at once, ", shown["time"])  # a cluster was not asked
     assert list(tmp_path.iterdir()) == []
 
 
