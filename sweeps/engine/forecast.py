@@ -45,12 +45,13 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     kept = best + runs["confirm"] + concurrent
     host_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = f"{host_bytes / 2**20:,.0f} MiB" + (f", {peak_bytes / 2**20:,.0f} MiB on the GPU" if peak_bytes else "")
+    pace = f"{concurrent} at once, {rate:,.0f} images/s each when probed"
     return "\n".join(
         [
             plan.design.question,
             f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
             *(f"{stage + ':':<10} {n} trials, at most {n * images:,} images" for stage, n in runs.items() if n),
-            f"time:      about {seconds / 60:,.1f} min on this machine ({concurrent} at once, {rate:,.0f} images/s each when probed)",
+            f"time:      about {seconds / 60:,.1f} min on this machine ({pace})",
             f"memory:    {memory} per trial process (this probe's peak)",
             f"disk:      at most {kept * checkpoint_bytes / 2**20:,.0f} MiB of checkpoints",
         ]
