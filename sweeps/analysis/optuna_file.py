@@ -20,6 +20,8 @@ from embedding_core.faults import Faults, unknown
 
 PREFIX: Final = "optuna:"
 SQLITE: Final = b"SQLite format 3\0"
+LOCKED_S = 60.0
+"""Seconds to wait for whoever writes in the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,15 @@ def _opened(path: Path, copy: Path) -> BaseStorage:
 
 
 def _sqlite(path: Path, copy: Path) -> RDBStorage:
-    # Without a write-ahead log nobody is writing in it, and SQLite then leaves no file beside the database.
-    still = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    # In that mode nobody is writing where there is no log, and SQLite would leave one; in the other a reader locks.
+    still = "&immutable=1" if _writes_ahead(path) and not path.with_name(f"{path.name}-wal").exists() else ""
+    uri = f"{path.resolve().as_uri()}?mode=ro{still}"
     with (
-        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{still}", uri=True)) as source,
+        closing(sqlite3.connect(uri, uri=True, timeout=LOCKED_S)) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
+        source.execute("begin")
+        source.execute("select count(*) from sqlite_master").fetchone()  # waits for a writer; `backup` would for ever
         source.backup(target)
         tables = {row[0] for row in target.execute("select name from sqlite_master where type = 'table'")}
     if not {"studies", "trials"} <= tables:
@@ -109,6 +114,12 @@ def _sqlite(path: Path, copy: Path) -> RDBStorage:
     if storage.get_current_version() != storage.get_head_version():
         storage.upgrade()
     return storage
+
+
+def _writes_ahead(path: Path) -> bool:
+    """Whether the database keeps a write-ahead log: byte 18 of SQLite's file header, 1 or 2."""
+    with path.open("rb") as file:
+        return file.read(19)[18:] == b"\x02"
 
 
 def _is_journal(line: bytes) -> bool:

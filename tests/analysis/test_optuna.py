@@ -4,6 +4,7 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from embedding_core.faults import Faults
+from sweeps.analysis import optuna_file
 from sweeps.analysis.optuna_counts import arms, endings, pruned_after
 from sweeps.analysis.optuna_file import read_study
 from sweeps.analysis.report import main, render_study
@@ -157,6 +159,22 @@ def test_one_of_several_studies_is_chosen_by_name(tmp_path: Path) -> None:
     assert (study.name, len(study.trials), study.maximize) == ("beta", 12, False)
     with pytest.raises(Faults, match=r"`bata`.*beta"):
         read_study(f"{file}#bata")
+
+
+def test_what_a_writer_has_not_committed_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a write-ahead log changes go into the file itself before they are committed."""
+    file = tmp_path / "live.db"
+    study = optuna.create_study(storage=f"sqlite:///{file}", direction="maximize")
+    study.add_trial(study1_trials()[0])
+    monkeypatch.setattr(optuna_file, "LOCKED_S", 0.1)
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("pragma cache_size = 1")  # so that they do
+        writer.execute("begin exclusive")
+        writer.execute("update trials set state = 'FAIL'")
+        with pytest.raises(Faults, match="database is locked"):
+            read_study(str(file))
+        writer.execute("rollback")
+    assert [trial.state for trial in read_study(str(file)).trials] == [study1_trials()[0].state]
 
 
 def broken(folder: Path) -> dict[str, str]:
