@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -11,6 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from embedding_core.faults import Faults
+from embedding_core.patience import PATIENCE_S
 
 MARKER: Final = ".checkpoints"
 """File in the root of a folder. Where a share is not mounted the folder may be there, empty and of another disk."""
@@ -30,6 +32,12 @@ class Depot(Protocol):
     def prepare(self) -> None:
         """Make the place ready, and make sure that it can be written; for the driver, before trials start."""
 
+    def check(self) -> None:
+        """Make sure that a place once made ready is still there and can be written; nothing is made."""
+
+    def tidy(self, stage: str) -> None:
+        """Delete the half-copied files that killed processes left."""
+
     def is_empty(self) -> bool:
         """Whether no run has left anything."""
 
@@ -40,7 +48,7 @@ class Depot(Protocol):
         """Copy to a local file, whose folder exists; False where nothing has that name."""
 
     def put_aside(self, name: str) -> None:
-        """Rename a file that cannot be read; one put aside earlier is replaced."""
+        """Rename a file that cannot be read, if it is there; one put aside earlier is replaced."""
 
     def delete(self, name: str) -> None:
         """Delete if there; one that cannot be deleted stays, which the log says."""
@@ -56,6 +64,20 @@ class Folder:
         """Make the folder."""
         self._root.mkdir(parents=True, exist_ok=True)
         (self._root / MARKER).write_text("Checkpoints of a sweep; deleted as its trials end.\n")
+
+    def check(self) -> None:
+        """Write the marker that is there."""
+        self._there(MARKER)
+        self.prepare()
+
+    def tidy(self, stage: str) -> None:
+        """Those that nobody has written to for long: a process that the driver does not see may yet be copying."""
+        try:
+            for partial in (self._root / stage).glob(".*.*.*"):  # and not `.nfs...`, by which a share keeps open files
+                if time.time() - partial.stat().st_mtime > PATIENCE_S:
+                    partial.unlink()
+        except OSError as error:
+            _logger.warning("Half-copied files stay: %s", error)
 
     def is_empty(self) -> bool:
         """Whether no run has left anything."""
@@ -90,7 +112,9 @@ class Folder:
 
     def put_aside(self, name: str) -> None:
         """Rename."""
-        self._there(name).replace(self._there(name + DAMAGED))
+        there = self._there(name)
+        if there.is_file():
+            there.replace(self._there(name + DAMAGED))
 
     def delete(self, name: str) -> None:
         """Delete if there."""
@@ -101,7 +125,8 @@ class Folder:
 
     def _there(self, name: str) -> Path:
         if not (self._root / MARKER).is_file():
-            raise FileNotFoundError(f"{self._root} is not the sweep's folder of checkpoints, or not to be seen here")
+            text = f"the share of {self._root} is not mounted here, or the checkpoints are gone"
+            raise FileNotFoundError(f"{text}; to go on without them, make the file {self._root / MARKER}")
         return self._root / name
 
 
@@ -125,6 +150,13 @@ class Bucket:
             stream.write(b"\n")
         self._store.delete_file(f"{self._root}/{MARKER}")
 
+    def check(self) -> None:
+        """The same: there is nothing to be made beforehand."""
+        self.prepare()
+
+    def tidy(self, stage: str) -> None:
+        """Nothing: an upload that was cut off never appears."""
+
     def is_empty(self) -> bool:
         """Whether no run has left anything."""
         found = self._store.get_file_info(fs.FileSelector(self._root, allow_not_found=True, recursive=True))
@@ -144,7 +176,8 @@ class Bucket:
 
     def put_aside(self, name: str) -> None:
         """Copy and delete: object stores do not rename."""
-        self._store.move(f"{self._root}/{name}", f"{self._root}/{name}{DAMAGED}")
+        if self._store.get_file_info(f"{self._root}/{name}").type == fs.FileType.File:
+            self._store.move(f"{self._root}/{name}", f"{self._root}/{name}{DAMAGED}")
 
     def delete(self, name: str) -> None:
         """Delete if there."""
@@ -182,17 +215,24 @@ def below(where: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
 
 
-def checked(where: str) -> Depot:
+def checked(where: str, *, make: bool = True) -> Depot:
     """The depot, ready to be written.
 
+    Args:
+        where: absolute folder or URI.
+        make: a folder that is not there; else it must have been made before, with what it holds.
+
     Raises:
-        Faults: credentials in a URI, no such store, or one that cannot be written.
+        Faults: credentials in a URI, no such store, or one that cannot be written; a folder that is no longer there.
     """
     if is_uri(where) and "@" in urlsplit(where).netloc:
         raise Faults(["`--checkpoints` must not hold credentials, which every log would show: use the environment."])
     try:
         depot = depot_at(where)
-        depot.prepare()
+        if make:
+            depot.prepare()
+        else:
+            depot.check()
     except (OSError, pa.ArrowException) as error:
         raise Faults([f"`--checkpoints` must be a place that can be written, but `{where}` is not: {error}"]) from error
     return depot

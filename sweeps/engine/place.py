@@ -25,7 +25,8 @@ def settled(folder: Path, asked: str | None, *, resume: bool) -> str:
         resume: whether the sweep has been started before; then it keeps its place.
 
     Raises:
-        Faults: a place that cannot be written, one that an earlier sweep has filled, or another than before.
+        Faults: a place that cannot be written, one that an earlier sweep has filled, or another than before; one that
+            a resume does not find, its share not mounted, say.
     """
     file = folder / NAME
     there = file.read_text().strip() if resume and file.is_file() else ""
@@ -33,7 +34,7 @@ def settled(folder: Path, asked: str | None, *, resume: bool) -> str:
     if resume and wanted != there:
         kept = there or "the sweep's own folder"
         raise Faults([f"A resumed sweep keeps its checkpoints in {kept}, but got {wanted}: leave `--checkpoints` out."])
-    if wanted and not checked(wanted).is_empty() and not resume:
+    if wanted and not checked(wanted, make=not resume).is_empty() and not resume:
         text = f"`{wanted}` holds the checkpoints of an earlier sweep, which this one would take for its own"
         raise Faults([f"{text}: delete them, or give another `--name`."])
     return wanted
@@ -49,7 +50,7 @@ def check_reach(where: str, *, own: bool) -> None:
     Raises:
         Faults: a node that does not; or one that is yet to be started and can only be guessed at.
     """
-    checked(where)
+    checked(where, make=own)
     driver = ray.get_runtime_context().get_node_id()
     there = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != driver]  # type: ignore[no-untyped-call]
     others = [node for node in there if node["Resources"].get("CPU")]

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
+from embedding_core.faults import Faults
+from embedding_core.patience import patiently
 from embedding_core.sampling import images_per_epoch
 from sweeps.engine import plan_file, split_files
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
@@ -32,7 +34,7 @@ from sweeps.engine.study import CUT_OFF, STARTUP_TRIALS, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
-from trainables.depot import checked, depot_at
+from trainables.depot import Depot, checked, depot_at
 from trainables.embedding import EmbeddingTrainable
 from trainables.label import to_flat
 
@@ -201,7 +203,8 @@ class Sweep:
     ) -> bool:
         """Run what remains of one stage; whether all of it has ended."""
         rows = store.read(self.folder, "trials", stage=stage).to_pylist()
-        depot, metrics = checked(self.checkpoint_dir), Metrics()
+        depot, metrics = self.depot(), Metrics()
+        depot.tidy(stage)
         start_anew(depot, stage, (row for row in rows if row["trial_id"] not in done))
         keeper = CheckpointKeeper(self.folder, stage, depot)
         progress = Progress(
@@ -241,6 +244,18 @@ class Sweep:
             tuner.fit()
         shutil.rmtree(self.folder / "ray", ignore_errors=True)
         return recorder.ended >= planned - len(done)
+
+    def depot(self) -> Depot:
+        """Where the checkpoints lie, an outage waited out. In its own folder a sweep does without those deleted there.
+
+        Raises:
+            Faults: they are not to be reached, or not to be found in a place that was given.
+        """
+        return patiently(
+            lambda: checked(self.checkpoint_dir, make=not self.checkpoints),
+            what="The checkpoints are out of reach",
+            kinds=(Faults,),
+        )
 
     def epoch_images(self, config: TrainConfig) -> int:
         """Images forwarded per epoch: the same for all configurations of a sweep."""

@@ -32,7 +32,7 @@ from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
 from sweeps.engine.runner import Sweep
 from sweeps.results.store import Store, read
-from trainables.depot import depot_at
+from trainables.depot import checked, depot_at
 from trainables.embedding import EmbeddingTrainable
 
 pytestmark = pytest.mark.ray
@@ -127,6 +127,8 @@ def sweep_in(tiny: Design) -> Callable[..., Sweep]:
         plan = Plan.of(tiny, {"stages": "confirm", "blocks": 3, "epochs": EPOCHS})
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
         store = Store.open(folder) if (folder / "v1").exists() else Store.create(folder)
+        if "checkpoints" in options:
+            checked(options["checkpoints"])
         if not (folder / "plan.json").exists():
             runner.plan_file.write(folder / "plan.json", runner.plan_file.content_of(plan, folder.name))
         return Sweep(plan, folder, store, data, Slots(1, 0), Console(file=io.StringIO()), trainable, **options)

@@ -1,6 +1,7 @@
 """Where checkpoints lie: the same promises from a folder and from an object store."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from embedding_core.faults import Faults
+from embedding_core.patience import PATIENCE_S
 from trainables.depot import Depot, Folder, below, checked, depot_at
 
 
@@ -68,6 +70,8 @@ def test_a_damaged_file_is_put_aside_under_one_name(depot: Depot, tmp_path: Path
     assert not depot.get("search/t00000.pt", there)
     assert depot.get("search/t00000.pt.damaged", there)
     assert there.read_bytes() == b"second"
+    depot.put_aside("search/t00000.pt")  # again, after an outage: nothing is lost by it
+    assert depot.get("search/t00000.pt.damaged", there)
 
 
 def test_a_sweep_has_a_place_of_its_own_name() -> None:
@@ -82,11 +86,31 @@ def test_a_folder_that_is_not_mounted_is_not_written(tmp_path: Path) -> None:
     depot.prepare()
     (tmp_path / "share").rename(tmp_path / "gone")
     (tmp_path / "share").mkdir()
-    with pytest.raises(FileNotFoundError, match="not to be seen here"):
+    with pytest.raises(FileNotFoundError, match="not mounted here"):
         depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
-    with pytest.raises(FileNotFoundError, match="not to be seen here"):
+    with pytest.raises(FileNotFoundError, match="not mounted here"):
         depot.get("search/t00000.pt", tmp_path / "got")
+    with pytest.raises(Faults, match="not mounted here"):
+        checked(str(tmp_path / "share"), make=False)
     assert list((tmp_path / "share").iterdir()) == []
+    (tmp_path / "share").rmdir()
+    (tmp_path / "gone").rename(tmp_path / "share")
+    checked(str(tmp_path / "share"), make=False)
+
+
+def test_what_killed_processes_left_half_copied_goes_when_it_is_old(tmp_path: Path) -> None:
+    depot = checked(str(tmp_path))
+    depot.tidy("search")  # before its first trial
+    depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+    old = time.time() - 2 * PATIENCE_S
+    for name in (".t00001.pt.4711", ".t00002.held_out.4711", ".t00003.pt.4711", ".nfs000000000123"):
+        (tmp_path / "search" / name).touch()
+        if name != ".t00003.pt.4711":
+            os.utime(tmp_path / "search" / name, (old, old))
+    os.utime(tmp_path / "search" / "t00000.pt", (old, old))
+    depot.tidy("search")
+    left = {file.name for file in (tmp_path / "search").iterdir()}
+    assert left == {"t00000.pt", ".t00003.pt.4711", ".nfs000000000123"}
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second disk")
