@@ -107,9 +107,11 @@ class Progress(Callback):
         }
 
     def _time_left(self, rate: float) -> str:
-        """An upper bound: trials that ASHA stops see fewer images."""
+        """An upper bound: trials that ASHA stops see fewer images. Unknown while all wait for room."""
+        if rate <= 0 or (self._alive[Trial.PENDING] and not self._alive[Trial.RUNNING]):
+            return "-"
         left = (self._planned - self._ended.total()) * self._images_per_trial - sum(self._images.values())
-        return f"<= {max(left, 0) / rate / 60:.1f} min" if rate > 0 else "-"
+        return f"<= {max(left, 0) / rate / 60:.1f} min"
 
     def _line(self) -> str:
         return f"{self._stage}: " + "; ".join(f"{name} {value}" for name, value in self._facts().items())

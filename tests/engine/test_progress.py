@@ -45,14 +45,19 @@ def test_without_a_node_a_line_says_who_waits(
     shown: Progress, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials whose node died are pending again for Tune; nobody sends results or ends."""
+    first = trials("RUNNING")[0]
+    first.config = {"trial_id": "t00002"}
+    shown.on_trial_result(1, [first], first, {"images_seen": 50, "val_auc": 0.5})
     shown.on_step_end(1, trials("PENDING"))
     assert written.getvalue() == ""  # not at every step
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     shown.on_step_end(2, trials("TERMINATED", "RUNNING", "RUNNING", "PENDING", "PENDING", "PENDING"))
     shown.on_step_end(3, trials("TERMINATED", "PENDING"))
-    first, second = written.getvalue().splitlines()
-    assert "2/8 ended (2 completed), 2 running, 3 waiting for room;" in first
-    assert "0 running, 1 waiting for room;" in second
+    some, none = written.getvalue().splitlines()
+    assert "2/8 ended (2 completed), 2 running, 3 waiting for room;" in some
+    assert "0 running, 1 waiting for room;" in none
+    assert "time left <=" in some
+    assert none.endswith("time left -")  # who knows when a node comes
 
 
 def test_an_ending_is_told_at_once_and_once(shown: Progress, written: io.StringIO) -> None:
