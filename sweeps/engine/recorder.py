@@ -3,23 +3,20 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from embedding_core import handover
 from embedding_core.config import TrainConfig
 from embedding_core.faults import Faults
 from embedding_core.patience import PATIENCE_S, patiently
-from sweeps.engine import deaths
+from sweeps.engine import deaths, handed_over
 from sweeps.engine.asha import ImagesSeenASHA
 from sweeps.engine.provenance import Provenance
 from sweeps.results.buffer import Buffer
 from sweeps.results.schema import CURVES
-from trainables.depot import Depot, depot_at
+from trainables.depot import depot_at
 from trainables.label import RunLabel, from_flat
 
 _FROM_LAST_ROW = (
@@ -124,12 +121,17 @@ class Recorder(Callback):
     def _finish(self, trial: Trial, ending: dict[str, Any]) -> None:
         config, label = from_flat(trial.config)
         curve = [row for row in self._curves.pop(trial.trial_id, []) if "epoch" in row]
-        row = self._trial_row(trial, config, label, curve, ending["end_reason"]) | ending
         depot = depot_at(label.checkpoint_dir)
-        handed_over: dict[str, list[dict[str, Any]]] = {}
-        self._patiently(lambda: handed_over.update(_handed_over(depot, label)))
-        handed_over["evaluations"] = [*_evaluations(curve), *handed_over.get("evaluations", [])]
-        for table, rows in handed_over.items():
+        handed: dict[str, list[dict[str, Any]]] = {}
+        if config.eval_test and ending["end_reason"] == "completed":
+            try:
+                self._patiently(lambda: handed.update(handed_over.fetched(depot, label)))
+            except Faults as error:
+                lost = error
+                self._patiently(lambda: ending.update(handed_over.begun_anew(depot, label, lost)))
+        row = self._trial_row(trial, config, label, curve, ending["end_reason"]) | ending
+        handed["evaluations"] = [*_evaluations(curve), *handed.get("evaluations", [])]
+        for table, rows in handed.items():
             self._buffer.extend(table, label.stage, label.trial_id, label.attempt, rows)
         self._add("trials", label, row)
         self._patiently(lambda: self._buffer.flush(label.trial_id))
@@ -196,13 +198,6 @@ class Recorder(Callback):
 
     def _add(self, table: str, label: RunLabel, row: dict[str, Any]) -> None:
         self._buffer.add(table, label.stage, label.trial_id, label.attempt, row)
-
-
-def _handed_over(depot: Depot, label: RunLabel) -> dict[str, list[dict[str, Any]]]:
-    """Rows by table that the trial left in the depot."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "held_out"
-        return handover.read(file) if depot.get(label.held_out, file) else {}
 
 
 def _evaluations(curve: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ from embedding_core.device_data import DeviceData
 from embedding_core.faults import Faults
 from embedding_core.monitor import Row
 from embedding_core.patience import patiently
-from sweeps.engine import recorder, runner
+from sweeps.engine import handed_over, recorder, runner
 from sweeps.engine.capacity import Slots
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design
@@ -62,7 +62,10 @@ class Hurt(EmbeddingTrainable):
         # For the one step that hangs: how long any other takes is the machine's affair.
         hangs = self.config["trial_id"] == "t00001" and self.iteration == 1 and starts(Path(self.notes), "t00001") == 1
         self.config["epoch_deadline_s"] = DEADLINE_S if hangs else 0.0
-        return super().step()
+        row = super().step()
+        if self.config["trial_id"] == "t00005" and row["done"] and starts(Path(self.notes), "t00005") == 1:
+            change_a_byte(Path(self.config["checkpoint_dir"]) / "confirm" / "t00005.held_out")
+        return row
 
     def _start(self) -> Iterator[Row]:
         with (Path(self.notes) / self.config["trial_id"]).open("a") as file:
@@ -79,16 +82,19 @@ class Hurt(EmbeddingTrainable):
                 elif trial_id == "t00001" and first:
                     time.sleep(10 * PATIENCE_S)
                 elif trial_id == "t00002" and first:
-                    file = Path(self.config["checkpoint_dir"]) / "confirm" / "t00002.pt"
-                    content = bytearray(file.read_bytes())
-                    content[len(content) // 2] ^= 1
-                    file.write_bytes(content)
+                    change_a_byte(Path(self.config["checkpoint_dir"]) / "confirm" / "t00002.pt")
                     os._exit(1)
                 elif trial_id == "t00003":
                     torch.empty(2**60)
                 elif trial_id == "t00004":
                     os._exit(1)
             yield row
+
+
+def change_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
 
 
 def starts(notes: Path, trial_id: str) -> int:
@@ -166,6 +172,7 @@ def test_each_fault_of_a_trial_has_its_ending_and_a_resume_runs_again_what_was_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runner, "RETRIES", 1)
+    monkeypatch.setattr(runner, "PREEMPTED_ROUNDS", 1)
     notes, folder = tmp_path / "notes", tmp_path / "hurt"
     notes.mkdir()
     monkeypatch.setattr(Hurt, "notes", str(notes))
@@ -176,20 +183,21 @@ def test_each_fault_of_a_trial_has_its_ending_and_a_resume_runs_again_what_was_n
         "t00001": ("completed", 2),  # hung once
         "t00002": ("completed", 3),  # killed, its checkpoint not to be read, begun anew
         "t00003": ("oom", 1),
-        "t00004": ("preempted", 2),  # its process died as often as it may
-        "t00005": ("completed", 1),
+        "t00004": ("preempted", 4),  # its process died as often as it may, and again after the others
+        "t00005": ("completed", 2),  # what it handed over was not to be read: computed again
     }
     assert trials["t00000"]["error_type"] == "ZeroDivisionError: division by zero"
     assert 'row["epoch"] / 0' in trials["t00000"]["traceback"]
     assert "allocate" in trials["t00003"]["error_type"]
     assert "worker process has died" in trials["t00004"]["error_type"]
-    assert (folder / "checkpoints" / "confirm" / "t00002.pt.damaged").exists()
+    damaged = {file.name for file in folder.glob("checkpoints/confirm/*.damaged")}
+    assert damaged == {"t00002.pt.damaged", "t00005.pt.damaged", "t00005.held_out.damaged"}
     check_calm(folder, {"t00001", "t00002", "t00005"})
 
     assert sweep_in(folder).run()
     check_calm(folder, ALL)
     attempts = {row["trial_id"]: row["attempt"] for row in read(folder, "trials").to_pylist()}
-    assert {trial_id for trial_id in ALL if attempts[trial_id] == 2} == {"t00000", "t00003", "t00004"}
+    assert attempts == dict.fromkeys(ALL, 1) | {"t00000": 2, "t00003": 2, "t00004": 3, "t00005": 2}
 
 
 def written(folder: Path, table: str) -> int:
@@ -334,22 +342,24 @@ def _die_once(self: Hurt, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def test_a_resume_finds_the_place_again_and_takes_no_other(
-    tiny: Design, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Design, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(handed_over, "SEEN_AFTER_S", 0.0)
     argv = ["--results", str(tmp_path), "--name", "kept", "--epochs", "1", "--checkpoints", f"{bucket}/cli"]
     confirm = ["--stages", "confirm"]
     assert main(tiny, [*argv, *confirm]) == 0
     assert bucket not in (tmp_path / "kept" / "plan.json").read_text()
     depot = depot_at(f"{bucket}/cli/kept")
     assert depot.get("confirm/t00000.pt", tmp_path / "there")
-    # A run that is to be gone on with, but whose checkpoint holds all its rows: it is sent, not trained.
+    # A complete checkpoint without the results on held-out images, which the store has lost: computed again.
     for table in ("trials", "curves"):
         for file in tmp_path.glob(f"kept/v1/{table}/stage=confirm/t00000-*"):
             file.unlink()
     (tmp_path / "kept" / "compact" / "trials" / "stage=confirm.parquet").unlink()
     (tmp_path / "kept" / "compact" / "curves" / "stage=confirm.parquet").unlink()
     assert main(tiny, ["--results", str(tmp_path), "--name", "kept", "--resume"]) == 0
-    assert "t00000" in read(tmp_path / "kept", "trials")["trial_id"].to_pylist()
+    again = {row["trial_id"]: row for row in read(tmp_path / "kept", "trials").to_pylist()}["t00000"]
+    assert (again["end_reason"], again["attempt"]) == ("completed", 3)
     assert not (tmp_path / "kept" / "checkpoints").exists()
     capsys.readouterr()
     elsewhere = ["--results", str(tmp_path), "--name", "kept", "--resume", "--checkpoints", str(tmp_path / "here")]
