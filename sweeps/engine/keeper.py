@@ -1,14 +1,18 @@
 """Which weights stay on disk: the best of each cell where settings are tried, all of the confirmation, one model."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from embedding_core import checkpoint
+from embedding_core.patience import patiently
 from sweeps.results import store
 from trainables.depot import Depot
 from trainables.label import RunLabel
+
+_logger = logging.getLogger(__name__)
 
 TRYING = ("search", "tune")
 """Stages whose runs choose settings; the best of each cell is worth keeping."""
@@ -22,7 +26,10 @@ CHECKPOINTS = "checkpoints"
 def keep_best(folder: Path, depot: Depot) -> None:
     """Keep weights and config of a sweep's best completed trial under `best/`: of those tried, else of the confirmed.
 
-    The trials of search and tune share a block, so their values compare.
+    The trials of search and tune share a block, so their values compare. If its checkpoint is gone, the old one stays.
+
+    Raises:
+        OSError: the depot was out of reach for long.
     """
     rows = store.read(folder, "trials").to_pylist()
     completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
@@ -30,13 +37,22 @@ def keep_best(folder: Path, depot: Depot) -> None:
     if not candidates:
         return
     best = max(candidates, key=lambda row: row["final_val_auc"])
-    target = folder / "best"
-    target.mkdir(exist_ok=True)
+    name, config = _name(best["stage"], best["trial_id"]), best["config_json"] + "\n"
+    model, described = folder / "best" / "model.pt", folder / "best" / "config.json"
+    if model.is_file() and described.is_file() and described.read_text() == config:
+        return
     with TemporaryDirectory() as scratch:
         weights = Path(scratch) / "run.pt"
-        depot.get(_name(best["stage"], best["trial_id"]), weights)
-        checkpoint.export_model(weights, target / "model.pt")
-    (target / "config.json").write_text(best["config_json"] + "\n")
+        try:
+            if not patiently(lambda: depot.get(name, weights), what="The best model cannot be kept"):
+                _logger.warning("best/ is not of the best trial: its checkpoint %s is gone.", name)
+                return
+            model.parent.mkdir(exist_ok=True)
+            checkpoint.export_model(weights, model)
+        except checkpoint.Damaged as error:
+            _logger.warning("best/ is not of the best trial: its checkpoint %s is damaged: %s", name, error)
+            return
+    described.write_text(config)
 
 
 def start_anew(depot: Depot, stage: str, rows: Iterable[Mapping[str, Any]]) -> None:

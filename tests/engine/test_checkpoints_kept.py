@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from sweeps.engine.keeper import CheckpointKeeper
+from embedding_core import checkpoint
+from embedding_core.config import TrainConfig
+from embedding_core.train import train
+from sweeps.engine.keeper import CheckpointKeeper, keep_best
 from sweeps.results.store import Store
 from trainables.depot import checked
 from trainables.label import RunLabel
@@ -84,3 +87,33 @@ def test_a_trial_that_a_resume_runs_again_keeps_what_it_goes_on_from(tmp_path: P
     Store.create(tmp_path)
     end(keeper_of(tmp_path), tmp_path, ("t00009", "koleo=on", end_reason, None))
     assert kept(tmp_path) == {"t00009"}
+
+
+def test_the_best_model_stays_when_its_checkpoint_or_that_of_a_better_one_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, depot = Store.create(tmp_path), checked(str(tmp_path / "checkpoints"))
+    config = TrainConfig(subset=96, batch_size=32, epochs=1, embedding_dim=16)
+    file = tmp_path / "checkpoints" / "search" / "t00000.pt"
+    list(train(config, save_to=file))
+
+    def completed(trial_id: str, value: float, given: TrainConfig) -> None:
+        ended = row(trial_id, "c", "completed", value) | {"config_json": given.to_json()}
+        store.write("trials", "search", trial_id, 1, [ended])
+
+    keep_best(tmp_path, depot)
+    completed("t00000", 0.8, config)
+    keep_best(tmp_path, depot)
+    kept_before = (tmp_path / "best" / "model.pt").read_bytes()
+    assert checkpoint.model_config(checkpoint.read(tmp_path / "best" / "model.pt")) == config
+    file.unlink()
+    keep_best(tmp_path, depot)
+    assert not caplog.messages
+    completed("t00001", 0.9, TrainConfig())
+    keep_best(tmp_path, depot)
+    assert "t00001.pt is gone" in caplog.messages[-1]
+    (file.parent / "t00001.pt").write_bytes(kept_before[:100])
+    keep_best(tmp_path, depot)
+    assert "t00001.pt is damaged" in caplog.messages[-1]
+    assert (tmp_path / "best" / "model.pt").read_bytes() == kept_before
+    assert (tmp_path / "best" / "config.json").read_text() == config.to_json() + "\n"
