@@ -15,7 +15,7 @@ from embedding_core import checkpoint
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
 from embedding_core.monitor import Row
-from embedding_core.patience import patiently
+from embedding_core.patience import PATIENCE_S, patiently
 from embedding_core.train import pick_device, train
 from embedding_core.whole_file import StorageError
 from trainables.endings import Ending
@@ -58,7 +58,9 @@ class EmbeddingTrainable(tune.Trainable):
                 what=f"{self.config['trial_id']} goes back to its last checkpoint",
                 kinds=(StorageError,),
             )
-            self._files.keep()
+            deadline_s = self.config["epoch_deadline_s"]
+            with _deadline(deadline_s and deadline_s + 2 * PATIENCE_S):  # each of its two files may be waited for
+                self._files.keep()
         if ending.reached is not None:
             row = self._give_up(ending.reached)
         done = row["end_reason"] is not None

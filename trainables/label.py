@@ -30,7 +30,8 @@ class RunLabel:
     point: int | None = None
     """Index of the settings in the stage tune, shared by its cells."""
     epoch_deadline_s: float = 0.0
-    """Seconds without a row after which the process of the trial is taken for hung; 0: never."""
+    """Seconds for an epoch, and again, beside what is waited for outages, for keeping its checkpoint; a process that
+    takes longer is taken for hung. 0: never."""
 
     @property
     def checkpoint(self) -> str:

@@ -1,6 +1,8 @@
 """The actor that serves trial after trial, against the training loop called directly."""
 
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 import ray
 import torch
+from ray.exceptions import ActorDiedError
 
 from embedding_core.config import TrainConfig
 from embedding_core.train import train
+from trainables import embedding
 from trainables.depot import checked
 from trainables.embedding import EmbeddingTrainable
 from trainables.label import RunLabel, to_flat
@@ -175,3 +179,28 @@ def test_a_fault_is_an_ending_and_the_next_trial_is_unharmed(
     assert row["traceback"].startswith("Traceback")
     one.take(flat("t00001", FIRST))
     assert_same(one.run(), direct(FIRST, 1))
+
+
+class HangsWhileKeeping(EmbeddingTrainable):
+    """A share that hangs without an error takes its checkpoint and never says so."""
+
+    def _start(self) -> Iterator[Row]:
+        embedding.PATIENCE_S = 0.0
+        for row in super()._start():
+            self._files.keep = self._hang  # type: ignore[method-assign]
+            self.config["epoch_deadline_s"] = 0.5  # not for the epoch: how long that takes is the machine's affair
+            yield row
+
+    def _hang(self) -> None:
+        Path(self.config["checkpoint_dir"], "hangs").touch()
+        time.sleep(3600)
+
+
+def test_a_checkpoint_that_cannot_be_kept_in_time_ends_the_process(
+    flat: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    actor = ray.remote(num_cpus=1)(HangsWhileKeeping).remote(flat("t00000", FIRST))
+    with pytest.raises(ActorDiedError):
+        ray.get(actor.train.remote())
+    assert (tmp_path / "checkpoints" / "hangs").exists()
