@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
 from trainables.depot import Depot, checked, depot_at
 from trainables.embedding import EmbeddingTrainable
-from trainables.label import to_flat
+from trainables.label import RunLabel, to_flat
 
 REDUCTION_FACTOR = 2
 """ASHA's eta: at each rung the better half goes on."""
@@ -151,7 +151,14 @@ class Sweep:
         }
         split_files.write(self.folder, self.data, [config])
         return self.fit(
-            "search", searcher, scheduler, planned=self.plan.samples, done=finished, constants=constants, config=config
+            "search",
+            searcher,
+            scheduler,
+            planned=self.plan.samples,
+            done=finished,
+            constants=constants,
+            config=config,
+            on_end=searcher.on_end,
         )
 
     def tune(self, again: Collection[str]) -> bool:
@@ -200,6 +207,7 @@ class Sweep:
         done: set[str],
         constants: dict[str, Any],
         config: TrainConfig,
+        on_end: Callable[[RunLabel, dict[str, Any]], None] = lambda label, row: None,
     ) -> bool:
         """Run what remains of one stage; whether all of it has ended."""
         rows = store.read(self.folder, "trials", stage=stage).to_pylist()
@@ -219,7 +227,7 @@ class Sweep:
             Provenance.here(),
             scheduler=scheduler,
             constants=constants,
-            on_end=(keeper.on_end, progress.on_end, metrics.on_end),
+            on_end=(on_end, keeper.on_end, progress.on_end, metrics.on_end),
         )
         tuner = tune.Tuner(
             tune.with_resources(self.trainable, self.slots.resources),

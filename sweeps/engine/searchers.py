@@ -76,6 +76,7 @@ class StudySearch(OptunaSearch):
         self._finished = frozenset(finished)
         self._waiting = self._left()
         self._unsure = False
+        self._died: set[str] = set()
         ended = [t for t in self._waiting if t.state.is_finished()]
         again = {TrialState.FAIL: ended, TrialState.PRUNED: [t for t in ended if name_of(t) in retried]}
         self._again = {t.number for state, trials in again.items() for t in trials if t.state == state}
@@ -121,16 +122,25 @@ class StudySearch(OptunaSearch):
             _waited_for(lambda: report(trial, result["images_seen"], result["val_auc"]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the run ended; an interrupted one stays RUNNING for the resume."""
+        """Tell the study how the run ended; an interrupted one stays RUNNING for the resume.
+
+        Of one whose process died only its row will say what of: see `on_end`.
+        """
         trial = self._ot_trials[trial_id]
         if trial.number in self._told:
             return
         if error:
-            _waited_for(lambda: tell(self._study, trial, "error", None, None))
+            self._died.add(trial_id)
         elif result is not None:  # Tune hands the last row to this method alone
             reason, images_seen = result.get("end_reason"), result.get("images_seen")
             val_auc = result.get("val_auc")
             _waited_for(lambda: tell(self._study, trial, reason, images_seen, val_auc))
+
+    def on_end(self, label: RunLabel, row: Mapping[str, Any]) -> None:
+        """Tell the study of a run whose process died what its stored row says; after a kill here `reconcile` does."""
+        if row["ray_trial_id"] in self._died:
+            trial = self._ot_trials[row["ray_trial_id"]]
+            _waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"]))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study's own storage is what a resumed sweep reads."""

@@ -67,6 +67,13 @@ class Driver:
         last = {"images_seen": images_seen, "val_auc": val_auc, "end_reason": end_reason}
         self.search.on_trial_complete(ray_id, last)
 
+    def die(self, ray_id: str, end_reason: str) -> None:
+        """As Tune tells it first, then the recorder."""
+        self.search.on_trial_complete(ray_id, error=True)
+        label = RunLabel(**LABEL, cell_id="c", trial_id="t", origin="sampled", attempt=1)  # type: ignore[arg-type]
+        last = {"images_seen": None, "final_val_auc": None}
+        self.search.on_end(label, {"ray_trial_id": ray_id, "end_reason": end_reason, **last})
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -126,8 +133,20 @@ def test_a_run_that_ends_before_any_row_is_not_left_running(driver: Driver, file
     driver.start("r")
     driver.search.on_trial_complete("r", {"val_auc": math.nan, "end_reason": "oom"})
     driver.start("e")
-    driver.search.on_trial_complete("e", error=True)
+    driver.die("e", "error")
     assert [trial.state for trial in stored(file)] == [TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_the_study_and_the_table_give_a_death_the_same_name(driver: Driver, file: Path) -> None:
+    """To Tune all deaths are errors; that of the host's memory says something about the settings."""
+    for ray_id, reason in (("o", "oom"), ("p", "preempted")):
+        driver.start(ray_id)
+        driver.row(ray_id, 300, 0.7)
+        driver.die(ray_id, reason)
+    oom, preempted = stored(file)
+    assert (oom.state, oom.intermediate_values) == (TrialState.PRUNED, {300: 0.7})
+    assert oom.constraints == {INFEASIBLE: 1.0}
+    assert (preempted.state, preempted.intermediate_values) == (TrialState.FAIL, {300: 0.7})
 
 
 def test_infeasible_runs_teach_the_sampler(tmp_path: Path, tiny: Design) -> None:
@@ -143,7 +162,7 @@ def test_infeasible_runs_teach_the_sampler(tmp_path: Path, tiny: Design) -> None
         return sum(bad[15:])
 
     diverged = bad_rates("diverged.db", lambda driver, name: driver.end(name, 300, math.nan, "diverged"))
-    failed = bad_rates("failed.db", lambda driver, name: driver.search.on_trial_complete(name, error=True))
+    failed = bad_rates("failed.db", lambda driver, name: driver.die(name, "error"))
     assert diverged <= 0.5 * failed
 
 
@@ -185,7 +204,7 @@ def test_what_the_study_knows_and_the_table_does_not_is_run_again_under_its_id(d
     again.end("x", 900, 0.8, "completed")
     again.row("y", 300, 0.7)
     again.end("y", 600, 0.6, None)
-    again.search.on_trial_complete("y", error=True)
+    again.die("y", "error")
     after = stored(file)
     assert [(t.state, t.value, t.intermediate_values) for t in after[:2]] == [
         (t.state, t.value, t.intermediate_values) for t in before[:2]
