@@ -70,17 +70,46 @@ def test_the_dashboard_listens_on_loopback_alone(cluster: Any, stranger: Any, ad
     assert cluster.head.run(reach.format("127.0.0.1", 8265), check=False).returncode == 0
 
 
-def submit(cluster: Any, flags: str) -> str:
-    """The id of a job that runs the sweep `hurt`."""
-    made = cluster.desk.run(f"make --old-file .venv/.aws cluster-submit NAME=hurt ARGS='{FLAGS}{flags}'").stdout
-    return str(made.partition("--submission-id ")[2].split()[0])
+@pytest.fixture
+def submit(cluster: Any, dashboard: str) -> Callable[[str, str], str]:
+    """`submit(name, flags)` -> id of the job, as `make cluster-submit` starts it."""
+
+    def start(name: str, flags: str) -> str:
+        made = cluster.desk.run(f"make --old-file .venv/.aws cluster-submit NAME={name} ARGS='{flags}'").stdout
+        job: str = made.partition("--submission-id ")[2].split()[0]
+        return job
+
+    return start
+
+
+def test_a_place_for_checkpoints_that_a_worker_does_not_see_is_refused(
+    cluster: Any, submit: Callable[[str, str], str], wait: Callable[..., Any]
+) -> None:
+    job = submit("unseen", f"--samples {SAMPLES} --checkpoints ~/own")
+    wait(
+        "the job's end", lambda: "failed" in cluster.on_head(f"ray job status {job}"), told=lambda: cluster.log_of(job)
+    )
+    log = cluster.log_of(job)
+    assert f"{cluster.first.address} does not see the checkpoints in /tmp/home/own/unseen" in log
+    assert "Traceback" not in log
+
+
+def test_a_job_that_is_stopped_ends_in_good_order(
+    cluster: Any, submit: Callable[[str, str], str], site: Any, wait: Callable[..., Any]
+) -> None:
+    job = submit("stopped", "--stages search --epochs 1000000 --checkpoints /mnt/checkpoints")
+    wait("a checkpoint", lambda: list((site.folder / "shared" / "checkpoints" / "stopped").rglob("t*.pt")))
+    cluster.on_head(f"ray job stop {job}")
+    log = cluster.log_of(job)
+    assert "Interrupted; nothing is lost. Go on with: " in log
+    assert "Traceback" not in log
 
 
 def test_a_sweep_survives_the_loss_of_its_only_worker(
-    cluster: Any, dashboard: str, site: Any, addresses: dict[str, str], wait: Callable[..., Any]
+    cluster: Any, submit: Callable[[str, str], str], site: Any, addresses: dict[str, str], wait: Callable[..., Any]
 ) -> None:
     """Submitted as a job; the worker dies mid-run, with its network, and the machine that was off is switched on."""
-    job = submit(cluster, "")
+    job = submit("hurt", FLAGS)
     running = re.compile(r"search: trials \d+/\d+ ended .*, [1-9]\d* running")
     wait("trials at work", lambda: running.search(cluster.log_of(job)), told=lambda: cluster.log_of(job))
     cluster.first.power_off()
