@@ -48,7 +48,7 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
     """Run a sweep as the command line asks.
 
     Returns:
-        0, or 1 (failed trials), 2 (faults before it ran), 124 (time budget spent), 130 (interrupted).
+        0, or 1 (failed trials), 2 (faults, or a disk that failed), 124 (time budget spent), 130 (interrupted).
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     console = Console(stderr=True)
@@ -63,6 +63,10 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
         return _run(plan, data, options, folder, argv, console)
     except Faults as error:
         _say(console, str(error), style="red")
+        return 2
+    except OSError as error:  # a disk that is full when a plan or a report is written, say
+        text = "What is stored is not lost; once that works again go on with `--resume`, or anew if no trial had begun."
+        _say(console, f"{type(error).__name__}: {error}. {text}", style="red")
         return 2
 
 

@@ -1,5 +1,6 @@
 """Faults a user can act on: exit status 2, one message, before Ray starts, and nothing created or changed."""
 
+import errno
 import io
 import os
 import shutil
@@ -17,7 +18,7 @@ import ray
 import torch
 from PIL import Image
 
-from sweeps.engine import plan_file
+from sweeps.engine import cli, plan_file
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
@@ -197,6 +198,18 @@ def test_results_below_a_file(refused: Callable[..., str], tmp_path: Path) -> No
     message = refused("")
     assert "cannot be written" in message
     assert "another `--results`" in message
+
+
+def test_a_disk_that_is_full(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the driver meets it; Ray's own files are the first that it has written."""
+
+    def full(options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "session")
+
+    monkeypatch.setattr(cli, "connect", full)
+    message = refused("")
+    assert "No space left on device: 'session'" in message
+    assert "`--resume`" in message
 
 
 @pytest.mark.slow
