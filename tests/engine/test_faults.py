@@ -127,10 +127,12 @@ def bucket(start_ray: Callable[..., None]) -> Iterator[str]:
 
 @pytest.fixture
 def sweep_in(tiny: Design) -> Callable[..., Sweep]:
-    """`sweep_in(folder, trainable)` -> six confirmation runs there, new or to be gone on with."""
+    """`sweep_in(folder, trainable)` -> six confirmation runs there, new or to be gone on with; or two of a search."""
 
-    def build(folder: Path, trainable: type[EmbeddingTrainable] = EmbeddingTrainable, **options: Any) -> Sweep:
-        plan = Plan.of(tiny, {"stages": "confirm", "blocks": 3, "epochs": EPOCHS})
+    def build(
+        folder: Path, trainable: type[EmbeddingTrainable] = EmbeddingTrainable, stages: str = "confirm", **options: Any
+    ) -> Sweep:
+        plan = Plan.of(tiny, {"stages": stages, "samples": 2, "blocks": 3, "epochs": EPOCHS})
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
         store = Store.open(folder) if (folder / "v1").exists() else Store.create(folder)
         if "checkpoints" in options:
@@ -198,6 +200,24 @@ def test_each_fault_of_a_trial_has_its_ending_and_a_resume_runs_again_what_was_n
     check_calm(folder, ALL)
     attempts = {row["trial_id"]: row["attempt"] for row in read(folder, "trials").to_pylist()}
     assert attempts == dict.fromkeys(ALL, 1) | {"t00000": 2, "t00003": 2, "t00004": 3, "t00005": 2}
+
+
+def test_a_death_in_the_search_is_told_to_the_study(
+    sweep_in: Callable[..., Sweep],
+    study_states: Callable[[Path], dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "RETRIES", 0)
+    monkeypatch.setattr(runner, "PREEMPTED_ROUNDS", 0)
+    notes, folder = tmp_path / "notes", tmp_path / "search"
+    notes.mkdir()
+    monkeypatch.setattr(Hurt, "notes", str(notes))
+    monkeypatch.setattr(Hurt, "_hurt", _die_at_once)
+    assert sweep_in(folder, Hurt, stages="search").run()
+    endings = {row["trial_id"]: row["end_reason"] for row in read(folder, "trials").to_pylist()}
+    assert endings["t00001"] == "preempted"
+    assert study_states(folder)["t00001"] == "FAIL"
 
 
 def written(folder: Path, table: str) -> int:
@@ -332,6 +352,12 @@ def test_checkpoints_in_a_bucket_survive_the_death_of_a_process(
     depot = depot_at(place)
     assert depot.get("confirm/t00000.pt", tmp_path / "there")  # all of the confirmation stay
     assert not depot.get("confirm/t00000.held_out", tmp_path / "there")  # in the store now
+
+
+def _die_at_once(self: Hurt, rows: Iterator[Row]) -> Iterator[Row]:
+    if self.config["trial_id"] == "t00001":
+        os._exit(1)
+    yield from rows
 
 
 def _die_once(self: Hurt, rows: Iterator[Row]) -> Iterator[Row]:
