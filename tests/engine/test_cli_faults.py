@@ -126,7 +126,7 @@ def test_a_usable_set_of_ones_own_passes_the_same_checks(
 def test_more_gpus_than_the_machine_has(refused: Callable[..., str]) -> None:
     there = torch.cuda.device_count()
     assert refused(f"--gpus-per-trial {there + 1}") == (
-        f"`--gpus-per-trial` must be at most the {there} GPUs there are, but got {there + 1}."
+        f"`--gpus-per-trial` must be at most the {there} GPUs of a node, but got {there + 1}."
     )
 
 
