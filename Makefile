@@ -40,8 +40,7 @@ test: $(VENV)/.dev ## everything CI runs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not ray and not cluster' -n 2 --dist worksteal
-	$(BIN)/python -m pytest -m 'ray and not cluster'
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m 'ray or cluster' -n 2 --dist loadfile
 
 bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/loop.py

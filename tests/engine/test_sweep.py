@@ -13,6 +13,8 @@ import pytest
 from filelock import FileLock
 
 from embedding_core import embed
+from embedding_core.config import TrainConfig
+from embedding_core.train import train
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design, Factor, Levels
 from sweeps.results import store
@@ -247,19 +249,20 @@ def test_the_best_of_the_search_is_what_is_confirmed(tiny: Design, results: Path
 def test_a_run_that_failed_is_told_and_run_again(
     tiny_design: Design, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder where a run's checkpoint should be stands for a disk that cannot be written."""
+    """Somebody else's checkpoint where a run's own should be stands for what only a person can put right."""
     obstacle = results / "failing" / "checkpoints" / "confirm" / "t00001.pt"
-    obstacle.mkdir(parents=True)
+    assert list(train(TrainConfig(subset=64, epochs=1), save_to=obstacle))
     line = ["--results", str(results), "--name", "failing", "--stages", "confirm"]
     assert main(tiny_design, line) == 1
     captured = capsys.readouterr()
     assert "Not estimated" in captured.out
-    assert "1 trials ended in an error" in captured.err
-    assert "t00001.pt" in captured.err
+    assert "1 trials ended as error: " in captured.err
+    assert "is of another configuration" in captured.err
+    assert "`--resume` runs them again." in captured.err
     before = {row["trial_id"]: row for row in store.read(results / "failing", "trials").to_pylist()}
     assert {row["end_reason"] for row in before.values()} == {"completed", "error"}
 
-    obstacle.rmdir()
+    obstacle.unlink()
     assert main(tiny_design, [*line, "--resume"]) == 0
     after = {row["trial_id"]: row for row in store.read(results / "failing", "trials").to_pylist()}
     assert {row["end_reason"] for row in after.values()} == {"completed"}
