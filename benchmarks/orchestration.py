@@ -115,7 +115,7 @@ def ours(
     slots = Slots(1, 0)
     quiet = Console(file=sys.stderr, quiet=True)
     sweep = Sweep(plan, folder / "sweep", store, DATA, slots, quiet, trainable)
-    finished = sweep.search() if stage == "search" else sweep.confirm()
+    finished = sweep.stage(stage)
     assert finished
 
 
