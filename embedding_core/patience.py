@@ -45,7 +45,7 @@ def patiently(
         except kinds as error:
             if failed_at is None:
                 failed_at = clock()
-                _logger.warning("%s: %s. Trying again for %g s.", what, error, patience_s)
+                _logger.warning("%s: %s. Trying again for %g s.", what, str(error).rstrip("."), patience_s)
             if clock() - failed_at >= patience_s:
                 raise
             sleep(PAUSE_S)
