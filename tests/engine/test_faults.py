@@ -1,7 +1,6 @@
 """Whatever goes wrong in a trial or on a disk: each trial ends once, rightly named, with the rows of a calm run."""
 
 import io
-import logging
 import os
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 import ray
 import torch
-from moto.server import ThreadedMotoServer
 from rich.console import Console
 
 from embedding_core import checkpoint
@@ -40,7 +38,6 @@ pytestmark = pytest.mark.ray
 PATIENCE_S = 300.0
 DEADLINE_S = 10.0
 EPOCHS = 3
-BUCKET = "sweeps"
 
 Curve = list[dict[str, Any]]
 
@@ -103,26 +100,9 @@ def starts(notes: Path, trial_id: str) -> int:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bucket(start_ray: Callable[..., None]) -> Iterator[str]:
-    """URI of a bucket that Ray's processes reach as they would one of AWS."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    aws = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "any",
-        "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true",
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.items():
-            patch.setenv(name, value)
-        import boto3
-
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        start_ray(num_cpus=2)
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        yield f"s3://{BUCKET}/prefix"
-    server.stop()
+def ray_that_reaches_the_bucket(bucket: str, start_ray: Callable[..., None]) -> None:
+    start_ray(num_cpus=2)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.fixture
