@@ -38,6 +38,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "cosine", "anneal", "one_cycle"),
     "precision": ("auto", "float32", "bf16"),
     "views": ("none", "pca", "all"),
+    "held_out_layer": ("embedding", "backbone"),
+    "fallback": ("farthest", "nearest"),
 }  # fmt: skip
 
 VIEWS_PER_EXAMPLE = {"triplet": 3, "nt_xent": 2}
@@ -65,6 +67,9 @@ class TrainConfig:
 
     val_share: float = 0.2
     """Share of the training images held out for validation, per class; in (0, .5]."""
+
+    max_images_per_class: int | None = None
+    """Most training images of a class, a seeded draw; None: all. At least 2."""
 
     seen_classes: int | None = None
     """Classes trained on; None: all that are not unseen."""
@@ -121,6 +126,9 @@ class TrainConfig:
     embedding_dim: int = 64
     """Length of the (unit-norm) embedding."""
 
+    train_last_layer: bool = True
+    """Whether the last linear layer is trained; otherwise it stays as it was drawn (study 3, by mistake)."""
+
     loss: str = "triplet"
     """`triplet` (fixed triplets), `mined` (triplets mined in the batch), `semihard`, `arcface`, `softmax` (control) or
     `nt_xent` (SimCLR)."""
@@ -134,6 +142,9 @@ class TrainConfig:
     distance: str = "cosine"
     """`cosine` (1 - cos), `l2` or `sql2`."""
 
+    fallback: str = "farthest"
+    """`semihard` only: the negative where none is farther than the positive, `farthest` (TF-Addons) or `nearest`."""
+
     scale: float = 64.0
     """ArcFace's s; > 0."""
 
@@ -141,7 +152,7 @@ class TrainConfig:
     """NT-Xent's tau; > 0."""
 
     similarity: str = "cosine"
-    """NT-Xent's: `cosine` or `dot` (equal on unit embeddings)."""
+    """NT-Xent's: `cosine`, or `dot` product of embeddings that are not brought to unit length in training."""
 
     koleo: bool = False
     """Whether the KoLeo regulariser is added."""
@@ -205,6 +216,12 @@ class TrainConfig:
 
     eval_test: bool = False
     """Read the test split once, after the last epoch (stage `confirm` only)."""
+
+    held_out_layer: str = "embedding"
+    """What held-out images are judged by: the `embedding`, or the `backbone`'s features (SimCLR drops its head)."""
+
+    classifiers: bool = False
+    """With `eval_test`: a linear SVM and kNN fitted on all training embeddings, tested on the test split."""
 
     probes: int = 0
     """Draws of the probes (SVC, linear, kNN over label budgets) on held-out embeddings with `eval_test`; 0: none."""

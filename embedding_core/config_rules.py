@@ -17,8 +17,8 @@ WITHOUT_PUBLISHED_WEIGHTS = ("small_cnn", "vit_tiny")
 SIZES = ("batch_size", "accum_steps", "images_per_class", "koleo_top_k", "koleo_group_size")
 
 AT_LEAST = {
-    "image_size": 1, "subset": 1, "seen_classes": 2, "unseen_classes": 0, "images_per_class": 2,
-    "augmentation_strength": 0, "crop_padding": 0, "head_layers": 1, "head_width": 1, "embedding_dim": 1,
+    "image_size": 1, "subset": 1, "max_images_per_class": 2, "seen_classes": 2, "unseen_classes": 0,
+    "images_per_class": 2, "augmentation_strength": 0, "crop_padding": 0, "head_layers": 1, "head_width": 1, "embedding_dim": 1,
     "koleo_top_k": 1, "koleo_group_size": 2, "batch_size": 1, "accum_steps": 1, "gap_every": 0, "weight_decay": 0,
     "warmup_epochs": 0, "freeze_epochs": 0, "epochs": 1, "seed": 0,
 }  # fmt: skip
