@@ -91,7 +91,9 @@ def _cached(forward: Forward, inputs: Tensor, loss_of: LossOf, parts: list[slice
     after = _rng_state(inputs.device)
     for part, state in zip(parts, states, strict=True):
         _set_rng_state(inputs.device, state)  # the same dropout masks as in the first pass
-        forward(inputs[part]).backward(gradient[part])
+        z = forward(inputs[part])
+        if z.requires_grad:  # not if only the loss has something to train
+            z.backward(gradient[part])
     _set_rng_state(inputs.device, after)
     return StepReport(loss.detach(), z_all.detach(), len(parts), "cached")
 

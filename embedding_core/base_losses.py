@@ -47,6 +47,10 @@ class BaseLoss(nn.Module, ABC):
         """What the loss is to be read against, where it says little by itself."""
         return {}
 
+    def at_work(self) -> dict[str, str]:
+        """What was at work in the epoch, where that may change in a run."""
+        return {}
+
 
 class _Hinged(BaseLoss):
     """A loss with a margin between two distances."""
@@ -93,6 +97,10 @@ class MinedTriplets(_Hinged):
         """With the kind of mining asked for, not the one at work."""
         return {**super().settings(), "mining": self.kind}
 
+    def at_work(self) -> dict[str, str]:
+        """The miner."""
+        return {"miner": self.picked}
+
     def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
         """Mean hinge over the mined triplets, 0 where there are none."""
         flat, flat_labels = z.flatten(0, 1), labels.flatten()
@@ -115,15 +123,25 @@ class SemiHardTriplets(_Hinged):
 
     name = "semihard"
 
+    def __init__(self, margin: float, distance: str, fallback: str) -> None:
+        super().__init__(margin, distance)
+        self.fallback = fallback
+
+    def settings(self) -> dict[str, float | str]:
+        """With the fallback."""
+        return {**super().settings(), "fallback": self.fallback}
+
     def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
         """See `triplet_semihard`."""
-        return triplet_semihard(z.flatten(0, 1), labels.flatten(), margin=self.margin, distance=self.distance)
+        flat, flat_labels = z.flatten(0, 1), labels.flatten()
+        return triplet_semihard(flat, flat_labels, margin=self.margin, distance=self.distance, fallback=self.fallback)
 
 
 class Classifier(BaseLoss):
     """Cross-entropy of ArcFace or, as the control that accumulation cannot change, of a linear layer: v = 1."""
 
     position: Tensor
+    classes: Tensor
 
     def __init__(self, name: str, head: ArcFace | SoftmaxClassifier, classes: Int64[Tensor, " c"]) -> None:
         super().__init__()
@@ -132,6 +150,7 @@ class Classifier(BaseLoss):
         position = torch.full((int(classes.max()) + 1,), -1)
         position[classes] = torch.arange(len(classes))
         self.register_buffer("position", position)  # label -> row of the head
+        self.register_buffer("classes", classes, persistent=False)
 
     def settings(self) -> dict[str, float | str]:
         """ArcFace has two fields of its own."""
@@ -147,6 +166,12 @@ class Classifier(BaseLoss):
             correct = self.head.logits(flat).argmax(dim=1) == target
         meter.add("accuracy", correct.float().mean(), float(len(z)))
         return loss
+
+    @torch.no_grad()
+    def predicted(self, z: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
+        """Label of the class whose logit, without a margin, is highest."""
+        predicted: Tensor = self.classes[self.head.logits(z).argmax(dim=1)]
+        return predicted
 
 
 class TwoViews(BaseLoss):
@@ -164,8 +189,8 @@ class TwoViews(BaseLoss):
         return {"loss": self.name, "temperature": self.temperature, "similarity": self.similarity}
 
     def bounds(self, neighbourhood: int) -> dict[str, float]:
-        """The loss of orthogonal negatives and that of guessing, for so many pairs."""
-        floor = nt_xent_floor(neighbourhood, self.temperature)
+        """The loss of orthogonal negatives (0 if lengths are free) and that of guessing, for so many pairs."""
+        floor = 0.0 if self.similarity == "dot" else nt_xent_floor(neighbourhood, self.temperature)
         return {"loss_floor": floor, "loss_chance": nt_xent_chance(neighbourhood)}
 
     def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
@@ -181,7 +206,7 @@ def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
         case "mined":
             return MinedTriplets(config.mining, config.margin, config.distance)
         case "semihard":
-            return SemiHardTriplets(config.margin, config.distance)
+            return SemiHardTriplets(config.margin, config.distance, config.fallback)
         case "nt_xent":
             return TwoViews(config.temperature, config.similarity)
     with torch.random.fork_rng(devices=[]):

@@ -69,7 +69,8 @@ class TrainConfig:
     """Share of the training images held out for validation, per class; in (0, .5]."""
 
     max_images_per_class: int | None = None
-    """Most training images of a class, a seeded draw; None: all. At least 2."""
+    """Most training images of a class, a seeded draw before `subset`; None: all. At least 2. Images without a label
+    (`nt_xent`) are of no class."""
 
     seen_classes: int | None = None
     """Classes trained on; None: all that are not unseen."""
@@ -124,10 +125,10 @@ class TrainConfig:
     """Share of features dropped before the last linear layer; in [0, 1)."""
 
     embedding_dim: int = 64
-    """Length of the (unit-norm) embedding."""
+    """Length of the embedding (of unit norm, but see `similarity`)."""
 
     train_last_layer: bool = True
-    """Whether the last linear layer is trained; otherwise it stays as it was drawn (study 3, by mistake)."""
+    """Whether the head's last linear layer is trained; otherwise it stays as it was drawn (study 3, by mistake)."""
 
     loss: str = "triplet"
     """`triplet` (fixed triplets), `mined` (triplets mined in the batch), `semihard`, `arcface`, `softmax` (control) or
@@ -152,7 +153,7 @@ class TrainConfig:
     """NT-Xent's tau; > 0."""
 
     similarity: str = "cosine"
-    """NT-Xent's: `cosine`, or `dot` product of embeddings that are not brought to unit length in training."""
+    """NT-Xent's: `cosine`, or `dot` product of embeddings whose length is left as it is (in training alone)."""
 
     koleo: bool = False
     """Whether the KoLeo regulariser is added."""
@@ -276,6 +277,11 @@ class TrainConfig:
     def views_per_example(self) -> int:
         """Images per example (v): anchor, positive and negative; two views of one image; or one image."""
         return VIEWS_PER_EXAMPLE.get(self.loss, 1)
+
+    @property
+    def trains_on_unit_length(self) -> bool:
+        """Whether the loss gets embeddings of unit length."""
+        return self.loss != "nt_xent" or self.similarity != "dot"
 
     @property
     def micro_batch(self) -> int:

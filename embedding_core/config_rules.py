@@ -18,14 +18,17 @@ SIZES = ("batch_size", "accum_steps", "images_per_class", "koleo_top_k", "koleo_
 
 AT_LEAST = {
     "image_size": 1, "subset": 1, "max_images_per_class": 2, "seen_classes": 2, "unseen_classes": 0,
-    "images_per_class": 2, "augmentation_strength": 0, "crop_padding": 0, "head_layers": 1, "head_width": 1, "embedding_dim": 1,
-    "koleo_top_k": 1, "koleo_group_size": 2, "batch_size": 1, "accum_steps": 1, "gap_every": 0, "weight_decay": 0,
-    "warmup_epochs": 0, "freeze_epochs": 0, "epochs": 1, "seed": 0,
+    "images_per_class": 2, "augmentation_strength": 0, "crop_padding": 0, "head_layers": 1, "head_width": 1,
+    "embedding_dim": 1, "koleo_top_k": 1, "koleo_group_size": 2, "batch_size": 1, "accum_steps": 1, "gap_every": 0,
+    "weight_decay": 0, "warmup_epochs": 0, "freeze_epochs": 0, "epochs": 1, "seed": 0,
 }  # fmt: skip
 """Smallest value of each field; None is told apart before."""
 
 BATCH_LOSSES = ("mined", "semihard", "nt_xent")
 """Losses whose value depends on how many images they see at once."""
+
+CLASSIFIER_LOSSES = ("arcface", "softmax")
+"""Losses with parameters of their own."""
 
 POSITIVE = ("margin", "scale", "temperature", "lr", "unfrozen_lr", "backbone_lr_ratio")
 
@@ -123,6 +126,12 @@ def _network_faults(c: "TrainConfig") -> Iterator[str]:
         yield f"`norm_kind` must be batch with the published weights of {c.backbone}, but got group."
     if c.head in ("study2", "study3") and c.backbone == "vit_tiny":
         yield f"`head` must be linear or mlp for vit_tiny, which has no feature map, but got {c.head}."
+    last_layer_alone = c.head == "linear" or (c.head == "study3" and c.norm_kind == "none")
+    if c.freeze_epochs and last_layer_alone and not c.train_last_layer and c.loss not in CLASSIFIER_LOSSES:
+        yield (
+            f"With `train_last_layer` off and head {c.head} a frozen backbone leaves nothing to train: `freeze_epochs` "
+            f"must be 0, but got {c.freeze_epochs}."
+        )
 
 
 def _triplet_faults(c: "TrainConfig") -> Iterator[str]:
@@ -130,6 +139,8 @@ def _triplet_faults(c: "TrainConfig") -> Iterator[str]:
         yield f"`triplets` must be disjoint for loss={c.loss}, which has no fixed triplets, but got study."
     if c.triplets == "study" and (c.unseen_classes or c.seen_classes):
         yield "`triplets` must be disjoint with seen and unseen classes, but got study."
+    if c.triplets == "study" and c.max_images_per_class is not None:
+        yield "`triplets` must be disjoint with `max_images_per_class`, but got study."
 
 
 def _schedule_faults(c: "TrainConfig") -> Iterator[str]:

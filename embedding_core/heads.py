@@ -1,5 +1,6 @@
 """Heads: backbone features to embeddings (not yet of unit length)."""
 
+import math
 from typing import Any
 
 import torch
@@ -75,6 +76,11 @@ def describe_head(pool: nn.Module, head: nn.Module) -> dict[str, Any]:
     }
 
 
+def last_linear(head: nn.Module) -> nn.Linear:
+    """The linear layer that makes the embedding."""
+    return [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
+
+
 def _mlp(config: TrainConfig, width: int) -> nn.Sequential:
     """Projection head: SimCLR's with one hidden layer, study 4's with six."""
     hidden = config.head_width or width
@@ -106,9 +112,9 @@ def _study2(config: TrainConfig, features: torch.Size) -> nn.Sequential:
         width = STUDY2_WIDTH
     return nn.Sequential(
         *layers,
-        nn.MaxPool2d(2),
+        nn.MaxPool2d(2, ceil_mode=True),  # of 3x3 positions, none is left out
         nn.Flatten(),
-        nn.Linear(width * (side[0] // 2) * (side[1] // 2), config.embedding_dim),
+        nn.Linear(width * math.ceil(side[0] / 2) * math.ceil(side[1] / 2), config.embedding_dim),
         nn.LeakyReLU(),
         *_dropout(config.dropout),
     )

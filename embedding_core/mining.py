@@ -184,13 +184,14 @@ def curriculum(epoch: int, epochs: int) -> tuple[str, str]:
 
     Args:
         epoch: 0-based, in [0, epochs).
-        epochs: length of the run, >= 1; 35 in study 2, which changed at 10 and 25.
+        epochs: length of the run, >= 1; 35 in study 2, which changed at 10 and 25. Elsewhere it changes at the nearest
+            whole epochs: from three on, a run has all three phases.
 
     Raises:
         ValueError: there is no such epoch.
     """
     if not 0 <= epoch < epochs:
         raise ValueError(f"`epoch` must be in [0, epochs), but got {epoch=}, {epochs=}.")
-    if 35 * epoch < 10 * epochs:
+    if epoch < round(epochs * 10 / 35):
         return "easy", "semihard"
-    return ("easy", "hard") if 35 * epoch < 25 * epochs else ("hard", "hard")
+    return ("easy", "hard") if epoch < round(epochs * 25 / 35) else ("hard", "hard")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from embedding_core.backbones import backbone_name, backbone_width, build_backbone, feature_shape
 from embedding_core.config import TrainConfig
 from embedding_core.distances import at_least_float32
-from embedding_core.heads import MeanPool, build_head, describe_head
+from embedding_core.heads import MeanPool, build_head, describe_head, last_linear
 from embedding_core.seeding import stream
 from embedding_core.weights import load_weights
 
@@ -21,7 +21,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class EmbeddingNetwork(nn.Module):
-    """uint8 images -> unit embeddings: scale, backbone, pool, head, normalise (all after the backbone in float32)."""
+    """uint8 images -> embeddings: scale, backbone, pool, head, normalise (all after the backbone in float32).
+
+    Args:
+        unit: whether embeddings are brought to unit length, the last of these steps. Where the training loss needs
+            their length they are not; `monitor.embed` does it then.
+    """
 
     mean: Tensor
     std: Tensor
@@ -36,6 +41,7 @@ class EmbeddingNetwork(nn.Module):
         mean: Tensor,
         std: Tensor,
         precision: str,
+        unit: bool = True,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -43,14 +49,15 @@ class EmbeddingNetwork(nn.Module):
         self.head = head
         self.image_shape = image_shape
         self.precision = precision
+        self.unit = unit
         self.register_buffer("mean", mean.view(-1, 1, 1))
         self.register_buffer("std", std.view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Float[Tensor, "*views d"]:
-        """uint8 [n, c, h, w] -> [n, d], or [n, v, c, h, w] -> [n, v, d]; rows have unit length."""
+        """uint8 [n, c, h, w] -> [n, d], or [n, v, c, h, w] -> [n, v, d]; rows of unit length if `unit`."""
         z = self.head(self.pool(self._backbone_features(images)))
-        unit: Tensor = F.normalize(z, dim=1).unflatten(0, images.shape[:-3])
-        return unit
+        embeddings: Tensor = (F.normalize(z, dim=1) if self.unit else z).unflatten(0, images.shape[:-3])
+        return embeddings
 
     def features(self, images: Tensor) -> Float[Tensor, "*views w"]:
         """Backbone features (mean over positions, or the token) of the same layouts, before any head; any length."""
@@ -93,7 +100,8 @@ def build_network(
     """Network for images of `shape` (c, h, w), initialised from the block's own stream; on the CPU.
 
     Args:
-        config: `backbone`, `norm_kind`, `weights`, `input_scaling`, `seed` and the fields of the head are read.
+        config: `backbone`, `norm_kind`, `weights`, `input_scaling`, `seed`, `loss` and `similarity` (whether embeddings
+            have unit length) and the fields of the head are read.
         shape: channels, height and width of the images.
         mean: per channel, of the training images, in [0, 1].
         std: likewise; > 0.
@@ -110,6 +118,7 @@ def build_network(
         torch.manual_seed(stream(config.seed, "initialisation"))
         backbone = build_backbone(config, channels=channels, side=shape[1:])
         pool, head = build_head(config, feature_shape(backbone, channels=channels, side=shape[1:]))
+    last_linear(head).requires_grad_(config.train_last_layer)
     if pretrained:
         load_weights(backbone, config)
     network = EmbeddingNetwork(
@@ -120,6 +129,7 @@ def build_network(
         mean=mean.flatten().expand(channels).clone(),
         std=std.flatten().expand(channels).clone(),
         precision=precision,
+        unit=config.trains_on_unit_length,
     )
     return network.to(memory_format=torch.channels_last)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
@@ -42,12 +43,26 @@ COLLAPSE_MARGIN_SHARE = 0.01
 MARGIN_LOSSES = ("triplet", "mined", "semihard")
 
 
+def embed(
+    network: EmbeddingNetwork, images: UInt8[Tensor, "n c h w"], *, layer: str = "embedding"
+) -> Float[Tensor, "n d"]:
+    """Unit embeddings of `images`, whatever training sees; otherwise as `outputs`."""
+    z = outputs(network, images, layer=layer)
+    return z if network.unit and layer == "embedding" else F.normalize(z, dim=1)
+
+
 @torch.no_grad()
-def embed(network: EmbeddingNetwork, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """Embeddings of `images` in evaluation mode, on their device; the network's mode is restored."""
+def outputs(
+    network: EmbeddingNetwork, images: UInt8[Tensor, "n c h w"], *, layer: str = "embedding"
+) -> Float[Tensor, "n d"]:
+    """Embeddings as the training loss sees them, in evaluation mode; on their device. The mode is restored.
+
+    `layer` is one of `TrainConfig.held_out_layer`: `backbone` gives the features that the head would get, pooled.
+    """
     was_training = network.training
     network.eval()
-    z = torch.cat([network(batch) for batch in images.split(EVALUATION_BATCH)])
+    forward = network.features if layer == "backbone" else network
+    z = torch.cat([forward(batch) for batch in images.split(EVALUATION_BATCH)])
     network.train(was_training)
     return z
 
@@ -114,7 +129,7 @@ def _validation_loss(
         if config.views_per_example == 2:
             # In parts: all augmented at once would need several float copies of the whole set.
             parts = used[order].repeat(2).split(EVALUATION_BATCH)
-            views = torch.cat([embed(network, recipe.apply(data.images[part], draw)) for part in parts])
+            views = torch.cat([outputs(network, recipe.apply(data.images[part], draw)) for part in parts])
             examples = torch.stack(views.chunk(2), dim=1)
         else:
             examples = z[order][:, None]

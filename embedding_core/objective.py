@@ -45,7 +45,7 @@ class Objective(nn.Module):
         """Loss of one neighbourhood; its terms go to `meter`, weighted by examples.
 
         Args:
-            z: unit embeddings of m examples of v images.
+            z: embeddings of m examples of v images, of unit length unless `TrainConfig.similarity` says otherwise.
             labels: class of each image; -1 where it has none.
             meter: counts the terms.
             draw: what random mining draws from.

@@ -88,12 +88,13 @@ def build_optimizer(
     """The optimiser `config` asks for, torch's defaults otherwise.
 
     Its groups have a `name`: `head` (the first), `loss` (parameters of the objective, such as proxies, at the head's
-    rate) and `backbone` (at `backbone_lr_ratio` of it). AdamW decays no parameter of one dimension; these form a
+    rate) and `backbone` (at `backbone_lr_ratio` of it). A last layer that is not trained is in none, and a head or loss
+    without other parameters has no group. AdamW decays no parameter of one dimension; these form a
     second group of the same name. LARS makes the exception itself.
     """
     groups = []
     for name, parameters in (
-        ("head", network.head.parameters()),
+        ("head", [p for p in network.head.parameters() if p.requires_grad]),
         ("loss", objective_parameters),
         ("backbone", network.backbone.parameters()),
     ):

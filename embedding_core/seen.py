@@ -14,12 +14,13 @@ from torch import Tensor
 from embedding_core.accumulate import StepReport
 from embedding_core.config import TrainConfig
 from embedding_core.device_data import DeviceData
+from embedding_core.heads import last_linear
 from embedding_core.models import EmbeddingNetwork, describe
 from embedding_core.objective import Objective
-from embedding_core.optimizers import OPTIMIZERS
+from embedding_core.optimizers import OPTIMIZERS, group_lr
 from embedding_core.sampling import order_of
 from embedding_core.schedules import lr_at
-from embedding_core.splits import Split
+from embedding_core.splits import Split, largest
 
 UNKNOWN_SEED = 2**63 - 1
 """Recorded when the data came in another order than the seed's."""
@@ -43,13 +44,20 @@ def config_seen(
     augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
     """
     examples = len(split.train_examples)
+    of_class = largest(data.labels.cpu(), split.train)
     observed: dict[str, Any] = {
         "dataset": data.name,
         "image_size": data.image_size,
         "subset": config.subset if config.subset is None and examples == split.examples_available else examples,
+        "max_images_per_class": (
+            config.max_images_per_class
+            if of_class == min(config.max_images_per_class or split.largest_class, split.largest_class)
+            else of_class
+        ),
         "triplets": split.protocol,
         **_network_settings(config, network),
-        **objective.settings(),
+        **_loss_settings(config, network, objective),
+        "train_last_layer": _last_layer_trained(network, optimizer),
         "batch_size": len(step.embeddings),
         "accum_steps": step.passes,
         "accum_mode": step.mode,
@@ -70,16 +78,30 @@ def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[st
     return seen
 
 
+def _loss_settings(config: TrainConfig, network: EmbeddingNetwork, objective: Objective) -> dict[str, Any]:
+    """Of unit embeddings the dot product is the cosine, and no loss but NT-Xent by `dot` is meant for others."""
+    seen = objective.settings()
+    if not network.unit:
+        return {"similarity": "dot"} | seen
+    return seen | ({"similarity": "cosine"} if "similarity" in seen else {})
+
+
+def _last_layer_trained(network: EmbeddingNetwork, optimizer: torch.optim.Optimizer) -> bool:
+    """It needs both: a gradient, and an optimiser that knows of it (study 3's did not)."""
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    return all(p.requires_grad and id(p) in known for p in last_linear(network.head).parameters())
+
+
 def _optimizer_settings(
     config: TrainConfig, optimizer: torch.optim.Optimizer, epoch: int, examples: int
 ) -> dict[str, float | str]:
     """The rate is the one asked for if the group has what the schedule makes of it."""
     updates_per_epoch = math.ceil(examples / config.batch_size)
-    expected = lr_at(config, epoch * updates_per_epoch, updates_per_epoch)
     group = optimizer.param_groups[0]
+    expected = group_lr(group["name"], config, lr_at(config, epoch * updates_per_epoch, updates_per_epoch))
     seen = {
         "optimizer": {kind: name for name, kind in OPTIMIZERS.items()}[type(optimizer)],
         "lr": config.lr if group["lr"] == expected else group["lr"],
-        "weight_decay": float(group["weight_decay"]),
+        "weight_decay": float(max(group["weight_decay"] for group in optimizer.param_groups)),  # adamw: of the weights
     }
     return seen | ({"momentum": group["momentum"]} if config.optimizer in ("sgd", "lars") else {})

@@ -47,6 +47,8 @@ class Split:
     """`disjoint` or `study`: how the triplets were made."""
     examples_available: int
     """Training examples before `subset`."""
+    largest_class: int
+    """Images to train on of the class that has most, before `max_images_per_class`."""
 
     @property
     def sha256(self) -> str:
@@ -72,7 +74,8 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
     """Split the images with `labels` for the block `config.seed`.
 
     Args:
-        config: `loss`, `triplets`, `seen_classes`, `unseen_classes`, `val_share`, `subset` and `seed` are read.
+        config: `loss`, `triplets`, `seen_classes`, `unseen_classes`, `val_share`, `max_images_per_class`, `subset` and
+            `seed` are read.
         labels: class per image of the training file; -1 where an image has none.
         test_file_size: images in the set's own test file; None: a fixed share is carved out here.
 
@@ -94,11 +97,17 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
     if config.triplets == "study":
         train_examples, val_triplets = _study_triplets(labels, rest, config.val_share)
         train, val = train_examples.unique(), val_triplets.unique()
+        largest_class = largest(labels, train)
     else:
         train, val = _stratified(labels, rest, config.val_share, generator(config.seed, "split"))
-        train = torch.cat([train, unlabelled])
+        largest_class = largest(labels, train)
+        if config.max_images_per_class is not None:
+            train = _at_most(labels, train, config.max_images_per_class, generator(config.seed, "images of a class"))
+        train = torch.cat([train, unlabelled])  # of no class, so none too many
         train_examples = _examples(config, labels, train)
-        val_triplets = fixed_triplets(labels, val, generator(config.seed, "val triplets"))
+        val_triplets = fixed_triplets(
+            labels, val, generator(config.seed, "val triplets"), what="Validation triplets (`val_share`)"
+        )
     available = len(train_examples)
     if config.subset is not None:
         if config.subset > available:
@@ -119,13 +128,20 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
         val_triplets=val_triplets,
         protocol=config.triplets,
         examples_available=available,
+        largest_class=largest_class,
     )
+
+
+def largest(labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"]) -> int:
+    """Images in `index` of the class that has most there; those without a label (-1) are of none."""
+    of_class = labels[index]
+    return int(of_class[of_class >= 0].bincount(minlength=1).max())
 
 
 def _examples(config: TrainConfig, labels: Tensor, train: Tensor) -> Int64[Tensor, "a views"]:
     """Training examples in random order."""
     if config.loss == "triplet":
-        return fixed_triplets(labels, train, generator(config.seed, "train triplets"))
+        return fixed_triplets(labels, train, generator(config.seed, "train triplets"), what="Training triplets")
     shuffled = train[torch.randperm(len(train), generator=generator(config.seed, "train images"))]
     return shuffled[:, None].repeat(1, config.views_per_example)
 
@@ -159,23 +175,23 @@ def carve_test(labels: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " r"], Int64[
 
 
 def fixed_triplets(
-    labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"], draw: torch.Generator
+    labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"], draw: torch.Generator, *, what: str = "Triplets"
 ) -> Int64[Tensor, "t 3"]:
     """Triplets of images in `index`, each image at most once anchor or positive, in random order.
 
     Per class the images are paired at random (an odd one is left over); the negative is uniform over the other classes.
 
     Raises:
-        Faults: fewer than two classes, or no class with two images.
+        Faults: fewer than two classes, or no class with two images; `what` begins the sentence.
     """
     shuffled = index[torch.randperm(len(index), generator=draw)]
     of_class = [shuffled[labels[shuffled] == c] for c in labels[index].unique()]
-    pairs = torch.cat([c[: len(c) // 2 * 2].view(-1, 2) for c in of_class])
+    pairs = torch.cat([index[:0].view(0, 2), *(c[: len(c) // 2 * 2].view(-1, 2) for c in of_class)])
     if len(of_class) < 2 or not len(pairs):
         raise Faults(
             [
-                "Triplets need two classes and a class with two images, but "
-                f"{len(of_class)} classes have {len(pairs)} pairs."
+                f"{what} need two classes and a class with two images, but {len(of_class)} classes have "
+                f"{len(pairs)} pairs."
             ]
         )
     by_class = torch.cat(of_class)
@@ -201,6 +217,12 @@ def _stratified(
         second.append(of_class[: round(len(of_class) * share)])
     held_out = torch.cat(second)
     return index[~torch.isin(index, held_out)].sort().values, held_out.sort().values
+
+
+def _at_most(labels: Tensor, index: Tensor, most: int, draw: torch.Generator) -> Int64[Tensor, " m"]:
+    """At most `most` images of each class in `index`, drawn at random; ascending."""
+    shuffled = index[torch.randperm(len(index), generator=draw)]
+    return torch.cat([shuffled[labels[shuffled] == c][:most] for c in labels[index].unique()]).sort().values
 
 
 def _study_triplets(labels: Tensor, index: Tensor, share: float) -> tuple[Tensor, Tensor]:

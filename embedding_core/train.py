@@ -142,6 +142,7 @@ def train(
             "train_s": trained - started,
             "lr": optimizer.param_groups[0]["lr"],
             **means,
+            **objective.base.at_work(),
             **objective.base.bounds(config.batch_size if config.accum_mode == "cached" else config.micro_batch),
             "val_leak_share": leak_share,
             **validation_metrics(network, objective, data, split, config, recipe),

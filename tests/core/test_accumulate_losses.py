@@ -21,7 +21,7 @@ OTHERS = [{"loss": loss} for loss in CHOICES["loss"] if loss != "mined"]
 LOSSES: list[dict[str, Any]] = [
     *OTHERS, *MINED,
     {"loss": "semihard", "distance": "l2"}, {"loss": "mined", "mining": "hard/hard", "distance": "sql2"},
-    {"loss": "nt_xent", "similarity": "dot", "temperature": 0.1},
+    {"loss": "nt_xent", "similarity": "dot", "temperature": 0.1}, {"loss": "semihard", "fallback": "nearest"},
 ]  # fmt: skip
 PER_SAMPLE = [{"loss": "triplet"}, {"loss": "arcface"}, {"loss": "softmax"}]
 KOLEO: list[dict[str, Any]] = [
@@ -55,7 +55,9 @@ class Run:
             self.labels[:, 2] = (LABELS + 1) % CLASSES
 
     def forward(self, x: Tensor) -> Tensor:
-        z = nn.functional.normalize(self.network(x.flatten(0, 1)), dim=1)
+        z = self.network(x.flatten(0, 1))
+        if self.config.trains_on_unit_length:
+            z = nn.functional.normalize(z, dim=1)
         return z.unflatten(0, x.shape[:2])
 
     def loss_of(self) -> LossOf:

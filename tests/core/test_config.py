@@ -17,16 +17,17 @@ from embedding_core.faults import Faults
 
 OTHER: dict[str, Any] = {
     "dataset": "cifar10", "data_root": "/elsewhere", "image_size": 48, "subset": 100, "val_share": 0.1,
-    "seen_classes": 6, "unseen_classes": 3, "triplets": "study", "batch_sampler": "pk", "images_per_class": 8,
-    "augmentation": "simclr", "augmentation_strength": 0.5, "crop_padding": 2, "flip": True, "backbone": "vgg11",
-    "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet", "head": "mlp", "head_layers": 6,
-    "head_width": 512, "dropout": 0.2, "embedding_dim": 32, "loss": "arcface", "mining": "hard/hard", "margin": 0.3,
-    "distance": "l2", "scale": 30.0, "temperature": 0.1, "similarity": "dot", "koleo": True, "koleo_weight": 0.2,
-    "koleo_top_k": 2, "koleo_group_size": 16, "koleo_exclude_same_class": True, "batch_size": 128, "accum_steps": 2,
+    "max_images_per_class": 20, "seen_classes": 6, "unseen_classes": 3, "triplets": "study", "batch_sampler": "pk",
+    "images_per_class": 8, "augmentation": "simclr", "augmentation_strength": 0.5, "crop_padding": 2, "flip": True,
+    "backbone": "vgg11", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet", "head": "mlp",
+    "head_layers": 6, "head_width": 512, "dropout": 0.2, "embedding_dim": 32, "train_last_layer": False,
+    "loss": "arcface", "mining": "hard/hard", "margin": 0.3, "distance": "l2", "fallback": "nearest", "scale": 30.0,
+    "temperature": 0.1, "similarity": "dot", "koleo": True, "koleo_weight": 0.2, "koleo_top_k": 2,
+    "koleo_group_size": 16, "koleo_exclude_same_class": True, "batch_size": 128, "accum_steps": 2,
     "accum_mode": "cached", "gap_every": 0, "optimizer": "rmsprop", "lr": 1e-3, "weight_decay": 1e-4, "momentum": 0.0,
     "schedule": "cosine", "warmup_epochs": 1, "freeze_epochs": 2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1,
-    "epochs": 7, "seed": 1, "eval_test": True, "probes": 3, "views": "pca", "stop_if_collapsed": True, "device": "cuda",
-    "precision": "float32", "compile": True,
+    "epochs": 7, "seed": 1, "eval_test": True, "held_out_layer": "backbone", "classifiers": True, "probes": 3,
+    "views": "pca", "stop_if_collapsed": True, "device": "cuda", "precision": "float32", "compile": True,
 }  # fmt: skip
 """A valid value of each field that is not its default."""
 
@@ -111,6 +112,14 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"loss": "arcface", "margin": 3.2}, "`margin` must be below pi radians"),
         ({"loss": "nt_xent", "triplets": "study"}, "`triplets` must be disjoint for loss=nt_xent"),
         ({"unseen_classes": 2, "triplets": "study"}, "`triplets` must be disjoint with seen and unseen classes"),
+        ({"max_images_per_class": 20, "triplets": "study"}, "`triplets` must be disjoint with `max_images_per_class`"),
+        ({"max_images_per_class": 1}, "`max_images_per_class` must be at least 2, but got 1"),
+        ({"fallback": "farest"}, "Did you mean `farthest`?"),
+        ({"train_last_layer": False, "freeze_epochs": 1}, "head linear a frozen backbone leaves nothing to train"),
+        (
+            {"train_last_layer": False, "freeze_epochs": 2, "head": "study3", "norm_kind": "none"},
+            "`freeze_epochs` must be 0, but got 2",
+        ),
         ({"batch_sampler": "pk"}, "`batch_sampler` must be random for loss=triplet"),
         ({"batch_sampler": "pk", "loss": "semihard", "images_per_class": 5}, "`images_per_class` must divide"),
         ({"batch_sampler": "pk", "loss": "semihard", "accum_steps": 32}, "`images_per_class` must divide"),
@@ -137,6 +146,11 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
 def test_what_is_refused(values: dict[str, Any], message: str) -> None:
     (fault,) = faults(values)
     assert message in fault
+
+
+@pytest.mark.parametrize("other", [{"head": "study3"}, {"head": "mlp"}, {"loss": "softmax"}, {"freeze_epochs": 0}])
+def test_a_frozen_backbone_and_last_layer_are_no_fault_where_something_else_is_trained(other: dict[str, Any]) -> None:
+    TrainConfig(**{"train_last_layer": False, "freeze_epochs": 1, **other})
 
 
 def test_an_int_is_a_float_but_nothing_else_is_converted() -> None:

@@ -17,7 +17,7 @@ from embedding_core.device_data import DeviceData
 from embedding_core.embed import load_model, main, read_images
 from embedding_core.faults import Faults
 from embedding_core.models import build_network
-from embedding_core.monitor import embed
+from embedding_core.monitor import embed, outputs
 from embedding_core.objective import Objective
 from embedding_core.optimizers import build_optimizer
 from embedding_core.train import train
@@ -99,6 +99,20 @@ def test_a_model_embeds_as_it_did_at_the_end_of_training(model: Path, digits: De
     z = embed(load_model(model), digits.images[used])
     similarity = (z @ z.T)[~torch.eye(len(used), dtype=torch.bool)]
     assert similarity.mean().item() == pytest.approx(state["rows"][-1]["val_sim_mean"], rel=1e-5)
+
+
+def test_a_model_trained_by_dot_embeds_at_unit_length_and_still_knows_its_lengths(
+    digits: DeviceData, tmp_path: Path
+) -> None:
+    config = TrainConfig(loss="nt_xent", similarity="dot", subset=70, batch_size=32, epochs=1)
+    list(train(config, save_to=tmp_path / "run.pt", data=digits))
+    checkpoint.export_model(tmp_path / "run.pt", tmp_path / "model.pt")
+    network = load_model(tmp_path / "model.pt")
+    lengths = outputs(network, digits.images[:50]).norm(dim=1)
+    assert lengths.std() > 0.01
+    z = embed(network, digits.images[:50])
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(50))
+    torch.testing.assert_close(z * lengths[:, None], outputs(network, digits.images[:50]))
 
 
 def test_other_sizes_and_colours_become_the_models(model: Path, tmp_path: Path) -> None:

@@ -212,8 +212,9 @@ def test_curriculum_of_study_2() -> None:
 @given(st.integers(1, 300))
 def test_curriculum_scales_with_the_run(epochs: int) -> None:
     stages = [curriculum(epoch, epochs) for epoch in range(epochs)]
-    assert stages.count(("easy", "semihard")) == math.ceil(epochs * 2 / 7)
-    assert stages.count(("easy", "semihard")) + stages.count(("easy", "hard")) == math.ceil(epochs * 5 / 7)
+    assert abs(stages.count(("easy", "semihard")) - epochs * 10 / 35) < 0.5
+    assert abs(stages.count(("hard", "hard")) - epochs * 10 / 35) < 0.5
+    assert len(set(stages)) == 3 or epochs < 3
     assert stages == sorted(stages, key=[("easy", "semihard"), ("easy", "hard"), ("hard", "hard")].index)
 
 

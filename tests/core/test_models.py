@@ -44,6 +44,15 @@ def test_embeddings_have_unit_length(shape: tuple[int, int, int], settings: dict
     torch.testing.assert_close(views, z.unflatten(0, (2, 3)))
 
 
+def test_embeddings_of_any_length_point_where_those_of_unit_length_do() -> None:
+    unit, free = (build(loss="nt_xent", similarity=similarity).eval() for similarity in ("cosine", "dot"))
+    z = free(images(6))
+    assert (unit.unit, free.unit, build(similarity="dot").unit) == (True, False, True)  # of other losses, no matter
+    assert z.norm(dim=1).std() > 0
+    torch.testing.assert_close(F.normalize(z, dim=1), unit(images(6)))
+    torch.testing.assert_close(free(images(6).unflatten(0, (2, 3))), z.unflatten(0, (2, 3)))
+
+
 def test_pixels_are_scaled_by_mean_and_deviation() -> None:
     scaled = build()
     plain = build()
@@ -159,6 +168,17 @@ def test_study2_head_is_convolutions_pool_linear_and_dropout_of_the_embedding() 
     torch.testing.assert_close(network(images(5, shape)), z / z.norm(dim=1, keepdim=True))
 
 
+def test_study2_head_leaves_no_position_out() -> None:
+    """At 48 pixels `small_cnn` has 3x3 positions."""
+    network = build((3, 48, 48), **STUDY2).eval()
+    maps = maps_of(network, images(4, (3, 48, 48)))
+    assert maps.shape == (4, 128, 3, 3)
+    x = network.head[:6](maps)
+    parts = [x[:, :, rows, columns].amax(dim=(2, 3)) for rows in (slice(2), slice(2, 3)) for columns in
+             (slice(2), slice(2, 3))]  # fmt: skip
+    torch.testing.assert_close(network.head[:8](maps), torch.stack(parts, dim=2).flatten(1))
+
+
 def test_study2_head_needs_a_map_to_pool() -> None:
     with pytest.raises(Faults, match="at least 2x2 positions, but got 1x1"):
         build((1, 8, 8), **STUDY2)
@@ -243,6 +263,17 @@ def test_frozen_batch_norm_makes_no_difference_between_micro_batches() -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
     after = running_statistics(network.backbone)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "study2", "study3"])
+def test_thawing_the_backbone_does_not_thaw_the_last_layer(head: str) -> None:
+    network = build((3, 32, 32), head=head, train_last_layer=False, dropout=0.1)
+    for frozen in (True, False):
+        set_frozen(network, frozen)
+        last = [module for module in network.head.modules() if isinstance(module, nn.Linear)][-1]
+        still = {name for name, p in network.named_parameters() if not p.requires_grad}
+        expected = {name for name, p in network.named_parameters() if any(p is q for q in last.parameters())}
+        assert still == expected | {f"backbone.{name}" for name, _ in network.backbone.named_parameters() if frozen}
 
 
 def test_streams_are_separate_and_stable() -> None:

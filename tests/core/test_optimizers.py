@@ -135,6 +135,16 @@ def test_groups_hold_every_parameter_once_at_its_rate(name: str) -> None:
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 1 + len(list(network.parameters()))
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_untrained_last_layer_is_in_no_group(name: str) -> None:
+    config = TrainConfig(optimizer=name, weight_decay=0.1, head="mlp", train_last_layer=False)
+    network = network_of(config)
+    optimizer = build_optimizer(network, [], config)
+    last = network.head[-1]
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert known == {id(p) for p in network.parameters()} - {id(last.weight), id(last.bias)}
+
+
 def test_no_group_without_parameters() -> None:
     config = TrainConfig(optimizer="adamw", weight_decay=0.1, head="study3")
     names = [group["name"] for group in build_optimizer(network_of(config), iter(()), config).param_groups]

@@ -59,6 +59,12 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         {"schedule": "anneal", "freeze_epochs": 2, "unfrozen_lr": 1e-4}, {"backbone_lr_ratio": 0.1},
         {"head": "mlp"}, {"head": "mlp", "head_layers": 3, "head_width": 20}, {"dropout": 0.2}, {"head": "study3"},
         {"input_scaling": "imagenet"}, {"koleo_top_k": 2, "koleo_group_size": 12, "koleo_exclude_same_class": True},
+        {"max_images_per_class": 20}, {"max_images_per_class": 5000}, {"loss": "nt_xent", "max_images_per_class": 20},
+        {"loss": "semihard", "batch_sampler": "pk", "max_images_per_class": 9, "unseen_classes": 2},
+        {"loss": "semihard", "fallback": "nearest"}, {"fallback": "nearest"}, {"similarity": "dot"},
+        {"train_last_layer": False}, {"train_last_layer": False, "backbone_lr_ratio": 0.1, "schedule": "one_cycle"},
+        {"train_last_layer": False, "head": "study3", "optimizer": "adamw", "weight_decay": 0.1, "dropout": 0.2},
+        {"train_last_layer": False, "head": "mlp", "loss": "arcface"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("epoch", [0, 3])
@@ -75,6 +81,7 @@ def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dic
         {"accum_mode": "cached"}, {"batch_size": 64}, {"embedding_dim": 16}, {"subset": 64},
         {"norm_kind": "batch"}, {"norm_kind": "none"}, {"triplets": "study"}, {"head": "mlp", "dropout": 0.1},
         {"koleo_top_k": 3}, {"koleo_group_size": 12}, {"weight_decay": 0.1}, {"input_scaling": "imagenet"},
+        {"max_images_per_class": 20}, {"train_last_layer": False},
     ],
 )  # fmt: skip
 def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:
@@ -89,6 +96,35 @@ def test_a_stale_subset_shows_where_none_was_asked_for_and_the_other_way_round(d
     assert config_seen(whole, **objects_of(BASE, digits)) == BASE
     # All triplets, by their number: a subset was asked for, so one is recorded.
     assert config_seen(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
+
+
+def test_a_stale_cap_shows_under_another_and_under_none(digits: DeviceData) -> None:
+    capped = replace(BASE, max_images_per_class=20)
+    assert config_seen(replace(capped, max_images_per_class=30), **objects_of(capped, digits)) == capped
+    everything = config_seen(capped, **objects_of(BASE, digits)).max_images_per_class
+    assert everything == digits.labels[digits.split(BASE).train].bincount().max()
+
+
+def test_a_last_layer_that_the_optimiser_does_not_know_is_not_trained(digits: DeviceData) -> None:
+    """Study 3's probable defect: the layer has gradients, the optimiser was built without it."""
+    objects = objects_of(BASE, digits)
+    last = {id(p) for p in objects["network"].head.parameters()}
+    for group in objects["optimizer"].param_groups:
+        group["params"] = [p for p in group["params"] if id(p) not in last]
+    assert config_seen(BASE, **objects) == replace(BASE, train_last_layer=False)
+
+
+def test_dot_needs_a_loss_that_takes_lengths_and_a_network_that_leaves_them(digits: DeviceData) -> None:
+    base = replace(BASE, loss="nt_xent")
+    dot = replace(base, similarity="dot")
+    assert config_seen(dot, **objects_of(base, digits)) == base
+    objects = objects_of(dot, digits)
+    assert config_seen(base, **objects) == dot
+    objects["network"].unit = True
+    assert config_seen(dot, **objects) == base  # of unit vectors the two are one
+    triplets = objects_of(BASE, digits)
+    triplets["network"].unit = False
+    assert config_seen(BASE, **triplets) == replace(BASE, similarity="dot")
 
 
 def test_another_seeds_order_is_recorded_as_unknown(digits: DeviceData) -> None:

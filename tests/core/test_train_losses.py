@@ -33,6 +33,7 @@ LOSSES: list[dict[str, Any]] = [
     {"loss": "arcface", "margin": 0.3, "scale": 16.0},
     {"loss": "softmax"},
     {"loss": "nt_xent"},
+    {"loss": "nt_xent", "similarity": "dot"},
 ]
 HOW: list[dict[str, Any]] = [
     {"loss": "arcface", **KOLEO, "accum_steps": 4, "accum_mode": "cached", "optimizer": "adamw", "weight_decay": 0.1},
@@ -42,6 +43,10 @@ HOW: list[dict[str, Any]] = [
     {"loss": "softmax", "freeze_epochs": 1, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "schedule": "one_cycle",
      "norm_kind": "batch", "head": "mlp", "dropout": 0.2},
     {"loss": "semihard", "batch_sampler": "pk", **KOLEO, "koleo_exclude_same_class": True, "augmentation": "affine"},
+    {"loss": "semihard", "train_last_layer": False, "head": "study3", "freeze_epochs": 1, "optimizer": "adamw",
+     "weight_decay": 0.1, "max_images_per_class": 20, "fallback": "nearest"},
+    {"loss": "arcface", "train_last_layer": False, "freeze_epochs": 1, "accum_steps": 2, "accum_mode": "cached"},
+    {"loss": "nt_xent", "similarity": "dot", **KOLEO, "accum_steps": 4, "accum_mode": "cached"},
 ]  # fmt: skip
 
 
@@ -120,6 +125,85 @@ def test_a_frozen_backbone_stands_still_until_it_is_unfrozen(
              for i in (0, 1)]  # fmt: skip
     assert moved == [{"head"}, {"head", "backbone"}]
     assert [row["lr"] for row in rows] == [5e-4, 5e-4, 1e-4]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"dropout": 0.2}, {"head": "mlp", "freeze_epochs": 1}, {"head": "study3", "freeze_epochs": 1},
+        {"head": "study2", "image_size": 32, "freeze_epochs": 1}, {"loss": "arcface", "freeze_epochs": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_untrained_last_layer_stays_as_it_was_drawn_while_all_else_moves(
+    settings: dict[str, Any], small: Small, digits: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[EmbeddingNetwork] = []
+    build = loop.build_network
+
+    def watched(*args: Any, **kwargs: Any) -> EmbeddingNetwork:
+        built.append(build(*args, **kwargs))
+        return built[-1]
+
+    monkeypatch.setattr(loop, "build_network", watched)
+    config = small(epochs=2, train_last_layer=False, weight_decay=0.01, **settings)
+    data = digits if config.image_size is None else None
+    list(train(config, data=data))
+    network = built[0]
+    start = build(config, shape=network.image_shape, mean=network.mean, std=network.std, precision="float32")
+    moved = {name for name, p in network.named_parameters() if not torch.equal(p, start.get_parameter(name))}
+    kept = {name for name, _ in network.named_parameters()} - moved
+    last = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)][-1]
+    assert kept == {name for name in (f"{last}.weight", f"{last}.bias") if name in dict(network.named_parameters())}
+    assert {name for name, p in network.named_parameters() if p.grad is None} == kept  # nor in the gradient's norm
+
+
+STUDIES: dict[str, dict[str, Any]] = {
+    "2": {"loss": "mined", "mining": "curriculum", "margin": 0.5, "distance": "sql2", "head": "study2", "dropout": 0.2,
+          "embedding_dim": 128, "lr": 1.4e-3, "augmentation": "none", "image_size": 48},
+    "2, arcface": {"loss": "arcface", "margin": 0.5, "head": "study2", "dropout": 0.2, "image_size": 48},
+    "3": {"loss": "semihard", "distance": "sql2", "margin": 1.0, "head": "study3", "dropout": 0.25,
+          "optimizer": "adamw", "weight_decay": 0.01, "schedule": "one_cycle", "lr": 5e-2, "freeze_epochs": 1,
+          "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "augmentation": "affine", "flip": True, "norm_kind": "batch"},
+    "3, random last layer": {"loss": "semihard", "distance": "sql2", "margin": 1.0, "head": "study3",
+                             "train_last_layer": False, "freeze_epochs": 1, "unfrozen_lr": 1e-4, "flip": False,
+                             "backbone_lr_ratio": 0.1, "schedule": "one_cycle", "augmentation": "affine"},
+    "4": {"loss": "nt_xent", "optimizer": "sgd", "momentum": 0.0, "lr": 0.1, "schedule": "anneal", "head": "mlp",
+          "head_layers": 6, "norm_kind": "batch", "backbone_lr_ratio": 0.1, "augmentation": "study4_weak"},
+    "4, LARS": {"loss": "nt_xent", "optimizer": "lars", "lr": 0.3 * 32 / 256, "weight_decay": 1e-6, "warmup_epochs": 1,
+                "schedule": "cosine", "head": "mlp", "similarity": "dot", "augmentation": "study4_strong"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_earlier_studys_protocol_is_one_config(study: str, small: Small, digits: DeviceData) -> None:
+    config = small(**STUDIES[study])
+    rows = list(train(config, data=digits))
+    assert [row["is_finite"] for row in rows] == [True] * 3
+    assert {row["config_seen_sha256"] for row in rows} == {config.sha256}
+
+
+def test_each_row_names_the_miner_at_work(small: Small, digits: DeviceData) -> None:
+    def miners(**settings: Any) -> list[object]:
+        return [row.get("miner") for row in train(small(loss="mined", **settings), data=digits)]
+
+    assert miners(mining="curriculum", epochs=7) == ["easy/semihard"] * 2 + ["easy/hard"] * 3 + ["hard/hard"] * 2
+    assert miners(mining="random") == ["random"] * 3
+    assert miners(mining="hard/semihard", epochs=1) == ["hard/semihard"]
+    assert "miner" not in next(train(small(loss="semihard"), data=digits))
+
+
+def test_dot_trains_on_lengths_and_is_evaluated_on_directions(small: Small, digits: DeviceData) -> None:
+    config = small(loss="nt_xent", similarity="dot", eval_test=True, epochs=2)
+    *_, row = train(config, data=digits)
+    *_, cosine = train(replace(config, similarity="cosine"), data=digits)
+    assert row["config_seen_sha256"] == config.sha256
+    assert row["loss_floor"] == 0 < cosine["loss_floor"]
+    assert row["loss_chance"] == cosine["loss_chance"]
+    assert row["loss_base"] != pytest.approx(cosine["loss_base"], rel=1e-3)
+    assert row["val_loss"] != pytest.approx(cosine["val_loss"], rel=1e-3)
+    assert -1 <= row["val_sim_min"] < row["val_sim_max"] <= 1 + 1e-6
+    assert 0.5 < row["test_auc"] < 1
 
 
 def test_examples_and_images_are_counted_by_what_an_example_is(small: Small, digits: DeviceData) -> None:
