@@ -113,6 +113,9 @@ class Plan:
 
     study_id: str = ""
     question: str = ""
+    published: str = ""
+    """Study whose published figures stand beside ours, `study2` say."""
+
     cells: tuple[PlannedCell, ...] = ()
     """Empty for plans that list none."""
 
@@ -171,6 +174,7 @@ def _plan_of(plan: dict[str, Any]) -> Plan:
     return Plan(
         study_id=plan.get("study_id", ""),
         question=plan.get("question", ""),
+        published=plan.get("published", ""),
         cells=cells,
         nuisance=plan.get("nuisance"),
         tuned=plan.get("tuned"),

@@ -20,10 +20,10 @@ def reachable(plan: Plan) -> list[Settings]:
     if "tune" in plan.stages:
         corners = list(product((0.0, 1.0), repeat=len(plan.nuisances)))
         for cell in plan.factorial.distinct:
-            found += [{**plan.search_base, **settings_at(plan, u, cell), **cell.levels} for u in corners]
+            found += [{**plan.search_base, **settings_at(plan, u, cell), **cell.settings} for u in corners]
     if "confirm" in plan.stages:
         first_block = {**plan.base, "seed": plan.block_seed(1)}
-        found += [{**first_block, **cell.drop_in, **cell.levels} for cell in plan.cells]
+        found += [{**first_block, **cell.drop_in, **cell.settings} for cell in plan.cells]
     return found
 
 
@@ -39,7 +39,7 @@ def distinct(plan: Plan, *names: str) -> list[TrainConfig]:
 
 def config_faults(plan: Plan) -> list[str]:
     """Everything impossible about any configuration that the sweep could reach, each fault once."""
-    compared = {name for cell in plan.cells for name in (*cell.levels, *cell.drop_in)} | set(plan.factorial.levels)
+    compared = {name for cell in plan.cells for name in (*cell.settings, *cell.drop_in)} | set(plan.factorial.levels)
     fixed = sorted(compared & set(plan.what))
     faults = dict.fromkeys(f"`--set {name}` would fix what the sweep compares; its cells set it." for name in fixed)
     for settings in reachable(plan):
@@ -55,6 +55,10 @@ def config_faults(plan: Plan) -> list[str]:
 
 def _stage_faults(plan: Plan) -> Iterator[str]:
     """Stages that lack what they need."""
+    if "search" in plan.stages and plan.design.cells:
+        yield f"{plan.design.name} lists its cells and has no search: `--stages` must be of tune, confirm."
+    elif "search" in plan.stages and not plan.samples:
+        yield "The stage search needs `--samples`; this preset has no search."
     for stage, how, flag in (("search", "best of search", "best"), ("tune", "best of tune", "tuned")):
         if "confirm" in plan.stages and stage not in plan.stages and plan.confirm == how:
             yield f"`--confirm {flag}` needs the stage {stage}: add it to `--stages`, or take `--confirm drop-in`."

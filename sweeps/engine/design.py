@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Literal
 
+from embedding_core.faults import Faults, unknown
+
 Value = bool | int | float | str | None
 Settings = Mapping[str, Value]
 """TrainConfig fields by name."""
@@ -46,6 +48,9 @@ class Cell:
     """One combination of levels, and how its nuisance settings are found."""
 
     levels: Settings
+    """What it is named by; a run that has others is refused."""
+    fixed: Settings = field(default_factory=dict)
+    """Settings that go with these levels: an optimiser's own schedule, say."""
     drop_in: Settings = field(default_factory=dict)
     """Nuisance values of the cell where nothing is tuned."""
     role: Literal["factorial", "drop-in", "control"] = "factorial"
@@ -59,32 +64,42 @@ class Cell:
         named = {**self.levels, "origin": self.role} if self.role == "drop-in" else self.levels
         return ",".join(f"{name}={spelled(value)}" for name, value in named.items())
 
+    @property
+    def settings(self) -> Settings:
+        """Everything that it sets whatever its nuisance settings are."""
+        return {**self.fixed, **self.levels}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimand:
-    """What is to be estimated, in words that need no list of cells: `factorial.contrasts_of` makes the weights.
+    """What is to be estimated; `factorial.contrasts_of` makes the weights.
 
-    The effect of a factor is last level minus first, or for numbers the slope per doubling, averaged over all other
-    factors.
+    Of a factor, in words that need no list of cells: last level minus first, or for numbers the slope per doubling,
+    averaged over all other factors. Or between cells: the mean of `treatment` minus that of `control`.
     """
 
     code: str
     """Short name in tables: E1."""
     name: str
-    factor: str
+    factor: str = ""
     times: str | None = None
     """Another factor: how the effect of `factor` changes with it (difference of differences)."""
     within: Settings = field(default_factory=dict)
     """Only at these levels of other factors."""
     each: str | None = None
     """Another factor: one estimand at each of its levels, which `name` and `label` may hold in braces."""
+    control: tuple[str, ...] = ()
+    """Ids of cells, where there is no `factor`."""
+    treatment: tuple[str, ...] = ()
     label: str
     """The treatment in a sentence."""
     drop_in_label: str = ""
     """The same where nothing is tuned; `{field}` stands for the stated value. `label` where empty."""
+    outcome: str = "test_auc"
+    """Column of the trials table."""
     outcome_label: str = "AUC"
     sesoi: float = 0.003
-    """Smallest effect size of interest, in AUC; > 0."""
+    """Smallest effect size of interest, in units of the outcome; > 0."""
     family: Literal["primary", "exploratory"] = "primary"
 
 
@@ -94,14 +109,16 @@ class Preset:
 
     purpose: str
     dataset: str
-    samples: int
-    """Trials of the search."""
+    samples: int = 0
+    """Trials of the search; 0: none."""
     epochs: int
     blocks: int
     """Paired seeds of the confirmation."""
     confirm: Literal["drop-in", "best of search", "best of tune"]
     levels: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """Levels of the factors that the cells of tune and confirm cross; without any, the arms are the cells."""
+    cells: tuple[str, ...] = ()
+    """Ids of the design's `cells` that are compared; all where empty."""
     points: int = 0
     """Settings tried in every cell of the stage `tune`, a power of two; 0: nothing is tuned there."""
     fixed: Settings = field(default_factory=dict)
@@ -117,9 +134,11 @@ class Design:
 
     name: str
     question: str
-    factors: tuple[Factor, ...]
-    arms: tuple[Cell, ...]
+    factors: tuple[Factor, ...] = ()
+    arms: tuple[Cell, ...] = ()
     """What trials of the search are counted under, with the settings of each where nothing is tuned."""
+    cells: tuple[Cell, ...] = ()
+    """What is compared where that is no crossing of levels. Such a design has no arms and no search."""
     estimands: tuple[Estimand, ...]
     presets: Mapping[str, Preset]
     fixed: Settings = field(default_factory=dict)
@@ -128,6 +147,30 @@ class Design:
     """Declared values per data set."""
     controls: tuple[Settings, ...] = ()
     """Levels that change nothing but rounding where accumulation is exact: run beside their twin as A/A control."""
+    published: str = ""
+    """Study whose published figures the report puts beside its own, `study2` say."""
+
+    def __post_init__(self) -> None:
+        """Raises: Faults: estimands or presets that name no cell of the design."""
+        ids = [cell.cell_id for cell in self.cells]
+        listed = [(name, cell) for name, preset in self.presets.items() for cell in preset.cells]
+        faults = [unknown(f"cell of preset {name}", cell, ids) for name, cell in listed if cell not in ids]
+        tuned = {factor.name for factor in self.factors if factor.role == "nuisance"}
+        faults += [
+            f"`{name}` is tuned: what {cell.cell_id} takes untuned belongs into `drop_in`."
+            for cell in self.cells
+            for name in cell.settings
+            if name in tuned
+        ]
+        for estimand in self.estimands:
+            named = (*estimand.control, *estimand.treatment)
+            faults += [unknown(f"cell of estimand {estimand.name}", cell, ids) for cell in named if cell not in ids]
+            if bool(estimand.factor) == bool(estimand.control and estimand.treatment):
+                faults.append(f"Estimand {estimand.name} needs a factor, or cells on both sides, and not both.")
+        if bool(self.arms) == bool(self.cells):
+            faults.append(f"{self.name} needs arms or cells, and not both.")
+        if faults:
+            raise Faults(faults)
 
     @property
     def sha256(self) -> str:

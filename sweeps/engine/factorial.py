@@ -19,6 +19,9 @@ IDENTITY = "What it is compared with cannot change (accumulation without effect 
 ACCUMULATION = "accum_steps"
 """The one field that may change nothing at all, which cells leave out then."""
 
+CELL = "cell"
+"""Name of the factor that listed cells are the levels of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -55,6 +58,11 @@ class Factorial:
                 del point[ACCUMULATION]
             cells[values] = Cell(levels=point, drop_in=arm.drop_in)
         return cls(levels, cells)
+
+    @classmethod
+    def listed(cls, cells: Sequence[Cell]) -> "Factorial":
+        """Cells that are no crossing of levels: one factor, whose levels are their ids."""
+        return cls({CELL: [cell.cell_id for cell in cells]}, {(cell.cell_id,): cell for cell in cells})
 
     @property
     def distinct(self) -> tuple[Cell, ...]:
@@ -102,12 +110,12 @@ def contrasts_of(estimands: Sequence[Estimand], factorial: Factorial, **changes:
         factorial: the cells.
         changes: fields of `Contrast` to set otherwise.
     """
-    found: dict[frozenset[tuple[str, float]], Contrast] = {}
+    found: dict[tuple[str, frozenset[tuple[str, float]]], Contrast] = {}
     for estimand in _each_level(estimands, factorial):
         weights = _weights(estimand, factorial)
         if not weights:
             continue  # by identity zero, or a factor with one level
-        key = frozenset(weights.items())
+        key = (estimand.outcome, frozenset(weights.items()))
         if key in found and found[key].family == estimand.family:
             same = found[key]
             found[key] = replace(same, code=f"{same.code}, {estimand.code}", note=f"{IDENTITY} {estimand.name}.")
@@ -119,6 +127,7 @@ def contrasts_of(estimands: Sequence[Estimand], factorial: Factorial, **changes:
                 estimand=estimand.name,
                 label=estimand.label,
                 weights=weights,
+                outcome=estimand.outcome,
                 outcome_label=estimand.outcome_label,
                 sesoi=estimand.sesoi,
                 family=estimand.family,
@@ -145,7 +154,13 @@ def _each_level(estimands: Sequence[Estimand], factorial: Factorial) -> Iterator
 
 
 def _weights(estimand: Estimand, factorial: Factorial) -> dict[str, float]:
-    """Coefficients of the combinations, added up by cell; empty where nothing remains."""
+    """Coefficients of the combinations, added up by cell; empty where nothing remains, or a cell is not there."""
+    if not estimand.factor:
+        there = {cell.cell_id for cell in factorial.distinct}
+        if not there.issuperset({*estimand.control, *estimand.treatment}):
+            return {}
+        sides = ((-1, estimand.control), (1, estimand.treatment))
+        return {cell: sign / len(side) for sign, side in sides for cell in side}
     factors = [estimand.factor, *([estimand.times] if estimand.times else [])]
     if any(len(factorial.levels.get(name, ())) < 2 for name in factors):
         return {}

@@ -61,15 +61,16 @@ class Plan:
         }
         points = int(what.get("points", preset.points))  # type: ignore[arg-type]
         confirm = CONFIRM_FLAG[str(what["confirm"])] if "confirm" in what else preset.confirm
-        useful = ",".join(stage for stage in RUNNABLE_STAGES if stage != "tune" or confirm == "best of tune")
-        stages = str(what.get("stages", useful)).split(",")
+        samples = int(what.get("samples", preset.samples))  # type: ignore[arg-type]
+        needed = {"search": samples > 0, "tune": confirm == "best of tune", "confirm": True}
+        stages = str(what["stages"]).split(",") if "stages" in what else [name for name in needed if needed[name]]
         return cls(
-            design=replace(design, factors=_varied(design.factors, base, fields_given)),
+            design=replace(design, factors=_varied(design, base, fields_given)),
             design_sha256=design.sha256,
             preset=preset,
             what={**what, "preset": preset_name, "dataset": dataset, "data_root": base["data_root"]},
             stages=tuple(s for s in RUNNABLE_STAGES if s in stages),
-            samples=int(what.get("samples", preset.samples)),  # type: ignore[arg-type]
+            samples=samples,
             points=points,
             blocks=int(what.get("blocks", preset.blocks)),  # type: ignore[arg-type]
             seed=int(what.get("seed", 0)),  # type: ignore[arg-type]
@@ -81,12 +82,16 @@ class Plan:
     @property
     def compared(self) -> tuple[str, ...]:
         """Fields that the estimands are about."""
-        named = [name for e in self.design.estimands for name in (e.factor, e.times) if name is not None]
+        named = [name for e in self.design.estimands for name in (e.factor, e.times) if name]
         return tuple(dict.fromkeys(named))
 
     @cached_property
     def factorial(self) -> Factorial:
-        """The cells to compare: those of the preset, or the arms where the search is what tunes them."""
+        """The cells to compare: listed, or those of the preset, or the arms where the search is what tunes them."""
+        if self.design.cells:
+            return Factorial.listed(
+                [cell for cell in self.design.cells if cell.cell_id in self.preset.cells or not self.preset.cells]
+            )
         arms = self.design.arms
         levels: Mapping[str, Sequence[Value]] = {
             name: tuple(dict.fromkeys(arm.levels[name] for arm in arms)) for name in arms[0].levels
@@ -122,7 +127,7 @@ class Plan:
             return contrasts_of(untuned, self.factorial)
         found = contrasts_of(estimands, self.factorial)
         if self.confirm == "best of tune":
-            primary = [replace(e, name=f"{e.name}, drop-in") for e in untuned if e.family == "primary"]
+            primary = [replace(e, name=f"{e.name}, drop-in") for e in untuned if e.family == "primary" and e.factor]
             note = "Nothing retuned: every cell at the settings tuned for the one without either treatment."
             found += contrasts_of(primary, self._dropped_in, code="E4", family="exploratory", note=note)
             found += [
@@ -172,10 +177,10 @@ class Plan:
         return tuple(factor for factor in self.design.factors if factor.role == "nuisance")
 
 
-def _varied(factors: Sequence[Factor], base: Settings, given: Settings) -> tuple[Factor, ...]:
+def _varied(design: Design, base: Settings, given: Settings) -> tuple[Factor, ...]:
     """Factors left to vary: not given by the user, and of use with what is fixed."""
-    varied = [factor for factor in factors if factor.name not in given]
-    names = {factor.name for factor in varied}
+    varied = [factor for factor in design.factors if factor.name not in given]
+    names = {factor.name for factor in varied} | {name for cell in design.cells for name in cell.settings}
     known = {**TrainConfig().to_flat(), **base}
     kept = []
     for factor in varied:

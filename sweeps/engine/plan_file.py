@@ -33,6 +33,7 @@ def content_of(
     return {
         "study_id": study_id,
         "question": plan.design.question,
+        "published": plan.design.published,
         "design": plan.design.name,
         "design_sha256": plan.design_sha256,
         "what": dict(plan.what),

@@ -18,7 +18,7 @@ def settings_at(plan: Plan, point: Sequence[float], cell: Cell) -> Settings:
     """Nuisance settings of a cell at a point of the unit cube, one coordinate per nuisance in their order."""
     drawn: dict[str, Value] = {}
     for factor, u in zip(plan.nuisances, point, strict=True):
-        if factor.when is None or {**plan.base, **cell.levels, **drawn}.get(factor.when[0]) in factor.when[1]:
+        if factor.when is None or {**plan.base, **cell.settings, **drawn}.get(factor.when[0]) in factor.when[1]:
             drawn[factor.name] = _at(factor, u)
     return drawn
 
@@ -33,7 +33,7 @@ def tune_runs(plan: Plan, *, study_id: str, checkpoint_dir: str) -> Runs:
     ordered = [(i, cell) for i in range(plan.points) for cell in _shuffled(plan, plan.factorial.distinct, "tune", i)]
     runs: Runs = []
     for i, cell in ordered:
-        config = TrainConfig.from_flat({**plan.search_base, **settings_at(plan, points[i], cell), **cell.levels})
+        config = TrainConfig.from_flat({**plan.search_base, **settings_at(plan, points[i], cell), **cell.settings})
         label = RunLabel(
             study_id=study_id,
             stage="tune",
@@ -53,7 +53,7 @@ def confirm_config(plan: Plan, cell: Cell, block: int, nuisance: Settings) -> Tr
     """Configuration of one confirmation run."""
     # Views of one block are enough to look at, and UMAP takes longer than many a run.
     views = plan.base.get("views", "all") if block == 1 else "none"
-    given = {**plan.base, **nuisance, **cell.levels}
+    given = {**plan.base, **nuisance, **cell.settings}
     return TrainConfig.from_flat(
         {**given, "seed": plan.block_seed(block), "eval_test": True, "stop_if_collapsed": False, "views": views}
     )

@@ -1,0 +1,88 @@
+"""Semi-hard triplets, backbone frozen at first: what do the fallback, mirrored digits and an untrained last layer do?
+
+python sweeps/semi_hard_phases.py                    a first look on embedded digits, minutes on a laptop
+python sweeps/semi_hard_phases.py --preset mnist     60,000 digits, judged on the 10,000 test images (an hour, 2 cores)
+python sweeps/semi_hard_phases.py --preset few       many classes, at most 20 images each: recall on unseen classes
+python sweeps/semi_hard_phases.py --preset study3    the published network and phases on MNIST (a GPU)
+python sweeps/semi_hard_phases.py --help             every flag
+
+The study behind it: TensorFlow Addons' loss, ResNet-34, digits flipped by mistake, last layer probably never trained.
+"""
+
+import sys
+from dataclasses import replace
+
+from sweeps.engine.cli import main
+from sweeps.engine.design import Cell, Design, Estimand, Factor, Preset, Range
+
+CROSSED = {(fallback, flip): Cell(levels={"fallback": fallback, "flip": flip})
+           for fallback in ("farthest", "nearest") for flip in (False, True)}  # fmt: skip
+BASE = CROSSED["farthest", False].cell_id
+UNTRAINED = Cell(levels={"train_last_layer": False})
+UNFROZEN = Cell(levels={"freeze_epochs": 0}, fixed={"unfrozen_lr": None})
+FEW = {fallback: Cell(levels={"loss": "semihard", "fallback": fallback}) for fallback in ("farthest", "nearest")}
+CLASSIFIERS = {loss: Cell(levels={"loss": loss}) for loss in ("arcface", "softmax")}
+
+ON_TEST = Estimand(code="E1", name="", control=(BASE,), treatment=("",), label="", outcome="test_fitted_knn_accuracy",
+                   outcome_label="kNN accuracy on test images", sesoi=0.001)  # fmt: skip
+ON_UNSEEN = replace(ON_TEST, outcome="unseen_recall_at_1", outcome_label="recall@1 on unseen classes", sesoi=0.01,
+                    control=(FEW["farthest"].cell_id,))  # fmt: skip
+
+DESIGN = Design(
+    name="semi_hard_phases",
+    question="Semi-hard triplets: what do the fallback, mirroring, a frozen phase, an untrained last layer change?",
+    published="study3",
+    factors=(Factor(name="lr", role="nuisance", domain=Range(3e-4, 3e-2, log=True)),),
+    cells=(*CROSSED.values(), UNTRAINED, UNFROZEN, *FEW.values(), *CLASSIFIERS.values()),
+    estimands=(
+        replace(ON_TEST, name="flip", label="mirroring", control=tuple(CROSSED[f, False].cell_id for f in FEW),
+                treatment=tuple(CROSSED[f, True].cell_id for f in FEW)),
+        replace(ON_TEST, name="fallback", label="the nearest negative as fallback",
+                control=tuple(CROSSED["farthest", f].cell_id for f in (False, True)),
+                treatment=tuple(CROSSED["nearest", f].cell_id for f in (False, True))),
+        replace(ON_TEST, name="last layer", label="an untrained last layer", treatment=(UNTRAINED.cell_id,)),
+        replace(ON_TEST, name="frozen phase", label="no frozen phase", treatment=(UNFROZEN.cell_id,),
+                family="exploratory"),
+        replace(ON_UNSEEN, name="fallback", label="the nearest negative as fallback",
+                treatment=(FEW["nearest"].cell_id,)),
+        *(replace(ON_UNSEEN, name=f"{loss} against semi-hard", label=f"{loss} (against semi-hard)",
+                  treatment=(cell.cell_id,)) for loss, cell in CLASSIFIERS.items()),
+    ),
+    fixed={
+        "loss": "semihard", "distance": "sql2", "margin": 1.0, "batch_size": 128, "embedding_dim": 128,
+        "head": "study3", "dropout": 0.25, "augmentation": "affine", "flip": False, "optimizer": "adamw",
+        "schedule": "one_cycle", "lr": 3e-3, "unfrozen_lr": 3e-3, "classifiers": True,
+    },
+    datasets={
+        "plankton": {"unseen_classes": 60, "max_images_per_class": 20, "image_size": 48, "flip": True},
+    },
+    presets={
+        "quick": Preset(
+            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=12, blocks=7,
+            confirm="drop-in", cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id, UNFROZEN.cell_id),
+            fixed={"views": "pca", "freeze_epochs": 3}, next_command="--preset mnist",
+        ),
+        "mnist": Preset(
+            purpose="the same on 60,000 digits: fitted SVM and kNN on the 10,000 test embeddings", dataset="mnist",
+            epochs=8, blocks=7, confirm="drop-in",
+            cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id, UNFROZEN.cell_id),
+            fixed={"freeze_epochs": 1, "val_share": 0.05},
+        ),
+        "few": Preset(
+            purpose="61 classes with at most 20 images each, 60 others unseen: both fallbacks, ArcFace, softmax, tuned",
+            dataset="plankton", epochs=40, blocks=7, points=4, confirm="best of tune",
+            cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
+            fixed={"unfrozen_lr": None},
+        ),
+        "study3": Preset(
+            purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",
+            dataset="mnist", epochs=30, blocks=12, confirm="drop-in",
+            cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id),
+            fixed={"backbone": "resnet34", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet",
+                   "freeze_epochs": 10, "lr": 5e-2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "val_share": 0.05},
+        ),
+    },
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main(DESIGN))
