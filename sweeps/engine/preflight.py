@@ -19,7 +19,8 @@ from sweeps.engine.options import Options
 from sweeps.engine.plan import Plan
 from sweeps.results.files import holds_sweep
 
-BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset")
+BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
+                "max_images_per_class")  # fmt: skip
 NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
 """What decides whether a configuration can run on these data; each combination is tried before the first trial."""
 
