@@ -101,27 +101,23 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
     else:
         train, val = _stratified(labels, rest, config.val_share, generator(config.seed, "split"))
         largest_class = largest(labels, train)
-        if config.max_images_per_class is not None:
-            train = _at_most(labels, train, config.max_images_per_class, generator(config.seed, "images of a class"))
+        train = _at_most(config.max_images_per_class, labels, train, generator(config.seed, "images of a class"))
         train = torch.cat([train, unlabelled])  # of no class, so none too many
         train_examples = _examples(config, labels, train)
         val_triplets = fixed_triplets(
             labels, val, generator(config.seed, "val triplets"), what="Validation triplets (`val_share`)"
         )
     available = len(train_examples)
-    if config.subset is not None:
-        if config.subset > available:
-            kind = "triplets" if config.loss == "triplet" else "images"
-            raise Faults([f"`subset` must be at most the {available} {kind}, but got {config.subset}."])
-        # Examples come in random order, so a prefix is a draw.
-        train_examples = train_examples[: config.subset]
-    unseen = torch.isin(labels, unseen_classes).nonzero()[:, 0]
+    if config.subset is not None and config.subset > available:
+        kind = "triplets" if config.loss == "triplet" else "images"
+        raise Faults([f"`subset` must be at most the {available} {kind}, but got {config.subset}."])
+    train_examples = train_examples[: config.subset]  # they come in random order, so a prefix is a draw
     return Split(
         train=train,
         val=val,
         test=test,
         test_in_own_file=test_file_size is not None,
-        unseen=unseen,
+        unseen=torch.isin(labels, unseen_classes).nonzero()[:, 0],
         classes=classes,
         train_examples=train_examples,
         example_labels=labels[train_examples[:, 0]],
@@ -219,8 +215,8 @@ def _stratified(
     return index[~torch.isin(index, held_out)].sort().values, held_out.sort().values
 
 
-def _at_most(labels: Tensor, index: Tensor, most: int, draw: torch.Generator) -> Int64[Tensor, " m"]:
-    """At most `most` images of each class in `index`, drawn at random; ascending."""
+def _at_most(most: int | None, labels: Tensor, index: Tensor, draw: torch.Generator) -> Int64[Tensor, " m"]:
+    """So many images of each class in `index` (None: all), drawn at random; ascending."""
     shuffled = index[torch.randperm(len(index), generator=draw)]
     return torch.cat([shuffled[labels[shuffled] == c][:most] for c in labels[index].unique()]).sort().values
 

@@ -57,6 +57,28 @@ def test_validation_metrics_are_of_the_validation_triplets(
     assert row["val_inter"] == pytest.approx((1 - similarity[~same]).mean().item(), rel=0.02)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_the_validation_loss_of_two_views_is_of_embeddings_as_trained_on(digits: DeviceData, similarity: str) -> None:
+    config = TrainConfig(loss="nt_xent", similarity=similarity, augmentation="none", batch_size=512)
+    split = digits.split(config)
+    mean, std = digits.scaling(split)
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    row = validation_metrics(network, objective, digits, split, config, recipe)
+    images = digits.images[split.val_triplets.unique()]
+    with torch.no_grad():
+        z = network.eval().head(network.features(images)).double()
+    if similarity == "cosine":
+        z = F.normalize(z, dim=1)
+    logits = torch.cat([z, z]) @ torch.cat([z, z]).T / config.temperature
+    logits.fill_diagonal_(-torch.inf)
+    expected = F.cross_entropy(logits, torch.arange(2 * len(z)).roll(len(z)))
+    assert row["val_loss"] == pytest.approx(expected.item(), rel=1e-4)
+    unit = F.normalize(z, dim=1)
+    same = unit @ unit.T
+    assert row["val_sim_mean"] == pytest.approx(same[~torch.eye(len(z), dtype=torch.bool)].mean().item(), rel=1e-4)
+
+
 def test_embedding_leaves_the_mode_alone_and_uses_running_statistics(digits: DeviceData) -> None:
     config = TrainConfig(norm_kind="batch")
     mean, std = digits.scaling(digits.split(config))
