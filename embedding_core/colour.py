@@ -5,7 +5,7 @@ Channels are one (grey) or three (red, green, blue).
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 
@@ -34,6 +34,17 @@ def colour_jitter(x: Float[Tensor, "n c h w"], factors: Float[Tensor, "n 4"]) ->
 def greyscale(x: Float[Tensor, "n c h w"], where: Bool[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
     """Replace every channel of the images in `where` by the luma."""
     return x if x.shape[1] == 1 else torch.where(where[:, None, None, None], _luma(x), x)
+
+
+def grey_copies(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Every channel replaced by the luma, rounded."""
+    everywhere = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    return (greyscale(images.float() / 255, everywhere) * 255).round_().to(torch.uint8)
+
+
+def has_colour(images: UInt8[Tensor, "n c h w"]) -> bool:
+    """Whether some pixel is not grey."""
+    return bool((images[:, 1:] != images[:, :1]).any())
 
 
 def gaussian_blur(x: Float[Tensor, "n c h w"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:

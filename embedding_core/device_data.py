@@ -15,6 +15,21 @@ Scaling = tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
 """Mean and standard deviation per channel of pixels in [0, 1]."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageRows:
+    """Some images of a larger tensor, which stays where it is: only what is asked for is copied."""
+
+    source: UInt8[Tensor, "all c h w"]
+    rows: Int64[Tensor, " n"]
+    """On the device of `source`."""
+    labels: Int64[Tensor, " n"]
+    """On the CPU."""
+
+    def images(self, places: Int64[Tensor, " m"]) -> UInt8[Tensor, "m c h w"]:
+        """Those at `places` (0 to n - 1), on the device of `source`."""
+        return self.source[self.rows[places.to(self.rows.device)]]
+
+
 @dataclass(frozen=True)
 class DeviceData:
     """Training file on `device`; the test file stays unread until `test` is asked for."""
@@ -97,6 +112,12 @@ class DeviceData:
         else:
             test = self._rows(indices.test)
         return _with_pairs(test, "test split")
+
+    def train(self, indices: Split) -> ImageRows:
+        """The training images that have a label."""
+        labels = self.labels.cpu()[indices.train]
+        rows = indices.train[labels >= 0]
+        return ImageRows(self.images, rows.to(self.device), labels[labels >= 0])
 
     def unseen(self, indices: Split) -> ImageSet:
         """Every image of the unseen classes in the training file.

@@ -164,8 +164,10 @@ def _distances(x: Tensor, y: Tensor, metric: str) -> Tensor:
         case "cosine":
             return 1 - F.normalize(x, dim=1) @ F.normalize(y, dim=1).T
         case "l2":
-            # The matrix-product path loses digits of small distances.
-            return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+            # By matrix product, several times faster than difference by difference; in float64, as it loses half of the
+            # digits of small distances.
+            distance = torch.cdist(x.double(), y.double(), compute_mode="use_mm_for_euclid_dist")
+            return distance.to(x.dtype)
         case "sql2":
             return _distances(x, y, "l2").square()
         case "angular":

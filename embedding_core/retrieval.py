@@ -66,20 +66,22 @@ def top_k_neighbours(
     k: int,
     metric: str = "cosine",
     exclude_self: bool = False,
+    own: Int[Tensor, " q"] | None = None,
 ) -> Neighbours:
     """The k most similar references of each query. The order among equal similarities is unspecified but reproducible.
 
     Args:
         query: embeddings that ask.
         reference: embeddings that answer.
-        k: neighbours per query, 1 to n (n - 1 with `exclude_self`).
+        k: neighbours per query, 1 to n (n - 1 with `exclude_self` or `own`).
         metric: `cosine` or `dot`.
         exclude_self: query i is reference i, and no neighbour of itself; q = n.
+        own: the reference that each query may not find; None: it may find all.
 
     Raises:
         ValueError: k out of range, unknown metric, or `exclude_self` with different numbers of rows.
     """
-    blocks = list(_neighbour_blocks(query, reference, k=k, metric=metric, exclude_self=exclude_self))
+    blocks = list(_neighbour_blocks(query, reference, k=k, metric=metric, exclude_self=exclude_self, own=own))
     return Neighbours(
         torch.cat([block.indices for block in blocks]), torch.cat([block.similarities for block in blocks])
     )
@@ -90,6 +92,26 @@ def label_hit_rates(
 ) -> Float[Tensor, " q"]:
     """Share of each query's neighbours that have its label; `indices` as in `Neighbours`."""
     return (reference_labels[indices] == query_labels[:, None]).float().mean(dim=1)
+
+
+def hit_rates(
+    query: Float[Tensor, "q d"], own: Int[Tensor, " q"], z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int
+) -> QueryScores:
+    """Share of each query's k nearest others, by cosine, that are of its class.
+
+    Args:
+        query: embeddings that ask: of images of the set, or of changed copies of them.
+        own: which image of the set each query is of; it is not among the others.
+        z: embeddings of the set.
+        labels: class per row of `z`.
+        k: 1 to n - 1.
+
+    Raises:
+        ValueError: k out of range.
+    """
+    indices, similarities = top_k_neighbours(query, z, k=k, own=own)
+    rates = label_hit_rates(indices, labels[own], labels)
+    return QueryScores(_nan_where(rates, similarities), class_sizes(labels[own], labels) > 1)
 
 
 def hits(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, metric: str = "cosine") -> QueryScores:
@@ -167,14 +189,16 @@ def class_sizes(labels: Int[Tensor, " q"], reference_labels: Int[Tensor, " n"]) 
 
 
 def _neighbour_blocks(
-    query: Tensor, reference: Tensor, *, k: int, metric: str, exclude_self: bool
+    query: Tensor, reference: Tensor, *, k: int, metric: str, exclude_self: bool, own: Tensor | None = None
 ) -> Iterator[Neighbours]:
     """`top_k_neighbours`, `QUERIES` rows at a time."""
     if metric not in METRICS:
         raise ValueError(unknown("similarity", metric, METRICS))
     if exclude_self and len(query) != len(reference):
         raise ValueError(f"`exclude_self` needs one query per reference, but got {len(query)} and {len(reference)}.")
-    candidates = len(reference) - exclude_self
+    if exclude_self:
+        own = torch.arange(len(reference), device=query.device)
+    candidates = len(reference) - (own is not None)
     if not 1 <= k <= candidates:
         raise ValueError(f"`k` must be 1 to the number of candidates, but got k={k}, {candidates} candidates.")
     query, reference = at_least_float32(query.detach()), at_least_float32(reference.detach())
@@ -182,9 +206,8 @@ def _neighbour_blocks(
         query, reference = F.normalize(query, dim=1), F.normalize(reference, dim=1)
     for start in range(0, max(len(query), 1), QUERIES):
         similarity = query[start : start + QUERIES] @ reference.T
-        if exclude_self:
-            own = torch.arange(len(similarity), device=similarity.device)
-            similarity[own, own + start] = -math.inf
+        if own is not None:
+            similarity.scatter_(1, own[start : start + QUERIES, None], -math.inf)
         best = similarity.topk(k, dim=1)
         yield Neighbours(best.indices, best.values)
 

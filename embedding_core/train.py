@@ -61,7 +61,7 @@ def train(
     if faults := batch_faults(config, split):
         raise Faults(faults)
     # Read before the first step, lest a broken file show at the end; used after the last one.
-    test_images = held_out_images(data, split) if config.eval_test else {}
+    test_images = held_out_images(data, split) if config.eval_test else None
 
     mean, std = data.scaling(split)
     network = build_network(
@@ -171,8 +171,8 @@ def train(
                 row["end_reason"] = "completed"
         elapsed_s += time.perf_counter() - started
         row["elapsed_s"] = elapsed_s
-        if row["end_reason"] == "completed" and config.eval_test:  # after the clock: views are no cost of training
-            final = held_out(network, test_images, config)
+        if row["end_reason"] == "completed" and test_images is not None:  # after the clock: no cost of training
+            final = held_out(network, objective, test_images, config)
             row |= final.row
             if save_to is not None:
                 handover.write(handover.beside(save_to), final.tables)

@@ -1,31 +1,24 @@
 """Views of embeddings, computed where the model is: rows of the store, which the figures are drawn from."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from embedding_core import planes
+from embedding_core.colour import grey_copies
 from embedding_core.data import ImageSet
 from embedding_core.distances import at_least_float32
 from embedding_core.evaluate import class_distances, singular_values
-from embedding_core.faults import unknown
 from embedding_core.pictures import Ranked, class_images, thumbnail
-from embedding_core.projections import UMAP_MIN_POINTS, Principal, class_ellipses, pca, tsne, umap
+from embedding_core.planes import Row
+from embedding_core.projections import Principal, class_ellipses, pca
 from embedding_core.retrieval import Neighbours, label_hit_rates, top_k_neighbours
-from embedding_core.seeding import generator
-
-PROJECTIONS = ("pca", "umap", "tsne")
-
-VIEW_SAMPLE = 1000
-"""Most points that a projection shows; seeded UMAP runs on one thread and needs half a minute for 4,000."""
-
-VIEW_CLASSES = 20
-"""Most classes that matrices, sheets and projections show: those with the most images."""
 
 IMAGES_PER_CLASS = 5
 """Closest, farthest and foreign images of each class."""
@@ -36,8 +29,8 @@ QUERIES = 8
 NEIGHBOURS = 5
 """Nearest others of an image (study 4 looked at five)."""
 
-Row = dict[str, Any]
-"""Values by column name; what does not apply is absent."""
+DISTANCES = {"class_distance": "cosine", "class_distance_l2": "l2", "class_distance_angular": "angular"}
+"""Distance of each view of the pairs of classes."""
 
 
 class Tables(NamedTuple):
@@ -48,8 +41,19 @@ class Tables(NamedTuple):
     embeddings: list[Row]
 
 
+def queries(labels: Int[Tensor, " n"], *, seed: int) -> Int64[Tensor, " q"]:
+    """The images whose neighbours are shown."""
+    return planes.drawn(labels, "queries", size=QUERIES, seed=seed)
+
+
 def compute(
-    z: Float[Tensor, "n d"], images: ImageSet, *, split: str, seed: int, projections: Sequence[str] = ("pca",)
+    z: Float[Tensor, "n d"],
+    images: ImageSet,
+    *,
+    split: str,
+    seed: int,
+    projections: Sequence[str] = ("pca",),
+    grey_z: Float[Tensor, "q d"] | None = None,
 ) -> Tables:
     """The views of one split as rows.
 
@@ -62,13 +66,11 @@ def compute(
         split: its name, `test` or `unseen`.
         seed: of the points and queries that are shown, and of the projections.
         projections: some of PROJECTIONS. Distances, ellipses, sheets and spectrum are always there.
+        grey_z: embeddings of the grey copies of `queries`, for the neighbours that they find; None: no such sheet.
 
     Raises:
         ValueError: not one finite embedding for each of two or more images, or an unknown projection.
     """
-    for name in projections:
-        if name not in PROJECTIONS:
-            raise ValueError(unknown("projection", name, PROJECTIONS))
     z = at_least_float32(z.detach().cpu())
     finite = int(z.isfinite().all(dim=1).sum())
     if not 2 <= finite == len(z) == len(images.labels):
@@ -76,12 +78,14 @@ def compute(
         raise ValueError(f"Views need two images or more and a finite embedding for each, but got {counts}.")
     subject = _Subject(z, images, seed, pca(z), class_distances(z, images.labels, metric="cosine"))
     nearest = top_k_neighbours(z, z, k=min(NEIGHBOURS, len(z) - 1), exclude_self=True)
+    principal, name_of = subject.principal, images.name_of
     views = [
-        *_points(subject, projections),
-        *_ellipses(subject),
+        *planes.points(z, images.labels, principal, seed=seed, projections=projections, name_of=name_of),
+        *planes.ellipses(images.labels, principal, name_of=name_of),
         *_distances(subject),
         *_class_images(subject),
         *_neighbours(subject, nearest),
+        *(_grey_neighbours(subject, grey_z) if grey_z is not None else []),
         *_spectrum(subject),
     ]
     common = {"split": split}
@@ -111,10 +115,7 @@ class _Subject:
 
     @cached_property
     def shown(self) -> list[int]:
-        """Labels of the largest classes, ascending."""
-        classes, sizes = self.labels.unique(return_counts=True)
-        largest = sizes.argsort(descending=True, stable=True)[:VIEW_CLASSES]
-        return sorted(classes[largest].tolist())
+        return planes.shown_classes(self.labels)
 
     def class_of(self, label: int) -> Row:
         return {"class_id": label, "class_name": self.images.name_of(label)}
@@ -133,47 +134,17 @@ class _Subject:
         for index, similarity in zip(images.indices.tolist(), images.similarities.tolist(), strict=True):
             yield {"value": similarity, **self.image(index)}
 
-    def drawn(self, role: str, size: int) -> Int[Tensor, " m"]:
-        """Up to `size` images of the classes shown, at random."""
-        rows = torch.isin(self.labels, torch.tensor(self.shown)).nonzero()[:, 0]
-        order = torch.randperm(len(rows), generator=generator(self.seed, "views", role))
-        return rows[order[:size]]
-
-
-def _points(subject: _Subject, projections: Sequence[str]) -> Iterator[Row]:
-    """One row per point; PCA is fitted to all images, UMAP and t-SNE to those shown."""
-    rows = subject.drawn("points", VIEW_SAMPLE)
-    plane: dict[str, Callable[[], Tensor]] = {
-        "pca": lambda: subject.principal.points[rows],
-        "umap": lambda: umap(subject.z[rows], seed=subject.seed),
-        "tsne": lambda: tsne(subject.z[rows], seed=subject.seed),
-    }
-    for name in projections:
-        if name == "umap" and len(rows) < UMAP_MIN_POINTS:
-            continue  # nothing to lay out
-        for item, (row, (x, y)) in enumerate(zip(rows.tolist(), plane[name]().tolist(), strict=True)):
-            of = subject.class_of(int(subject.labels[row]))
-            yield {"view": name, "item": item, **of, "image_index": row, "x": x, "y": y, "n": len(rows)}
-
-
-def _ellipses(subject: _Subject) -> Iterator[Row]:
-    for axis, share in enumerate(subject.principal.explained):
-        yield {"view": "pca_axis", "item": axis, "value": share, "n": len(subject.z)}
-    for ellipse in class_ellipses(subject.principal.points, subject.labels):
-        if ellipse.label in subject.shown:
-            shape = {name: getattr(ellipse, name) for name in ("x", "y", "width", "height", "angle", "n")}
-            of = subject.class_of(ellipse.label)
-            yield {"view": "ellipse", "item": ellipse.label, **of, **shape, "value": ellipse.area}
-
 
 def _distances(subject: _Subject) -> Iterator[Row]:
-    matrix = subject.distances.tolist()
     position = {label: i for i, label in enumerate(subject.labels.unique().tolist())}
-    for row in subject.shown:
-        for column in subject.shown:
-            of = subject.class_of(row) | subject.other(column)
-            value = matrix[position[row]][position[column]]
-            yield {"view": "class_distance", "item": row, "rank": column, **of, "value": value}
+    for view, metric in DISTANCES.items():
+        cosine = metric == "cosine"
+        matrix = subject.distances if cosine else class_distances(subject.z, subject.labels, metric=metric)
+        for row in subject.shown:
+            for column in subject.shown:
+                of = subject.class_of(row) | subject.other(column)
+                value = matrix[position[row], position[column]].item()
+                yield {"view": view, "item": row, "rank": column, **of, "value": value}
 
 
 def _class_images(subject: _Subject) -> Iterator[Row]:
@@ -187,11 +158,28 @@ def _class_images(subject: _Subject) -> Iterator[Row]:
 
 def _neighbours(subject: _Subject, nearest: Neighbours) -> Iterator[Row]:
     """Rank 0 is the query itself."""
-    for item, query in enumerate(subject.drawn("queries", QUERIES).tolist()):
-        of = {"view": "neighbours", "item": item, **subject.class_of(int(subject.labels[query])), "n": len(subject.z)}
-        yield {**of, "rank": 0, **subject.image(query)}
+    for item, query in enumerate(queries(subject.labels, seed=subject.seed).tolist()):
         others = Ranked(nearest.indices[query], nearest.similarities[query])
-        yield from ({**of, "rank": rank, **image} for rank, image in enumerate(subject.ranked(others), start=1))
+        yield from _sheet(subject, "neighbours", item, subject.image(query), others)
+
+
+def _grey_neighbours(subject: _Subject, grey_z: Tensor) -> Iterator[Row]:
+    """As `_neighbours`; the query is grey, the others are in colour."""
+    rows = queries(subject.labels, seed=subject.seed)
+    nearest = top_k_neighbours(
+        at_least_float32(grey_z.detach().cpu()), subject.z, k=min(NEIGHBOURS, len(subject.z) - 1), own=rows
+    )
+    grey = grey_copies(subject.images.images[rows])
+    for item, query in enumerate(rows.tolist()):
+        shown = {**subject.image(query), "thumbnail": thumbnail(grey[item])}
+        others = Ranked(nearest.indices[item], nearest.similarities[item])
+        yield from _sheet(subject, "neighbours_grey", item, shown, others)
+
+
+def _sheet(subject: _Subject, view: str, item: int, query: Row, others: Ranked) -> Iterator[Row]:
+    of = {"view": view, "item": item, **subject.class_of(query["other_class_id"]), "n": len(subject.z)}
+    yield {**of, "rank": 0, **query}
+    yield from ({**of, "rank": rank, **image} for rank, image in enumerate(subject.ranked(others), start=1))
 
 
 def _spectrum(subject: _Subject) -> Iterator[Row]:

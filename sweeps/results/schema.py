@@ -242,9 +242,7 @@ VIEWS: Final = pa.schema(
         _column("width", _FLOAT, "full longer axis of the ellipse that half of the class lies in"),
         _column("height", _FLOAT, "full shorter axis"),
         _column("angle", _FLOAT, "of the longer axis against x", "degree"),
-        _column(
-            "value", _FLOAT, "cosine to the class mean or query, mean cosine distance, area, share, singular value"
-        ),
+        _column("value", _FLOAT, "cosine to the class mean or query, mean distance, area, share, singular value"),
         _column("thumbnail", pa.binary(), "the image, PNG, made smaller where it is large"),
         _column("n", _INT, "images that the item rests on", "image"),
         _column("seed", _INT, "of the images drawn and of the projection"),
@@ -259,7 +257,7 @@ EMBEDDINGS: Final = pa.schema(
         _column("image_index", _INT, "place of the image in its split", "image"),
         _column("label", _INT, "its class"),
         # A fixed size would be part of the type, but one table holds trials of several embedding sizes.
-        _column("embedding", pa.list_(pa.float32()), "embedding in evaluation mode; its length is `embedding_dim`"),
+        _column("embedding", pa.list_(pa.float32()), "what `held_out_layer` names, in evaluation mode, of unit length"),
     ]
 )
 

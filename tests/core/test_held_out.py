@@ -14,6 +14,7 @@ from embedding_core.device_data import DeviceData
 from embedding_core.held_out import HeldOut, held_out, held_out_images
 from embedding_core.models import EmbeddingNetwork, build_network
 from embedding_core.monitor import embed
+from embedding_core.objective import Objective
 from embedding_core.train import train
 
 Small = Callable[..., TrainConfig]
@@ -26,9 +27,15 @@ def network(digits: DeviceData) -> EmbeddingNetwork:
     return build_network(UNSEEN, shape=digits.shape, mean=mean, std=std, precision="float32")
 
 
+def evaluated(network: EmbeddingNetwork, digits: DeviceData, config: TrainConfig) -> HeldOut:
+    split = digits.split(config)
+    objective = Objective.of(config, classes=split.classes)
+    return held_out(network, objective, held_out_images(digits, split), config)
+
+
 @pytest.fixture(scope="module")
 def found(network: EmbeddingNetwork, digits: DeviceData) -> HeldOut:
-    return held_out(network, held_out_images(digits, digits.split(UNSEEN)), UNSEEN)
+    return evaluated(network, digits, UNSEEN)
 
 
 def test_test_and_unseen_metrics_are_of_their_own_images(
@@ -70,7 +77,7 @@ def test_class_parts_of_the_auc_are_stored_without_views_too(
     found: HeldOut, network: EmbeddingNetwork, digits: DeviceData
 ) -> None:
     plain = replace(UNSEEN, views="none")
-    tables = held_out(network, held_out_images(digits, digits.split(plain)), plain).tables
+    tables = evaluated(network, digits, plain).tables
     assert set(tables) == {"evaluations", "eval_groups"}
     assert tables["eval_groups"] == [row for row in found.tables["eval_groups"] if row["metric"] == "auc"]
     for split in ("test", "unseen"):

@@ -39,7 +39,7 @@ KOLEO_COLUMNS = {"loss_koleo", "koleo_nn_same_class_frac", "koleo_nn_dist_mean"}
 GAP_COLUMNS = {"nn_agreement", "micro_full_grad_cos", "micro_full_grad_norm_ratio", "micro_full_loss_diff"}
 TEST_COLUMNS = {
     "test_sha256", "test_auc", "test_positive_pairs", "test_negative_pairs", "test_recall_at_1", "test_map_at_r",
-    "test_knn_accuracy_at_20",
+    "test_knn_accuracy",
 }  # fmt: skip
 
 KOLEO = {"koleo": True, "koleo_weight": 0.1}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from embedding_core import handover, views
+from embedding_core import handover, planes, views
 from embedding_core.data import ImageSet, load
 from embedding_core.evaluate import class_distances, per_class
 from embedding_core.faults import Faults
@@ -198,7 +198,7 @@ def test_of_many_classes_and_images_the_largest_and_some_are_shown() -> None:
     assert shown == set(range(7, 27))
     for view in ("pca", "ellipse", "closest", "neighbours"):
         assert {row["class_id"] for row in picked(found.views, view)} <= shown
-    assert len(picked(found.views, "pca")) == views.VIEW_SAMPLE
+    assert len(picked(found.views, "pca")) == planes.VIEW_SAMPLE
     assert len({row["class_id"] for row in found.eval_groups}) == 30
     assert {row["class_name"] for row in found.eval_groups} >= {"zero", "one", "2"}
 

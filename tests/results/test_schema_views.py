@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedding_core import views
+from embedding_core import planes, views
 from embedding_core.data import ImageSet, load
 from embedding_core.faults import Faults
 from sweeps.results.rows import cast
@@ -22,7 +22,9 @@ TABLES_OF_VIEWS = ("views", "eval_groups", "embeddings")
 def computed() -> views.Tables:
     digits = load("digits")
     few = ImageSet(digits.images[:90], digits.labels[:90], digits.class_names)
-    return views.compute(few.images.flatten(1).float(), few, split="test", seed=1, projections=("pca", "tsne"))
+    z = few.images.flatten(1).float()
+    grey_z = z[views.queries(few.labels, seed=1)]
+    return views.compute(z, few, split="test", seed=1, projections=("pca", "tsne"), grey_z=grey_z)
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_what_the_core_computes_comes_back_in_the_order_of_the_key(
 
 def test_the_views_are_the_documented_ones(computed: views.Tables) -> None:
     assert {row["view"] for row in computed.views} == set(VIEW_NAMES) - {"umap"}
-    assert set(views.PROJECTIONS) < set(VIEW_NAMES)
+    assert set(planes.PROJECTIONS) < set(VIEW_NAMES)
 
 
 @pytest.mark.parametrize("table", TABLES_OF_VIEWS)
