@@ -5,9 +5,11 @@ torchvision gets each image alone, with the parameters that were drawn for it, a
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from scipy.stats import chisquare, ks_2samp
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -17,7 +19,7 @@ from torchvision.transforms.v2 import functional as V
 
 from embedding_core import augment as module
 from embedding_core.augment import AUGMENTATIONS, RECIPES, Changes, Draws, apply, augment, crop_and_flip
-from embedding_core.colour import colour_jitter, gaussian_blur, greyscale
+from embedding_core.colour import colour_jitter, gaussian_blur, grey_copies, greyscale, has_colour
 from embedding_core.warp import Window, bounds, random_window, resized, turned, warp
 
 SHAPES = [(3, 32, 32), (3, 12, 20), (1, 9, 7), (3, 1, 1), (1, 1, 5), (3, 66, 70)]
@@ -160,6 +162,20 @@ def test_grey_goes_where_it_is_asked_to() -> None:
     close(out[where], V.rgb_to_grayscale(x[where], num_output_channels=3))
     assert torch.equal(out[~where], x[~where])
     assert torch.equal(greyscale(x[:, :1], where), x[:, :1])
+
+
+def test_grey_copies_are_pillows_luma_in_every_channel() -> None:
+    images = torch.randint(0, 256, (4, 3, 9, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images[0], images[1] = 255, 0
+    grey = grey_copies(images)
+    assert grey.dtype == torch.uint8
+    for image, copy in zip(images, grey, strict=True):
+        luma = np.asarray(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L"), dtype=int)
+        assert np.abs(copy.numpy().astype(int) - luma).max() <= 1  # it works in integers
+    assert grey[:2].flatten(1).unique(dim=1).tolist() == [[255], [0]]
+    assert [has_colour(of) for of in (images, grey, images[:, :1])] == [True, False, False]
+    grey[3, 1, 0, 0] ^= 1
+    assert has_colour(grey)
 
 
 @pytest.mark.parametrize(("h", "w", "taps"), [(8, 8, 3), (32, 40, 3), (96, 64, 7), (224, 224, 23), (2, 9, 3)])

@@ -122,6 +122,25 @@ def test_label_hit_rates_by_hand_and_by_torchmetrics() -> None:
 
 
 @pytest.mark.usefixtures("queries")
+def test_hit_rates_of_changed_copies_are_the_naive_loop_without_their_own_image() -> None:
+    z, labels = clusters(31, 3)
+    labels[0] = 9  # alone in its class
+    own = torch.tensor([30, 0, 7, 7, 12])
+    query = z[own] + 0.3 * torch.randn(5, 6, generator=torch.Generator().manual_seed(2)).double()
+    found = retrieval.hit_rates(query, own, z, labels, k=4)
+    for q, i in enumerate(own.tolist()):
+        nearest = naive_ranking(query[q], z, "cosine", without=i)[:4]
+        assert found.scores[q].item() == pytest.approx(np.mean([bool(labels[j] == labels[i]) for j in nearest]))
+    assert found.counted.tolist() == [True, False, True, True, True]
+    everyone = retrieval.hit_rates(z, torch.arange(31), z, labels, k=1)
+    assert torch.equal(everyone.scores.double(), retrieval.hits(z, labels, k=1).scores)
+    z[5] = math.nan
+    assert retrieval.hit_rates(query, own, z, labels, k=4).scores.isnan().all()
+    with pytest.raises(ValueError, match="k=31, 30 candidates"):
+        retrieval.hit_rates(query, own, z, labels, k=31)
+
+
+@pytest.mark.usefixtures("queries")
 @given(st.integers(0, 10**6), st.sampled_from([1, 2, 5]), st.sampled_from(["cosine", "dot"]))
 def test_recall_is_the_naive_loop_and_torchmetrics_hit_rate(seed: int, k: int, metric: str) -> None:
     z, labels = clusters(14, 5, seed=seed)

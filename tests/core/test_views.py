@@ -128,11 +128,12 @@ def test_points_are_the_plane_of_all_images(digits_set: ImageSet, pixels: Tensor
 
 
 def test_distances_of_each_pair_of_classes(digits_set: ImageSet, pixels: Tensor, tables: views.Tables) -> None:
-    matrix = class_distances(pixels, digits_set.labels, metric="cosine")
-    rows = picked(tables.views, "class_distance")
-    assert len(rows) == 100
-    for row in rows:
-        assert row["value"] == matrix[row["class_id"], row["other_class_id"]].item()
+    for view, metric in (("", "cosine"), ("_l2", "l2"), ("_angular", "angular")):
+        matrix = class_distances(pixels, digits_set.labels, metric=metric)
+        rows = picked(tables.views, f"class_distance{view}")
+        assert len(rows) == 100
+        for row in rows:
+            assert row["value"] == matrix[row["class_id"], row["other_class_id"]].item()
 
 
 def test_neighbours_are_those_of_a_loop(digits_set: ImageSet, pixels: Tensor, tables: views.Tables) -> None:
@@ -148,6 +149,29 @@ def test_neighbours_are_those_of_a_loop(digits_set: ImageSet, pixels: Tensor, ta
         assert [row["other_class_id"] for row in others] == digits_set.labels[nearest].tolist()
         assert {row["class_id"] for row in others} == {int(digits_set.labels[q])}
         assert query["thumbnail"] == thumbnail(digits_set.images[q])
+
+
+def test_a_grey_query_has_its_own_neighbours_and_picture() -> None:
+    labels = torch.arange(40) % 2
+    images = invented(labels)
+    z = torch.randn(40, 4, generator=torch.Generator().manual_seed(1))
+    shown = views.queries(labels, seed=5)
+    found = views.compute(z, images, split="test", seed=5, grey_z=-z[shown]).views
+    in_colour, grey = picked(found, "neighbours"), picked(found, "neighbours_grey")
+    assert [row["image_index"] for row in grey if row["rank"] == 0] == shown.tolist()
+    assert [row["image_index"] for row in in_colour if row["rank"] == 0] == shown.tolist()
+    unit = F.normalize(z, dim=1)
+    for item, q in enumerate(shown.tolist()):
+        query, *others = (row for row in grey if row["item"] == item)
+        picture = np.asarray(Image.open(io.BytesIO(query["thumbnail"])))
+        luma = np.asarray(Image.fromarray(images.images[q].permute(1, 2, 0).numpy()).convert("L"), dtype=int)
+        assert np.abs(picture.astype(int) - luma[:, :, None]).max() <= 1
+        cosine = {i: -float(unit[q] @ unit[i]) for i in range(40) if i != q}
+        nearest = sorted(cosine, key=lambda i: -cosine[i])[: views.NEIGHBOURS]
+        assert [row["image_index"] for row in others] == nearest
+        assert [row["value"] for row in others] == pytest.approx([cosine[i] for i in nearest])
+        assert [row["thumbnail"] for row in others] == [thumbnail(images.images[i]) for i in nearest]
+    assert not picked(views.compute(z, images, split="test", seed=5).views, "neighbours_grey")
 
 
 def test_groups_are_those_of_loops(digits_set: ImageSet, pixels: Tensor, tables: views.Tables) -> None:

@@ -13,12 +13,16 @@ from sweeps.engine import handed_over
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.results.buffer import Buffer
+from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
 from trainables.depot import DAMAGED, checked
 from trainables.label import RunLabel, to_flat
 
 ROW = {"epoch": 1, "update": 3, "images_seen": 288, "elapsed_s": 1.0, "val_auc": 0.9, "end_reason": "completed"}
 ROW |= {"val_auc_se": 0.01, "val_pairs": 50}
+HELD_OUT = {name: 0.5 + 0.01 * i for i, name in enumerate(TABLES["trials"].names)
+            if name.startswith(("test_", "unseen_")) and name not in ("test_sha256", "unseen_classes")}  # fmt: skip
+ROW |= HELD_OUT
 EVALUATIONS = [{"checkpoint": "final", "split": "test", "metric": "auc", "value": 0.8}]
 
 
@@ -67,6 +71,14 @@ def test_what_was_handed_over_is_stored_and_then_deleted(
     stored = read(tmp_path / "sweep", "evaluations").to_pylist()
     assert [row["value"] for row in stored if row["split"] == "test"] == [0.8]
     assert [file.name for file in left.iterdir()] == ["t00000.pt"]
+
+
+def test_results_on_held_out_images_stand_in_the_row_of_the_trial(
+    completed: Callable[..., dict[str, Any]], left: Path
+) -> None:
+    assert set(HELD_OUT) >= {"test_auc", "test_recall_at_1", "test_accuracy", "unseen_knn_accuracy"}
+    stored = completed()
+    assert {name: stored[name] for name in HELD_OUT} == HELD_OUT
 
 
 @pytest.mark.parametrize("damage", ["byte", "cut", "gone", "all gone"])
