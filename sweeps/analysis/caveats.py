@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from sweeps.analysis.contrasts import COMPOSITE_AUC, CellBlocks
 from sweeps.analysis.estimates import Effect
+from sweeps.analysis.outcomes import is_auc, named
 from sweeps.analysis.plan import Contrast
 from sweeps.analysis.robustness import Robustness
 from sweeps.analysis.wording import interval, number, p_text
@@ -21,7 +22,7 @@ def caveats(rows: pa.Table, contrast: Contrast, effect: Effect, blocks: CellBloc
         blocks: what it was estimated from.
         looks: other intervals of it.
     """
-    lines = _failures(blocks, contrast) + _collapses(rows, blocks)
+    lines = _failures(blocks, contrast) + _collapses(rows, blocks, contrast.outcome)
     if contrast.family == "control":
         return lines
     name = f"{contrast.code} ({contrast.estimand}): " if contrast.code else ""
@@ -46,14 +47,17 @@ def _failures(blocks: CellBlocks, contrast: Contrast) -> list[str]:
     return [*lines, f"Without those blocks the difference{what} is {interval(without)} ({without.n} blocks)."]
 
 
-def _collapses(rows: pa.Table, blocks: CellBlocks) -> list[str]:
+def _collapses(rows: pa.Table, blocks: CellBlocks, outcome: str) -> list[str]:
     """Runs whose embeddings had collapsed at their last row: in confirm a label, not an ending."""
     own = rows.select(["cell_id", "block", "collapsed"]).to_pylist()
     collapsed = Counter(row["cell_id"] for row in own if row["collapsed"] and row["block"] in blocks.blocks)
     if not collapsed:
         return []
     counts = ", ".join(f"{cell} {collapsed[cell]}" for cell in blocks.cells)
-    return [f"Embeddings had collapsed at the last epoch of: {counts} runs. They count with the AUC they reached."]
+    reached = "AUC" if is_auc(outcome) else named(outcome)
+    return [
+        f"Embeddings had collapsed at the last epoch of: {counts} runs. They count with the {reached} they reached."
+    ]
 
 
 def _disagreement(effect: Effect) -> list[str]:

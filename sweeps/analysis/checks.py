@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.faults import Faults, unknown
+from sweeps.analysis.outcomes import is_auc
 
 FAILED_TRAINING: Final = ("diverged", "collapsed")
 """Endings that are the method's doing, hence data. All others short of `completed` are to be rerun."""
@@ -34,7 +35,7 @@ def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plans:
     Args:
         trials: rows of one stage, `tune` or `confirm`, with the column `stage`.
         cells: cell ids.
-        outcome: float column of `trials`.
+        outcome: column of numbers of `trials`.
         plans: hashes of the frozen plan and of those it extends, of which each row carries one; empty: never frozen.
 
     Raises:
@@ -44,6 +45,10 @@ def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plans:
     faults = stage_faults(trials)
     if outcome not in trials.column_names:
         faults.append(unknown("outcome", outcome, trials.column_names))
+    elif not _is_numeric(trials.schema.field(outcome).type):
+        faults.append(
+            f"An outcome must be a column of numbers, but `{outcome}` is {trials.schema.field(outcome).type}."
+        )
     if faults:
         raise Refused(faults)
     cells = tuple(cells)
@@ -104,7 +109,7 @@ def block_faults(
         for cell, row in rows.items():
             if row is None:
                 missing.append(f"`{cell}` block {block} (no finished trial)")
-            elif not is_number(row[outcome]) and not ("auc" in outcome and row["end_reason"] in FAILED_TRAINING):
+            elif not is_number(row[outcome]) and not (is_auc(outcome) and row["end_reason"] in FAILED_TRAINING):
                 missing.append(f"`{cell}` block {block} ({row['end_reason']}, no {outcome})")
         there = {cell: row for cell, row in rows.items() if row is not None}
         for column in ("seed", *SAME_DATA):
@@ -120,6 +125,10 @@ def block_faults(
 def is_number(value: float | None) -> bool:
     """Whether a measured value is there and finite."""
     return value is not None and math.isfinite(value)
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _rows(trials: pa.Table, cells: tuple[str, ...], outcome: str) -> list[Row]:

@@ -13,6 +13,7 @@ from scipy import stats
 
 from sweeps.analysis.estimates import MIN_BLOCKS, Interval, t_interval
 from sweeps.analysis.findings import Finding
+from sweeps.analysis.outcomes import label_of
 from sweeps.analysis.wording import interval
 
 NOT_COMPARED: Final = ("seed", "data_root", "device", "views", "probes", "stop_if_collapsed")
@@ -129,7 +130,7 @@ def _paired(one: Finding, other: Finding, first: Sweep, second: Sweep, refused: 
 
 
 def _said(one: Finding, difference: Interval, method: str, first: Sweep, second: Sweep) -> str:
-    label, outcome = one.contrast.label.removesuffix(","), one.contrast.outcome_label
+    label, outcome = one.contrast.label.removesuffix(","), label_of(one.contrast)
     what = f"the effect of {label} on {outcome}"
     context = f"({second.name} minus {first.name}, {method}, at least {difference.n} blocks, exploratory)"
     text = interval(difference)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sweeps.analysis.estimates import Interval
 from sweeps.analysis.findings import Finding
+from sweeps.analysis.outcomes import CURVES
 
 Row = dict[str, Any]
 
@@ -21,7 +22,13 @@ def _rows_of(finding: Finding) -> list[Row]:
     if looks is not None and looks.logit is not None:
         rows.append({**names, "metric": finding.contrast.outcome, "scale": "logit", **asdict(looks.logit)})
     rows += [
-        {**names, "metric": "val_auc", "scale": "raw", "epoch": mark.epoch, **asdict(mark.effect)}
+        {
+            **names,
+            "metric": CURVES[finding.contrast.outcome],
+            "scale": "raw",
+            "epoch": mark.epoch,
+            **asdict(mark.effect),
+        }
         for mark in finding.by_epoch
     ]
     rows += [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from sweeps.analysis.checks import levels_of
 from sweeps.analysis.plan import ROUNDING, Contrast
 
 DROP_IN: Final = ", drop-in"
@@ -18,6 +19,8 @@ def derived(contrasts: Sequence[Contrast]) -> list[Contrast]:
 
 
 def _same(one: Contrast, other: Contrast) -> bool:
+    if one.outcome != other.outcome:
+        return False
     cells = {*one.weights, *other.weights}
     return all(abs(one.weights.get(cell, 0.0) - other.weights.get(cell, 0.0)) <= ROUNDING for cell in cells)
 
@@ -30,7 +33,7 @@ def codes(contrast: Contrast) -> list[str]:
 def _koleo_against_accumulation(contrasts: Sequence[Contrast]) -> list[Contrast]:
     """E1 minus E2 of the treated arm: both are in AUC, the one per switch and the other per doubling."""
     primaries = [contrast for contrast in contrasts if contrast.family == "primary"]
-    first = next((c for c in primaries if "E1" in codes(c)), None)
+    first = next((c for c in primaries if "E1" in codes(c) and _is_about_koleo(c)), None)
     treated = set(first.treatment_cells) if first is not None else set()
     second = next((c for c in primaries if "E2" in codes(c) and set(c.weights) <= treated), None)
     if first is None or second is None:
@@ -72,6 +75,10 @@ def _difference(first: Contrast, second: Contrast, *, code: str, estimand: str, 
             blocks=min(planned, key=len, default=None),
         )
     ]
+
+
+def _is_about_koleo(contrast: Contrast) -> bool:
+    return any("koleo" in levels_of(cell) for cell in contrast.weights)
 
 
 def _bare(contrast: Contrast) -> str:

@@ -17,6 +17,7 @@ from sweeps.analysis.contrasts import COMPOSITE_AUC
 from sweeps.analysis.descriptive import rows_of
 from sweeps.analysis.estimates import Effect
 from sweeps.analysis.figures import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.outcomes import named
 from sweeps.analysis.style import BAND, GREY, Looks, arm_style, wrapped
 from sweeps.analysis.wording import decimals_for, number
 
@@ -69,6 +70,7 @@ class ForestData:
     """Contrasts in the order given, on one axis."""
 
     rows: tuple[ForestRow, ...]
+    outcome: str
     caption: str
 
 
@@ -120,12 +122,13 @@ def interaction_data(trials: pa.Table, *, dataset: str, without: Collection[str]
     return InteractionData(tuple(series), tuple(ks), series_looks(trials), caption)
 
 
-def forest_data(items: Sequence[tuple[str, Effect, str]], *, dataset: str) -> ForestData:
+def forest_data(items: Sequence[tuple[str, Effect, str]], *, dataset: str, outcome: str = "test_auc") -> ForestData:
     """Contrasts as rows.
 
     Args:
-        items: (label, effect, family), family one of FAMILIES; effects in units of AUC.
+        items: (label, effect, family), family one of FAMILIES; all in units of `outcome`.
         dataset: for the caption.
+        outcome: column of `trials`.
 
     Raises:
         ValueError: no contrast.
@@ -135,7 +138,7 @@ def forest_data(items: Sequence[tuple[str, Effect, str]], *, dataset: str) -> Fo
     blocks = sorted({effect.n for _, effect, _ in items})
     n = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
     rows = tuple(ForestRow(label, effect, family) for label, effect, family in items)
-    return ForestData(rows, f"n = {n} blocks; {dataset}; stage confirm; 95 % intervals")
+    return ForestData(rows, outcome, f"n = {n} blocks; {dataset}; stage confirm; 95 % intervals")
 
 
 @styled
@@ -188,7 +191,7 @@ def draw_forest(data: ForestData) -> Figure:
     axes.axvline(0, color=GREY, linewidth=1)
     texts = [f"{label}\n{_estimate(row.effect)}" for label, row in zip(labels, data.rows, strict=True)]
     axes.set_yticks(centres, texts, fontsize=8.5)
-    axes.set(ylim=(sum(lines), 0), xlabel="difference in test AUC")
+    axes.set(ylim=(sum(lines), 0), xlabel=f"difference in {named(data.outcome)}")
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     plain_ticks(axes, "x", signed=True)

@@ -6,20 +6,20 @@ from typing import Final
 import numpy as np
 
 from sweeps.analysis import figure_data, figures
+from sweeps.analysis.checks import levels_of
 from sweeps.analysis.estimates import Effect, Interval
 from sweeps.analysis.findings import Finding
 from sweeps.analysis.forest import name_of
+from sweeps.analysis.outcomes import CURVES, named
 from sweeps.analysis.page import Picture, Section, Table, transposed
+from sweeps.analysis.plan import FAMILIES, ROUNDING, Contrast
 from sweeps.analysis.wording import decimals_for, interval, number, p_text, sesoi_text
 
 ABSENT: Final = "–"
 
-AUC: Final = "AUC"
-"""`outcome_label` of contrasts of the outcome itself."""
-
 OTHER_INTERVALS: Final = (
     "Other intervals of the primaries. BCa covers too little below about ten blocks. Blocks x classes also draws the "
-    "classes of the test split again, and so reaches to other classes. On the logit scale a ceiling is no bound."
+    "classes of the split again, and so reaches to other classes. On the logit scale a ceiling is no bound."
 )
 EXPLORATORY: Final = "Exploratory: not adjusted for their number."
 CONTROLS: Final = (
@@ -29,22 +29,30 @@ CONTROLS: Final = (
 
 
 def effects(found: list[Finding]) -> Section:
-    """Primaries with verdicts, then the second looks at them, then the exploratory contrasts, then A/A controls."""
+    """Primaries with verdicts, then the second looks at them, then the exploratory contrasts, then A/A controls.
+
+    Contrasts of one outcome share a table.
+    """
     estimated = [finding for finding in found if finding.result is not None]
-    primaries = [f for f in estimated if f.contrast.family == "primary"]
-    rest = [f for f in estimated if f.contrast.family == "exploratory"]
-    controls = [f for f in estimated if f.contrast.family == "control"]
-    tables = [*_primary(primaries), *_other_intervals(primaries), *_exploratory(rest), *_controls(controls)]
-    notes = [(primaries, OTHER_INTERVALS), (rest, EXPLORATORY), (controls, _noise(controls))]
-    return Section("Effect", [note for there, note in notes if there], tables=tables)
+    tables = []
+    for outcome in dict.fromkeys(finding.contrast.outcome for finding in estimated):
+        own = {
+            f: [one for one in estimated if (one.contrast.outcome, one.contrast.family) == (outcome, f)]
+            for f in FAMILIES
+        }
+        what = "" if outcome == "test_auc" else f": {named(outcome)}"
+        tables += [*_primary(own["primary"], what), *_other_intervals(own["primary"], what)]
+        tables += [*_exploratory(own["exploratory"], what), *_controls(own["control"], what)]
+    families = {finding.contrast.family for finding in estimated}
+    notes = {"primary": OTHER_INTERVALS, "exploratory": EXPLORATORY, "control": _noise(estimated)}
+    return Section("Effect", [note for family, note in notes.items() if family in families], tables=tables)
 
 
 def paired(found: list[Finding], dataset: str) -> list[Picture]:
     """Outcomes of each primary contrast, block by block; an effect on an effect has no two sides to draw."""
     pictures = []
     for i, finding in enumerate(found):
-        plain = finding.contrast.family == "primary" and finding.contrast.outcome_label == AUC
-        if finding.result is not None and plain:
+        if finding.result is not None and finding.contrast.family == "primary" and _has_two_sides(finding.contrast):
             effect, blocks = finding.result
             data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
             reading = (
@@ -63,14 +71,26 @@ def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
     for i, finding in enumerate(found):
         if finding.by_epoch and finding.contrast.family == "primary":
             epochs = figure_data.epoch_data(
-                finding.by_epoch, outcome="val_auc", dataset=dataset, sesoi=finding.contrast.sesoi
+                finding.by_epoch,
+                outcome=CURVES[finding.contrast.outcome],
+                dataset=dataset,
+                sesoi=finding.contrast.sesoi,
             )
             reading = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
             pictures.append(Picture(_stem("epochs", finding, i), figures.draw_epochs(epochs), reading))
     return pictures
 
 
-def _primary(found: list[Finding]) -> list[Table]:
+def _has_two_sides(contrast: Contrast) -> bool:
+    """Whether it compares levels: an interaction weighs every level of every factor to 0."""
+    totals: dict[tuple[str, str], float] = {}
+    for cell, weight in contrast.weights.items():
+        for level in levels_of(cell).items():
+            totals[level] = totals.get(level, 0.0) + weight
+    return not totals or any(abs(total) > ROUNDING for total in totals.values())
+
+
+def _primary(found: list[Finding], what: str) -> list[Table]:
     """One column per contrast: these numbers fit a phone downwards, not across."""
     columns: dict[str, list[str]] = {}
     for finding in found:
@@ -87,10 +107,12 @@ def _primary(found: list[Finding]) -> list[Table]:
             effect.verdict.replace("_", " "),
         ]
     names = ["effect", "95 % interval", "p (sign flip)", "p (Holm)", "n (blocks)", "SESOI"]
-    return transposed("primary", [*names, "90 % interval inside SESOI", "detectable (power .8)", "verdict"], columns)
+    return transposed(
+        f"primary{what}", [*names, "90 % interval inside SESOI", "detectable (power .8)", "verdict"], columns
+    )
 
 
-def _other_intervals(found: list[Finding]) -> list[Table]:
+def _other_intervals(found: list[Finding], what: str) -> list[Table]:
     columns = {
         name_of(finding): [
             _ends(looks.bca),
@@ -100,31 +122,39 @@ def _other_intervals(found: list[Finding]) -> list[Table]:
         for finding in found
         if (looks := finding.robustness) is not None
     }
-    return transposed("other intervals", ["BCa", "blocks x classes", "logit AUC"], columns)
+    return transposed(f"other intervals{what}", ["BCa", "blocks x classes", "logit AUC"], columns)
 
 
-def _exploratory(found: list[Finding]) -> list[Table]:
+def _exploratory(found: list[Finding], what: str) -> list[Table]:
     rows = []
     for finding in found:
         assert finding.result is not None
         rows.append([name_of(finding), *estimate_texts(finding.result[0]), str(finding.result[0].n)])
-    return [Table(["exploratory", "effect", "95 % interval", "n"], rows)] if rows else []
+    return [Table([f"exploratory{what}", "effect", "95 % interval", "n"], rows)] if rows else []
 
 
-def _controls(found: list[Finding]) -> list[Table]:
+def _controls(found: list[Finding], what: str) -> list[Table]:
     rows = []
     for finding in found:
         assert finding.result is not None
         effect, blocks = finding.result
         sizes = (float(np.sqrt(np.mean(np.square(blocks.values)))), float(np.abs(blocks.values).max()))
-        rows.append([finding.contrast.estimand, *(number(x, decimals=5) for x in sizes), str(effect.n)])
+        rows.append(
+            [
+                finding.contrast.estimand,
+                *(number(x, decimals=5) for x in sizes),
+                str(effect.n),
+            ]
+        )
         rows[-1].insert(3, sesoi_text(effect.sesoi))
-    return [Table(["A/A control", "root mean square", "largest", "SESOI", "n"], rows)] if rows else []
+    return [Table([f"A/A control{what}", "root mean square", "largest", "SESOI", "n"], rows)] if rows else []
 
 
-def _noise(controls: list[Finding]) -> str:
-    """How far two runs that compute the same lie apart, beside the SESOI."""
-    results = [finding.result for finding in controls if finding.result is not None]
+def _noise(found: list[Finding]) -> str:
+    """How far two runs that compute the same lie apart, beside the SESOI; by the outcome of the first A/A control."""
+    controls = [finding for finding in found if finding.contrast.family == "control"]
+    own = [finding for finding in controls if finding.contrast.outcome == controls[0].contrast.outcome]
+    results = [finding.result for finding in own if finding.result is not None]
     if not results:
         return ""
     differences = np.concatenate([blocks.values for _, blocks in results])

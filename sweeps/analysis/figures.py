@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from sweeps.analysis.figure_data import BarData, CurveData, EpochData, PairedData, SearchData
+from sweeps.analysis.outcomes import named
 from sweeps.analysis.style import (
     BAND,
     CAPTION_PT,
@@ -39,6 +40,11 @@ TWO_COLUMNS: Final = 20
 
 ONE_COLUMN: Final = 46
 """Characters that fit on one line of a legend."""
+
+LEGEND_LINES: Final = 4
+"""Lines of a legend that the height of every figure allows for."""
+
+LEGEND_LINE_IN: Final = 0.19
 
 WIDE_RANGE: Final = 50
 """An axis whose ends are this far apart has ticks at powers of ten alone."""
@@ -65,7 +71,7 @@ def draw_paired(data: PairedData) -> Figure:
         top.plot([0, 1], [control, treatment], color=GREY, linewidth=1)
     for x, values, colour, marker in ((0, data.control, COLOURS[0], "o"), (1, data.treatment, COLOURS[1], "^")):
         top.plot([x] * len(values), values, marker, color=colour, markersize=6, linestyle="none")
-    top.set(xlim=(-0.5, 1.5), ylabel=_named(data.outcome))
+    top.set(xlim=(-0.5, 1.5), ylabel=named(data.outcome))
     top.set_xticks([0, 1], [wrapped(label, 26) for label in data.labels], fontsize=8)
     plain_ticks(top, "y")
     sesoi, effect = data.effect.sesoi, data.effect
@@ -76,7 +82,7 @@ def draw_paired(data: PairedData) -> Figure:
     bottom.plot(data.differences, heights, "o", color=COLOURS[2], markersize=5, linestyle="none", label="block")
     bottom.plot([effect.ci_low, effect.ci_high], [0, 0], color="black", linewidth=2, label="95 % interval")
     bottom.plot([effect.estimate], [0], "D", color="black", markersize=6, linestyle="none", label="mean")
-    bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {_named(data.outcome)}: {interval(effect)}")
+    bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {named(data.outcome)}: {interval(effect)}")
     plain_ticks(bottom, "x", signed=True)
     figure.legend(*bottom.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
@@ -90,7 +96,7 @@ def draw_epochs(data: EpochData) -> Figure:
     axes.axhline(0, color=GREY, linewidth=1)
     axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")
     axes.plot(data.epochs, data.estimates, "D-", color="black", markersize=5, linewidth=0.8)
-    axes.set(xlabel="epoch", ylabel=f"difference in {_named(data.outcome)}")
+    axes.set(xlabel="epoch", ylabel=f"difference in {named(data.outcome)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y", signed=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -204,12 +210,26 @@ def canvas(
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend under the axes, in two columns where its labels leave room for them."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    for handle in handles:
-        if len(str(handle.get_label())) > ONE_COLUMN:
-            handle.set_label(wrapped(str(handle.get_label()), ONE_COLUMN))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 if longest <= TWO_COLUMNS else 1)
+    """A legend under the axes, in two columns where its labels leave room; one of many lines makes a higher figure."""
+    labels = [str(handle.get_label()) for handle in handles]
+    columns = 2 if max(map(len, labels), default=0) <= TWO_COLUMNS else 1
+    for handle, label in zip(handles, labels, strict=True):
+        handle.set_label(wrapped(label, ONE_COLUMN) if len(label) > ONE_COLUMN else label)
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
+    _grow(figure, LEGEND_LINE_IN * max(0, -(-lines // columns) - LEGEND_LINES))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def _grow(figure: Figure, inches: float) -> None:
+    """Higher by `inches`, all of which go to the axes and legend of a `canvas`."""
+    wide, before = figure.get_size_inches()
+    after = before + inches
+    for text in figure.texts:
+        text.set_y(1 - (1 - text.get_position()[1]) * before / after)
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, 0, 1, 1 - (1 - engine.get()["rect"][3]) * before / after))
+    figure.set_size_inches(wide, after)
 
 
 def dots(looks: Looks, names: Iterable[str]) -> list[Line2D]:
@@ -220,10 +240,10 @@ def dots(looks: Looks, names: Iterable[str]) -> list[Line2D]:
     ]
 
 
-def plain_ticks(axes: Axes, which: str, *, signed: bool = False) -> None:
+def plain_ticks(axes: Axes, which: str, *, signed: bool = False, most: int = 6) -> None:
     """Tick labels as in the text: no leading zero, only the digits the step needs."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
 
     def label(value: float, _position: int | None) -> str:
         if abs(value) < 1e-9:
@@ -250,7 +270,3 @@ def _is_round(step: float) -> bool:
     """Whether one significant digit writes the step (.02 yes, .025 no)."""
     digits = step / 10 ** np.floor(np.log10(step))
     return bool(abs(digits - round(digits)) < 1e-6)
-
-
-def _named(outcome: str) -> str:
-    return {"test_auc": "test AUC", "val_auc": "validation AUC"}.get(outcome, outcome)

@@ -13,6 +13,7 @@ from sweeps.analysis.contrasts import CellBlocks, EpochEffect, contrast_effect, 
 from sweeps.analysis.derived import derived
 from sweeps.analysis.estimates import MIN_BLOCKS, Effect, blocks_needed, with_adjusted_p
 from sweeps.analysis.mechanism import MechanismEffect, mechanism_effects
+from sweeps.analysis.outcomes import CURVES, label_of
 from sweeps.analysis.plan import FAMILIES, Contrast
 from sweeps.analysis.robustness import Robustness, robustness
 from sweeps.analysis.wording import control_sentence, sentence
@@ -55,7 +56,7 @@ def findings(
         return []
     ordered = sorted([*contrasts, *derived(contrasts)], key=lambda contrast: FAMILIES.index(contrast.family))
     primaries = sum(contrast.family == "primary" for contrast in ordered)
-    found = [_finding(confirm, curves, contrast, eval_groups, primaries) for contrast in ordered]
+    found = _each_measure_once([_finding(confirm, curves, contrast, eval_groups, primaries) for contrast in ordered])
     setting = f"{_distinct(confirm, 'dataset')}, {_distinct(confirm, 'loss')}"
     needed = blocks_needed(max(1, primaries))
     return _each_line_once([_worded(finding, setting, needed) for finding in _held_to_holm(found, needed)])
@@ -77,13 +78,14 @@ def _finding(
         what = contrast.label.removesuffix(",")
         return Finding(contrast, f"Not estimated: the effect of {what}. {' '.join(error.faults)}", note, None)
     held = primaries if contrast.family == "primary" else 1
+    measure = CURVES.get(contrast.outcome)
     looks = robustness(blocks, eval_groups, outcome=contrast.outcome, adjusted_for=held)
     return Finding(
         contrast,
         verdict="",
         note=note,
         result=(effect, blocks),
-        by_epoch=effect_by_epoch(curves, blocks),
+        by_epoch=[] if measure is None else effect_by_epoch(curves, blocks, outcome=measure),
         sensitivity=caveats(own, contrast, effect, blocks, looks),
         robustness=looks,
         mechanism=mechanism_effects(curves, blocks) if contrast.family == "primary" else [],
@@ -132,14 +134,25 @@ def _worded(finding: Finding, setting: str, needed: int) -> Finding:
             blocks.values,
             sesoi=contrast.sesoi,
             what=f"{contrast.treatment} against {contrast.control}",
-            outcome=contrast.outcome_label,
+            outcome=label_of(contrast),
             unit_note=unit_note,
         )
     else:
         least = needed if contrast.family == "primary" else MIN_BLOCKS
-        text = sentence(effect, what=contrast.label, outcome=contrast.outcome_label, unit_note=unit_note, needed=least)
+        text = sentence(effect, what=contrast.label, outcome=label_of(contrast), unit_note=unit_note, needed=least)
     said = f"Exploratory: {text}" if contrast.family == "exploratory" else text
     return replace(finding, verdict=f"{said} {contrast.note}".strip())
+
+
+def _each_measure_once(found: list[Finding]) -> list[Finding]:
+    """Contrasts of the same cells on several outcomes share what the embeddings look like: the first one has it."""
+    seen: set[tuple[tuple[str, float], ...]] = set()
+    kept = []
+    for finding in found:
+        cells = tuple(sorted(finding.contrast.weights.items()))
+        kept.append(replace(finding, mechanism=[]) if cells in seen else finding)
+        seen |= {cells} if finding.mechanism else set()
+    return kept
 
 
 def _each_line_once(found: list[Finding]) -> list[Finding]:

@@ -14,14 +14,24 @@ class ForestItem(NamedTuple):
     family: str
     """One of `plan.FAMILIES`."""
 
+    outcome: str
+    """Column of `trials` in whose units the effect is."""
+
 
 def forest_items(found: list[Finding]) -> list[ForestItem]:
-    """Estimated contrasts in units of AUC, in the order of the findings: primaries first."""
+    """Estimated contrasts in the order of the findings: primaries first."""
     return [
-        ForestItem(name_of(finding), finding.result[0], finding.contrast.family)
+        ForestItem(name_of(finding), finding.result[0], finding.contrast.family, finding.contrast.outcome)
         for finding in found
-        if finding.result is not None and finding.contrast.outcome.endswith("auc")
+        if finding.result is not None
     ]
+
+
+def forests(found: list[Finding]) -> dict[str, list[ForestItem]]:
+    """Outcome -> its contrasts, which share an axis; none of a single contrast, which needs none."""
+    items = forest_items(found)
+    by_outcome = {item.outcome: [one for one in items if one.outcome == item.outcome] for item in items}
+    return {outcome: own for outcome, own in by_outcome.items() if len(own) > 1}
 
 
 def name_of(finding: Finding) -> str:

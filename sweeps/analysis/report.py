@@ -44,7 +44,7 @@ def compose(results_dir: Path) -> Report:
     Raises:
         Faults: as `render` does.
     """
-    names = ("trials", "curves", "rungs", "views", "eval_groups")
+    names = ("trials", "curves", "rungs", "views", "evaluations", "eval_groups")
     latest = [store.read(results_dir, name) for name in names]
     tables = Tables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
     if not tables.trials.num_rows and not tables.curves.num_rows:

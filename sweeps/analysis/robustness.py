@@ -13,6 +13,7 @@ from statsmodels.stats.power import TTestPower
 
 from sweeps.analysis.contrasts import COMPOSITE_AUC, CellBlocks, weighted
 from sweeps.analysis.estimates import ALPHA, Interval, t_interval
+from sweeps.analysis.outcomes import SPLITS, is_auc
 
 RESAMPLES: Final = 4999
 """For percentiles; a standard error needs fewer."""
@@ -36,7 +37,7 @@ class Robustness:
     """Bias-corrected accelerated bootstrap over blocks; too narrow below about ten blocks."""
 
     crossed: Interval | None
-    """Bootstrap over blocks x classes of the test split."""
+    """Bootstrap over blocks x classes of the split; AUC outcomes with parts by class only."""
 
     logit: Interval | None
     """The contrast of log(AUC / (1 - AUC)); AUC outcomes only."""
@@ -50,15 +51,16 @@ def robustness(blocks: CellBlocks, eval_groups: pa.Table | None, *, outcome: str
 
     Args:
         blocks: from `cell_blocks`, of stage confirm.
-        eval_groups: the table with `stage`, for the per-class parts of test_auc; None where it was not stored.
+        eval_groups: the table with `stage`, for the per-class parts of an AUC; None where it was not stored.
         outcome: what `blocks` holds.
         adjusted_for: contrasts that Holm's adjustment holds together; the first of them must pass at 5 % over that.
     """
-    parts = None if eval_groups is None or outcome != "test_auc" else class_parts(eval_groups, blocks)
+    split = SPLITS.get(outcome)
+    parts = None if eval_groups is None or split is None else class_parts(eval_groups, blocks, split=split)
     return Robustness(
         bca=bca_interval(blocks.values),
         crossed=None if parts is None else crossed_interval(*parts),
-        logit=logit_interval(blocks) if "auc" in outcome else None,
+        logit=logit_interval(blocks) if is_auc(outcome) else None,
         minimum_detectable=minimum_detectable(blocks.values, alpha=ALPHA / adjusted_for),
     )
 
@@ -104,13 +106,15 @@ def crossed_interval(parts: NDArray[np.float64], class_weights: ArrayLike) -> In
     return Interval(estimate, estimate - half, estimate + half, n_blocks)
 
 
-def class_parts(eval_groups: pa.Table, blocks: CellBlocks) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def class_parts(
+    eval_groups: pa.Table, blocks: CellBlocks, *, split: str = "test"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Contrast per block and class, [blocks, classes], and each class's number of positive pairs.
 
-    A failed run counts with `COMPOSITE_AUC` in every class. None if a run's parts were not stored, the test splits
+    A failed run counts with `COMPOSITE_AUC` in every class. None if a run's parts were not stored, the splits
     differ, there are fewer than two classes, or the parts do not average to the stored AUC.
     """
-    auc = _auc_by_class(eval_groups, blocks)
+    auc = _auc_by_class(eval_groups, blocks, split)
     sizes = {tuple(sorted((c, n) for c, (_, n) in classes.items())) for classes in auc.values()}
     failed = {(cell, block) for cell, block, _ in blocks.failed}
     if len(sizes) != 1 or len(next(iter(sizes))) < 2:
@@ -145,11 +149,11 @@ def minimum_detectable(values: ArrayLike, *, power: float = POWER, alpha: float 
     return float(in_deviations) * float(array.std(ddof=1))
 
 
-def _auc_by_class(eval_groups: pa.Table, blocks: CellBlocks) -> Mapping[str, dict[int, tuple[float, int]]]:
+def _auc_by_class(eval_groups: pa.Table, blocks: CellBlocks, split: str) -> Mapping[str, dict[int, tuple[float, int]]]:
     """trial_id -> class_id -> (AUC, images), of classes with a positive pair and of trials with any such part."""
     ids = pa.array(sorted({trial for line in blocks.trial_ids for trial in line}), pa.string())
     mask = pc.is_in(eval_groups["trial_id"], ids)
-    for column, value in (("stage", "confirm"), ("split", "test"), ("metric", "auc")):
+    for column, value in (("stage", "confirm"), ("split", split), ("metric", "auc")):
         mask = pc.and_(mask, pc.equal(eval_groups[column], value))
     found: dict[str, dict[int, tuple[float, int]]] = {}
     for row in eval_groups.filter(mask).select(["trial_id", "class_id", "value", "n"]).to_pylist():

@@ -4,16 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
 from sweeps.analysis.descriptive import last_rows, rows_of
 from sweeps.analysis.page import Section, Table
-from sweeps.analysis.wording import number
+from sweeps.analysis.published import Settings, differs, four, mean
 
 HEADING: Final = "Beside study 1"
-
-ABSENT: Final = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ PUBLISHED: Final = (
 )
 """adlane98/koleo-study: one run each, 1,250 fixed validation triplets, 96 % of their negatives trained on."""
 
-SETTINGS: Final[dict[str, tuple[Any, ...]]] = {
+SETTINGS: Final[Settings] = {
     "backbone": ("vgg11",),
     "weights": ("imagenet",),
     "epochs": (15,),
@@ -75,12 +72,12 @@ def section(trials: pa.Table, curves: pa.Table, *, without: Collection[str] = ()
         distances = [ends[row["trial_id"]] for row in own if row["trial_id"] in ends]
         columns.append(
             [
-                _four(published.auc),
-                _mean([row["best_val_auc"] for row in own]),
-                _mean([row["final_val_auc"] for row in own]),
-                _mean([row["test_auc"] for row in own]),
-                f"{_four(published.intra)} / {_four(published.inter)}",
-                f"{_mean([end['val_intra'] for end in distances])} / {_mean([end['val_inter'] for end in distances])}",
+                four(published.auc),
+                mean([row["best_val_auc"] for row in own]),
+                mean([row["final_val_auc"] for row in own]),
+                mean([row["test_auc"] for row in own]),
+                f"{four(published.intra)} / {four(published.inter)}",
+                f"{mean([end['val_intra'] for end in distances])} / {mean([end['val_inter'] for end in distances])}",
                 str(len(own)),
             ]
         )
@@ -94,34 +91,12 @@ def section(trials: pa.Table, curves: pa.Table, *, without: Collection[str] = ()
         "our runs",
     ]
     table = [[name, *(column[i] for column in columns)] for i, name in enumerate(names)]
-    return Section(HEADING, [EVALUATION, _differs(rows)], tables=[Table(["", *(one.name for one in PUBLISHED)], table)])
+    return Section(
+        HEADING, [EVALUATION, differs(rows, SETTINGS)], tables=[Table(["", *(one.name for one in PUBLISHED)], table)]
+    )
 
 
 def _matches(row: dict[str, Any], published: Published) -> bool:
     """Naive accumulation at the study's batch size."""
     same = (row["koleo"], row["accum_steps"]) == (published.koleo, published.accum_steps)
     return same and row["batch_size"] == 64 and (row["accum_mode"] == "naive" or row["accum_steps"] == 1)
-
-
-def _differs(rows: list[dict[str, Any]]) -> str:
-    found = []
-    for name, theirs in SETTINGS.items():
-        ours = {row[name] for row in rows}
-        if not ours <= set(theirs):
-            found.append(
-                f"{name} {', '.join(map(_plain, sorted(ours - {None}, key=str)))} (study: {_plain(theirs[0])})"
-            )
-    return f"Settings that differ from the study's: {'; '.join(found)}." if found else "Settings are the study's."
-
-
-def _plain(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
-
-
-def _mean(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return _four(float(np.mean(known))) if known else ABSENT
-
-
-def _four(value: float) -> str:
-    return number(value, decimals=4)

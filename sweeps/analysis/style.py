@@ -4,7 +4,7 @@ import io
 import re
 import textwrap
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -48,6 +48,10 @@ STAMP_COLOUR: Final = "#9a3d00"
 Looks: TypeAlias = dict[str, tuple[str, str]]
 """Colour and marker by name."""
 
+Dash: TypeAlias = Literal["-", "--", ":", "-."]
+
+DASHES: Final[tuple[Dash, ...]] = ("-", "--", ":", "-.")
+
 _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -59,6 +63,11 @@ def arm_style(arms: Iterable[str]) -> Looks:
     names = sorted(set(arms), key=lambda name: (name.count(","), name))
     shift = len(COLOURS)
     return {name: (COLOURS[i % shift], MARKERS[(i + i // shift) % len(MARKERS)]) for i, name in enumerate(names)}
+
+
+def dash_of(looks: Looks, name: str) -> Dash:
+    """Solid for the first names of a colour, then dashed, dotted, both: lines of one colour are told apart."""
+    return DASHES[list(looks).index(name) // len(COLOURS) % len(DASHES)]
 
 
 def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:

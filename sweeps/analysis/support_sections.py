@@ -9,6 +9,7 @@ from sweeps.analysis.effect_sections import ABSENT, estimate_texts
 from sweeps.analysis.findings import Finding
 from sweeps.analysis.forest import name_of
 from sweeps.analysis.mechanism import METRICS, NOT_MEASURED
+from sweeps.analysis.outcomes import named
 from sweeps.analysis.page import Section, Table
 from sweeps.analysis.plan import Contrast
 from sweeps.analysis.wording import number, p_text
@@ -38,17 +39,25 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
 
 
 def _cells(found: list[Finding], trials: pa.Table) -> Section:
-    """Means of all cells over their measured runs, and the analysis of variance of those that primaries compare."""
-    results = [(f.contrast, f.result[1]) for f in found if f.result is not None and f.contrast.outcome == "test_auc"]
-    means = cells.cell_means(cells.confirmed(trials))
-    sources = cells.anova(cells.outcomes_of(blocks for contrast, blocks in results if contrast.family == "primary"))
+    """Per outcome: means of all cells over their measured runs; analysis of variance of what primaries compare."""
+    estimated = [finding for finding in found if finding.result is not None]
     tables = []
-    if len(means) > 2:
-        rows = [[m.cell_id, number(m.mean, decimals=4), number(m.deviation, decimals=4), str(m.n)] for m in means]
-        tables.append(Table(["test AUC", "mean", "SD", "n"], rows))
-    if sources:
-        tables.append(Table(["analysis of variance", "df", "mean square", "F", "p"], [_source(s) for s in sources]))
+    for outcome in dict.fromkeys(finding.contrast.outcome for finding in estimated):
+        primaries = [f for f in estimated if (f.contrast.outcome, f.contrast.family) == (outcome, "primary")]
+        means = cells.cell_means(cells.confirmed(trials, outcome=outcome))
+        sources = cells.anova(cells.outcomes_of(f.result[1] for f in primaries if f.result is not None))
+        what = named(outcome)
+        if len(means) > 2:
+            rows = [[m.cell_id, number(m.mean, decimals=4), _deviation(m), str(m.n)] for m in means]
+            tables.append(Table([what, "mean", "SD", "n"], rows))
+        if sources:
+            name = "analysis of variance" if outcome == "test_auc" else f"analysis of variance, {what}"
+            tables.append(Table([name, "df", "mean square", "F", "p"], [_source(s) for s in sources]))
     return Section("Cells", [CELLS], tables=tables)
+
+
+def _deviation(mean: cells.CellMean) -> str:
+    return number(mean.deviation, decimals=4) if mean.n > 1 else ABSENT
 
 
 def _source(source: cells.Source) -> list[str]:

@@ -1,15 +1,14 @@
 """What each figure of embeddings shows, from the stored views: the tested half. `view_figures` draws it."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweeps.analysis.cell_curves import MOST_CELLS
 from sweeps.analysis.descriptive import rows_of
 from sweeps.analysis.figure_data import looks_of
 from sweeps.analysis.style import Looks
@@ -18,20 +17,21 @@ from sweeps.analysis.wording import number
 STAGE: Final = "confirm"
 """Only its trials have views of the test split."""
 
+DISTANCES: Final = {
+    "class_distance": "cosine distance",
+    "class_distance_l2": "Euclidean distance",
+    "class_distance_angular": "angular distance in radians",
+}
+"""View -> what it holds."""
+
 PLANES: Final = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
 
 SPLITS: Final = {"test": "test split", "unseen": "unseen classes"}
 
 IN_EMBEDDING_SPACE: Final = "computed in embedding space"
 
-MOST_CELLS: Final = 4
-"""Cells side by side."""
-
-SHEET_CLASSES: Final = 10
-"""Classes on a sheet of images."""
-
-SHEET_IMAGES: Final = 3
-"""Images of a kind per class on a sheet."""
+MOST_SHEETS: Final = 4
+"""Cells that get sheets of images, and projections of training images."""
 
 Row = dict[str, Any]
 
@@ -40,9 +40,12 @@ Row = dict[str, Any]
 class Shown:
     """The views of some cells, one trial per cell and block."""
 
-    views: pa.Table
+    views: dict[tuple[str, str], pa.Table]
+    """(view, split) -> its rows."""
     trials: dict[str, dict[int, str]]
     """cell -> block -> trial; every cell has a trial."""
+    sheet_cells: tuple[str, ...]
+    """At most `MOST_SHEETS` of the cells."""
     looks: Looks
     dataset: str
 
@@ -59,11 +62,14 @@ class Shown:
     def has(self, view: str, split: str) -> bool:
         """Whether every run has it."""
         wanted = {trial for blocks in self.trials.values() for trial in blocks.values()}
-        return wanted <= set(pc.unique(self._select(view, split)["trial_id"]).to_pylist())
+        found = self.views.get((view, split))
+        return found is not None and wanted <= set(pc.unique(found["trial_id"]).to_pylist())
 
     def rows(self, view: str, split: str, trial: str) -> list[Row]:
         """One trial's rows of a view, by item and rank."""
-        found = self._select(view, split)
+        found = self.views.get((view, split))
+        if found is None:
+            return []
         rows: list[Row] = found.filter(pc.equal(found["trial_id"], trial)).to_pylist()
         return rows
 
@@ -72,13 +78,10 @@ class Shown:
         trial = next(iter(self.trials[self.cells[0]].values()))
         return next((row["n"] for row in self.rows("spectrum", split, trial)), 0)
 
-    def _select(self, view: str, split: str) -> pa.Table:
-        return self.views.filter(pc.and_(pc.equal(self.views["view"], view), pc.equal(self.views["split"], split)))
-
 
 @dataclass(frozen=True, slots=True)
 class DistanceData:
-    """Mean cosine distance between classes per cell, averaged over blocks."""
+    """Mean distance between classes per cell, averaged over blocks."""
 
     cells: tuple[str, ...]
     class_names: tuple[str, ...]
@@ -106,30 +109,8 @@ class PlaneData:
     panels: tuple[PlanePanel, ...]
     class_names: tuple[str, ...]
     caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One image of a sheet."""
-
-    png: bytes
-    class_name: str
-    value: float | None
-    """Cosine to the class mean or the query; None for the query itself."""
-    same: bool
-    """Whether it is of the row's class."""
-
-
-@dataclass(frozen=True, slots=True)
-class SheetData:
-    """Rows of images in groups: of classes, or of queries and their neighbours."""
-
-    title: str
-    groups: tuple[str, ...]
-    row_names: tuple[str, ...]
-    tiles: tuple[tuple[tuple[Tile, ...], ...], ...]
-    """Row -> group -> images."""
-    caption: str
+    pairs: bool = False
+    """Whether panels come in pairs that belong side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +124,9 @@ class SpectrumData:
     caption: str
 
 
-def shown(views: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: str) -> Shown | None:
+def shown(
+    views: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: str, first: Sequence[str] = ()
+) -> Shown | None:
     """The views of the cells that have some; of the first cells where none of these has. None without any views.
 
     Args:
@@ -151,6 +134,7 @@ def shown(views: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: s
         trials: the table `trials` with `stage`.
         cells: what to compare, in this order.
         dataset: for the captions.
+        first: cells that get sheets before others, where there are more than `MOST_SHEETS`.
     """
     having = set(pc.unique(views["trial_id"].filter(pc.equal(views["stage"], STAGE))).to_pylist())
     found: dict[str, dict[int, str]] = {}
@@ -160,18 +144,31 @@ def shown(views: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: s
     chosen = ([cell for cell in cells if cell in found] or sorted(found))[:MOST_CELLS]
     if not chosen:
         return None
-    of_stage = views.filter(pc.equal(views["stage"], STAGE))
     blocks = {cell: dict(sorted(found[cell].items())) for cell in chosen}
-    return Shown(of_stage, blocks, looks_of(trials), dataset)
+    ranked = [*(cell for cell in first if cell in chosen), *chosen] if len(chosen) > MOST_SHEETS else chosen
+    sheets = tuple(dict.fromkeys(ranked))[:MOST_SHEETS]
+    return Shown(
+        _by_view(views, {t for own in blocks.values() for t in own.values()}), blocks, sheets, looks_of(trials), dataset
+    )
 
 
-def distance_data(data: Shown, split: str) -> DistanceData:
-    """Class distances, mean over each cell's blocks; classes that every run shows."""
+def _by_view(views: pa.Table, trials: set[str]) -> dict[tuple[str, str], pa.Table]:
+    """The rows of these trials by view and split."""
+    mask = pc.and_(pc.equal(views["stage"], STAGE), pc.is_in(views["trial_id"], pa.array(sorted(trials), pa.string())))
+    own = views.filter(mask)
+    kinds = own.group_by(["view", "split"]).aggregate([]).to_pylist()
+    return {
+        (kind["view"], kind["split"]): own.filter(
+            pc.and_(pc.equal(own["view"], kind["view"]), pc.equal(own["split"], kind["split"]))
+        )
+        for kind in kinds
+    }
+
+
+def distance_data(data: Shown, split: str, view: str = "class_distance") -> DistanceData:
+    """Class distances of one of DISTANCES, mean over each cell's blocks; classes that every run shows."""
     per_cell = [
-        [
-            {(r["class_id"], r["other_class_id"]): r for r in data.rows("class_distance", split, trial)}
-            for trial in blocks.values()
-        ]
+        [{(r["class_id"], r["other_class_id"]): r for r in data.rows(view, split, trial)} for trial in blocks.values()]
         for blocks in data.trials.values()
     ]
     runs = [run for cell in per_cell for run in cell]
@@ -183,7 +180,7 @@ def distance_data(data: Shown, split: str) -> DistanceData:
     blocks = " and ".join(_count(n, "block") for n in sorted({len(cell) for cell in per_cell}))
     what = f"n = {data.images(split):,} images, {len(classes)} classes shown, mean over {blocks}"
     return DistanceData(
-        data.cells, names, matrices, f"{what}; {_where(data, split)}; cosine distance, {IN_EMBEDDING_SPACE}"
+        data.cells, names, matrices, f"{what}; {where(data, split)}; {DISTANCES[view]}, {IN_EMBEDDING_SPACE}"
     )
 
 
@@ -207,65 +204,29 @@ def plane_data(data: Shown, split: str, view: str, *, block: int) -> PlaneData:
     total = data.images(split)
     fit = "fitted to all" if view == "pca" else f"{PLANES[view]} of standardised embeddings"
     caption = (
-        f"n = {n:,} of {total:,} images, {len(names)} classes, {fit}; block {block}, seed {seed}; {_where(data, split)}"
+        f"n = {n:,} of {total:,} images, {len(names)} classes, {fit}; block {block}, seed {seed}; {where(data, split)}"
     )
     return PlaneData(PLANES[view], tuple(panels), tuple(names[c] for c in sorted(names)), caption)
 
 
-def class_sheet(data: Shown, split: str, cell: str, *, block: int) -> SheetData:
-    """Closest, farthest and foreign images of each class in one run."""
-    trial = data.trials[cell][block]
-    kinds = ("closest", "farthest", "foreign")
-    found: dict[int, dict[str, list[Tile]]] = {}
-    names, seed = {}, None
-    for kind in kinds:
-        for row in data.rows(kind, split, trial):
-            names[row["class_id"]], seed = row["class_name"], row["seed"]
-            if row["rank"] < SHEET_IMAGES:
-                found.setdefault(row["class_id"], {k: [] for k in kinds})[kind].append(_tile(row))
-    classes = sorted(found)[:SHEET_CLASSES]
-    of = f"{len(classes)} of {len(found)} classes" if len(found) > len(classes) else f"{len(classes)} classes"
-    return SheetData(
-        title=f"Images of each class: {cell}",
-        groups=("closest", "farthest", "foreign"),
-        row_names=tuple(names[c] for c in classes),
-        tiles=tuple(tuple(tuple(found[c][kind]) for kind in kinds) for c in classes),
-        caption=f"n = {data.images(split):,} images, {of}; {cell}, block {block}, seed {seed}; {_where(data, split)}; "
-        f"cosine to the class mean, {IN_EMBEDDING_SPACE}",
+def train_plane_data(data: Shown, view: str, *, block: int) -> PlaneData:
+    """Training images beside test images in the plane of `view`, for the cells that get sheets; no ellipses."""
+    panels: list[PlanePanel] = []
+    names: dict[int, str] = {}
+    counts: dict[str, int] = {}
+    for cell in data.sheet_cells:
+        for split in ("train", "test"):
+            rows = data.rows(view, split, data.trials[cell][block])
+            names |= {row["class_id"]: row["class_name"] for row in rows}
+            counts[split] = len(rows)
+            points = tuple((row["x"], row["y"], row["class_name"]) for row in rows)
+            panels.append(PlanePanel(f"{cell}\n{split}", points, ()))
+    of = f", {len(data.sheet_cells)} of {len(data.cells)} cells" if len(data.sheet_cells) < len(data.cells) else ""
+    caption = (
+        f"n = {counts['train']:,} training and {counts['test']:,} test images, {len(names)} classes{of}; each laid out "
+        f"by itself; block {block}; {data.dataset}"
     )
-
-
-def neighbour_sheet(data: Shown, groups: pa.Table, split: str, cell: str, *, block: int) -> SheetData:
-    """Queries and their nearest others in one run, with the share of the query's class here and over all images.
-
-    Args:
-        data: the views.
-        groups: the table `eval_groups`, for the rate over all images.
-        split: `test` or `unseen`.
-        cell: one of the cells shown.
-        block: one of its blocks.
-    """
-    trial = data.trials[cell][block]
-    sheets: dict[int, list[Row]] = {}
-    for row in data.rows("neighbours", split, trial):
-        sheets.setdefault(row["item"], []).append(row)
-    queries = list(sheets.values())
-    tiles = tuple(((_tile(rows[0]),), tuple(_tile(row) for row in rows[1:])) for rows in queries)
-    same = [tile.same for _, others in tiles for tile in others]
-    k = len(tiles[0][1])
-    wanted = {"trial_id": trial, "stage": STAGE, "split": split, "metric": "hit_rate", "k": k}
-    own = groups.filter(reduce(operator.and_, (pc.field(name) == value for name, value in wanted.items())))
-    rates = list(zip(own["value"].to_pylist(), own["n"].to_pylist(), strict=True))
-    overall = sum(value * n for value, n in rates) / sum(n for _, n in rates) if rates else None
-    everyone = f"; over all {data.images(split):,} images {number(overall)}" if overall is not None else ""
-    return SheetData(
-        title=f"Nearest neighbours: {cell}",
-        groups=("query", f"{k} nearest"),
-        row_names=tuple(rows[0]["class_name"] for rows in queries),
-        tiles=tiles,
-        caption=f"n = {len(queries)} queries: {sum(same)} of {len(same)} neighbours of the query's class{everyone}; "
-        f"{cell}, block {block}, seed {queries[0][0]['seed']}; {_where(data, split)}; cosine, {IN_EMBEDDING_SPACE}",
-    )
+    return PlaneData(PLANES[view], tuple(panels), tuple(names[c] for c in sorted(names)), caption, pairs=True)
 
 
 def spectrum_data(data: Shown, split: str) -> SpectrumData:
@@ -280,7 +241,7 @@ def spectrum_data(data: Shown, split: str) -> SpectrumData:
         runs=tuple(tuple(tuple(run.tolist()) for run in cell_runs) for cell_runs in runs),
         means=tuple(tuple(np.mean(_same_length(cell_runs), axis=0).tolist()) for cell_runs in runs),
         looks=data.looks,
-        caption=f"n = {data.images(split):,} images; blocks: {counts}; {_where(data, split)}; uncentred, "
+        caption=f"n = {data.images(split):,} images; blocks: {counts}; {where(data, split)}; uncentred, "
         f"{IN_EMBEDDING_SPACE}",
     )
 
@@ -291,11 +252,8 @@ def _same_length(runs: list[np.ndarray]) -> list[np.ndarray]:
     return [np.pad(run, (0, longest - len(run))) for run in runs]
 
 
-def _tile(row: Row) -> Tile:
-    return Tile(row["thumbnail"], row["other_class_name"], row["value"], row["class_id"] == row["other_class_id"])
-
-
-def _where(data: Shown, split: str) -> str:
+def where(data: Shown, split: str) -> str:
+    """Data set and split, for a caption."""
     return f"{data.dataset}, {SPLITS.get(split, split)}"
 
 

@@ -1,19 +1,19 @@
 """Figures of embeddings drawn from `view_data`; nothing is computed here but positions."""
 
-import io
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse, Rectangle
-from PIL import Image
+from matplotlib.patches import Ellipse
 
 from sweeps.analysis.figures import canvas, legend_below, log_ticks, plain_ticks, styled
-from sweeps.analysis.style import COLOURS, GREY, MARKERS, Looks, wrapped
-from sweeps.analysis.view_data import DistanceData, PlaneData, PlanePanel, SheetData, SpectrumData, Tile
+from sweeps.analysis.grids import panel_grid
+from sweeps.analysis.style import COLOURS, MARKERS, Looks, dash_of, wrapped
+from sweeps.analysis.view_data import DistanceData, PlaneData, PlanePanel, SpectrumData
 from sweeps.analysis.wording import number
 
 COLOUR_MAP: Final = "cividis"
@@ -22,13 +22,8 @@ COLOUR_MAP: Final = "cividis"
 NUMBERED_CLASSES: Final = 12
 """Above this many classes the squares are too small for numbers."""
 
-OTHER_CLASS: Final = COLOURS[1]
-
-_GAP: Final = 0.25
-"""Between groups of images, in tiles."""
-
-_LINE_IN: Final = 0.11
-"""A line of text under an image."""
+STACKED: Final = 4
+"""Up to so many panels stand one below another, at full width; more stand two abreast."""
 
 _LABEL_BOX: Final = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
 
@@ -36,27 +31,53 @@ _LABEL_BOX: Final = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha":
 @styled
 def draw_distances(data: DistanceData) -> Figure:
     """One matrix per cell on a common scale of colour."""
+    if len(data.cells) > STACKED:
+        return _distance_grid(data)
     rows, n = len(data.cells), len(data.class_names)
     names, numbered = [short(name, 14) for name in data.class_names], n <= NUMBERED_CLASSES
     figure, panels = canvas("Distances between classes", data.caption, height=3.6 * rows, rows=rows)
     matrices = [np.array(matrix, dtype=float) for matrix in data.matrices]
     top = max(float(np.nanmax(matrix)) for matrix in matrices)
     for axes, cell, matrix in zip(panels, data.cells, matrices, strict=True):
-        mesh = axes.pcolormesh(np.ma.masked_invalid(matrix), cmap=COLOUR_MAP, vmin=0, vmax=top)
+        mesh = _draw_matrix(axes, matrix, top)
         ticks = np.arange(n) + 0.5
         axes.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=8 if numbered else 6)
         axes.set_yticks(ticks, names, fontsize=8 if numbered else 6)
-        axes.set_title(cell, fontsize=9)
-        axes.set_aspect("equal")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.invert_yaxis()
-        axes.grid(visible=False)
+        axes.set_title(wrapped(cell, 50), fontsize=9)
         if numbered:
             _write_numbers(axes, matrix, top)
         else:
             figure.colorbar(mesh, ax=axes, shrink=0.8, aspect=25).ax.tick_params(labelsize=8)
     return figure
+
+
+def _distance_grid(data: DistanceData) -> Figure:
+    """Two abreast, classes by number: too small for names and values."""
+    marks = [f"{i} {short(name, 22)}" for i, name in enumerate(data.class_names, start=1)]
+    key_in = 0.16 * -(-len(marks) // 2) + 0.5
+    figure, panels = panel_grid("Distances between classes", data.caption, data.cells, (), height=1.75, foot=key_in)
+    matrices = [np.array(matrix, dtype=float) for matrix in data.matrices]
+    top = max(float(np.nanmax(matrix)) for matrix in matrices)
+    every = 1 if len(marks) <= NUMBERED_CLASSES else 5
+    places = [i for i in range(len(marks)) if i == 0 or (i + 1) % every == 0]
+    for axes, matrix in zip(panels, matrices, strict=True):
+        mesh = _draw_matrix(axes, matrix, top)
+        for set_ticks in (axes.set_xticks, axes.set_yticks):
+            set_ticks([i + 0.5 for i in places], [str(i + 1) for i in places], fontsize=6.5)
+    figure.colorbar(mesh, ax=panels, shrink=0.6, aspect=30, location="bottom").ax.tick_params(labelsize=8)
+    handles = [Line2D([], [], linestyle="none", label=mark) for mark in marks]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=0, fontsize=7)
+    return figure
+
+
+def _draw_matrix(axes: Axes, matrix: np.ndarray, top: float) -> QuadMesh:
+    mesh = axes.pcolormesh(np.ma.masked_invalid(matrix), cmap=COLOUR_MAP, vmin=0, vmax=top)
+    axes.set_aspect("equal")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    return mesh
 
 
 @styled
@@ -67,10 +88,15 @@ def draw_plane(data: PlaneData) -> Figure:
     columns = 4 if max(len(marks[name]) for name in looks) <= 9 else 2
     legend_in = 0.2 * -(-len(looks) // columns)
     title = f"{data.method} of the embeddings"
-    figure, panels = canvas(title, data.caption, height=3.2 * rows + legend_in + 0.2, rows=rows)
+    if data.pairs or rows > STACKED:
+        titles = [panel.title.replace(": ", "\n").replace("; ", "\n") for panel in data.panels]
+        figure, panels = panel_grid(title, data.caption, titles, (), height=1.9, foot=legend_in + 0.2)
+    else:
+        figure, panels = canvas(title, data.caption, height=3.2 * rows + legend_in + 0.2, rows=rows)
+        for axes, panel in zip(panels, data.panels, strict=True):
+            axes.set_title(wrapped(panel.title, 60), fontsize=9)
     for axes, panel in zip(panels, data.panels, strict=True):
         _scatter(axes, panel, looks)
-        axes.set_title(wrapped(panel.title, 60), fontsize=9)
         axes.set_aspect("equal", adjustable="datalim" if data.method != "PCA" else "box")
     if data.method == "PCA":
         _share_limits(panels)
@@ -89,27 +115,6 @@ def draw_plane(data: PlaneData) -> Figure:
 
 
 @styled
-def draw_sheet(data: SheetData) -> Figure:
-    """Images in rows, grouped; one of another class than its row's has a dashed frame, and its class is named."""
-    widths = [max(len(row[group]) for row in data.tiles) for group in range(len(data.groups))]
-    starts = [sum(widths[:group]) + _GAP * group for group in range(len(widths))]
-    across = starts[-1] + widths[-1]
-    label_in, tile_in = 0.8, 3.5 / across
-    step = 1 + 2.5 * _LINE_IN / tile_in
-    figure, (axes,) = canvas(data.title, data.caption, height=tile_in * step * len(data.tiles) + 0.3)
-    for group, (name, start) in enumerate(zip(data.groups, starts, strict=True)):
-        axes.text(start, -0.12, name, fontsize=9, va="bottom")
-        for line, row in enumerate(data.tiles):
-            for place, tile in enumerate(row[group]):
-                _draw_tile(axes, tile, start + place, line * step, tile_in)
-    for line, name in enumerate(data.row_names):
-        axes.text(-0.1, line * step + 0.5, short(name, 13), ha="right", va="center", fontsize=8)
-    axes.set(xlim=(-label_in / tile_in, across), ylim=(step * len(data.tiles), -0.25 / tile_in))
-    axes.set_axis_off()
-    return figure
-
-
-@styled
 def draw_spectra(data: SpectrumData) -> Figure:
     """Thin lines are runs, thick ones their mean; a flat line uses every direction alike."""
     figure, (axes,) = canvas("Singular values of the embeddings", data.caption, height=3.2)
@@ -118,7 +123,8 @@ def draw_spectra(data: SpectrumData) -> Figure:
         for run in runs:
             axes.plot(range(1, len(run) + 1), run, color=colour, linewidth=0.8, alpha=0.4)
         every = max(1, len(mean) // 8)
-        axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, marker=marker, markevery=every, label=cell)
+        (line,) = axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, marker=marker, markevery=every)
+        line.set(linestyle=dash_of(data.looks, cell), label=cell)
     axes.set(xlabel="singular value, largest first", ylabel="share of their sum")
     log_ticks(axes, "y")
     legend_below(figure, axes.get_legend_handles_labels()[0])
@@ -179,22 +185,3 @@ def _share_limits(panels: Sequence[Axes]) -> None:
         limits = [getattr(axes, f"get_{which}lim")() for axes in panels]
         for axes in panels:
             getattr(axes, f"set_{which}lim")(min(low for low, _ in limits), max(high for _, high in limits))
-
-
-def _draw_tile(axes: Axes, tile: Tile, x: float, y: float, tile_in: float) -> None:
-    """The image in a square of side 1 at (x, y), its cosine below and, if it is of another class, that one's name."""
-    picture = np.asarray(Image.open(io.BytesIO(tile.png)).convert("RGB"))
-    high, wide = np.array(picture.shape[:2]) / max(picture.shape[:2])
-    left, top = x + (1 - wide) / 2, y + (1 - high) / 2
-    axes.imshow(picture, extent=(left, left + wide, top + high, top), interpolation="none", aspect="auto")
-    if tile.value is None:
-        return
-    style, colour = ("-", GREY) if tile.same else ((0, (2, 1.5)), OTHER_CLASS)
-    axes.add_patch(Rectangle((x, y), 1, 1, fill=False, linestyle=style, edgecolor=colour, linewidth=1.2))
-    line = _LINE_IN / tile_in
-    text = number(tile.value, decimals=2)
-    axes.text(x + 0.5, y + 1 + 0.25 * line, text, ha="center", va="top", fontsize=6.5)
-    if not tile.same:
-        room = max(5, int(tile_in * 72 / 4))  # characters
-        name = tile.class_name if len(tile.class_name) <= room + 1 else short(tile.class_name, room)
-        axes.text(x + 0.5, y + 1 + 1.2 * line, name, ha="center", va="top", fontsize=6.5, color=OTHER_CLASS)

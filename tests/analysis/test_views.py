@@ -16,7 +16,7 @@ from PIL import Image
 
 from embedding_core import views
 from embedding_core.data import ImageSet, load
-from sweeps.analysis import view_data, view_figures, view_pictures
+from sweeps.analysis import sheet_data, sheet_figures, view_data, view_figures, view_pictures
 from sweeps.analysis.report import render
 from sweeps.analysis.style import svg_of
 from sweeps.analysis.view_data import Shown
@@ -108,7 +108,7 @@ def test_cells_without_a_common_block_have_averages_only(folder: Path) -> None:
     assert found is not None
     assert found.block is None
     names = [name for name, _, _ in view_pictures.pictures(found, read(folder, "eval_groups"))]
-    assert names == ["distances-test", "spectra-test"]
+    assert names == ["distances-test", "distances-l2-test", "distances-angular-test", "spectra-test"]
 
 
 # What they show
@@ -167,11 +167,11 @@ def test_planes_hold_every_point_and_ellipse(shown: Shown, stored: dict[str, vie
 
 
 def test_a_class_sheet_holds_the_first_of_each_kind(shown: Shown, stored: dict[str, views.Tables]) -> None:
-    data = view_data.class_sheet(shown, "test", "koleo=on", block=1)
+    data = sheet_data.class_sheet(shown, "test", "koleo=on", block=1)
     assert data.row_names == NAMES
     for label, row in enumerate(data.tiles):
         for kind, tiles in zip(data.groups, row, strict=True):
-            wanted = [r for r in of(stored["t00001"], kind) if r["class_id"] == label][: view_data.SHEET_IMAGES]
+            wanted = [r for r in of(stored["t00001"], kind) if r["class_id"] == label][: sheet_data.SHEET_IMAGES]
             assert [tile.png for tile in tiles] == [r["thumbnail"] for r in wanted]
             assert [tile.value for tile in tiles] == [r["value"] for r in wanted]
             assert [tile.class_name for tile in tiles] == [NAMES[r["other_class_id"]] for r in wanted]
@@ -180,7 +180,7 @@ def test_a_class_sheet_holds_the_first_of_each_kind(shown: Shown, stored: dict[s
 
 
 def test_a_neighbour_sheet_counts_its_hits(folder: Path, shown: Shown, stored: dict[str, views.Tables]) -> None:
-    data = view_data.neighbour_sheet(shown, read(folder, "eval_groups"), "test", "koleo=off", block=2)
+    data = sheet_data.neighbour_sheet(shown, read(folder, "eval_groups"), "test", "koleo=off", block=2)
     rows = [row for row in of(stored["t00002"], "neighbours") if row["rank"]]
     hits = sum(row["class_id"] == row["other_class_id"] for row in rows)
     assert [tile.same for _, others in data.tiles for tile in others].count(True) == hits
@@ -191,7 +191,7 @@ def test_a_neighbour_sheet_counts_its_hits(folder: Path, shown: Shown, stored: d
     counted = f"n = 8 queries: {hits} of 40 neighbours of the query's class; over all 120 images {written}; koleo=off"
     assert data.caption.startswith(counted)
     assert "koleo=off, block 2, seed 2" in data.caption
-    without = view_data.neighbour_sheet(shown, read(folder, "eval_groups").slice(0, 0), "test", "koleo=off", block=2)
+    without = sheet_data.neighbour_sheet(shown, read(folder, "eval_groups").slice(0, 0), "test", "koleo=off", block=2)
     assert "over all" not in without.caption
 
 
@@ -215,6 +215,8 @@ def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(folder: Pa
     first = {name: svg_of(figure) for name, figure, _ in view_pictures.pictures(shown, groups)}
     assert list(first) == [
         "distances-test",
+        "distances-l2-test",
+        "distances-angular-test",
         "spectra-test",
         "pca-test",
         "umap-test",
@@ -228,7 +230,7 @@ def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(folder: Pa
         assert "n = 1" in words or "n = 8 queries" in words, name
         assert "digits, test split" in words, name
         assert "koleo=o" in words, name
-    again = view_figures.draw_sheet(view_data.neighbour_sheet(shown, groups, "test", "koleo=on", block=1))
+    again = sheet_figures.draw_sheet(sheet_data.neighbour_sheet(shown, groups, "test", "koleo=on", block=1))
     assert first["neighbours-test-2"] == svg_of(again)
     assert first["pca-test"] == svg_of(view_figures.draw_plane(view_data.plane_data(shown, "test", "pca", block=1)))
     for name in ("pca-test", "umap-test", "distances-test"):
@@ -236,8 +238,8 @@ def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(folder: Pa
 
 
 def test_a_sheet_draws_the_stored_pixels_and_frames_strangers(folder: Path, shown: Shown) -> None:
-    data = view_data.neighbour_sheet(shown, read(folder, "eval_groups"), "test", "koleo=on", block=1)
-    svg = svg_of(view_figures.draw_sheet(data))
+    data = sheet_data.neighbour_sheet(shown, read(folder, "eval_groups"), "test", "koleo=on", block=1)
+    svg = svg_of(sheet_figures.draw_sheet(data))
     tiles = [tile for row in data.tiles for group in row for tile in group]
     drawn = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in _embedded(svg)]
     wanted = [np.asarray(Image.open(io.BytesIO(tile.png)).convert("RGB")) for tile in tiles]
