@@ -33,7 +33,7 @@ LOSSES: list[dict[str, Any]] = [
     {"loss": "arcface", "margin": 0.3, "scale": 16.0},
     {"loss": "softmax"},
     {"loss": "nt_xent"},
-    {"loss": "nt_xent", "similarity": "dot"},
+    {"loss": "nt_xent", "similarity": "dot", **KOLEO},  # alone its embeddings stay together for longer
 ]
 HOW: list[dict[str, Any]] = [
     {"loss": "arcface", **KOLEO, "accum_steps": 4, "accum_mode": "cached", "optimizer": "adamw", "weight_decay": 0.1},
