@@ -160,8 +160,7 @@ def _of_classifiers(
         pixels = classifiers.raw_pixels(test.images)
         kept = classifiers.drawn_for_pixels(len(places), pixels.shape[1], seed=config.seed)
         train_pixels = classifiers.raw_pixels(train.images(kept))
-        passes = classifiers.PIXEL_PASSES
-        found += evaluations.of_pixels(_fitted(train_pixels, train.labels[kept], pixels, test.labels, passes=passes))
+        found += evaluations.of_pixels(_fitted(train_pixels, train.labels[kept], pixels, test.labels))
         points = planes.points(
             train_z, train.labels, pca(train_z), name_of=test.name_of, seed=config.seed,
             projections=PROJECTIONS[config.views], most=len(z),
@@ -171,14 +170,9 @@ def _of_classifiers(
 
 
 def _fitted(
-    train_z: Float[Tensor, "n d"],
-    train_labels: Int[Tensor, " n"],
-    z: Float[Tensor, "t d"],
-    labels: Int[Tensor, " t"],
-    *,
-    passes: int | None = None,
+    train_z: Float[Tensor, "n d"], train_labels: Int[Tensor, " n"], z: Float[Tensor, "t d"], labels: Int[Tensor, " t"]
 ) -> list[evaluations.Row]:
-    svm = classifiers.fitted_svm(train_z, train_labels, z, labels, passes=passes)
+    svm = classifiers.fitted_svm(train_z, train_labels, z, labels)
     knn = classifiers.fitted_knn(train_z, train_labels, z, labels)
     return [
         evaluations.mean_row("fitted_svm_accuracy", svm),

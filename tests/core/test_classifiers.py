@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
+from embedding_core import classifiers
 from embedding_core.classifiers import (
-    PIXEL_PASSES,
     PIXEL_VALUES,
     drawn_for_pixels,
     fitted_knn,
@@ -43,10 +43,12 @@ def test_the_svm_is_the_dual_solvers(parts: Parts) -> None:
     assert found.se == pytest.approx(math.sqrt(found.value * (1 - found.value) / 596))
 
 
-def test_a_few_passes_come_near_the_svm(parts: Parts) -> None:
-    exact, passes = fitted_svm(*parts), fitted_svm(*parts, passes=PIXEL_PASSES)
-    assert passes.value == pytest.approx(exact.value, abs=2 * exact.se)
-    assert fitted_svm(*parts, passes=PIXEL_PASSES) == passes
+def test_many_columns_are_solved_approximately(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = fitted_svm(*parts)
+    monkeypatch.setattr(classifiers, "EXACT_COLUMNS", parts[0].shape[1] - 1)
+    found = fitted_svm(*parts)
+    assert found.value == pytest.approx(exact.value, abs=2 * exact.se)
+    assert fitted_svm(*parts) == found
 
 
 def test_knn_is_scikit_learns_with_the_same_weights(parts: Parts) -> None:
@@ -62,7 +64,6 @@ def test_classifiers_of_embeddings_that_are_not_finite_score_nan(parts: Parts) -
     x, y, t, truth = parts
     for broken in ((x.index_fill(0, torch.tensor([3]), math.inf), y, t, truth), (x, y, t * math.nan, truth)):
         assert math.isnan(fitted_svm(*broken).value)
-        assert math.isnan(fitted_svm(*broken, passes=1).value)
     assert math.isnan(fitted_knn(x, y, t * math.nan, truth).value)
 
 
