@@ -71,7 +71,7 @@ def draw_paired(data: PairedData) -> Figure:
         top.plot([0, 1], [control, treatment], color=GREY, linewidth=1)
     for x, values, colour, marker in ((0, data.control, COLOURS[0], "o"), (1, data.treatment, COLOURS[1], "^")):
         top.plot([x] * len(values), values, marker, color=colour, markersize=6, linestyle="none")
-    top.set(xlim=(-0.5, 1.5), ylabel=named(data.outcome))
+    top.set(xlim=(-0.5, 1.5), ylabel=wrapped(named(data.outcome), 20))
     top.set_xticks([0, 1], [wrapped(label, 26) for label in data.labels], fontsize=8)
     plain_ticks(top, "y")
     sesoi, effect = data.effect.sesoi, data.effect
@@ -82,7 +82,7 @@ def draw_paired(data: PairedData) -> Figure:
     bottom.plot(data.differences, heights, "o", color=COLOURS[2], markersize=5, linestyle="none", label="block")
     bottom.plot([effect.ci_low, effect.ci_high], [0, 0], color="black", linewidth=2, label="95 % interval")
     bottom.plot([effect.estimate], [0], "D", color="black", markersize=6, linestyle="none", label="mean")
-    bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {named(data.outcome)}: {interval(effect)}")
+    bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {named(data.outcome)}:\n{interval(effect)}")
     plain_ticks(bottom, "x", signed=True)
     figure.legend(*bottom.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
@@ -96,7 +96,7 @@ def draw_epochs(data: EpochData) -> Figure:
     axes.axhline(0, color=GREY, linewidth=1)
     axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")
     axes.plot(data.epochs, data.estimates, "D-", color="black", markersize=5, linewidth=0.8)
-    axes.set(xlabel="epoch", ylabel=f"difference in {named(data.outcome)}")
+    axes.set(xlabel="epoch", ylabel=wrapped(f"difference in {named(data.outcome)}", 30))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y", signed=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)

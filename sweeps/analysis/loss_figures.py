@@ -181,7 +181,7 @@ def _draw_phases(axes: Axes, phases: Iterable[Phase]) -> None:
             phase.name,
             (start, 1),
             xycoords=axes.get_xaxis_transform(),
-            xytext=(1.5, -1.5),
+            xytext=(2.5, -1.5),
             textcoords="offset points",
             rotation=90,
             fontsize=6.5,

@@ -73,13 +73,18 @@ def dash_of(looks: Looks, name: str) -> Dash:
 def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
     """Title and the lines under it (stamp first), wrapped to the figure's width."""
     lines = [stamp] if stamp else []
-    lines += textwrap.wrap(caption, 62)
-    return "\n".join(textwrap.wrap(title, 42)), "\n".join(lines)
+    lines += textwrap.wrap(_breakable(caption), 62)
+    return "\n".join(textwrap.wrap(_breakable(title), 42)), "\n".join(lines)
 
 
 def wrapped(name: str, width: int) -> str:
     """A name on lines of at most `width`; a cell's name, which has no spaces, gets one after each comma."""
-    return "\n".join(textwrap.wrap(re.sub(r",(?=\S)", ", ", name), width))
+    return "\n".join(textwrap.wrap(_breakable(name), width))
+
+
+def _breakable(text: str) -> str:
+    """With a space after each comma before a word: names of cells have none; numbers stay whole."""
+    return re.sub(r",(?=[^\W\d])", ", ", text)
 
 
 def svg_of(figure: Figure) -> str:

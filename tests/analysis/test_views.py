@@ -203,7 +203,7 @@ def test_spectra_are_shares_and_their_mean(shown: Shown, stored: dict[str, views
             np.testing.assert_allclose(run, values / values.sum())
         np.testing.assert_allclose(mean, np.mean(runs, axis=0))
         assert sum(mean) == pytest.approx(1)
-    assert "blocks: koleo=off 2, koleo=on 2" in data.caption
+    assert "; 2 blocks per cell; " in data.caption
 
 
 # How they are drawn
