@@ -150,7 +150,7 @@ def _of_classifiers(
 ) -> Tables:
     """Classifiers fitted on all training images; with views, those of raw pixels and the training images' plane too.
 
-    On one thread those of MNIST's 48,000 take a quarter of a minute, and those of its pixels half a minute more.
+    On one thread those of MNIST (48,000 images) take a quarter of a minute, and those of its pixels as long again.
     """
     places = torch.arange(len(train.labels))
     train_z = torch.cat([judge(train.images(part)) for part in places.split(EVALUATION_BATCH)])
