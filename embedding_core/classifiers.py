@@ -58,9 +58,9 @@ def fitted_svm(
 ) -> QueryMean:
     """Accuracy of a linear SVM on standardised columns: one against the rest, squared hinge, C = 1.
 
-    Solved to its end by liblinear up to `EXACT_COLUMNS` (the primal problem; the dual one does not converge): 5 to 8 s for
-    48,000 x 64 and ten classes. Wider ones by averaged stochastic gradient descent on the same objective: 4 s for
-    48,000 x 784. The time grows with rows, columns and classes.
+    Solved to its end by liblinear up to `EXACT_COLUMNS` (the primal problem; the dual one does not converge): 5 to 8 s
+    for 48,000 x 64 and ten classes. Wider ones by averaged stochastic gradient descent on the same objective: 4 to 5 s
+    for 48,000 x 784. The time grows with rows, columns and classes.
 
     Args:
         train_z: embeddings or pixels to fit to.
