@@ -236,13 +236,13 @@ def spectrum_data(data: Shown, split: str) -> SpectrumData:
         values = [np.array([r["value"] for r in data.rows("spectrum", split, t)], dtype=float) for t in blocks.values()]
         runs.append([value / value.sum() for value in values])
     counts = {len(of_cell) for of_cell in runs}
-    blocks = " or ".join(_count(n, "block") for n in sorted(counts))
+    per_cell = " or ".join(_count(n, "block") for n in sorted(counts))
     return SpectrumData(
         cells=data.cells,
         runs=tuple(tuple(tuple(run.tolist()) for run in cell_runs) for cell_runs in runs),
         means=tuple(tuple(np.mean(_same_length(cell_runs), axis=0).tolist()) for cell_runs in runs),
         looks=data.looks,
-        caption=f"n = {data.images(split):,} images; {blocks} per cell; {where(data, split)}; uncentred, "
+        caption=f"n = {data.images(split):,} images; {per_cell} per cell; {where(data, split)}; uncentred, "
         f"{IN_EMBEDDING_SPACE}",
     )
 

@@ -93,7 +93,9 @@ def draw_plane(data: PlaneData) -> Figure:
     title = f"{data.method} of the embeddings"
     if data.pairs or rows > STACKED:
         titles = [panel.title.replace(": ", "\n").replace("; ", "\n") for panel in data.panels]
-        figure, panels = panel_grid(title, data.caption, titles, (), height=GRID_IN[data.method == "PCA"], foot=legend_in + 0.2)
+        figure, panels = panel_grid(
+            title, data.caption, titles, (), height=GRID_IN[data.method == "PCA"], foot=legend_in + 0.2
+        )
     else:
         figure, panels = canvas(title, data.caption, height=3.2 * rows + legend_in + 0.2, rows=rows)
         for axes, panel in zip(panels, data.panels, strict=True):
