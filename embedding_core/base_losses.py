@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from embedding_core import mining
 from embedding_core.config import TrainConfig
+from embedding_core.distances import distance_matrix
 from embedding_core.losses import (
     ArcFace,
     SoftmaxClassifier,
@@ -113,9 +115,16 @@ class MinedTriplets(_Hinged):
             )
         if not len(triplets.anchor):
             return flat.sum() * 0  # still a graph, so that backward has something to do
-        hinge = triplet_hinge(*triplets.embeddings(flat), margin=self.margin, distance=self.distance)
+        hinge = self._hinge(flat, triplets)
         meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
         return hinge.mean()
+
+    def _hinge(self, z: Tensor, triplets: mining.Triplets) -> Tensor:
+        if len(triplets.anchor) <= len(z):
+            return triplet_hinge(*triplets.embeddings(z), margin=self.margin, distance=self.distance)
+        distances = distance_matrix(z, distance=self.distance)  # far fewer than the triplets that share them
+        to_positive = distances[triplets.anchor, triplets.positive]
+        return F.relu(to_positive - distances[triplets.anchor, triplets.negative] + self.margin)
 
 
 class SemiHardTriplets(_Hinged):

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from embedding_core.base_losses import MinedTriplets
 from embedding_core.distances import DISTANCES
-from embedding_core.losses import triplet_hinge
+from embedding_core.losses import triplet_hinge, triplet_margin
+from embedding_core.meter import Meter
 from embedding_core.mining import FALLBACKS, NEGATIVES, POSITIVES, Triplets, curriculum, mine, mine_random
 
 POINTS = torch.arange(9.0)[:, None]
@@ -222,3 +224,18 @@ def test_curriculum_scales_with_the_run(epochs: int) -> None:
 def test_curriculum_of_no_such_epoch_is_refused(epoch: int, epochs: int) -> None:
     with pytest.raises(ValueError, match=f"got epoch={epoch}, epochs={epochs}"):
         curriculum(epoch, epochs)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2", "sql2"])
+def test_the_loss_over_all_triplets_is_the_mean_of_their_hinges(distance: str) -> None:
+    """Through the matrix of distances, because the triplets are many: value and gradient of the definition."""
+    drawn = torch.Generator().manual_seed(0)
+    z = torch.randn(24, 8, generator=drawn, dtype=torch.float64).requires_grad_()
+    labels = torch.arange(24) % 4
+    loss = MinedTriplets("all/all", 0.5, distance)(z[:, None], labels[:, None], Meter(), drawn)
+    t = mine(z, labels, positive="all", negative="all", margin=0.5, distance=distance)
+    assert len(t.anchor) == 24 * 5 * 18
+    expected = triplet_margin(*t.embeddings(z), margin=0.5, distance=distance)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    found, wanted = (torch.autograd.grad(value, z)[0] for value in (loss, expected))
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
