@@ -63,7 +63,7 @@ DESIGN = Design(
         "quick": Preset(
             purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=14, blocks=7,
             confirm="drop-in", cells=(*AT_HALF[:2], "mining=random", "mining=all/all", "loss=arcface", "loss=softmax"),
-            fixed={"views": "pca"}, next_command="--preset plankton",
+            fixed={"views": "pca", "probes": 5}, next_command="--preset plankton",
         ),
         "plankton": Preset(
             purpose="every policy at margin .5, ArcFace, softmax and two more margins of the curriculum, tuned",

@@ -51,7 +51,7 @@ DESIGN = Design(
     fixed={
         "loss": "semihard", "distance": "sql2", "margin": 1.0, "batch_size": 128, "embedding_dim": 128,
         "head": "study3", "dropout": 0.25, "augmentation": "affine", "flip": False, "optimizer": "adamw",
-        "schedule": "one_cycle", "lr": 3e-3, "unfrozen_lr": 3e-3, "classifiers": True,
+        "schedule": "one_cycle", "lr": 5e-3, "unfrozen_lr": 5e-3, "norm_kind": "batch", "classifiers": True,
     },
     datasets={
         "plankton": {"unseen_classes": 60, "max_images_per_class": 20, "image_size": 48, "flip": True},
@@ -64,7 +64,7 @@ DESIGN = Design(
         ),
         "mnist": Preset(
             purpose="the same on 60,000 digits: fitted SVM and kNN on the 10,000 test embeddings", dataset="mnist",
-            epochs=8, blocks=7, confirm="drop-in",
+            epochs=3, blocks=7, confirm="drop-in",
             cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id, UNFROZEN.cell_id),
             fixed={"freeze_epochs": 1, "val_share": 0.05},
         ),
@@ -78,7 +78,7 @@ DESIGN = Design(
             purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",
             dataset="mnist", epochs=30, blocks=12, confirm="drop-in",
             cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id),
-            fixed={"backbone": "resnet34", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet",
+            fixed={"backbone": "resnet34", "weights": "imagenet", "input_scaling": "imagenet",
                    "freeze_epochs": 10, "lr": 5e-2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "val_share": 0.05},
         ),
     },

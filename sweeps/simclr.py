@@ -61,7 +61,7 @@ DESIGN = Design(
         "quick": Preset(
             purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=10, blocks=7,
             confirm="drop-in", cells=tuple(cell.cell_id for cell in CHANGES if cell is not SCALED),
-            fixed={"views": "pca"}, next_command="--preset cifar10",
+            fixed={"views": "pca", "probes": 5}, next_command="--preset cifar10",
         ),
         "cifar10": Preset(
             purpose="each change alone on 5,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=10,

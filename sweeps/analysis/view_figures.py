@@ -22,6 +22,12 @@ COLOUR_MAP: Final = "cividis"
 NUMBERED_CLASSES: Final = 12
 """Above this many classes the squares are too small for numbers."""
 
+SHORT_NAME: Final = 5
+"""Characters of which a dozen fit into a narrow panel."""
+
+NUMBERED: Final = "\u2002"
+"""Between the number of a class and its name: a space that no name has."""
+
 STACKED: Final = 4
 """Up to so many panels stand one below another, at full width; more stand two abreast."""
 
@@ -87,11 +93,12 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, top: float) -> QuadMesh:
 def draw_plane(data: PlaneData) -> Figure:
     """One scatter per cell; for PCA on a common scale with the class ellipses, else without any scale."""
     rows, looks = len(data.panels), _class_looks(data.class_names)
-    marks = _marks(data.class_names)
+    grid = data.pairs or rows > STACKED
+    marks = _marks(data.class_names, narrow=grid)
     columns = 4 if max(len(marks[name]) for name in looks) <= 9 else 2
     legend_in = 0.2 * -(-len(looks) // columns)
     title = f"{data.method} of the embeddings"
-    if data.pairs or rows > STACKED:
+    if grid:
         titles = [panel.title.replace(": ", "\n").replace("; ", "\n") for panel in data.panels]
         figure, panels = panel_grid(
             title, data.caption, titles, (), height=GRID_IN[data.method == "PCA"], foot=legend_in + 0.2
@@ -101,7 +108,7 @@ def draw_plane(data: PlaneData) -> Figure:
         for axes, panel in zip(panels, data.panels, strict=True):
             axes.set_title(wrapped(panel.title, 60), fontsize=9)
     for axes, panel in zip(panels, data.panels, strict=True):
-        _scatter(axes, panel, looks)
+        _scatter(axes, panel, looks, marks)
         axes.set_aspect("equal", adjustable="datalim" if data.method != "PCA" else "box")
     if data.method == "PCA":
         _share_limits(panels)
@@ -157,14 +164,17 @@ def _class_looks(names: Sequence[str]) -> Looks:
     return {name: (COLOURS[i % 6], MARKERS[i // 6 % 6]) for i, name in enumerate(names)}
 
 
-def _marks(names: Sequence[str]) -> dict[str, str]:
-    """What a class is called in the legend: of many classes each has a number, which stands in the plane."""
-    if len(names) <= NUMBERED_CLASSES:
-        return {name: short(name, 12) for name in names}
-    return {name: f"{i} {short(name, 22)}" for i, name in enumerate(names, start=1)}
+def _marks(names: Sequence[str], *, narrow: bool) -> dict[str, str]:
+    """What a class is called in the legend: of many classes, or of long names in narrow panels, each has a number.
+
+    It is the number alone that stands in the plane.
+    """
+    if len(names) > NUMBERED_CLASSES or (narrow and max(map(len, names)) > SHORT_NAME):
+        return {name: f"{i}{NUMBERED}{short(name, 22)}" for i, name in enumerate(names, start=1)}
+    return {name: short(name, 12) for name in names}
 
 
-def _scatter(axes: Axes, panel: PlanePanel, looks: Looks) -> None:
+def _scatter(axes: Axes, panel: PlanePanel, looks: Looks, marks: dict[str, str]) -> None:
     """Points, then ellipses or, without them, a name at the middle of each class."""
     centres = {name: (x, y) for x, y, _, _, _, name in panel.ellipses}
     for name, (colour, marker) in looks.items():
@@ -176,9 +186,8 @@ def _scatter(axes: Axes, panel: PlanePanel, looks: Looks) -> None:
             centres.setdefault(name, (float(x), float(y)))
     for x, y, width, height, angle, name in panel.ellipses:
         axes.add_patch(Ellipse((x, y), width, height, angle=angle, fill=False, color=looks[name][0], linewidth=1.3))
-    marks = _marks(list(looks))
     for name, (x, y) in centres.items():
-        text = marks[name] if len(looks) <= NUMBERED_CLASSES else marks[name].split()[0]
+        text = marks[name].split(NUMBERED)[0]
         axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=_LABEL_BOX)
     if not panel.ellipses:
         axes.set(xticks=[], yticks=[])

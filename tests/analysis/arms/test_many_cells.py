@@ -28,7 +28,7 @@ def sweep(make_arms: Make, with_views: Make, many: dict[str, Row]) -> Any:
 
 def cut_off(figure: Figure) -> list[str]:
     """Titles and names of axes that leave the page of a drawn figure."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     wide, high = figure.get_size_inches() * figure.dpi
     texts = [*figure.texts]
     for axes in figure.axes:
