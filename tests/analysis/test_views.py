@@ -257,7 +257,7 @@ def test_many_classes_are_numbered_and_long_names_shortened() -> None:
     panel = view_data.PlanePanel("koleo=on", points, ())
     plane = texts(svg_of(view_figures.draw_plane(view_data.PlaneData("UMAP", (panel,), names, "n = 20"))))
     assert {str(i) for i in range(1, 21)} <= set(plane.split("\n"))
-    assert "20\u2002a plankter …e, kind 19" in plane
+    assert f"20{view_figures.NUMBERED}a plankter …e, kind 19" in plane
     matrix = tuple(tuple(1.0 for _ in names) for _ in names)
     drawn = texts(svg_of(view_figures.draw_distances(view_data.DistanceData(("on",), names, (matrix,), "n = 20"))))
     assert "a plank…kind 7" in drawn
