@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from sweeps.analysis.contrasts import COMPOSITE_AUC, CellBlocks
 from sweeps.analysis.estimates import Effect
-from sweeps.analysis.outcomes import is_auc, named
+from sweeps.analysis.outcomes import is_auc
 from sweeps.analysis.plan import Contrast
 from sweeps.analysis.robustness import Robustness
 from sweeps.analysis.wording import interval, number, p_text
@@ -54,10 +54,8 @@ def _collapses(rows: pa.Table, blocks: CellBlocks, outcome: str) -> list[str]:
     if not collapsed:
         return []
     counts = ", ".join(f"{cell} {collapsed[cell]}" for cell in blocks.cells)
-    reached = "AUC" if is_auc(outcome) else named(outcome)
-    return [
-        f"Embeddings had collapsed at the last epoch of: {counts} runs. They count with the {reached} they reached."
-    ]
+    reached = "the AUC" if is_auc(outcome) else "what"
+    return [f"Embeddings had collapsed at the last epoch of: {counts} runs. They count with {reached} they reached."]
 
 
 def _disagreement(effect: Effect) -> list[str]:

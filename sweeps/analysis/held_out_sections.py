@@ -41,9 +41,9 @@ COLUMNS: Final = {
 """Column of `trials` -> its name and the same of the pixels themselves: metric and split."""
 
 WORDS: Final = {
-    "test_accuracy": "classified right: by the trained head",
-    "test_fitted_svm_accuracy": "fitted: to the embeddings of all training images",
-    "test_knn_accuracy": "leave-one-out kNN: by the nearest other images of the split",
+    "test_accuracy": "Classified right: by the trained head",
+    "test_fitted_svm_accuracy": "Fitted: to the embeddings of all training images",
+    "test_knn_accuracy": "Leave-one-out kNN: by the nearest other images of the split",
 }
 
 MOST_CLASSES: Final = 30
@@ -77,9 +77,9 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
     pixels = [_pixels(evaluations, trials, column) for column in there]
     if any(value is not None for value in pixels):
         rows.append([PIXELS, *(ABSENT if value is None else number(value, decimals=4) for value in pixels), ""])
-    note = "Means over blocks ± SD; n blocks. " + "; ".join(text for name, text in WORDS.items() if name in there)
+    note = "Means over blocks ± SD; n blocks. " + ". ".join(text for name, text in WORDS.items() if name in there)
     table = Table(["held-out images", *(COLUMNS[column][0] for column in there), "n"], rows)
-    return Section("Accuracy", [note.rstrip("; ") + "."], tables=[table, *_by_class(trials, eval_groups, cells)])
+    return Section("Accuracy", [note.rstrip(". ") + "."], tables=[table, *_by_class(trials, eval_groups, cells)])
 
 
 def shortcut(trials: pa.Table, evaluations: pa.Table, cells: Sequence[str]) -> Section:
