@@ -49,7 +49,7 @@ DESIGN = Design(
                   treatment=(cell.cell_id,)) for loss, cell in CLASSIFIERS.items()),
     ),
     fixed={
-        "loss": "semihard", "distance": "sql2", "margin": 1.0, "batch_size": 128, "embedding_dim": 128,
+        "loss": "semihard", "distance": "sql2", "margin": 1.0, "batch_size": 128, "embedding_dim": 64,
         "head": "study3", "dropout": 0.25, "augmentation": "affine", "flip": False, "optimizer": "adamw",
         "schedule": "one_cycle", "lr": 5e-3, "unfrozen_lr": 5e-3, "norm_kind": "batch", "classifiers": True,
     },
@@ -78,7 +78,7 @@ DESIGN = Design(
             purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",
             dataset="mnist", epochs=30, blocks=12, confirm="drop-in",
             cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id),
-            fixed={"backbone": "resnet34", "weights": "imagenet", "input_scaling": "imagenet",
+            fixed={"backbone": "resnet34", "weights": "imagenet", "input_scaling": "imagenet", "embedding_dim": 128,
                    "freeze_epochs": 10, "lr": 5e-2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "val_share": 0.05},
         ),
     },

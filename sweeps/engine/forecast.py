@@ -37,7 +37,12 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     concurrent = _concurrent(options, peak_bytes)
     # Trials on CPUs of their own add up; those that share a GPU share its rate.
     together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
-    seconds = sum(runs.values()) * (images / rate + config.epochs * validation_s) / together
+    train_s = sum(runs.values()) * (images / rate + config.epochs * validation_s)
+    embedded = len(split.test) + len(split.unseen) + (len(split.train) if config.classifiers else 0)
+    held_out_s = runs["confirm"] * validation_s * embedded / len(split.val_triplets.unique())
+    views = plan.base.get("views", "all") != "none"
+    extras = {"views of a block": views, "probes": config.probes > 0, "fitted classifiers": config.classifiers}
+    on_top = ", ".join(name for name, wanted in extras.items() if wanted and runs["confirm"])
     mean, std = data.scaling(split)
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
@@ -51,7 +56,8 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
             plan.design.question,
             f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
             *(f"{stage + ':':<10} {n} trials, at most {n * images:,} images" for stage, n in runs.items() if n),
-            f"time:      about {seconds / 60:,.1f} min on this machine ({pace})",
+            f"time:      about {(train_s + held_out_s) / together / 60:,.1f} min on this machine ({pace})"
+            + (f"; not counted: {on_top}" if on_top else ""),
             f"memory:    {memory} per trial process (this probe's peak)",
             f"disk:      at most {kept * checkpoint_bytes / 2**20:,.0f} MiB of checkpoints",
         ]

@@ -55,3 +55,12 @@ def test_the_quick_preset_is_planned_on_embedded_images(tmp_path: Path, capsys: 
     quick = DESIGN.presets["quick"]
     assert shown["search"].startswith(f"{quick.samples} trials")
     assert shown["confirm"].startswith(f"{quick.blocks * len(DESIGN.arms)} trials")
+
+
+def test_what_the_estimate_leaves_out_is_named(
+    tiny: Design, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "not counted" not in planned(tiny, tmp_path, "", capsys)["time"]  # this design has no views
+    shown = planned(tiny, tmp_path, "--set views=pca --set probes=2 --set classifiers=true", capsys)
+    assert shown["time"].endswith("not counted: views of a block, probes, fitted classifiers")
+    assert "not counted" not in planned(tiny, tmp_path, "--set probes=2 --stages search", capsys)["time"]
