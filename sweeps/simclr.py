@@ -53,8 +53,8 @@ DESIGN = Design(
     ),
     fixed={
         "loss": "nt_xent", "temperature": 0.5, "batch_size": 256, "head": "mlp", "embedding_dim": 128,
-        "optimizer": "lars", "schedule": "cosine", "warmup_epochs": 1, "weight_decay": 1e-6, "lr": 4.0,
-        "held_out_layer": "backbone", "probes": 10,
+        "augmentation": "simclr", "optimizer": "lars", "schedule": "cosine", "warmup_epochs": 1, "weight_decay": 1e-6,
+        "lr": 4.0, "held_out_layer": "backbone", "probes": 10,
     },
     datasets={"caltech101": {"image_size": 64, "batch_size": 128}, "stl10": {"image_size": 96}},
     presets={

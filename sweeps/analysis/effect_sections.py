@@ -122,7 +122,13 @@ def _other_intervals(found: list[Finding], what: str) -> list[Table]:
         for finding in found
         if (looks := finding.robustness) is not None
     }
-    return transposed(f"other intervals{what}", ["BCa", "blocks x classes", "logit AUC"], columns)
+    names = ["BCa", "blocks x classes", "logit AUC"]
+    measured = [i for i in range(len(names)) if any(column[i] != ABSENT for column in columns.values())]
+    return transposed(
+        f"other intervals{what}",
+        [names[i] for i in measured],
+        {name: [column[i] for i in measured] for name, column in columns.items()},
+    )
 
 
 def _exploratory(found: list[Finding], what: str) -> list[Table]:

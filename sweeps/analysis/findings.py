@@ -57,7 +57,8 @@ def findings(
     ordered = sorted([*contrasts, *derived(contrasts)], key=lambda contrast: FAMILIES.index(contrast.family))
     primaries = sum(contrast.family == "primary" for contrast in ordered)
     found = _each_measure_once([_finding(confirm, curves, contrast, eval_groups, primaries) for contrast in ordered])
-    setting = f"{_distinct(confirm, 'dataset')}, {_distinct(confirm, 'loss')}"
+    losses = set(pc.unique(confirm["loss"]).to_pylist())
+    setting = ", ".join([_distinct(confirm, "dataset"), *(losses if len(losses) == 1 else ())])
     needed = blocks_needed(max(1, primaries))
     return _each_line_once([_worded(finding, setting, needed) for finding in _held_to_holm(found, needed)])
 
@@ -139,7 +140,14 @@ def _worded(finding: Finding, setting: str, needed: int) -> Finding:
         )
     else:
         least = needed if contrast.family == "primary" else MIN_BLOCKS
-        text = sentence(effect, what=contrast.label, outcome=label_of(contrast), unit_note=unit_note, needed=least)
+        text = sentence(
+            effect,
+            what=contrast.label,
+            outcome=label_of(contrast),
+            unit_note=unit_note,
+            needed=least,
+            p_holm=finding.p_holm,
+        )
     said = f"Exploratory: {text}" if contrast.family == "exploratory" else text
     return replace(finding, verdict=f"{said} {contrast.note}".strip())
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweeps.analysis import (
     budget_figures,
@@ -37,7 +38,8 @@ TUNING: Final = (
     "What the best of n trials would reach, half of the time: an arm that needs more tuning rises later. Bands treat "
     "the points as independent draws."
 )
-PLANE: Final = "KoLeo pushes nearest neighbours apart. Large marks are means of a cell."
+PLANE: Final = "Large marks are means of a cell."
+PUSHED: Final = " KoLeo pushes nearest neighbours apart."
 GAP: Final = (
     "What a micro-batch of B / K still sees of the batch, and whether its gradient points the same way. Measured on "
     "training batches, in either mode; nothing is lost at K = 1."
@@ -102,7 +104,8 @@ def mechanism(trials: pa.Table, curves: pa.Table, dataset: str) -> list[Picture]
     pictures = []
     plane = mechanism_figures.plane_data(trials, curves, dataset=dataset)
     if plane is not None:
-        pictures.append(Picture("plane", mechanism_figures.draw_scatter(plane), PLANE))
+        reading = PLANE + (PUSHED if pc.any(trials["koleo"]).as_py() else "")
+        pictures.append(Picture("plane", mechanism_figures.draw_scatter(plane), reading))
     gap = mechanism_figures.gap_data(trials, curves, dataset=dataset)
     if gap is not None:
         pictures.append(Picture("gap", mechanism_figures.draw_gap(gap), GAP))

@@ -70,6 +70,8 @@ def endings(trials: pa.Table, curves: pa.Table) -> Section:
 def tuned(plan: Plan, pictures: list[Picture]) -> Section:
     """Settings that each cell runs with, and whether tuning found them at an edge of their range."""
     settings, best = plan.nuisance or {}, plan.tuned or {}
+    if not any(settings.values()) and not best:
+        return Section("Settings", pictures=pictures)
     names = sorted({name for values in settings.values() for name in values})
     columns = {}
     for cell, values in settings.items():

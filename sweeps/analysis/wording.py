@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.analysis.estimates import MIN_BLOCKS, Effect, Interval
+from sweeps.analysis.estimates import ALPHA, MIN_BLOCKS, Effect, Interval
 
 
 def number(value: float, *, decimals: int = 3, signed: bool = False) -> str:
@@ -42,7 +42,15 @@ def interval(effect: Effect | Interval) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str, needed: int = MIN_BLOCKS) -> str:
+def sentence(
+    effect: Effect,
+    *,
+    what: str,
+    outcome: str,
+    unit_note: str,
+    needed: int = MIN_BLOCKS,
+    p_holm: float | None = None,
+) -> str:
     """What the data support, in one sentence.
 
     Args:
@@ -51,6 +59,7 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str, needed:
         outcome: what was measured: `AUC`; of an interaction what was changed: `KoLeo's effect on AUC`.
         unit_note: what a block is and how the arms were chosen: `digits, drop-in`; may be empty.
         needed: blocks for a verdict, which a pilot names.
+        p_holm: p adjusted for the other primaries; None where nothing is adjusted.
     """
     context = f"({effect.n} blocks{', ' if unit_note else ''}{unit_note})"
     sesoi = sesoi_text(effect.sesoi)
@@ -77,7 +86,7 @@ def sentence(effect: Effect, *, what: str, outcome: str, unit_note: str, needed:
         case "no_evidence":
             return (
                 f"No evidence that {what} changes {outcome}: {interval(effect)} {context}; "
-                f"the data are compatible with {low} to {high}."
+                f"the data are compatible with {low} to {high}{_why_none(effect, p_holm)}."
             )
     raise ValueError(f"Unknown verdict `{effect.verdict}`.")
 
@@ -107,6 +116,15 @@ def sesoi_text(sesoi: float) -> str:
     """The SESOI with as many digits as it has, at least three."""
     decimals = next((d for d in range(3, 7) if abs(round(sesoi, d) - sesoi) < 1e-12), 6)
     return number(sesoi, decimals=decimals)
+
+
+def _why_none(effect: Effect, p_holm: float | None) -> str:
+    """Why an interval without 0 is no evidence: the test says otherwise, by itself or beside the other primaries."""
+    if effect.ci_low <= 0 <= effect.ci_high:
+        return ""
+    if p_holm is None or effect.p_value > ALPHA:
+        return f", which excludes 0, but the sign-flip test gives p = {p_text(effect.p_value)}"
+    return f", which excludes 0, but with the other primary contrasts allowed for p is {p_text(p_holm)} (Holm)"
 
 
 def _capital(text: str) -> str:
