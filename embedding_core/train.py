@@ -184,20 +184,20 @@ def train(
 
 
 def pick_device(config: TrainConfig) -> torch.device:
-    """Device the config asks for.
+    """Device the config asks for; of CUDA always with its index, which the allocator's functions need.
 
     Raises:
         Faults: no such device here.
     """
     if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     known = re.fullmatch(r"cpu|cuda(?::(\d+))?", config.device)
     if known is None:
         raise Faults([f"`device` must be auto, cpu, cuda or cuda:N, but got `{config.device}`."])
     devices = torch.cuda.device_count()
     if config.device != "cpu" and int(known[1] or 0) >= devices:
         raise Faults([f"`device` must exist, but got `{config.device}` and this machine has {devices} CUDA devices."])
-    return torch.device(config.device)
+    return torch.device("cpu") if config.device == "cpu" else torch.device("cuda", int(known[1] or 0))
 
 
 def pick_precision(config: TrainConfig, device: torch.device) -> str:

@@ -388,6 +388,14 @@ def test_device_and_precision() -> None:
         pick_device(TrainConfig(device="gpu"))
 
 
+@pytest.mark.parametrize(("asked", "index"), [("auto", 0), ("cuda", 0), ("cuda:1", 1)])
+def test_a_cuda_device_has_its_index(asked: str, index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one, torch refuses to limit the share of a GPU that a process may allocate."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device(TrainConfig(device=asked)).index == index
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_missing_device_is_refused() -> None:
     with pytest.raises(Faults, match="0 CUDA devices"):
