@@ -67,7 +67,7 @@ DESIGN = Design(
         ),
         "plankton": Preset(
             purpose="every policy at margin .5, ArcFace, softmax and two more margins of the curriculum, tuned",
-            dataset="plankton", epochs=14, blocks=7, points=4, confirm="best of tune",
+            dataset="plankton", epochs=10, blocks=7, points=4, confirm="best of tune",
             cells=(*AT_HALF, "mining=curriculum,margin=.2", "mining=curriculum,margin=.3"),
         ),
         "study2": Preset(

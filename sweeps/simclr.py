@@ -64,9 +64,9 @@ DESIGN = Design(
             fixed={"views": "pca", "probes": 5}, next_command="--preset cifar10",
         ),
         "cifar10": Preset(
-            purpose="each change alone on 5,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=10,
+            purpose="each change alone on 4,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=8,
             blocks=7, points=4, confirm="best of tune", cells=tuple(cell.cell_id for cell in CHANGES),
-            fixed={"subset": 5000, "val_share": 0.05},
+            fixed={"subset": 4000, "val_share": 0.05},
         ),
         "alexnet": Preset(
             purpose="the study's first iteration, AlexNet on STL-10, from scratch and pretrained (a GPU)",
