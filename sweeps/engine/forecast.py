@@ -50,7 +50,9 @@ def forecast(plan: Plan, data: DeviceData, options: Options) -> str:
     kept = best + runs["confirm"] + concurrent
     host_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = f"{host_bytes / 2**20:,.0f} MiB" + (f", {peak_bytes / 2**20:,.0f} MiB on the GPU" if peak_bytes else "")
-    pace = f"{concurrent} at once, {rate:,.0f} images/s each when probed"
+    pace = f"{concurrent} at once, {rate:,.0f} images/s " + (
+        "when one has a GPU alone, counted for all that share it" if peak_bytes else "each when probed"
+    )
     return "\n".join(
         [
             plan.design.question,
