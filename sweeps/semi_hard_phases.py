@@ -54,7 +54,7 @@ DESIGN = Design(
         "schedule": "one_cycle", "lr": 5e-3, "unfrozen_lr": 5e-3, "norm_kind": "batch", "classifiers": True,
     },
     datasets={
-        "plankton": {"unseen_classes": 60, "max_images_per_class": 20, "image_size": 48, "flip": True},
+        "plankton": {"unseen_classes": 60, "max_images_per_class": 20, "image_size": 32, "flip": True},
     },
     presets={
         "quick": Preset(
@@ -70,7 +70,7 @@ DESIGN = Design(
         ),
         "few": Preset(
             purpose="61 classes with at most 20 images each, 60 others unseen: both fallbacks, ArcFace, softmax, tuned",
-            dataset="plankton", epochs=40, blocks=7, points=4, confirm="best of tune",
+            dataset="plankton", epochs=30, blocks=7, points=4, confirm="best of tune",
             cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
             fixed={"unfrozen_lr": None},
         ),

@@ -188,6 +188,19 @@ def test_sentences(effect: Effect, text: str) -> None:
     assert sentence(effect, what="KoLeo (weight .1)", outcome="AUC", unit_note="digits, drop-in") == text
 
 
+def test_an_interval_without_0_that_is_no_evidence_says_why() -> None:
+    lowered = Effect(-0.012, -0.019, -0.004, 0.031, 7, False, "no_evidence")
+    said = [
+        sentence(effect, what="KoLeo", outcome="AUC", unit_note="", p_holm=p_holm)
+        for effect, p_holm in ((lowered, 0.094), (replace(lowered, p_value=0.062), 0.125))
+    ]
+    start = "No evidence that KoLeo changes AUC: -.012 [-.019, -.004] (7 blocks); the data are compatible with -.019 to"
+    assert said == [
+        f"{start} -.004, which excludes 0, but with the other primary contrasts allowed for p is .094 (Holm).",
+        f"{start} -.004, which excludes 0, but the sign-flip test gives p = .062.",
+    ]
+
+
 def test_no_sentence_says_no_effect_and_small_numbers_keep_a_digit() -> None:
     for verdict in VERDICTS:
         text = sentence(replace(EFFECT, verdict=verdict), what="KoLeo", outcome="AUC", unit_note="")
