@@ -20,7 +20,7 @@ def reachable(plan: Plan) -> list[Settings]:
     if "tune" in plan.stages:
         corners = list(product((0.0, 1.0), repeat=len(plan.nuisances)))
         for cell in plan.factorial.distinct:
-            found += [{**plan.search_base, **settings_at(plan, u, cell), **cell.settings} for u in corners]
+            found += [{**plan.tune_base, **settings_at(plan, u, cell), **cell.settings} for u in corners]
     if "confirm" in plan.stages:
         first_block = {**plan.base, "seed": plan.block_seed(1)}
         found += [{**first_block, **cell.drop_in, **cell.settings} for cell in plan.cells]

@@ -164,8 +164,13 @@ class Plan:
 
     @property
     def search_base(self) -> dict[str, Any]:
-        """TrainConfig fields common to all trials of search and tune."""
-        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": True, "eval_test": False}
+        """TrainConfig fields common to all trials of the search."""
+        return {**self.tune_base, "stop_if_collapsed": True}
+
+    @property
+    def tune_base(self) -> dict[str, Any]:
+        """TrainConfig fields common to all tuning trials; a cell that always collapses is confirmed, too, and shown."""
+        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": False, "eval_test": False}
 
     def block_seed(self, block: int) -> int:
         """`TrainConfig.seed` of a block."""

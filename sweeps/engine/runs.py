@@ -33,7 +33,7 @@ def tune_runs(plan: Plan, *, study_id: str, checkpoint_dir: str) -> Runs:
     ordered = [(i, cell) for i in range(plan.points) for cell in _shuffled(plan, plan.factorial.distinct, "tune", i)]
     runs: Runs = []
     for i, cell in ordered:
-        config = TrainConfig.from_flat({**plan.search_base, **settings_at(plan, points[i], cell), **cell.settings})
+        config = TrainConfig.from_flat({**plan.tune_base, **settings_at(plan, points[i], cell), **cell.settings})
         label = RunLabel(
             study_id=study_id,
             stage="tune",

@@ -20,6 +20,7 @@ from embedding_core.patience import patiently
 from sweeps.engine import disks, searchers
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
+from sweeps.engine.runs import tune_runs
 from sweeps.engine.searchers import StudySearch
 from sweeps.engine.study import INFEASIBLE, _connect, open_study, reconcile, trial_name
 from sweeps.koleo_accum import DESIGN
@@ -399,6 +400,12 @@ def test_search_trials_use_block_0_and_leave_the_test_split_alone(
     assert {flat["seed"] for flat in flats} == {0}
     assert {flat["eval_test"] for flat in flats} == {False}
     assert {flat["stop_if_collapsed"] for flat in flats} == {True}
+
+
+def test_tuning_uses_block_0_and_runs_collapsed_embeddings_to_their_end() -> None:
+    """A cell that always collapses is a finding: it is tuned and confirmed like the others."""
+    runs = tune_runs(Plan.of(DESIGN, {"preset": "minimal"}), study_id="s", checkpoint_dir="c")
+    assert {(config.seed, config.eval_test, config.stop_if_collapsed) for config, _ in runs} == {(0, False, False)}
 
 
 def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
