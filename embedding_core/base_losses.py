@@ -200,7 +200,7 @@ class TwoViews(BaseLoss):
     def bounds(self, neighbourhood: int) -> dict[str, float]:
         """The loss of orthogonal negatives (0 if lengths are free) and that of guessing, for so many pairs."""
         floor = 0.0 if self.similarity == "dot" else nt_xent_floor(neighbourhood, self.temperature)
-        return {"loss_floor": floor, "loss_chance": nt_xent_chance(neighbourhood)}
+        return {"floor": floor, "chance": nt_xent_chance(neighbourhood)}
 
     def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
         """See `nt_xent`."""

@@ -69,8 +69,8 @@ class TrainConfig:
     """Share of the training images held out for validation, per class; in (0, .5]."""
 
     max_images_per_class: int | None = None
-    """Most training images of a class, a seeded draw before `subset`; None: all. At least 2. Images without a label
-    (`nt_xent`) are of no class."""
+    """Most images of a class that training and validation share, a seeded draw; None: all. At least 2. Images without a
+    label (`nt_xent`) are of no class."""
 
     seen_classes: int | None = None
     """Classes trained on; None: all that are not unseen."""

@@ -82,7 +82,7 @@ def last_linear(head: nn.Module) -> nn.Linear:
 
 
 def _mlp(config: TrainConfig, width: int) -> nn.Sequential:
-    """Projection head: SimCLR's with one hidden layer, study 4's with six."""
+    """Projection head: SimCLR's with one hidden layer, study 4's with five."""
     hidden = config.head_width or width
     layers: list[nn.Module] = []
     for _ in range(config.head_layers):

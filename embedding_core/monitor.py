@@ -75,18 +75,25 @@ def validation_metrics(
     config: TrainConfig,
     recipe: Recipe,
 ) -> Row:
-    """The `val_*` columns; each validation image is embedded once (NT-Xent's loss needs two more views of each)."""
+    """The `val_*` columns; each validation image is embedded once (NT-Xent's loss needs two more views of each).
+
+    What needs labels is of `TrainConfig.held_out_layer`; spread, similarity and loss are of the embedding.
+    """
     used, position = split.val_triplets.unique(return_inverse=True)
     used, position = used.to(data.device), position.to(data.device)
     z, labels = embed(network, data.images[used]), data.labels[used]
-    anchor, positive, negative = z[position].unbind(dim=1)
+    # What held-out images are judged by judges here too: settings are chosen by it.
+    layer = config.held_out_layer
+    judged = z if layer == "embedding" else embed(network, data.images[used], layer=layer)
+    anchor, positive, negative = judged[position].unbind(dim=1)
     to_positive = paired_distance(anchor, positive, distance="cosine")
     to_negative = paired_distance(anchor, negative, distance="cosine")
     auc = evaluate.pair_auc(-to_positive, -to_negative)
     # A fixed order of its own: file order may be class order, and another order would be another loss.
     order = torch.randperm(len(used), generator=generator(config.seed, "validation order")).to(data.device)
     sample, sample_labels = z[order[:SPREAD_SAMPLE]], labels[order[:SPREAD_SAMPLE]]
-    intra, inter = evaluate.intra_inter(evaluate.class_distances(sample, sample_labels, metric="cosine"))
+    judged = judged[order[:SPREAD_SAMPLE]]
+    intra, inter = evaluate.intra_inter(evaluate.class_distances(judged, sample_labels, metric="cosine"))
     similarity = evaluate.similarity_stats(sample)
     return {
         **_validation_loss(network, objective, data, used, z, position, order, config, recipe),
@@ -94,7 +101,7 @@ def validation_metrics(
         "val_auc_se": evaluate.pair_auc_se(auc, len(anchor), len(anchor)),
         "val_pairs": 2 * len(anchor),
         "val_good_triplet_ratio": evaluate.good_triplet_ratio(anchor, positive, negative),
-        "val_recall_at_1": evaluate.recall_at_k(sample, sample_labels, k=1),
+        "val_recall_at_1": evaluate.recall_at_k(judged, sample_labels, k=1),
         "val_intra": intra,
         "val_inter": inter,
         "val_effective_rank": evaluate.effective_rank(sample),
@@ -142,7 +149,8 @@ def _validation_loss(
         batch = slice(start, start + size)
         meter.add("loss", base(examples[batch], labels[batch], meter, draw), 1.0)
     means = meter.means()
-    return {f"val_{name}": means[name] for name in ("loss", "accuracy") if name in means}
+    bounds = {f"val_loss_{name}": bound for name, bound in base.bounds(size).items()}
+    return {**{f"val_{name}": means[name] for name in ("loss", "accuracy") if name in means}, **bounds}
 
 
 def collapsed(rows: Sequence[Row], config: TrainConfig) -> bool:

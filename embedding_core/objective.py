@@ -53,6 +53,8 @@ class Objective(nn.Module):
         loss: Tensor = self.base(z, labels, meter, draw)
         weight = float(len(z))
         meter.add("loss_base", loss, weight)
+        for name, bound in self.base.bounds(len(z)).items():  # of this neighbourhood: an epoch's last may be smaller
+            meter.add(f"loss_{name}", bound, weight)
         rows = self._koleo_rows(labels.numel())
         if self.koleo is not None and rows:
             flat_labels = labels.flatten()[:rows]

@@ -44,7 +44,7 @@ def config_seen(
     augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
     """
     examples = len(split.train_examples)
-    of_class = largest(data.labels.cpu(), split.train)
+    of_class = largest(data.labels.cpu(), torch.cat([split.train, split.val]))
     observed: dict[str, Any] = {
         "dataset": data.name,
         "image_size": data.image_size,

@@ -48,7 +48,7 @@ class Split:
     examples_available: int
     """Training examples before `subset`."""
     largest_class: int
-    """Images to train on of the class that has most, before `max_images_per_class`."""
+    """Images to train on and validate with of the class that has most, before `max_images_per_class`."""
 
     @property
     def sha256(self) -> str:
@@ -97,15 +97,17 @@ def split(config: TrainConfig, labels: Int64[Tensor, " n"], *, test_file_size: i
     if config.triplets == "study":
         train_examples, val_triplets = _study_triplets(labels, rest, config.val_share)
         train, val = train_examples.unique(), val_triplets.unique()
-        largest_class = largest(labels, train)
+        largest_class = largest(labels, torch.cat([train, val]))
     else:
+        largest_class = largest(labels, rest)
+        # Validation images come out of the few: a rate that many labelled images chose is not few-shot.
+        rest = _at_most(config.max_images_per_class, labels, rest, generator(config.seed, "images of a class"))
         train, val = _stratified(labels, rest, config.val_share, generator(config.seed, "split"))
-        largest_class = largest(labels, train)
-        train = _at_most(config.max_images_per_class, labels, train, generator(config.seed, "images of a class"))
         train = torch.cat([train, unlabelled])  # of no class, so none too many
         train_examples = _examples(config, labels, train)
+        fields = "`val_share`" if config.max_images_per_class is None else "`val_share`, `max_images_per_class`"
         val_triplets = fixed_triplets(
-            labels, val, generator(config.seed, "val triplets"), what="Validation triplets (`val_share`)"
+            labels, val, generator(config.seed, "val triplets"), what=f"Validation triplets ({fields})"
         )
     available = len(train_examples)
     if config.subset is not None and config.subset > available:

@@ -143,7 +143,6 @@ def train(
             "lr": optimizer.param_groups[0]["lr"],
             **means,
             **objective.base.at_work(),
-            **objective.base.bounds(config.batch_size if config.accum_mode == "cached" else config.micro_batch),
             "val_leak_share": leak_share,
             **validation_metrics(network, objective, data, split, config, recipe),
             "collapsed": False,

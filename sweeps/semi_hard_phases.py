@@ -21,7 +21,8 @@ BASE = CROSSED["farthest", False].cell_id
 UNTRAINED = Cell(levels={"train_last_layer": False})
 UNFROZEN = Cell(levels={"freeze_epochs": 0}, fixed={"unfrozen_lr": None})
 FEW = {fallback: Cell(levels={"loss": "semihard", "fallback": fallback}) for fallback in ("farthest", "nearest")}
-CLASSIFIERS = {loss: Cell(levels={"loss": loss}) for loss in ("arcface", "softmax")}
+CLASSIFIERS = {"arcface": Cell(levels={"loss": "arcface"}, fixed={"margin": 0.5}),
+               "softmax": Cell(levels={"loss": "softmax"})}  # fmt: skip
 
 ON_TEST = Estimand(code="E1", name="", control=(BASE,), treatment=("",), label="", outcome="test_fitted_knn_accuracy",
                    outcome_label="kNN accuracy on test images", sesoi=0.001)  # fmt: skip
@@ -54,7 +55,8 @@ DESIGN = Design(
         "schedule": "one_cycle", "lr": 5e-3, "unfrozen_lr": 5e-3, "norm_kind": "batch", "classifiers": True,
     },
     datasets={
-        "plankton": {"unseen_classes": 60, "max_images_per_class": 20, "image_size": 32, "flip": True},
+        "plankton": {"unseen_classes": 60, "max_images_per_class": 20, "val_share": 0.25, "image_size": 32,
+                     "flip": True},
     },
     presets={
         "quick": Preset(
@@ -69,7 +71,7 @@ DESIGN = Design(
             fixed={"freeze_epochs": 1, "val_share": 0.05},
         ),
         "few": Preset(
-            purpose="61 classes with at most 20 images each, 60 others unseen: both fallbacks, ArcFace, softmax, tuned",
+            purpose="61 classes of 20 images at most, 60 others unseen: both fallbacks, ArcFace and softmax, tuned",
             dataset="plankton", epochs=30, blocks=7, points=4, confirm="best of tune",
             cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
             fixed={"unfrozen_lr": None},

@@ -36,8 +36,8 @@ DESIGN = Design(
     question="What do augmentation, similarity, input scaling, optimiser and accumulation do to SimCLR's embeddings?",
     published="study4",
     factors=(
-        Factor(name="lr", role="nuisance", domain=Range(0.5, 16.0, log=True), when=("optimizer", ("lars",))),
-        Factor(name="lr", role="nuisance", domain=Range(0.02, 0.64, log=True), when=("optimizer", ("sgd",))),
+        Factor(name="lr", role="nuisance", domain=Range(0.2, 12.8, log=True), when=("optimizer", ("lars",))),
+        Factor(name="lr", role="nuisance", domain=Range(0.01, 0.64, log=True), when=("optimizer", ("sgd",))),
     ),
     cells=(*CHANGES, PRETRAINED),
     estimands=(
@@ -47,7 +47,9 @@ DESIGN = Design(
                 treatment=(SGD.cell_id,)),
         *(replace(EXPLORED, name=name, label=name, treatment=(cell.cell_id,)) for name, cell in (
             ("strong augmentation", STRONG), ("dot product", DOT), ("ImageNet scaling", SCALED),
-            ("cached accumulation (K=4)", CACHED), ("ImageNet weights", PRETRAINED))),
+            ("cached accumulation (K=4)", CACHED))),
+        replace(EXPLORED, name="ImageNet weights", label="ImageNet weights (against none, scaled alike)",
+                control=(SCALED.cell_id,), treatment=(PRETRAINED.cell_id,)),
         replace(EXPLORED, name="naive against cached", label="naive accumulation (against cached)",
                 control=(CACHED.cell_id,), treatment=(NAIVE.cell_id,)),
     ),
@@ -71,13 +73,14 @@ DESIGN = Design(
         "alexnet": Preset(
             purpose="the study's first iteration, AlexNet on STL-10, from scratch and pretrained (a GPU)",
             dataset="stl10", epochs=100, blocks=8, points=8, confirm="best of tune",
-            fixed={"backbone": "alexnet", "norm_kind": "batch", "head_layers": 6, "backbone_lr_ratio": 0.1},
+            fixed={"backbone": "alexnet", "norm_kind": "batch", "head_layers": 5, "backbone_lr_ratio": 0.1,
+                   "warmup_epochs": 10},
         ),
         "resnet50": Preset(
             purpose="its second iteration, ResNet-50 on Caltech-101, from scratch and pretrained (a GPU)",
             dataset="caltech101", epochs=150, blocks=8, points=8, confirm="best of tune",
-            fixed={"backbone": "resnet50", "norm_kind": "batch", "head_layers": 6, "backbone_lr_ratio": 0.1,
-                   "image_size": 200, "batch_size": 200},
+            fixed={"backbone": "resnet50", "norm_kind": "batch", "head_layers": 5, "backbone_lr_ratio": 0.1,
+                   "warmup_epochs": 10, "image_size": 200, "batch_size": 200},
         ),
     },
 )  # fmt: skip

@@ -20,12 +20,17 @@ from sweeps.analysis.style import COLOURS, GREY, STAMP_COLOUR, Dash
 MARGIN_LOSSES: Final = ("triplet", "mined", "semihard")
 """Losses that equal their margin where all embeddings are one; ArcFace's margin is an angle."""
 
-COLUMNS: Final = ("loss_base", "val_loss", "miner", "loss_floor", "loss_chance")
+COLUMNS: Final = (
+    "loss_base", "val_loss", "miner", "loss_floor", "loss_chance", "val_loss_floor", "val_loss_chance",
+)  # fmt: skip
 
 TRIAL_COLUMNS: Final = ("loss", "margin", "freeze_epochs", "collapsed")
 
 LEVELS: Final[dict[str, Dash]] = {"margin": "--", "floor": ":", "chance": "-."}
 """Levels of a loss and how their lines are drawn."""
+
+APART: Final = 0.1
+"""Share of a level from which on the validation loss has levels of its own."""
 
 _PHASE_BOX: Final = {"boxstyle": "square,pad=0.05", "facecolor": "white", "alpha": 0.65, "linewidth": 0}
 
@@ -37,8 +42,10 @@ MARGIN_READING: Final = (
     " A triplet loss that stays at its margin tells no two images apart: the embeddings have collapsed to a point."
 )
 BOUND_READING: Final = (
-    " NT-Xent lies between its floor (all negatives orthogonal) and chance (guessing which image is the other view)."
+    " NT-Xent lies between its floor (all negatives orthogonal) and chance (guessing which image is the other view), "
+    "which rise with the number of images that a loss sees."
 )
+OTHER_SIZE_READING: Final = " The validation loss sees whole batches and has its own, in its colour."
 PHASE_READING: Final = " Upright lines mark where the mining changes or the backbone starts to be trained."
 
 
@@ -64,7 +71,10 @@ class LossPanel:
     """Empty where training did not change."""
 
     levels: dict[str, float]
-    """Of `LEVELS`, what this loss has."""
+    """Of `LEVELS`, what the training loss has."""
+
+    validation_levels: dict[str, float]
+    """Of the validation loss, where they lie elsewhere."""
 
     runs: int
     collapsed: int
@@ -94,11 +104,14 @@ def reading(data: LossData) -> str:
     """How to read the figure: only what it has."""
     levels = {name for panel in data.panels for name in panel.levels}
     text = READING + MARGIN_READING * ("margin" in levels) + BOUND_READING * ("floor" in levels)
+    text += OTHER_SIZE_READING * any(panel.validation_levels for panel in data.panels)
     return text + PHASE_READING * any(panel.phases for panel in data.panels)
 
 
 def _panel(cell: str, runs: Sequence[Run]) -> LossPanel:
     longest = max(runs, key=lambda run: len(run.epochs))
+    levels = _levels(longest, "loss")
+    of_validation = {name: value for name, value in _levels(longest, "val_loss").items() if name != "margin"}
     return LossPanel(
         cell=cell,
         training=tuple(run.line("loss_base") for run in runs),
@@ -106,7 +119,8 @@ def _panel(cell: str, runs: Sequence[Run]) -> LossPanel:
         training_mean=mean_line(runs, "loss_base"),
         validation_mean=mean_line(runs, "val_loss"),
         phases=_phases(longest),
-        levels=_levels(longest),
+        levels=levels,
+        validation_levels=of_validation if _apart(levels, of_validation) else {},
         runs=len(runs),
         collapsed=sum(bool(run.trial["collapsed"]) or run.trial["end_reason"] == "collapsed" for run in runs),
     )
@@ -125,11 +139,16 @@ def _phases(run: Run) -> tuple[Phase, ...]:
     return tuple(Phase(epochs[0], epochs[-1], name) for name, epochs in groups) if len(groups) > 1 else ()
 
 
-def _levels(run: Run) -> dict[str, float]:
+def _levels(run: Run, loss: str) -> dict[str, float]:
     last, trial = run.epochs[-1], run.trial
     margin = trial["margin"] if trial["loss"] in MARGIN_LOSSES else None
-    values = {"margin": margin, "floor": last["loss_floor"], "chance": last["loss_chance"]}
+    values = {"margin": margin, "floor": last[f"{loss}_floor"], "chance": last[f"{loss}_chance"]}
     return {name: value for name, value in values.items() if is_number(value)}
+
+
+def _apart(levels: dict[str, float], others: dict[str, float]) -> bool:
+    """Whether the second would not be read off the first: an epoch's last, smaller batch alone moves them little."""
+    return any(abs(value - levels[name]) > APART * levels[name] for name, value in others.items())
 
 
 @styled
@@ -147,6 +166,8 @@ def draw_losses(data: LossData) -> Figure:
             axes.plot([e for e, _ in mean], [v for _, v in mean], color=colour, linewidth=1.8, marker=marker)
         for name, value in panel.levels.items():
             axes.axhline(value, color="black", linewidth=0.9, linestyle=LEVELS[name])
+        for name, value in panel.validation_levels.items():
+            axes.axhline(value, color=COLOURS[1], linewidth=0.9, linestyle=LEVELS[name])
         if panel.collapsed:
             axes.title.set_color(STAMP_COLOUR)
     by_epoch(panels)

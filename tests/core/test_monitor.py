@@ -1,6 +1,7 @@
 """Validation metrics against the embeddings they are computed from, and the definition of collapse."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,6 +78,27 @@ def test_the_validation_loss_of_two_views_is_of_embeddings_as_trained_on(digits:
     unit = F.normalize(z, dim=1)
     same = unit @ unit.T
     assert row["val_sim_mean"] == pytest.approx(same[~torch.eye(len(z), dtype=torch.bool)].mean().item(), rel=1e-4)
+
+
+def test_settings_are_chosen_by_the_layer_that_is_judged_in_the_end(digits: DeviceData) -> None:
+    """Whatever needs labels; the loss and the spread of the embedding stay what they are."""
+    config = TrainConfig(loss="nt_xent", head="mlp", augmentation="none")
+    split = digits.split(config)
+    mean, std = digits.scaling(split)
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    embedding, backbone = (
+        validation_metrics(network, objective, digits, split, replace(config, held_out_layer=layer), recipe)
+        for layer in ("embedding", "backbone")
+    )
+    with torch.no_grad():
+        anchor, positive, negative = network.eval().features(digits.images[split.val_triplets.T.flatten()]).chunk(3)
+    scores = torch.cat([F.cosine_similarity(anchor, positive), F.cosine_similarity(anchor, negative)])
+    truth = [1] * len(anchor) + [0] * len(anchor)
+    assert backbone["val_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    moved = {name for name in embedding if backbone[name] != embedding[name]}
+    labelled = {"val_auc", "val_auc_se", "val_recall_at_1", "val_intra", "val_inter", "val_alignment"}
+    assert moved - {"val_good_triplet_ratio"} == labelled
 
 
 def test_embedding_leaves_the_mode_alone_and_uses_running_statistics(digits: DeviceData) -> None:

@@ -179,19 +179,21 @@ def test_images_without_a_label_are_for_training_alone_and_only_where_no_label_i
 # At most so many images of a class
 
 
-def test_a_cap_draws_from_the_training_images_alone() -> None:
-    whole, capped = of(loss="semihard"), of(loss="semihard", max_images_per_class=18)
-    sizes = {3: 40 - 8, 1: 24 - 5, 8: 17 - 3}  # after test and validation
-    assert {c: int((UNBALANCED[whole.train] == c).sum()) for c in sizes} == sizes
-    assert {c: int((UNBALANCED[capped.train] == c).sum()) for c in sizes} == {3: 18, 1: 18, 8: 14}
-    assert torch.isin(capped.train, whole.train).all()
+def test_a_cap_is_on_the_images_that_training_and_validation_share() -> None:
+    """Labels that choose a learning rate count among the few."""
+    whole, capped = of(loss="semihard"), of(loss="semihard", max_images_per_class=20)
+    sizes = {3: 40, 1: 24, 8: 17}  # after the test split
+    assert {c: int((UNBALANCED[torch.cat([whole.train, whole.val])] == c).sum()) for c in sizes} == sizes
+    assert {c: int((UNBALANCED[capped.train] == c).sum()) for c in sizes} == {3: 16, 1: 16, 8: 17 - 3}
+    assert {c: int((UNBALANCED[capped.val] == c).sum()) for c in sizes} == {3: 4, 1: 4, 8: 3}
+    assert not torch.isin(capped.train, capped.val).any()
     assert torch.equal(capped.train_examples[:, 0].sort().values, capped.train)
-    for part in ("val", "test", "unseen", "classes", "val_triplets"):
+    for part in ("test", "unseen", "classes"):
         assert torch.equal(getattr(capped, part), getattr(whole, part))
-    assert capped.pairs_sha256 == whole.pairs_sha256
     assert capped.sha256 != whole.sha256
-    assert (whole.largest_class, capped.largest_class) == (32, 32)
-    assert of(loss="semihard", max_images_per_class=32).sha256 == whole.sha256
+    assert (whole.largest_class, capped.largest_class) == (40, 40)
+    uncut = of(loss="semihard", max_images_per_class=40)
+    assert (uncut.sha256, uncut.pairs_sha256) == (whole.sha256, whole.pairs_sha256)
 
 
 def test_a_cap_is_a_draw_of_the_block() -> None:
@@ -199,25 +201,25 @@ def test_a_cap_is_a_draw_of_the_block() -> None:
     draws = [of(labels, max_images_per_class=20, seed=seed) for seed in (0, 0, 1)]
     assert torch.equal(draws[0].train, draws[1].train)
     assert not torch.equal(draws[0].train, draws[2].train)
-    # 20 of 128 from file order would all be in front; a draw has a mean near the middle (its deviation is 26).
-    assert draws[0].train.double().mean().item() == pytest.approx(200, abs=5 * 26)
+    # 20 of 160 from file order would all be in front; a draw of 32 has a mean near the middle (its deviation is 20).
+    assert draws[0].train.double().mean().item() == pytest.approx(200, abs=5 * 20)
 
 
 def test_triplets_and_a_subset_come_after_the_cap() -> None:
     capped = of(max_images_per_class=10)
     assert_valid(capped.train_examples, UNBALANCED)
-    assert len(capped.train_examples) == 3 * 10 // 2
+    assert len(capped.train_examples) == 3 * 8 // 2  # two of each ten are for validation
     assert torch.isin(capped.train_examples, capped.train).all()
     assert torch.equal(of(max_images_per_class=10, subset=7).train_examples, capped.train_examples[:7])
-    with pytest.raises(Faults, match="`subset` must be at most the 15 triplets, but got 16"):
-        of(max_images_per_class=10, subset=16)
+    with pytest.raises(Faults, match="`subset` must be at most the 12 triplets, but got 13"):
+        of(max_images_per_class=10, subset=13)
 
 
 def test_images_without_a_label_are_not_capped() -> None:
     labels = torch.cat([UNBALANCED, torch.full((40,), -1)])
-    found = of(labels, test_file_size=5, loss="nt_xent", max_images_per_class=4)
-    assert sorted(labels[found.train].tolist()) == [-1] * 40 + [1] * 4 + [3] * 4 + [8] * 4
-    assert found.largest_class == 40  # of the class 3, not the forty
+    found = of(labels, test_file_size=5, loss="nt_xent", max_images_per_class=10)
+    assert sorted(labels[found.train].tolist()) == [-1] * 40 + [1] * 8 + [3] * 8 + [8] * 8
+    assert found.largest_class == int((UNBALANCED == 3).sum())  # not the forty
 
 
 def test_classes_too_small_for_a_validation_pair_are_told() -> None:
@@ -225,8 +227,13 @@ def test_classes_too_small_for_a_validation_pair_are_told() -> None:
     with pytest.raises(Faults) as caught:
         of(labels, test_file_size=5, max_images_per_class=2)
     assert caught.value.faults == (
-        "Validation triplets (`val_share`) need two classes and a class with two images, but 8 classes have 0 pairs.",
+        "Validation triplets (`val_share`, `max_images_per_class`) need two classes and a class with two images, but 0 "
+        "classes have 0 pairs.",
     )
+    with pytest.raises(
+        Faults, match=r"`val_share`\) need two classes and a class with two images, but 8 classes have 0"
+    ):
+        of(labels, test_file_size=5)
     with pytest.raises(Faults, match="but 0 classes have 0 pairs"):
         of(labels, test_file_size=5, val_share=0.1)
     assert len(of(torch.arange(40) % 8, test_file_size=5, val_share=0.4).val_triplets) == 8

@@ -122,6 +122,7 @@ def _curve(config: TrainConfig, lost: bool, rng: np.random.Generator) -> list[Ro
     )
     low = math.log1p((2 * config.batch_size - 2) * math.exp(-1 / config.temperature))
     bounds = {"loss_floor": low, "loss_chance": start} if config.loss == "nt_xent" else {}
+    bounds |= {f"val_{name}": value for name, value in bounds.items()}
     end, rows = low if bounds else 0.1 * start, []
     for epoch in range(1, config.epochs + 1):
         loss = start if lost else end + (start - end) * math.exp(-0.2 * epoch) * (1 + float(rng.normal(0, 0.03)))

@@ -72,6 +72,21 @@ def test_levels_are_those_that_the_loss_has(make_arms: Make) -> None:
     assert found["loss=nt_xent"].levels == {"floor": pytest.approx(low), "chance": pytest.approx(high)}
 
 
+def test_a_validation_loss_of_larger_neighbourhoods_has_levels_of_its_own(make_arms: Make) -> None:
+    sweep = make_arms({"loss=nt_xent": {"loss": "nt_xent"}})
+    alike = loss_figures.loss_data(sweep.trials, sweep.curves, ["loss=nt_xent"], dataset="digits")
+    for row in sweep.tables.curve_rows:
+        row.update(loss_floor=row["loss_floor"] - 1, loss_chance=row["loss_chance"] - 1)
+    naive = loss_figures.loss_data(sweep.trials, sweep.curves, ["loss=nt_xent"], dataset="digits")
+    assert alike is not None
+    assert naive is not None
+    assert alike.panels[0].validation_levels == {}
+    assert naive.panels[0].validation_levels == alike.panels[0].levels
+    assert naive.panels[0].levels["chance"] == pytest.approx(math.log(127) - 1)
+    assert loss_figures.OTHER_SIZE_READING in loss_figures.reading(naive)
+    assert loss_figures.OTHER_SIZE_READING not in loss_figures.reading(alike)
+
+
 def test_collapsed_runs_are_counted_marked_and_explained(make_arms: Make) -> None:
     sweep = make_arms(collapsed=[ALL])
     sweep.tables.row(ALL, 1).update(collapsed=None, end_reason="collapsed")
