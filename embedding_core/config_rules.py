@@ -24,6 +24,9 @@ AT_LEAST = {
 }  # fmt: skip
 """Smallest value of each field; None is told apart before."""
 
+MARGIN_LOSSES = ("triplet", "mined", "semihard")
+"""Losses that equal their margin where all embeddings are one; ArcFace's margin is an angle."""
+
 BATCH_LOSSES = ("mined", "semihard", "nt_xent")
 """Losses whose value depends on how many images they see at once."""
 

@@ -26,20 +26,20 @@ def mean_row(metric: str, mean: retrieval.QueryMean, *, k: int | None = None) ->
 
 
 def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
-    """Verification and retrieval; `n_pairs` counts pairs of images, or queries."""
+    """Verification, retrieval, leave-one-out classification; `n_pairs` counts pairs of images, or queries."""
+    k = min(KNN, len(z) - 1)
     return [
         {"metric": "auc", "value": pairs.auc, "n_pairs": pairs.n_positive + pairs.n_negative},
         mean_row("recall", retrieval.hits(z, labels, k=1).mean(), k=1),
         mean_row("map_at_r", retrieval.average_precisions(z, labels).mean()),
+        mean_row("knn_accuracy", retrieval.knn_accuracy(z, labels, z, labels, k=k, exclude_self=True), k=k),
     ]
 
 
 def metrics(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
-    """`ranking`, leave-one-out classification, and the numbers of pairs."""
-    k = min(KNN, len(z) - 1)
+    """`ranking` and the numbers of pairs."""
     return [
         *ranking(z, labels, pairs),
-        mean_row("knn_accuracy", retrieval.knn_accuracy(z, labels, z, labels, k=k, exclude_self=True), k=k),
         {"metric": "positive_pairs", "value": float(pairs.n_positive)},
         {"metric": "negative_pairs", "value": float(pairs.n_negative)},
     ]

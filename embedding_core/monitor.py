@@ -10,7 +10,7 @@ from torch import Tensor
 from embedding_core import evaluate
 from embedding_core.base_losses import validation_loss
 from embedding_core.config import TrainConfig
-from embedding_core.config_rules import BATCH_LOSSES
+from embedding_core.config_rules import BATCH_LOSSES, MARGIN_LOSSES
 from embedding_core.device_data import DeviceData
 from embedding_core.distances import paired_distance
 from embedding_core.meter import Meter
@@ -39,8 +39,6 @@ COLLAPSE_RANK = 2.0
 
 COLLAPSE_COSINE = 0.9
 COLLAPSE_MARGIN_SHARE = 0.01
-
-MARGIN_LOSSES = ("triplet", "mined", "semihard")
 
 
 def embed(

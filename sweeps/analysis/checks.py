@@ -103,14 +103,16 @@ def block_faults(
     by_key: Mapping[tuple[str, int], Row], blocks: Iterable[int], cells: tuple[str, ...], *, outcome: str
 ) -> list[str]:
     """Blocks that lack a run or an outcome, and blocks whose runs differ in seed or data."""
-    missing, unpaired = [], []
+    missing, without, unpaired = [], [], []
     for block in blocks:
         rows = {cell: by_key.get((cell, block)) for cell in cells}
         for cell, row in rows.items():
             if row is None:
                 missing.append(f"`{cell}` block {block} (no finished trial)")
-            elif not is_number(row[outcome]) and not (is_auc(outcome) and row["end_reason"] in FAILED_TRAINING):
+            elif not is_number(row[outcome]) and row["end_reason"] not in FAILED_TRAINING:
                 missing.append(f"`{cell}` block {block} ({row['end_reason']}, no {outcome})")
+            elif not is_number(row[outcome]) and not is_auc(outcome):
+                without.append(f"`{cell}` block {block} ({row['end_reason']})")
         there = {cell: row for cell, row in rows.items() if row is not None}
         for column in ("seed", *SAME_DATA):
             values = {cell: row[column] for cell, row in there.items()}
@@ -119,6 +121,10 @@ def block_faults(
                 what = "seeds" if column == "seed" else column
                 unpaired.append(f"Block {block} is not paired: its {what} differ, {values}.")
     again = [f"Incomplete blocks, to be run again with the same seed: {'; '.join(missing)}."] if missing else []
+    if without:
+        again.append(
+            f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."
+        )
     return again + unpaired
 
 

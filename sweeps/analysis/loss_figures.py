@@ -11,14 +11,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from embedding_core.config_rules import MARGIN_LOSSES
 from sweeps.analysis.cell_curves import Line, Run, counted, mean_line, runs_of
 from sweeps.analysis.checks import is_number
 from sweeps.analysis.figures import styled
 from sweeps.analysis.grids import by_epoch, panel_grid
 from sweeps.analysis.style import COLOURS, GREY, STAMP_COLOUR, Dash
-
-MARGIN_LOSSES: Final = ("triplet", "mined", "semihard")
-"""Losses that equal their margin where all embeddings are one; ArcFace's margin is an angle."""
 
 COLUMNS: Final = (
     "loss_base", "val_loss", "miner", "loss_floor", "loss_chance", "val_loss_floor", "val_loss_chance",

@@ -55,8 +55,9 @@ SETTINGS: Final[Settings] = {
     "lr": (1.4e-3,),
     "batch_size": (128, 64),
     "epochs": (35, 10),
+    "freeze_epochs": (35, 10),
 }
-"""How the study trained; 64 and 10 are ArcFace's. What a sweep has otherwise is told."""
+"""How the study trained, backbone frozen throughout; 64 and 10 are ArcFace's. What a sweep has otherwise is told."""
 
 EVALUATION: Final = (
     "The study probed the embeddings of one run with one draw of labels, on three unseen classes of a private set. "

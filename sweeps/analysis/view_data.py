@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from sweeps.analysis.cell_curves import MOST_CELLS
 from sweeps.analysis.descriptive import rows_of
 from sweeps.analysis.figure_data import looks_of
+from sweeps.analysis.held_out import SPLITS
 from sweeps.analysis.style import Looks
 from sweeps.analysis.wording import number
 
@@ -25,8 +26,6 @@ DISTANCES: Final = {
 """View -> what it holds."""
 
 PLANES: Final = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
-
-SPLITS: Final = {"test": "test split", "unseen": "unseen classes"}
 
 IN_EMBEDDING_SPACE: Final = "computed in embedding space"
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from sweeps.analysis import sheet_data, sheet_figures, view_data, view_figures
+from sweeps.analysis.held_out import SPLITS
 from sweeps.analysis.view_data import Shown
 
 DISTANCES: Final = (
@@ -53,7 +54,7 @@ def pictures(data: Shown, groups: pa.Table) -> Iterator[tuple[str, Figure, str]]
         data: the views of the cells to compare.
         groups: the table `eval_groups` with `stage`.
     """
-    for split in view_data.SPLITS:
+    for split in SPLITS:
         for view in view_data.DISTANCES:
             if data.has(view, split):
                 figure = view_figures.draw_distances(view_data.distance_data(data, split, view))

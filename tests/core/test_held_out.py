@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from embedding_core import evaluate, handover
+from embedding_core import evaluate, handover, retrieval
 from embedding_core.config import TrainConfig
 from embedding_core.data import ImageSet
 from embedding_core.device_data import DeviceData, ImageRows
@@ -225,6 +225,8 @@ def test_raw_pixels_are_ranked_like_embeddings(of_arcface: HeldOut, digits: Devi
         assert row[f"{name}_pixels_auc"] == pytest.approx(evaluate.verification_auc(pixels, labels), abs=1e-6)
         assert row[f"{name}_pixels_recall_at_1"] == pytest.approx(evaluate.recall_at_k(pixels, labels, k=1), abs=1e-6)
         assert row[f"{name}_pixels_map_at_r"] == pytest.approx(evaluate.map_at_r(pixels, labels), abs=1e-6)
+        vote = retrieval.knn_accuracy(pixels, labels, pixels, labels, k=20, exclude_self=True)
+        assert row[f"{name}_pixels_knn_accuracy"] == pytest.approx(vote.value, abs=1e-6)
 
 
 def test_training_images_are_shown_in_the_plane_alone(of_arcface: HeldOut, digits: DeviceData) -> None:
@@ -301,7 +303,7 @@ def test_a_run_ends_with_all_of_it(small: Small, digits: DeviceData, tmp_path: P
     assert set(metrics) == {
         "auc", "recall", "map_at_r", "knn_accuracy", "positive_pairs", "negative_pairs", "accuracy",
         "fitted_svm_accuracy", "fitted_knn_accuracy", "pixels_fitted_svm_accuracy", "pixels_fitted_knn_accuracy",
-        "pixels_auc", "pixels_recall", "pixels_map_at_r",
+        "pixels_auc", "pixels_recall", "pixels_map_at_r", "pixels_knn_accuracy",
     }  # fmt: skip
     for metric, value in metrics.items():
         assert last[f"test_{metric}" + ("_at_1" if metric.endswith("recall") else "")] == value

@@ -11,6 +11,8 @@ import pytest
 
 from embedding_core.config import TrainConfig
 from sweeps import mining_curriculum, semi_hard_phases, simclr
+from sweeps.analysis import study2, study3, study4
+from sweeps.analysis.published import Settings
 from sweeps.engine.cli import main
 from sweeps.engine.design import Design
 from sweeps.engine.plan import Plan
@@ -29,6 +31,54 @@ def test_every_cell_of_every_preset_is_a_configuration_that_differs_from_the_oth
     configs = [TrainConfig.from_flat({**plan.base, **cell.drop_in, **cell.settings}) for cell in plan.cells]
     assert len({config.sha256 for config in configs}) == len(configs) >= 2
     assert any(contrast.family == "primary" for contrast in plan.contrasts())
+
+
+GOES_WITH = {
+    "optimizer": {"schedule", "warmup_epochs", "momentum", "lr"},
+    "freeze_epochs": {"unfrozen_lr"},
+    "loss": {"margin"},
+}
+"""Level -> settings that mean nothing without it, or something else."""
+
+
+@pytest.mark.parametrize(("design", "preset"), PRESETS, ids=lambda value: getattr(value, "name", value))
+def test_the_sides_of_a_contrast_differ_in_what_it_is_about_alone(design: Design, preset: str) -> None:
+    plan = Plan.of(design, {"preset": preset})
+    cells = {cell.cell_id: cell for cell in plan.cells}
+    for contrast in plan.contrasts():
+        own = [cells[cell] for cell in contrast.weights]
+        flats = [TrainConfig.from_flat({**plan.base, **cell.drop_in, **cell.settings}).to_flat() for cell in own]
+        levels = {name for cell in own for name in cell.levels}
+        differing = {name for name in flats[0] if len({repr(flat[name]) for flat in flats}) > 1}
+        assert differing <= levels.union(*(GOES_WITH.get(name, set()) for name in levels)), contrast.estimand
+
+
+def test_arcface_has_its_published_margin_in_every_preset() -> None:
+    plans = [Plan.of(design, {"preset": preset}) for design, preset in PRESETS]
+    margins = [{**plan.base, **cell.settings}["margin"] for plan in plans for cell in plan.cells
+               if cell.settings.get("loss") == "arcface"]  # fmt: skip
+    assert len(margins) == 4
+    assert set(margins) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("design", "preset", "published", "but"),
+    [
+        (mining_curriculum.DESIGN, "study2", study2.SETTINGS, {"dataset"}),  # theirs is private
+        (semi_hard_phases.DESIGN, "study3", study3.SETTINGS, set()),
+        (simclr.DESIGN, "alexnet", study4.SETTINGS, {"epochs"}),  # theirs is not said
+        (simclr.DESIGN, "resnet50", study4.SETTINGS, set()),
+    ],
+)
+def test_presets_of_published_networks_are_as_published(
+    design: Design, preset: str, published: Settings, but: set[str]
+) -> None:
+    """What its cells compare or tune apart: some cell has the study's, or a rate in the range is."""
+    plan = Plan.of(design, {"preset": preset})
+    cells = [TrainConfig.from_flat({**plan.base, **cell.drop_in, **cell.settings}).to_flat() for cell in plan.cells]
+    tuned = {factor.name for factor in plan.nuisances}
+    for name in set(published) - but - tuned:
+        assert {repr(flat[name]) for flat in cells} & {repr(value) for value in published[name]}, name
 
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)

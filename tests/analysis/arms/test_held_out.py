@@ -66,6 +66,7 @@ def test_accuracy_stands_beside_raw_pixels(make_arms: Make) -> None:
     assert svm["raw pixels"] == ".5500"
     assert column(table, "classified right") == {CURRICULUM: "–", ARCFACE: table.rows[1][1], "raw pixels": "–"}
     assert column(table, "unseen: R@1")["raw pixels"] == ".4000"
+    assert column(table, "leave-one-out kNN")["raw pixels"] == ".4000"
     assert column(table, "n") == {CURRICULUM: "3", ARCFACE: "3", "raw pixels": ""}
     sweep.tables.row(ARCFACE, 1)["test_map_at_r"] = None
     again = held_out_sections.accuracy(sweep.trials, sweep.evaluations, sweep.groups, [ARCFACE]).tables[0]

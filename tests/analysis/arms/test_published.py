@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from embedding_core import losses
 from sweeps.analysis import study2, study3, study4
 from sweeps.analysis.page import Section, Table
 from sweeps.analysis.report import compose
@@ -23,6 +24,12 @@ def column(table: Table, name: str) -> dict[str, str]:
 
 def four(value: float) -> str:
     return f"{value:.4f}".removeprefix("0")
+
+
+def test_the_bounds_beside_study_4_are_those_of_the_loss() -> None:
+    for n in (2, 200, 512):
+        assert study4.floor(n) == pytest.approx(losses.nt_xent_floor(n, 0.5))
+        assert study4.chance(n) == pytest.approx(losses.nt_xent_chance(n))
 
 
 # Study 2
