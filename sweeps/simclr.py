@@ -66,7 +66,7 @@ DESIGN = Design(
             fixed={"views": "pca", "probes": 5}, next_command="--preset cifar10",
         ),
         "cifar10": Preset(
-            purpose="each change alone on 4,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=8,
+            purpose="each change alone on 4,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=6,
             blocks=7, points=2, confirm="best of tune", cells=tuple(cell.cell_id for cell in CHANGES),
             fixed={"subset": 4000, "val_share": 0.05},
         ),
