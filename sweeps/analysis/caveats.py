@@ -51,11 +51,13 @@ def _collapses(rows: pa.Table, blocks: CellBlocks, outcome: str) -> list[str]:
     """Runs whose embeddings had collapsed at their last row: in confirm a label, not an ending."""
     own = rows.select(["cell_id", "block", "collapsed"]).to_pylist()
     collapsed = Counter(row["cell_id"] for row in own if row["collapsed"] and row["block"] in blocks.blocks)
-    if not collapsed:
-        return []
-    counts = ", ".join(f"{cell} {collapsed[cell]}" for cell in blocks.cells)
     reached = "the AUC" if is_auc(outcome) else "what"
-    return [f"Embeddings had collapsed at the last epoch of: {counts} runs. They count with {reached} they reached."]
+    return [
+        f"{cell}: embeddings had collapsed at the last epoch of {collapsed[cell]} of {len(blocks.blocks)} runs, which "
+        f"count with {reached} they reached."
+        for cell in blocks.cells
+        if collapsed[cell]
+    ]
 
 
 def _disagreement(effect: Effect) -> list[str]:
