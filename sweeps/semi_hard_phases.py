@@ -21,7 +21,7 @@ BASE = CROSSED["farthest", False].cell_id
 UNTRAINED = Cell(levels={"train_last_layer": False})
 UNFROZEN = Cell(levels={"freeze_epochs": 0}, fixed={"unfrozen_lr": None})
 FEW = {fallback: Cell(levels={"loss": "semihard", "fallback": fallback}) for fallback in ("farthest", "nearest")}
-CLASSIFIERS = {"arcface": Cell(levels={"loss": "arcface"}, fixed={"margin": 0.5}),
+CLASSIFIERS = {"ArcFace": Cell(levels={"loss": "arcface"}, fixed={"margin": 0.5}),
                "softmax": Cell(levels={"loss": "softmax"})}  # fmt: skip
 
 ON_TEST = Estimand(code="E1", name="", control=(BASE,), treatment=("",), label="", outcome="test_fitted_knn_accuracy",

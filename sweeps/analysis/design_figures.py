@@ -178,9 +178,9 @@ def draw_interaction(data: InteractionData) -> Figure:
 @styled
 def draw_forest(data: ForestData) -> Figure:
     """Point and 95 % interval per contrast over its band of ±SESOI, the numbers under its name."""
-    labels = [wrapped(row.label, 24) for row in data.rows]
+    labels = [wrapped(row.label, 22) for row in data.rows]
     lines = [label.count("\n") + 2 for label in labels]
-    figure, (axes,) = canvas("Contrasts", data.caption, height=0.9 + 0.19 * sum(lines))
+    figure, (axes,) = canvas("Contrasts", data.caption, height=1.0 + 0.19 * sum(lines))
     centres = np.cumsum(lines) - np.array(lines) / 2
     for row, y, high in zip(data.rows, centres, lines, strict=True):
         effect, (marker, colour) = row.effect, FAMILIES[row.family]
@@ -191,7 +191,7 @@ def draw_forest(data: ForestData) -> Figure:
     axes.axvline(0, color=GREY, linewidth=1)
     texts = [f"{label}\n{_estimate(row.effect)}" for label, row in zip(labels, data.rows, strict=True)]
     axes.set_yticks(centres, texts, fontsize=8.5)
-    axes.set(ylim=(sum(lines), 0), xlabel=f"difference in {named(data.outcome)}")
+    axes.set(ylim=(sum(lines), 0), xlabel=wrapped(f"difference in {named(data.outcome)}", 34))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     plain_ticks(axes, "x", signed=True)
