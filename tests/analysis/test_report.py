@@ -308,7 +308,8 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
     failed = {"stage": "search", "trial_id": "t00099", "end_reason": "error", "error_type": "OSError: disk full"}
     tables.trial_rows.append(dict(tables.trial_rows[0]) | failed)
     text = markdown_of(compose(tables.write(tmp_path / "told")))
-    assert "collapsed at the last epoch of: koleo=off 3, koleo=on 0 runs" in text
+    assert "koleo=off: embeddings had collapsed at the last epoch of 3 of 7 runs, which count with the AUC" in text
+    assert "koleo=on: embeddings had collapsed" not in text
     assert "1 trials: OSError: disk full" in text
 
 
