@@ -21,12 +21,12 @@ import torch
 from machine import machine_class
 from torch import Tensor
 
-from embedding_core.accumulate import accumulated_step
-from embedding_core.config import TrainConfig
-from embedding_core.gap import gap
-from embedding_core.meter import Meter
-from embedding_core.models import build_network
-from embedding_core.objective import Objective
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.losses.objective import Objective
+from embedding_core.metrics.meter import Meter
+from embedding_core.models.network import build_network
+from embedding_core.training.accumulation import accumulated_step
+from embedding_core.training.accumulation_gap import gap
 
 TARGET_TIME, TARGET_MEMORY = 1.45, 1.15
 WARM_UP = 2

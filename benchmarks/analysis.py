@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from machine import machine_class
 
-from embedding_core.config import TrainConfig
-from sweeps.analysis.findings import findings
-from sweeps.analysis.plan import Contrast
+from embedding_core.config.train_config import TrainConfig
+from sweeps.analysis.stats.findings import findings
+from sweeps.analysis.stats.plan import Contrast
 from sweeps.results import store
 
 TARGET_S, TARGET_GROWTH = 5.0, 12.0

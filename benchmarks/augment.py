@@ -17,8 +17,8 @@ from machine import machine_class
 from torch import Tensor
 from torchvision.transforms import v2
 
-from embedding_core.augment import AUGMENTATIONS, augment
 from embedding_core.seeding import generator
+from embedding_core.transforms.augment import AUGMENTATIONS, augment
 
 TARGET = 20_000
 SIZE = 32

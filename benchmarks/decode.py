@@ -13,15 +13,15 @@ from pathlib import Path
 
 from machine import machine_class
 
-from embedding_core.data import load, resolve_root
-from embedding_core.faults import Faults
+from embedding_core.data.image_sets import load, resolve_root
+from embedding_core.errors import Faults
 
 SETS = ("cifar10", "mnist", "plankton", "caltech101")
 
 MAP = """
 import sys, time
-from embedding_core.reading import image_cache
-from embedding_core.data import load
+from embedding_core.data.readers import image_cache
+from embedding_core.data.image_sets import load
 
 def refuse(*args, **options):
     sys.exit("the second process decodes")

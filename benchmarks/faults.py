@@ -34,8 +34,8 @@ import polars as pl
 import pyarrow.dataset as ds
 from machine import machine_class
 
-from sweeps.engine.settle import INFRASTRUCTURE
-from sweeps.engine.study import latest, trial_name
+from sweeps.design.selection import INFRASTRUCTURE
+from sweeps.engine.optuna_study import latest, trial_name
 from sweeps.results import store
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "koleo_accum.py"

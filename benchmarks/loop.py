@@ -15,17 +15,17 @@ import torch
 from machine import machine_class
 from torch import Tensor
 
-from embedding_core.config import TrainConfig
-from embedding_core.data import resolve_root
-from embedding_core.device_data import DeviceData
-from embedding_core.losses import koleo, triplet_margin
-from embedding_core.meter import Meter
-from embedding_core.models import build_network
-from embedding_core.objective import Objective
-from embedding_core.optimizers import build_optimizer
-from embedding_core.recipe import Recipe
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.image_sets import resolve_root
+from embedding_core.losses.functional import koleo, triplet_margin
+from embedding_core.losses.objective import Objective
+from embedding_core.metrics.meter import Meter
+from embedding_core.models.network import build_network
 from embedding_core.seeding import generator
 from embedding_core.train import pick_device, pick_precision, train
+from embedding_core.training.optimizers import build_optimizer
+from embedding_core.transforms.recipe import Recipe
 
 TARGET = 1.10
 WARM_UP = 2

@@ -23,19 +23,19 @@ from machine import machine_class
 from ray import tune
 from rich.console import Console
 
-from embedding_core import handover
-from embedding_core.config import TrainConfig
-from embedding_core.device_data import DeviceData
-from embedding_core.sampling import images_per_epoch
-from sweeps.engine import plan_file
-from sweeps.engine.capacity import Slots
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.samplers import images_per_epoch
+from embedding_core.storage import result_tables
+from sweeps.design import plan_file
+from sweeps.design.plan import Plan
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT
-from sweeps.engine.plan import Plan
+from sweeps.engine.resources import Slots
 from sweeps.engine.runner import Sweep
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.store import Store
-from trainables.label import from_flat
 from trainables.run_files import RunFiles
+from trainables.run_label import from_flat
 
 FEW, MANY = 8, 40
 STOCK_FEW, STOCK_MANY = 2, 6
@@ -87,7 +87,7 @@ class NoOp(tune.Trainable):
     def _hand_over(self) -> None:
         """What a confirmed run leaves for the driver, without a row in it."""
         files = RunFiles(from_flat(self.config)[1], Path(self.logdir))
-        handover.write(handover.beside(files.save_to), {})
+        result_tables.write(result_tables.beside(files.save_to), {})
         files.keep()
 
 

@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 import ray
 from machine import machine_class
 
-from sweeps.analysis import report as reports
+from sweeps.commands import report as reports
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT
 from sweeps.results import store
 from sweeps.results.store import Store

@@ -17,13 +17,13 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from embedding_core import checkpoint
-from embedding_core.faults import Faults
-from embedding_core.models import EmbeddingNetwork, build_network
-from embedding_core.monitor import embed
-from embedding_core.reading.decode import SUFFIXES, decode_image, fit
-from embedding_core.reading.parquet_images import decode_parquet
+from embedding_core.data.readers.decode import SUFFIXES, decode_image, fit
+from embedding_core.data.readers.parquet_images import decode_parquet
+from embedding_core.errors import Faults
+from embedding_core.evaluation.validation import embed
+from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.train import pick_device, pick_precision
+from embedding_core.training import checkpoint
 
 RESAMPLING = Image.Resampling.BILINEAR
 """Into a model's images that are not square, which nothing was fitted into in training."""

@@ -16,23 +16,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from embedding_core import checkpoint, handover
-from embedding_core.accumulate import accumulated_step
-from embedding_core.config import TrainConfig, parse_settings
-from embedding_core.device_data import DeviceData
-from embedding_core.faults import Faults
-from embedding_core.gap import gap
-from embedding_core.held_out import held_out, held_out_images
-from embedding_core.meter import Meter
-from embedding_core.models import build_network, set_frozen
-from embedding_core.monitor import Row, collapsed, validation_metrics
-from embedding_core.objective import Objective
-from embedding_core.optimizers import build_optimizer
-from embedding_core.recipe import Recipe
-from embedding_core.sampling import batch_faults, images_per_epoch, order_of
-from embedding_core.schedules import lr_at, set_lr
+from embedding_core.config.train_config import TrainConfig, parse_settings
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
+from embedding_core.errors import Faults
+from embedding_core.evaluation.held_out import held_out, held_out_images
+from embedding_core.evaluation.validation import Row, collapsed, validation_metrics
+from embedding_core.losses.objective import Objective
+from embedding_core.metrics.meter import Meter
+from embedding_core.models.network import build_network, set_frozen
 from embedding_core.seeding import generator, stream
-from embedding_core.seen import config_seen
+from embedding_core.storage import result_tables
+from embedding_core.training import checkpoint
+from embedding_core.training.accumulation import accumulated_step
+from embedding_core.training.accumulation_gap import gap
+from embedding_core.training.fingerprint import config_seen
+from embedding_core.training.optimizers import build_optimizer
+from embedding_core.training.schedules import lr_at, set_lr
+from embedding_core.transforms.recipe import Recipe
 
 
 def train(
@@ -174,7 +175,7 @@ def train(
             final = held_out(network, objective, test_images, config)
             row |= final.row
             if save_to is not None:
-                handover.write(handover.beside(save_to), final.tables)
+                result_tables.write(result_tables.beside(save_to), final.tables)
         if save_to is not None:
             checkpoint.save(save_to, config, network, objective, optimizer, rows)
         yield row

@@ -9,8 +9,8 @@ python sweeps/koleo_accum.py --help              every flag
 
 import sys
 
-from sweeps.engine.cli import main
-from sweeps.engine.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+from sweeps.cli.main import main
+from sweeps.design.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 
 DESIGN = Design(
     name="koleo_accum",

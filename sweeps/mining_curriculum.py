@@ -11,8 +11,8 @@ The study behind it: triplets mined easy/semi-hard, then easy/hard, then hard/ha
 import sys
 from dataclasses import replace
 
-from sweeps.engine.cli import main
-from sweeps.engine.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.cli.main import main
+from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
 
 FIXED_POLICIES = ("easy/semihard", "easy/hard", "hard/semihard", "hard/hard")
 POLICIES = ("curriculum", *FIXED_POLICIES, "random", "all/all")

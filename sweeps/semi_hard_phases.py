@@ -12,8 +12,8 @@ The study behind it: TensorFlow Addons' loss, ResNet-34, digits flipped by mista
 import sys
 from dataclasses import replace
 
-from sweeps.engine.cli import main
-from sweeps.engine.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.cli.main import main
+from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
 
 CROSSED = {(fallback, flip): Cell(levels={"fallback": fallback, "flip": flip})
            for fallback in ("farthest", "nearest") for flip in (False, True)}  # fmt: skip

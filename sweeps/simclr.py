@@ -12,8 +12,8 @@ The study behind it: NT-Xent with weak augmentations, a loss taken for high that
 import sys
 from dataclasses import replace
 
-from sweeps.engine.cli import main
-from sweeps.engine.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.cli.main import main
+from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
 
 BASE = Cell(levels={"augmentation": "simclr"})
 WEAK = Cell(levels={"augmentation": "study4_weak"})

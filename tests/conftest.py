@@ -16,7 +16,7 @@ install_import_hook(
     [
         ".".join(file.relative_to(CORE.parent).with_suffix("").parts)
         for file in CORE.rglob("*.py")
-        if file.stem not in ("__init__", "config")
+        if file.stem not in ("__init__", "train_config")
     ],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",  # an int is a float, as in PEP 484
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from sweeps.analysis.estimates import Interval
+from sweeps.analysis.stats.effects import Interval
 from sweeps.analysis.wording import interval
 
 ROOT = Path(__file__).parents[1]

@@ -1,8 +1,8 @@
 """Files of somebody else's are data: nothing in them is executed, and no name in them leads out of a sweep's folder.
 
-Beside what they concern: checkpoints and models (tests/core/test_checkpoint.py), the CIFAR pickles
-(tests/core/reading/test_cifar_pickles.py), `--name` (tests/engine/test_options.py), names in reports
-(tests/analysis/test_report.py).
+Beside what they concern: checkpoints and models (tests/embedding_core/training/test_checkpoint.py), the CIFAR pickles
+(tests/embedding_core/data/readers/test_cifar_pickles.py), `--name` (tests/sweeps/cli/test_options.py), names in reports
+(tests/sweeps/analysis/report/test_report.py).
 """
 
 import ast
@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from embedding_core import checkpoint
-from embedding_core.config import TrainConfig
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.readers.image_cache import array_set
 from embedding_core.embed import load_model
-from embedding_core.faults import Faults
-from embedding_core.reading.image_cache import array_set
-from embedding_core.weights import load_weights
+from embedding_core.errors import Faults
+from embedding_core.models.pretrained import load_weights
+from embedding_core.training import checkpoint
 from sweeps.results import store
 from sweeps.results.store import Store
 
@@ -102,7 +102,7 @@ def calls() -> Iterator[tuple[Path, str, ast.Call]]:
 
 
 def test_nothing_is_read_in_a_way_that_runs_it() -> None:
-    trusted = {"sweeps/engine/deaths.py"}  # the error that Tune has just written on the driver's own disk
+    trusted = {"sweeps/engine/failures.py"}  # the error that Tune has just written on the driver's own disk
     loads = [call for call in calls() if call[1] == "torch.load"]
     assert loads
     for file, _, node in loads:

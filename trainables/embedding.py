@@ -11,16 +11,16 @@ import ray
 import torch
 from ray import tune
 
-from embedding_core import checkpoint
-from embedding_core.config import TrainConfig
-from embedding_core.device_data import DeviceData
-from embedding_core.monitor import Row
-from embedding_core.patience import PATIENCE_S, patiently
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.evaluation.validation import Row
+from embedding_core.storage.atomic_write import StorageError
+from embedding_core.storage.retry import PATIENCE_S, patiently
 from embedding_core.train import pick_device, train
-from embedding_core.whole_file import StorageError
-from trainables.endings import Ending
-from trainables.label import from_flat
+from embedding_core.training import checkpoint
+from trainables.failures import Ending
 from trainables.run_files import RunFiles
+from trainables.run_label import from_flat
 
 STANDARD_ERROR = 2
 """File descriptor; in a process of Ray's the stream of that name may be another."""

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from embedding_core import handover
-from embedding_core.patience import patiently
-from embedding_core.whole_file import StorageError
-from trainables.depot import DAMAGED, depot_at
-from trainables.label import RunLabel
+from embedding_core.storage import result_tables
+from embedding_core.storage.atomic_write import StorageError
+from embedding_core.storage.retry import patiently
+from trainables.checkpoint_store import DAMAGED, depot_at
+from trainables.run_label import RunLabel
 
 _logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class RunFiles:
         self._folder = folder
         self.save_to = folder / "run.pt"
         """Where the loop is to write."""
-        self._held_out = handover.beside(self.save_to)
+        self._held_out = result_tables.beside(self.save_to)
         for left in (self.save_to, self._held_out):
             left.unlink(missing_ok=True)  # of a process that was killed before it kept them
         with _storage_errors():

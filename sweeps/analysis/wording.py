@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.analysis.estimates import ALPHA, MIN_BLOCKS, Effect, Interval
+from sweeps.analysis.stats.effects import ALPHA, MIN_BLOCKS, Effect, Interval
 
 
 def number(value: float, *, decimals: int = 3, signed: bool = False) -> str:

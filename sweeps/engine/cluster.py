@@ -8,9 +8,9 @@ import socket
 import ray
 import torch
 
-from embedding_core.faults import Faults
-from sweeps.engine.capacity import share_faults
-from sweeps.engine.options import Options
+from embedding_core.errors import Faults
+from sweeps.cli.options import Options
+from sweeps.engine.resources import share_faults
 
 DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -9,7 +9,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.util.metrics import Counter, Gauge
 
-from trainables.label import RunLabel, from_flat
+from trainables.run_label import RunLabel, from_flat
 
 GAUGES: Final = {
     "koleo_trial_images_per_second": "images forwarded per second of training, last epoch",

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from trainables.label import RunLabel
+from trainables.run_label import RunLabel
 
 LINE_EVERY_S = 15.0
 """Without a terminal: seconds between lines at which nothing ended."""

@@ -8,16 +8,16 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from embedding_core.config import TrainConfig
-from embedding_core.faults import Faults
-from embedding_core.patience import PATIENCE_S, patiently
-from sweeps.engine import deaths, handed_over
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import Faults
+from embedding_core.storage.retry import PATIENCE_S, patiently
+from sweeps.engine import failures, handover
 from sweeps.engine.asha import ImagesSeenASHA
 from sweeps.engine.provenance import Provenance
 from sweeps.results.buffer import Buffer
 from sweeps.results.schema import CURVES
-from trainables.depot import depot_at
-from trainables.label import RunLabel, from_flat
+from trainables.checkpoint_store import depot_at
+from trainables.run_label import RunLabel, from_flat
 
 _FROM_LAST_ROW = (
     "config_seen_sha256",
@@ -107,7 +107,7 @@ class Recorder(Callback):
         """Store the final row of a trial whose retries are used up."""
         silent_s = time.monotonic() - self._heard.get(trial.trial_id, time.monotonic())
         deadline_s = trial.config["epoch_deadline_s"]
-        self._finish(trial, deaths.ending_of(trial, silent_s=silent_s, deadline_s=deadline_s))
+        self._finish(trial, failures.ending_of(trial, silent_s=silent_s, deadline_s=deadline_s))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Rows do not wait for the next one when epochs are long.
@@ -135,10 +135,10 @@ class Recorder(Callback):
         handed: dict[str, list[dict[str, Any]]] = {}
         if config.eval_test and ending["end_reason"] == "completed":
             try:
-                self._patiently(lambda: handed.update(handed_over.fetched(depot, label)))
+                self._patiently(lambda: handed.update(handover.fetched(depot, label)))
             except Faults as error:
                 lost = error
-                self._patiently(lambda: ending.update(handed_over.begun_anew(depot, label, lost)))
+                self._patiently(lambda: ending.update(handover.begun_anew(depot, label, lost)))
         row = self._trial_row(trial, config, label, curve, ending["end_reason"]) | ending
         handed["evaluations"] = [*_evaluations(curve), *handed.get("evaluations", [])]
         for table, rows in handed.items():

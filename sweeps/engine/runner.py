@@ -12,31 +12,32 @@ from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from embedding_core.config import TrainConfig
-from embedding_core.device_data import DeviceData
-from embedding_core.faults import Faults
-from embedding_core.patience import patiently
-from embedding_core.sampling import images_per_epoch
-from sweeps.engine import plan_file, split_files
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.samplers import images_per_epoch
+from embedding_core.errors import Faults
+from embedding_core.storage.retry import patiently
+from sweeps.design import plan_file
+from sweeps.design.plan import SEARCH_BLOCK, Plan
+from sweeps.design.runs import Runs, confirm_runs, tune_runs
+from sweeps.design.selection import INFRASTRUCTURE
+from sweeps.engine import split_files
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
-from sweeps.engine.capacity import RoomLimiter, Slots
-from sweeps.engine.deaths import memory_deaths_survived
-from sweeps.engine.keeper import CHECKPOINTS, CheckpointKeeper, keep_best, start_anew
+from sweeps.engine.failures import memory_deaths_survived
 from sweeps.engine.metrics import Metrics
-from sweeps.engine.plan import SEARCH_BLOCK, Plan
+from sweeps.engine.optuna_study import CUT_OFF, STARTUP_TRIALS, open_study, reconcile
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
-from sweeps.engine.runs import Runs, confirm_runs, tune_runs
+from sweeps.engine.resources import RoomLimiter, Slots
+from sweeps.engine.retention import CHECKPOINTS, CheckpointKeeper, keep_best, start_anew
 from sweeps.engine.searchers import PlannedSearch, StudySearch
-from sweeps.engine.settle import INFRASTRUCTURE
-from sweeps.engine.study import CUT_OFF, STARTUP_TRIALS, open_study, reconcile
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
-from trainables.depot import Depot, checked, depot_at
+from trainables.checkpoint_store import Depot, checked, depot_at
 from trainables.embedding import EmbeddingTrainable
-from trainables.label import RunLabel, to_flat
+from trainables.run_label import RunLabel, to_flat
 
 REDUCTION_FACTOR = 2
 """ASHA's eta: at each rung the better half goes on."""

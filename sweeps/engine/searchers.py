@@ -9,11 +9,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from embedding_core.config import TrainConfig
-from embedding_core.patience import patiently
-from sweeps.engine.design import Design, Levels, Settings, Value
-from sweeps.engine.study import RETRY_OF, latest, name_of, report, retry, tell, trial_name
-from trainables.label import RunLabel, to_flat
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.storage.retry import patiently
+from sweeps.design.design import Design, Levels, Settings, Value
+from sweeps.engine.optuna_study import RETRY_OF, latest, name_of, report, retry, tell, trial_name
+from trainables.run_label import RunLabel, to_flat
 
 _Result = TypeVar("_Result")
 

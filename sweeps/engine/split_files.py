@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedding_core.config import TrainConfig
-from embedding_core.device_data import DeviceData
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
 
 
 def write(folder: Path, data: DeviceData, configs: Iterable[TrainConfig]) -> None:

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedding_core.faults import Faults, unknown
+from embedding_core.errors import Faults, unknown
 from sweeps.results.rows import VERSION_KEY
 from sweeps.results.schema import SCHEMA_VERSION, STAGES
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from embedding_core.faults import Faults, unknown
+from embedding_core.errors import Faults, unknown
 from sweeps.results.schema import END_REASONS, KEYS, SCHEMA_VERSION, TABLES
 
 Row = Mapping[str, Any]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from embedding_core.faults import Faults
+from embedding_core.errors import Faults
 from sweeps.results import files
 from sweeps.results.rows import schema_of
 from sweeps.results.schema import KEYS

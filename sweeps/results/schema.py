@@ -8,7 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from embedding_core.config import TrainConfig, field_types
+from embedding_core.config.train_config import TrainConfig, field_types
 
 SCHEMA_VERSION: Final = 1
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedding_core.faults import Faults, unknown
+from embedding_core.errors import Faults, unknown
 from sweeps.results import files
 from sweeps.results.files import Part
 from sweeps.results.rows import Row, cast, schema_of

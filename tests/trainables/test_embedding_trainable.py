@@ -12,12 +12,12 @@ import ray
 import torch
 from ray.exceptions import ActorDiedError
 
-from embedding_core.config import TrainConfig
+from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
 from trainables import embedding
-from trainables.depot import checked
+from trainables.checkpoint_store import checked
 from trainables.embedding import EmbeddingTrainable
-from trainables.label import RunLabel, to_flat
+from trainables.run_label import RunLabel, to_flat
 
 pytestmark = pytest.mark.ray
 

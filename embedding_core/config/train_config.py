@@ -1,0 +1,373 @@
+"""One run as a flat, frozen, validated value. Standard library only, so that the result store can import it."""
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from embedding_core.config.rules import BATCH_LOSSES, domain_faults
+from embedding_core.errors import Faults, unknown
+
+DATASETS = ("digits", "cifar10", "mnist", "stl10", "stl10-unlabelled", "caltech101", "cifar-10-python")
+"""Sets with a loader of their own; besides `folder:PATH`, any other name is a folder `<data_root>/<name>` of Parquet
+files."""
+
+LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "triplets": ("disjoint", "study"),
+    "batch_sampler": ("random", "pk"),
+    "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
+    "backbone": (
+        "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s", "vit_tiny",
+    ),
+    "norm_kind": ("group", "batch", "none"),
+    "input_scaling": ("native", "imagenet"),
+    "head": ("linear", "mlp", "study2", "study3"),
+    "loss": LOSSES,
+    "mining": (
+        "easy/semihard", "easy/hard", "hard/semihard", "hard/hard", "all/all", "random", "curriculum",
+    ),
+    "distance": ("cosine", "l2", "sql2"),
+    "similarity": ("cosine", "dot"),
+    "accum_mode": ("naive", "cached"),
+    "optimizer": ("adam", "adamw", "rmsprop", "sgd", "lars"),
+    "schedule": ("constant", "cosine", "anneal", "one_cycle"),
+    "precision": ("auto", "float32", "bf16"),
+    "views": ("none", "pca", "all"),
+    "held_out_layer": ("embedding", "backbone"),
+    "fallback": ("farthest", "nearest"),
+}  # fmt: skip
+
+VIEWS_PER_EXAMPLE = {"triplet": 3, "nt_xent": 2}
+"""1 for the other losses."""
+
+NOT_HASHED = ("data_root",)
+"""Where the data lie says nothing about what is computed; the split hashes identify the data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """One run, fully determined: same config, same machine, same thread count, same rows (bit for bit on a CPU)."""
+
+    dataset: str = "digits"
+    """One of `DATASETS`, `folder:PATH`, or a folder of Parquet files under `data_root`."""
+
+    data_root: str | None = None
+    """Folder that holds the data sets; None: $EMBED_DATA_ROOT, else `data`."""
+
+    image_size: int | None = None
+    """Side in pixels that every image is fitted into, once, in the cache; None: as they are (64 where sizes differ)."""
+
+    subset: int | None = None
+    """Training examples (triplets for the triplet loss, images for the others), a seeded draw; None: all."""
+
+    val_share: float = 0.2
+    """Share of the training images held out for validation, per class; in (0, .5]."""
+
+    max_images_per_class: int | None = None
+    """Most images of a class that training and validation share, a seeded draw; None: all. At least 2. Images without a
+    label (`nt_xent`) are of no class."""
+
+    seen_classes: int | None = None
+    """Classes trained on; None: all that are not unseen."""
+
+    unseen_classes: int = 0
+    """Classes kept out of training, validation and the test split, and evaluated apart."""
+
+    triplets: str = "disjoint"
+    """`disjoint`: no image in both splits. `study`: study 1's fixed triplets, which leak (for comparison)."""
+
+    batch_sampler: str = "random"
+    """`random`, or `pk`: P classes with k images each in every batch (losses on single images)."""
+
+    images_per_class: int = 4
+    """k of the `pk` sampler; divides the micro-batch."""
+
+    augmentation: str = "auto"
+    """`none`, `crop` (padded crop and flip), `affine` (rotation, zoom, light), `simclr`, `study4_weak`,
+    `study4_strong`, or `auto` (`simclr` for nt_xent, else `crop`)."""
+
+    augmentation_strength: float = 1.0
+    """Factor of the colour jitter; >= 0."""
+
+    crop_padding: int | None = None
+    """Pixels of zero padding around the random crop; None: one eighth of the side (4 at 32, 1 at 8)."""
+
+    flip: bool | None = None
+    """Random horizontal flip; None: what suits the data set (not digits)."""
+
+    backbone: str = "small_cnn"
+    """`small_cnn` (four convolution blocks) or a torchvision network."""
+
+    weights: str = "none"
+    """`none`, `imagenet` (torchvision's, fetched once) or the path of a saved state dict."""
+
+    norm_kind: str = "group"
+    """Normalisation of backbone and head: `group`, `batch` or `none`; vgg11, alexnet and vit_tiny have none."""
+
+    input_scaling: str = "native"
+    """Pixel mean and deviation: `native` (of the training images) or `imagenet`."""
+
+    head: str = "linear"
+    """`linear`, `mlp` (projection head), or the heads of `study2` (convolutions) and `study3` (concatenated pools)."""
+
+    head_layers: int = 1
+    """Hidden layers of the `mlp` head; >= 1."""
+
+    head_width: int | None = None
+    """Width of the hidden layers; None: the backbone's."""
+
+    dropout: float = 0.0
+    """Share of features dropped before the last linear layer; in [0, 1)."""
+
+    embedding_dim: int = 64
+    """Length of the embedding (of unit norm, but see `similarity`)."""
+
+    train_last_layer: bool = True
+    """Whether the head's last linear layer is trained; otherwise it stays as it was drawn (study 3, by mistake)."""
+
+    loss: str = "triplet"
+    """`triplet` (fixed triplets), `mined` (triplets mined in the batch), `semihard`, `arcface`, `softmax` (control) or
+    `nt_xent` (SimCLR)."""
+
+    mining: str = "easy/semihard"
+    """`mined` only: positive/negative of each anchor, `all/all`, `random`, or study 2's `curriculum`."""
+
+    margin: float = 0.4
+    """Margin of a triplet loss in units of `distance`, of `arcface` in radians; > 0."""
+
+    distance: str = "cosine"
+    """`cosine` (1 - cos), `l2` or `sql2`."""
+
+    fallback: str = "farthest"
+    """`semihard` only: the negative where none is farther than the positive, `farthest` (TF-Addons) or `nearest`."""
+
+    scale: float = 64.0
+    """ArcFace's s; > 0."""
+
+    temperature: float = 0.5
+    """NT-Xent's tau; > 0."""
+
+    similarity: str = "cosine"
+    """NT-Xent's: `cosine`, or `dot` product of embeddings whose length is left as it is (in training alone)."""
+
+    koleo: bool = False
+    """Whether the KoLeo regulariser is added."""
+
+    koleo_weight: float | None = None
+    """Weight of KoLeo; > 0 when on, None when off."""
+
+    koleo_top_k: int = 1
+    """Nearest neighbours that KoLeo looks at."""
+
+    koleo_group_size: int | None = None
+    """Consecutive embeddings in which KoLeo looks for neighbours; None: the whole neighbourhood."""
+
+    koleo_exclude_same_class: bool = False
+    """Whether KoLeo's neighbours must be of another class."""
+
+    batch_size: int = 64
+    """Examples (images or triplets) per optimiser step (B)."""
+
+    accum_steps: int = 1
+    """Forward/backward passes per optimiser step (K); divides `batch_size`."""
+
+    accum_mode: str = "naive"
+    """`naive`: loss per micro-batch. `cached`: exact, loss over all B in two passes."""
+
+    gap_every: int = 10
+    """Optimiser steps from one reading of the gap meter to the next (K > 1 only); 0: never."""
+
+    optimizer: str = "adam"
+    """`adam`, `adamw`, `rmsprop`, `sgd` or `lars`."""
+
+    lr: float = 5e-4
+    """Learning rate of the head, and of the backbone unless `backbone_lr_ratio` says otherwise; > 0."""
+
+    weight_decay: float = 0.0
+    """Of the weights; adamw and lars leave biases and normalisation out. >= 0."""
+
+    momentum: float = 0.9
+    """Of sgd and lars; in [0, 1)."""
+
+    schedule: str = "constant"
+    """`constant`, `cosine` (to 0), `anneal` (lr (1 + 10 p)^-.75, study 4) or `one_cycle`."""
+
+    warmup_epochs: int = 0
+    """Epochs of linear warm-up before the schedule; part of `epochs`."""
+
+    freeze_epochs: int = 0
+    """First epochs in which the backbone is frozen."""
+
+    unfrozen_lr: float | None = None
+    """`lr` once the backbone is trained; None: unchanged."""
+
+    backbone_lr_ratio: float = 1.0
+    """Learning rate of the backbone over that of the head; > 0."""
+
+    epochs: int = 5
+    """Passes over the training examples; one row each."""
+
+    seed: int = 0
+    """Seed of the block: initialisation, data order, augmentation, miner and split streams derive from it."""
+
+    eval_test: bool = False
+    """Read the test split once, after the last epoch (stage `confirm` only)."""
+
+    held_out_layer: str = "embedding"
+    """What held-out images are judged by: the `embedding`, or the `backbone`'s features (SimCLR drops its head)."""
+
+    classifiers: bool = False
+    """With `eval_test`: a linear SVM and kNN fitted on all training embeddings, tested on the test split."""
+
+    probes: int = 0
+    """Draws of the probes (SVC, linear, kNN over label budgets) on held-out embeddings with `eval_test`; 0: none."""
+
+    views: str = "none"
+    """Views of the test embeddings made with `eval_test`: `none`, `pca` (and all but projections) or `all` (UMAP and
+    t-SNE too)."""
+
+    stop_if_collapsed: bool = False
+    """End a run whose embeddings have collapsed (stage `search` only); otherwise it is only labelled."""
+
+    device: str = "auto"
+    """`auto` (CUDA if there is one) or a torch device."""
+
+    precision: str = "auto"
+    """Of the backbone: `float32`, `bf16`, or `auto` (bf16 on CUDA, float32 elsewhere). Losses are float32."""
+
+    compile: bool = False
+    """Whether the network is passed through `torch.compile`."""
+
+    def __post_init__(self) -> None:
+        faults = _type_faults(self) or domain_faults(self, CHOICES)
+        if faults:
+            raise Faults(faults)
+
+    @classmethod
+    def from_flat(cls, values: dict[str, Any]) -> "TrainConfig":
+        """Build from a flat dict such as Ray's config; every fault is reported at once.
+
+        Raises:
+            Faults: unknown keys (with the nearest known one), wrong types, impossible values.
+        """
+        known = [field.name for field in fields(cls)]
+        faults = [unknown("key", key, known) for key in values if key not in known]
+        try:
+            config = cls(**{key: value for key, value in values.items() if key in known})
+        except Faults as error:
+            raise Faults([*faults, *error.faults]) from None
+        if faults:
+            raise Faults(faults)
+        return config
+
+    @classmethod
+    def observed(cls, values: dict[str, Any]) -> "TrainConfig":
+        """What was seen to run, impossible or not: a stale object must be recorded, not refused."""
+        config = object.__new__(cls)
+        for name in field_types(cls):
+            object.__setattr__(config, name, values[name])
+        return config
+
+    @property
+    def views_per_example(self) -> int:
+        """Images per example (v): anchor, positive and negative; two views of one image; or one image."""
+        return VIEWS_PER_EXAMPLE.get(self.loss, 1)
+
+    @property
+    def trains_on_unit_length(self) -> bool:
+        """Whether the loss gets embeddings of unit length."""
+        return self.loss != "nt_xent" or self.similarity != "dot"
+
+    @property
+    def micro_batch(self) -> int:
+        """Examples per forward pass (m = B / K)."""
+        return self.batch_size // self.accum_steps
+
+    @property
+    def depends_on_accum_steps(self) -> bool:
+        """Whether K changes more than rounding: a loss or BatchNorm sees the micro-batch instead of the batch."""
+        coupled = self.koleo or self.loss in BATCH_LOSSES
+        return self.norm_kind == "batch" or (self.accum_mode == "naive" and coupled)
+
+    def to_flat(self) -> dict[str, Any]:
+        """Fields by name, the inverse of `from_flat`."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """Canonical JSON of what determines the rows (every field but `data_root`)."""
+        return json.dumps({k: v for k, v in asdict(self).items() if k not in NOT_HASHED}, sort_keys=True)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of `to_json`; equal hashes mean equal rows on one machine."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def field_types(cls: type) -> dict[str, tuple[type, ...]]:
+    """Allowed types of each field, `X | None` unpacked: the one source for parsing and for Parquet columns."""
+    hints = typing.get_type_hints(cls)
+    unions = (types.UnionType, typing.Union)
+    return {
+        name: typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,) for name, hint in hints.items()
+    }
+
+
+def parse_value(name: str, text: str) -> Any:
+    """Value of the `TrainConfig` field `name` from command-line text (`none` where the field allows it).
+
+    Raises:
+        Faults: unknown field, or text that is not of the field's type.
+    """
+    known = field_types(TrainConfig)
+    if name not in known:
+        raise Faults([unknown("key", name, known)])
+    allowed = known[name]
+    if types.NoneType in allowed and text.lower() == "none":
+        return None
+    kind = next(t for t in allowed if t is not types.NoneType)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise Faults([f"`{name}` must be true or false, but got `{text}`."])
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise Faults([f"`{name}` must be {kind.__name__}, but got `{text}`."]) from None
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`TrainConfig` fields from texts `key=value`.
+
+    Raises:
+        Faults: no `=`, unknown fields, texts not of their field's type; all of them.
+    """
+    values, faults = {}, []
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            faults.append(f"A setting must be key=value, but got `{setting}`.")
+            continue
+        try:
+            values[name] = parse_value(name, text)
+        except Faults as error:
+            faults += error.faults
+    if faults:
+        raise Faults(faults)
+    return values
+
+
+def _type_faults(config: TrainConfig) -> list[str]:
+    faults = []
+    for name, allowed in field_types(TrainConfig).items():
+        value = getattr(config, name)
+        if float in allowed and type(value) is int:
+            object.__setattr__(config, name, float(value))
+        elif type(value) not in allowed:
+            expected = " or ".join("None" if t is types.NoneType else t.__name__ for t in allowed)
+            faults.append(f"`{name}` must be {expected}, but got {value!r}.")
+    return faults

@@ -1,0 +1,150 @@
+"""A data set on the device: uint8 images that stay there from trial to trial."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
+from embedding_core.data.splits import Split, split
+from embedding_core.errors import Faults
+
+Scaling = tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
+"""Mean and standard deviation per channel of pixels in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRows:
+    """Some images of a larger tensor, which stays where it is: only what is asked for is copied."""
+
+    source: UInt8[Tensor, "all c h w"]
+    rows: Int64[Tensor, " n"]
+    """On the device of `source`."""
+    labels: Int64[Tensor, " n"]
+    """On the CPU."""
+
+    def images(self, places: Int64[Tensor, " m"]) -> UInt8[Tensor, "m c h w"]:
+        """Those at `places` (0 to n - 1), on the device of `source`."""
+        return self.source[self.rows[places.to(self.rows.device)]]
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """Training file on `device`; the test file stays unread until `test` is asked for."""
+
+    name: str
+    root: str
+    image_size: int | None
+    """As asked for, not as it is."""
+    device: torch.device
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    sha256: str
+    test_file_size: int | None
+    """Images in the set's own test file; None: the split is carved out of the training file."""
+    class_names: tuple[str, ...] = ()
+    _scalings: dict[tuple[int, ...], Scaling] = field(default_factory=dict, repr=False)
+    """By classes trained on; a scaling of CIFAR-10 takes half a second."""
+
+    @classmethod
+    def load(cls, config: TrainConfig, device: torch.device) -> "DeviceData":
+        """Read the training file of `config.dataset`.
+
+        Raises:
+            Faults: see `embedding_core.data.image_sets.load`.
+        """
+        root = str(resolve_root(config.data_root))
+        train = load(config.dataset, root, image_size=config.image_size)
+        images, labels, size = train.images.to(device), train.labels.to(device), size_of_test_file(config.dataset, root)
+        return cls(
+            config.dataset, root, config.image_size, device, images, labels, train.sha256, size, train.class_names
+        )
+
+    def serves(self, config: TrainConfig, device: torch.device) -> bool:
+        """Whether these are the data that `config` asks for."""
+        asked = (config.dataset, str(resolve_root(config.data_root)), config.image_size, device)
+        return (self.name, self.root, self.image_size, self.device) == asked
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return tuple(self.images.shape[1:])  # type: ignore[return-value]
+
+    @property
+    def flips(self) -> bool:
+        """Whether a mirrored image is still one of its class."""
+        return self.name not in NO_FLIP
+
+    def scaling(self, indices: Split) -> Scaling:
+        """Pixel statistics of every image that is neither for testing nor of an unseen class.
+
+        They are the same for all blocks, which differ in their training images alone.
+        """
+        key = tuple(indices.classes.tolist())
+        if key not in self._scalings:
+            labels = self.labels.cpu()
+            used = torch.isin(labels, indices.classes) | (labels < 0)
+            if not indices.test_in_own_file:
+                used[indices.test] = False
+            self._scalings[key] = _scaling(self.images.cpu()[used] if not used.all() else self.images.cpu())
+        return self._scalings[key]
+
+    def split(self, config: TrainConfig) -> Split:
+        """Indices for the block of `config`; on the CPU."""
+        return split(config, self.labels.cpu(), test_file_size=self.test_file_size)
+
+    def test(self, indices: Split) -> ImageSet:
+        """The test split, cut to the classes trained on; the only place that hands it out.
+
+        Raises:
+            Faults: the test file is broken, or its images are not of the training images' shape.
+        """
+        if indices.test_in_own_file:
+            test = load(self.name, self.root, split="test", image_size=self.image_size)
+            if test.images.shape[1:] != self.images.shape[1:]:
+                shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
+                raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
+            seen = torch.isin(test.labels, indices.classes)
+            if not seen.all():
+                test = ImageSet(test.images[seen], test.labels[seen], test.class_names)
+        else:
+            test = self._rows(indices.test)
+        return _with_pairs(test, "test split")
+
+    def train(self, indices: Split) -> ImageRows:
+        """The training images that have a label."""
+        labels = self.labels.cpu()[indices.train]
+        rows = indices.train[labels >= 0]
+        return ImageRows(self.images, rows.to(self.device), labels[labels >= 0])
+
+    def unseen(self, indices: Split) -> ImageSet:
+        """Every image of the unseen classes in the training file.
+
+        Raises:
+            Faults: no class of two images.
+        """
+        return _with_pairs(self._rows(indices.unseen), "unseen classes")
+
+    def _rows(self, index: Int64[Tensor, " m"]) -> ImageSet:
+        rows = index.to(self.device)
+        return ImageSet(self.images[rows].cpu(), self.labels[rows].cpu(), self.class_names)
+
+
+def _with_pairs(images: ImageSet, what: str) -> ImageSet:
+    """`images`, if they have a pair of one class and one of two: otherwise nothing could be measured on them."""
+    sizes = images.labels.unique(return_counts=True)[1]
+    if len(sizes) < 2 or sizes.max() < 2:
+        raise Faults([f"The {what} must have two classes and two images of one, but {len(sizes)} classes have at most "
+                      f"{sizes.max().item() if len(sizes) else 0} images."])  # fmt: skip
+    return images
+
+
+def _scaling(images: UInt8[Tensor, "n c h w"]) -> Scaling:
+    # In blocks: the whole file as float64 would take 1.2 GB for CIFAR-10.
+    blocks = [block.double() / 255 for block in images.split(4096)]
+    count = images[:, 0].numel()
+    mean = torch.stack([b.sum(dim=(0, 2, 3)) for b in blocks]).sum(dim=0) / count
+    square = torch.stack([b.square().sum(dim=(0, 2, 3)) for b in blocks]).sum(dim=0) / count
+    return mean.float(), (square - mean**2).clamp(min=1e-12).sqrt().float()

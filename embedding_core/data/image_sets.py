@@ -1,0 +1,174 @@
+"""Image sets as uint8 tensors, by name: `load("cifar10")`."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from embedding_core.config.train_config import DATASETS
+from embedding_core.data.readers.cifar_pickles import PickledCifar
+from embedding_core.data.readers.folders import ClassFolders
+from embedding_core.data.readers.image_cache import Decoded, array_set
+from embedding_core.data.readers.image_rows import DEFAULT_SIDE
+from embedding_core.data.readers.parquet_images import ParquetSet
+from embedding_core.data.readers.torchvision_sets import PLACES, TorchvisionSet
+from embedding_core.errors import Faults, unknown
+
+NO_FLIP = ("digits", "mnist")
+"""Sets in which a mirrored image is another symbol, or none."""
+
+UNLABELLED = ("stl10-unlabelled",)
+"""Sets in which the label -1 means that the class is not known."""
+
+FOLDER = "folder:"
+"""Begins the name of a set of class folders; its path follows, relative to the data root."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """Images of one size with a class each."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    class_names: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of images and labels, in order."""
+        return tensors_sha256(self.images, self.labels)
+
+    def name_of(self, label: int) -> str:
+        """Name of a class, or its label where it has none."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
+
+
+def tensors_sha256(*tensors: Tensor) -> str:
+    """Hash of the shapes and contents of tensors on the CPU, in order."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(repr(tuple(tensor.shape)).encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def resolve_root(root: str | Path | None) -> Path:
+    """Folder that holds the data sets: `root`, else $EMBED_DATA_ROOT, else `data`; absolute."""
+    return Path(root or os.environ.get("EMBED_DATA_ROOT") or "data").expanduser().resolve()
+
+
+def load(name: str, root: str | Path | None = None, *, split: str = "train", image_size: int | None = None) -> ImageSet:
+    """Load one split of a data set (what has to be decoded is memory-mapped from this machine's cache).
+
+    Looked for in this order:
+
+    * `digits`: embedded, 1,797 images;
+    * `folder:PATH`: class folders, see `ClassFolders`;
+    * Parquet files in `<root>/<name>`, see `ParquetSet`; any name;
+    * `cifar-10-python`: pickles, see `PickledCifar`;
+    * `cifar10`, `mnist`, `stl10`, `stl10-unlabelled`, `caltech101`: torchvision's own layout and download.
+
+    Args:
+        name: see above.
+        root: see `resolve_root`.
+        split: `train` or `test`.
+        image_size: pixels a side that every image is fitted to (see `fit`), >= 1. None: images of one size stay as
+            they are, images of several sizes are fitted to `DEFAULT_SIDE`; test images follow the training images.
+
+    Raises:
+        Faults: unknown name, missing or broken files; one sentence each.
+    """
+    if split not in ("train", "test"):
+        raise Faults([unknown("split", split, ("train", "test"))])
+    if image_size is not None and image_size < 1:
+        raise Faults([f"`image_size` must be at least 1, but got {image_size}."])
+    source = _source(name, resolve_root(root))
+    if split == "train":
+        return _image_set(source.decoded(split, image_size=image_size))
+    if source.test_size() is None:
+        raise Faults([f"`{name}` comes in one piece; its test split is carved out by embedding_core.data.splits."])
+    if isinstance(source, ParquetSet | ClassFolders):
+        return _test_like_training(name, source, image_size)
+    return _image_set(source.decoded(split, image_size=image_size))
+
+
+def size_of_test_file(name: str, root: str | Path | None = None) -> int | None:
+    """Images in the set's own test file, which stays undecoded; None: the split is carved out of the training file.
+
+    Raises:
+        Faults: unknown name, or a test file that is not what it should be.
+    """
+    return _source(name, resolve_root(root)).test_size()
+
+
+def shared_images(a: ImageSet, b: ImageSet) -> int:
+    """How many images of `b` are also in `a`, pixel for pixel: the leak, if one is for training and one for testing."""
+    if a.images.shape[1:] != b.images.shape[1:]:
+        return 0
+    known = set(_digests(a.images))
+    return sum(digest in known for digest in _digests(b.images))
+
+
+def _digests(images: UInt8[Tensor, "n c h w"]) -> Iterator[bytes]:
+    return (hashlib.sha256(image).digest() for image in images.contiguous().numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class _Digits:
+    def test_size(self) -> None:
+        return None
+
+    def decoded(self, split: str, *, image_size: int | None) -> Decoded:
+        from sklearn.datasets import load_digits
+
+        raw = load_digits()
+        images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[:, None]
+        names = tuple(str(digit) for digit in range(10))
+        return array_set(images, raw.target.astype(np.int64), names, image_size=image_size)
+
+
+Source = ClassFolders | ParquetSet | PickledCifar | TorchvisionSet | _Digits
+"""Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
+
+
+def _source(name: str, base: Path) -> Source:
+    if name == "digits":
+        return _Digits()
+    if name.startswith(FOLDER):
+        return ClassFolders(base / Path(name.removeprefix(FOLDER)).expanduser())
+    parquet = ParquetSet(base / name, unlabelled=name in UNLABELLED)
+    if parquet.found():
+        return parquet
+    if name == "cifar-10-python":
+        return PickledCifar(base)
+    if name in PLACES:
+        return TorchvisionSet(name, base)
+    found = {file.parent.name for file in base.glob("*/train.parquet")}
+    found |= {file.parents[1].name for file in base.glob("*/data/train-*.parquet")}
+    sentence = unknown("data set", name, {*DATASETS, f"{FOLDER}PATH", *found})
+    raise Faults([f"{sentence} Looked for {base / name / 'train.parquet'}. Without a network `digits` always works."])
+
+
+def _test_like_training(name: str, source: ParquetSet | ClassFolders, image_size: int | None) -> ImageSet:
+    """What one split shows by chance (all of one size, all grey) must not set it apart from the other."""
+    train = _image_set(source.decoded("train", image_size=image_size))
+    if train.images.shape[2:] == (DEFAULT_SIDE, DEFAULT_SIDE):
+        image_size = DEFAULT_SIDE
+    test = _image_set(source.decoded("test", image_size=image_size))
+    numbers = tuple(str(label) for label in range(len(test.class_names)))  # what a file without names gives
+    pairs = zip(train.class_names, test.class_names, strict=False)
+    if test.class_names != numbers and (differing := [pair for pair in pairs if pair[0] != pair[1]]):
+        a, b = differing[0]
+        raise Faults([f"Training and test classes of `{name}` must be the same, but `{a}` stands against `{b}`."])
+    images = test.images.expand(-1, train.images.shape[1], -1, -1) if test.images.shape[1] == 1 else test.images
+    return ImageSet(images, test.labels, test.class_names)
+
+
+def _image_set(decoded: Decoded) -> ImageSet:
+    images, labels, class_names = decoded
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names)

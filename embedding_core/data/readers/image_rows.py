@@ -1,0 +1,149 @@
+"""Labelled images that are still encoded -> one array of pixels on disk, a block in memory at a time."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from embedding_core.data.readers.decode import fit
+from embedding_core.errors import Faults
+
+DEFAULT_SIDE = 64
+"""Pixels a side where the images of a set differ in size and none was asked for."""
+
+MAX_FAULTS = 5
+"""Rows named one by one; the rest are counted."""
+
+BLOCK_BYTES = 2**25
+"""Of pixels in memory at a time, about."""
+
+BLOCK_ROWS = 1024
+
+TASKS = 64
+"""Parts of a block handed to threads. Handing over a single small image takes as long as decoding it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Images with a class each, decoded one at a time."""
+
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    picture: Callable[[int], Image.Image]
+    """Image of a row, of mode `L` or `RGB`; a ValueError says why it is none."""
+
+    name: Callable[[int], str]
+    """What an error calls a row."""
+
+    where: str
+    """What an error calls the whole."""
+
+    faults: tuple[str, ...] = ()
+    """Wrong besides the images; told together with those that are broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What every image of a set becomes."""
+
+    height: int
+    width: int
+    channels: int
+    fitted: bool
+    """Whether images are fitted to the square; otherwise they have this size."""
+
+    def widened(self, image: Image.Image) -> "_Layout":
+        """The layout that takes `image` too: colour as soon as one has it, a square as soon as sizes differ."""
+        layout = self if image.mode == "L" else replace(self, channels=3)
+        if self.fitted or image.size == (self.width, self.height):
+            return layout
+        return _square(DEFAULT_SIDE, layout.channels)
+
+
+def _square(side: int, channels: int = 1) -> _Layout:
+    return _Layout(side, side, channels, fitted=True)
+
+
+def write_images(file: Path, rows: Rows, *, image_size: int | None) -> None:
+    """Decode all rows into the `.npy` file uint8 [n, c, h, w].
+
+    Grey only if all are grey. With an `image_size` all are fitted to it; without, images of one size stay as they are,
+    and images of several sizes are fitted to `DEFAULT_SIDE`.
+
+    Raises:
+        Faults: `rows.faults`, and rows that are no images.
+        OSError: the file cannot be written.
+    """
+    layout = _square(image_size) if image_size else _natural(rows)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the interpreter lock
+        # Sizes and colours are known for sure only once decoded. Layouts only widen: three passes at most, mostly one.
+        while (wider := _fill(file, rows, layout, pool)) != layout:
+            layout = wider
+
+
+def _natural(rows: Rows) -> _Layout:
+    """Size of the first image that is one."""
+    for row in range(len(rows.labels)):
+        try:
+            image = rows.picture(row)
+        except ValueError:
+            continue
+        return _Layout(image.height, image.width, len(image.getbands()), fitted=False)
+    return _square(1)
+
+
+def _fill(file: Path, rows: Rows, layout: _Layout, pool: Executor) -> _Layout:
+    """Write `file`, or stop at an image that asks for a wider layout and return that."""
+    n, shape = len(rows.labels), (layout.channels, layout.height, layout.width)
+    block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // math.prod(shape)))
+    broken: dict[int, str] = {}
+    # Written as a stream: a full disk is an error there, but kills the process that writes through a memory map.
+    with file.open("wb") as stream:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in range(0, n, block):
+            pixels = np.zeros((min(block, n - start), *shape), np.uint8)
+            step = max(1, block // TASKS)
+            spans = [range(i, min(i + step, len(pixels))) for i in range(0, len(pixels), step)]
+            for wider in pool.map(partial(_decode, rows, layout, pixels, start, broken), spans):
+                if wider != layout:
+                    return wider
+            stream.write(pixels.data)
+        stream.flush()
+        os.fsync(stream.fileno())  # or a power cut could leave black images under a good name
+    named = [f"{rows.name(row)} is not an image: {why}." for row, why in sorted(broken.items())]
+    faults = [*rows.faults, *few(named, f"{rows.where}: {len(named) - MAX_FAULTS} more rows are not images.")]
+    if faults:
+        raise Faults(faults)
+    return layout
+
+
+def _decode(
+    rows: Rows, layout: _Layout, pixels: npt.NDArray[np.uint8], start: int, broken: dict[int, str], span: range
+) -> _Layout:
+    """Decode rows into the `span` of `pixels`, which begin with row `start`; the layout they need."""
+    for i in span:
+        try:
+            image = rows.picture(start + i)
+        except ValueError as error:
+            broken[start + i] = str(error)
+            continue
+        if (wider := layout.widened(image)) != layout:
+            return wider
+        if layout.fitted:
+            image = fit(image, layout.width)
+        values = np.asarray(image if layout.channels == 1 else image.convert("RGB"))
+        pixels[i] = values if layout.channels == 1 else values.transpose(2, 0, 1)
+    return layout
+
+
+def few(faults: Sequence[str], rest: str) -> list[str]:
+    """The first `MAX_FAULTS`, and the sentence `rest` if there are more."""
+    return [*faults] if len(faults) <= MAX_FAULTS else [*faults[:MAX_FAULTS], rest]

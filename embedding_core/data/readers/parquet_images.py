@@ -1,0 +1,219 @@
+"""Parquet files of encoded images in the Hugging Face layout: `image: struct<bytes, path>` and `label: int64`."""
+
+import hashlib
+import json
+import os
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from embedding_core.data.readers.decode import decode_image
+from embedding_core.data.readers.image_cache import Decoded, cached
+from embedding_core.data.readers.image_rows import Rows
+from embedding_core.errors import Faults
+
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
+
+MAX_CLASSES = 1_000_000
+"""Where no class list says how many there are: a label beyond is damage, not a class."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSet:
+    """`<folder>/{train,test}.parquet`, or shards such as `<folder>/data/train-00000-of-00002.parquet`."""
+
+    folder: Path
+    unlabelled: bool = False
+    """Whether a label may be -1."""
+
+    def files(self, split: str) -> tuple[Path, ...]:
+        """Files of a split, in order; none: there is no such split.
+
+        Raises:
+            Faults: not the shards 0, 1, ... that the names announce.
+        """
+        whole = self.folder / f"{split}.parquet"
+        # A link that leads nowhere is there too: reading it will tell.
+        return (whole,) if os.path.lexists(whole) else _shards(self.folder / "data", split)
+
+    def found(self) -> bool:
+        """Whether there is a file of either split."""
+        return bool(self.files("train") or self.files("test"))
+
+    def test_size(self) -> int | None:
+        """Rows of the test files, which stay undecoded; None: there are none."""
+        files = self.files("test")
+        return sum(parquet_rows(file) for file in files) if files else None
+
+    def decoded(self, split: str, *, image_size: int | None) -> Decoded:
+        """See `decode_parquet`."""
+        files = self.files(split)
+        if not files:
+            missing = self.folder / f"{split}.parquet"
+            raise Faults([f"Data set `{self.folder.name}` has no {split} split: {missing} does not exist."])
+        return decode_parquet(*files, image_size=image_size, unlabelled=self.unlabelled)
+
+
+def decode_parquet(*files: Path, image_size: int | None = None, unlabelled: bool = False) -> Decoded:
+    """Images and labels of Parquet files, by way of this machine's cache.
+
+    The image column may be called `image` or `img`, the label column `label`, `labels` or `fine_label`. Class names
+    come from the schema metadata, else they are the numbers; a class listed there may be without images.
+
+    Args:
+        files: the shards of one split.
+        image_size: pixels a side that all images are fitted to; None: see `write_images`.
+        unlabelled: whether a label may be -1.
+
+    Raises:
+        Faults: not Parquet, wrong columns, rows that are no images, labels outside the class list.
+    """
+    content = hashlib.sha256(repr(unlabelled).encode())
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                content.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise Faults([f"{file} cannot be read: {error}"]) from error
+    return cached(content.hexdigest(), lambda: _rows(files, -1 if unlabelled else 0), image_size=image_size)
+
+
+def parquet_rows(file: Path) -> int:
+    """Rows of a Parquet file, from its footer alone.
+
+    Raises:
+        Faults: not Parquet.
+    """
+    try:
+        rows: int = pq.read_metadata(file).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+    return rows
+
+
+def _shards(folder: Path, split: str) -> tuple[Path, ...]:
+    try:
+        files = sorted(folder.glob(f"{split}-*.parquet"))
+    except OSError as error:
+        raise Faults([f"{folder} cannot be listed: {error}"]) from error
+    named = [re.fullmatch(rf"{split}-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?\.parquet", file.name) for file in files]
+    numbers = [(int(match[1]), int(match[2])) for match in named if match]
+    if numbers and numbers != [(i, len(numbers)) for i in range(numbers[0][1])]:
+        shown = ", ".join(file.name for file in files)
+        raise Faults([f"{folder} must hold every shard of the {split} split once, but holds {shown}."])
+    return tuple(file for file, match in zip(files, named, strict=True) if match)
+
+
+def _unreadable(file: Path, error: Exception) -> Faults:
+    return Faults([f"{file} is not a readable Parquet file (truncated?): {error}"])
+
+
+def _rows(files: tuple[Path, ...], lowest: int) -> Rows:
+    tables: list[pa.Table] = []
+    faults: list[str] = []
+    for file in files:
+        try:
+            tables.append(_read(file))
+        except Faults as error:
+            faults += error.faults
+    where = str(files[0] if len(files) == 1 else files[0].parent)
+    if not faults and any(table.schema != tables[0].schema for table in tables):
+        faults.append(f"{where}: all shards must have the columns of the first, {_columns(tables[0].schema)}.")
+    if not faults and not any(table.num_rows for table in tables):
+        faults.append(f"{where} has no rows.")
+    if faults:
+        raise Faults(faults)
+    starts = [0, *accumulate(table.num_rows for table in tables)]
+    labels = np.concatenate([table[1].to_numpy() for table in tables]).astype(np.int64)
+    class_names = _class_names(files[0], tables[0], labels)
+    encoded = [scalar for table in tables for chunk in pc.struct_field(table[0], "bytes").chunks for scalar in chunk]
+
+    def name(row: int) -> str:
+        shard = bisect_right(starts, row) - 1
+        return f"{files[shard]}: row {row - starts[shard]}"
+
+    def picture(row: int) -> Image.Image:
+        if not encoded[row].is_valid:
+            raise ValueError("no bytes")
+        return decode_image(memoryview(encoded[row].as_buffer()))
+
+    outside = np.flatnonzero((labels < lowest) | (labels >= len(class_names)))
+    if len(outside):
+        faults = [
+            f"{where}: {len(outside)} labels lie outside the {len(class_names)} classes; the first is "
+            f"{labels[outside[0]]} in {name(int(outside[0])).removeprefix(f'{where}: ')}."
+        ]
+    return Rows(labels, class_names, picture, name, where, tuple(faults))
+
+
+def _read(file: Path) -> pa.Table:
+    """The image column, then the label column."""
+    try:
+        with pq.ParquetFile(file) as parquet:
+            image, label = _chosen(file, parquet.schema_arrow)
+            table = parquet.read(columns=[image, label]).select([image, label])
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, error) from error
+    if table[1].null_count:
+        raise Faults([f"{file}: {table[1].null_count} rows have no label."])
+    return table
+
+
+def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
+    """Names of the image column and the label column."""
+    image = [field.name for field in schema if field.name in IMAGE_COLUMNS and _holds_bytes(field.type)]
+    label = [field.name for field in schema if field.name in LABEL_COLUMNS and pa.types.is_integer(field.type)]
+    faults = []
+    for found, column, names in (
+        (image, "image: struct<bytes, path>", IMAGE_COLUMNS),
+        (label, "label: int64", LABEL_COLUMNS),
+    ):
+        if len(found) != 1:
+            others = " or ".join(f"`{name}`" for name in names[1:])
+            faults.append(
+                f"{file} must have one column `{column}` (or {others} in its place), but its columns are "
+                f"{_columns(schema)}."
+            )
+    if faults:
+        raise Faults(faults)
+    return image[0], label[0]
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    inner = kind.field("bytes").type
+    return bool(pa.types.is_binary(inner) or pa.types.is_large_binary(inner))
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def _class_names(file: Path, table: pa.Table, labels: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """From the schema metadata (`class_names`, or Hugging Face's own), else the numbers."""
+    metadata = table.schema.metadata or {}
+    names: object
+    try:
+        if b"class_names" in metadata:
+            names = json.loads(metadata[b"class_names"])
+        else:
+            features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+            names = features.get(table.column_names[1], {}).get("names")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise Faults([f"{file}: the class names in its schema metadata cannot be read: {error}."]) from error
+    if names is None:
+        return tuple(str(i) for i in range(min(int(labels.max()) + 1, MAX_CLASSES)))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Faults([f"{file}: the class names in its schema metadata must be a list of texts."])
+    return tuple(names)

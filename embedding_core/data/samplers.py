@@ -1,0 +1,122 @@
+"""The order in which one epoch goes through its examples."""
+
+import math
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.splits import Split
+from embedding_core.errors import Faults, unknown
+from embedding_core.seeding import generator
+from embedding_core.training.accumulation import slices
+
+SAMPLERS = ("random", "pk")
+
+
+def order_of(config: TrainConfig, split: Split, epoch: int) -> Int64[Tensor, " m"]:
+    """Positions in `split.train_examples` of one epoch (0-based), batch after batch; on the CPU.
+
+    Raises:
+        Faults: see `epoch_order`.
+    """
+    return epoch_order(
+        split.example_labels,
+        sampler=config.batch_sampler,
+        batch_size=config.batch_size,
+        images_per_class=config.images_per_class,
+        generator=generator(config.seed, "order", epoch),
+    )
+
+
+def images_per_epoch(config: TrainConfig, split: Split) -> int:
+    """Images forwarded in one epoch, counted once in either `accum_mode`."""
+    examples = len(split.train_examples)
+    if config.batch_sampler == "pk":
+        examples -= examples % config.images_per_class
+    return config.views_per_example * examples
+
+
+def batch_faults(config: TrainConfig, split: Split) -> list[str]:
+    """Why these examples cannot be cut into batches as `config` asks; found before the first step."""
+    examples = len(split.train_examples)
+    if examples < config.batch_size:
+        kind = "triplets" if config.loss == "triplet" else "images"
+        return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}."]
+    faults = []
+    last = images_per_epoch(config, split) // config.views_per_example % config.batch_size or config.batch_size
+    smallest = slices(last, math.ceil(last / config.micro_batch))[-1]
+    if config.norm_kind == "batch" and (smallest.stop - smallest.start) * config.views_per_example == 1:
+        faults.append(
+            f"BatchNorm needs two images in each micro-batch, but with {examples} training examples, "
+            f"batch_size={config.batch_size} and accum_steps={config.accum_steps} the last has one: change one of "
+            "these (`subset` sets the examples), or take norm_kind=group."
+        )
+    try:
+        order_of(config, split, 0)
+    except Faults as error:
+        faults += error.faults
+    return faults
+
+
+def epoch_order(
+    labels: Int64[Tensor, " n"], *, sampler: str, batch_size: int, images_per_class: int, generator: torch.Generator
+) -> Int64[Tensor, " m"]:
+    """Positions of one epoch's examples, batch after batch.
+
+    `random` is a permutation of all. `pk` makes batches of P classes with k images each, class-mates side by side, so
+    that micro-batches of a multiple of k hold whole classes. Every batch draws its P classes anew, uniformly, as the
+    paper does; a class hands out all its images before it shuffles them again, and none twice in a batch. Classes with
+    fewer than k images are never drawn. An epoch has n // k such groups whatever the batch size, so the last batch may
+    hold fewer classes: runs that differ in it count the same images.
+
+    Args:
+        labels: class per example, on the CPU.
+        sampler: one of `SAMPLERS`.
+        batch_size: examples per batch, P k; for `pk`.
+        images_per_class: k >= 1; for `pk`.
+        generator: on the CPU.
+
+    Raises:
+        Faults: unknown sampler; k does not divide the batch; fewer than P classes have k images.
+
+    Source: Hermans et al. 2017, arXiv 1703.07737, section 2.
+    """
+    if sampler == "random":
+        return torch.randperm(len(labels), generator=generator)
+    if sampler == "pk":
+        return _classes_by_images(labels, batch_size, images_per_class, generator)
+    raise Faults([unknown("sampler", sampler, SAMPLERS)])
+
+
+def _classes_by_images(labels: Tensor, batch_size: int, k: int, generator: torch.Generator) -> Tensor:
+    if k < 1 or batch_size % k:
+        raise Faults([f"`batch_size` must be a multiple of `images_per_class` >= 1, but got {batch_size} and {k}."])
+    P = batch_size // k
+    _, ids, sizes = labels.unique(return_inverse=True, return_counts=True)
+    members = ids.argsort(stable=True).split(sizes.tolist())
+    eligible = torch.nonzero(sizes >= k)[:, 0]
+    if len(eligible) < P:
+        asked = f"a batch of {batch_size} with {k} images per class needs {P} classes"
+        raise Faults([f"`pk`: {asked}, but only {len(eligible)} of {len(members)} have so many images."])
+    groups = len(labels) // k
+    batches = -(-groups // P)
+    draws = [eligible[torch.randperm(len(eligible), generator=generator)[:P]] for _ in range(batches)]
+    classes = torch.cat([eligible[:0], *draws])[:groups]
+    order = torch.empty(groups, k, dtype=torch.int64)
+    for drawn in classes.unique().tolist():
+        turns = classes == drawn
+        order[turns] = _shuffled_queue(members[drawn], int(turns.sum()) * k, k, generator).view(-1, k)
+    return order.flatten()
+
+
+def _shuffled_queue(members: Tensor, length: int, k: int, generator: torch.Generator) -> Tensor:
+    """Permutation after permutation of `members`, `length` in all, no block of k with one of them twice."""
+    queue = members[:0]
+    while len(queue) < length:
+        again = members[torch.randperm(len(members), generator=generator)]
+        # The block that straddles the seam holds these already: to the end of the new permutation with them.
+        held = torch.isin(again, queue[len(queue) - len(queue) % k :])
+        queue = torch.cat([queue, again[~held], again[held]])
+    return queue[:length]

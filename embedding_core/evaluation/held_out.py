@@ -1,0 +1,182 @@
+"""What a finished run says about images it never trained on: the test split, and the unseen classes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData, ImageRows
+from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.splits import Split
+from embedding_core.evaluation import classifiers, rows
+from embedding_core.evaluation.validation import EVALUATION_BATCH, Row, embed
+from embedding_core.losses.modules import Classifier
+from embedding_core.losses.objective import Objective
+from embedding_core.metrics import embeddings, retrieval
+from embedding_core.models.network import EmbeddingNetwork
+from embedding_core.seeding import generator
+from embedding_core.transforms.colour import grey_copies, has_colour
+from embedding_core.views import scatter, views
+from embedding_core.views.projections import pca
+
+HIT_QUERIES = 1000
+"""Most images that are turned grey, to see whether they find their class by more than its colours."""
+
+PROJECTIONS = {"pca": ("pca",), "all": ("pca", "umap", "tsne")}
+"""By `TrainConfig.views`."""
+
+Tables = dict[str, list[dict[str, Any]]]
+"""Rows by table of the store, without the ids of the trial."""
+
+Judge = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n d"]]
+"""Images -> what they are judged by, of unit length, on the CPU."""
+
+
+class HeldOutImages(NamedTuple):
+    """What a finished run is evaluated on."""
+
+    parts: dict[str, ImageSet]
+    """`test`, and `unseen` where there are unseen classes."""
+    train: ImageRows
+    """What classifiers are fitted to."""
+
+
+class HeldOut(NamedTuple):
+    """Results of one run on held-out images."""
+
+    row: Row
+    """`test_*` and `unseen_*` columns."""
+    tables: Tables
+    """Longer results."""
+
+
+def held_out_images(data: DeviceData, split: Split) -> HeldOutImages:
+    """The images that a finished run is evaluated on; called before a run too, lest it fail at its end.
+
+    Raises:
+        Faults: see `DeviceData.test` and `DeviceData.unseen`.
+    """
+    parts = {"test": data.test(split)}
+    if len(split.unseen):
+        parts["unseen"] = data.unseen(split)
+    return HeldOutImages(parts, data.train(split))
+
+
+def held_out(network: EmbeddingNetwork, objective: Objective, images: HeldOutImages, config: TrainConfig) -> HeldOut:
+    """Evaluate on each part; `held_out_layer` says by what, `probes`, `classifiers` and `views` how much.
+
+    Of classifier losses, the accuracy of the trained head on the test split is always that of the embedding.
+    """
+    judge = partial(_judged, network, config.held_out_layer)
+    z = {split: judge(part.images) for split, part in images.parts.items()}
+    tables: Tables = {"evaluations": [], "eval_groups": []}
+    found = [_of_part(split, z[split], part, judge, config) for split, part in images.parts.items()]
+    test = images.parts["test"]
+    if isinstance(objective.base, Classifier):
+        embedding = z["test"] if config.held_out_layer == "embedding" else _judged(network, "embedding", test.images)
+        found.append(_trained_head(objective.base, embedding, test))
+    if config.classifiers:
+        found.append(_of_classifiers(z["test"], test, images.train, judge, config))
+    for table, own in ((table, own) for one in found for table, own in one.items()):
+        tables.setdefault(table, []).extend(own)
+    for evaluation in tables["evaluations"]:
+        evaluation["checkpoint"] = "final"
+    row: Row = {"test_sha256": test.sha256}
+    row |= {_column(e): e["value"] for e in tables["evaluations"] if not e["metric"].startswith("probe")}
+    return HeldOut(row, tables)
+
+
+def _judged(network: EmbeddingNetwork, layer: str, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+    return embed(network, images.to(network.mean.device), layer=layer).cpu()
+
+
+def _column(evaluation: dict[str, Any]) -> str:
+    """Only recall is called by its k; other metrics have one each."""
+    name = f"{evaluation['split']}_{evaluation['metric']}"
+    return f"{name}_at_{evaluation['k']}" if evaluation["metric"].endswith("recall") else name
+
+
+def _of_part(split: str, z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, config: TrainConfig) -> Tables:
+    """What needs no image but those of one part."""
+    pairs = embeddings.verification(z, part.labels)
+    coloured = has_colour(part.images)
+    found = rows.metrics(z, part.labels, pairs)
+    groups = list(rows.class_aucs(pairs, part))
+    if config.probes:
+        found += rows.probes(z, part.labels, repeats=config.probes, seed=config.seed)
+    if coloured:
+        found += _hit_rates(z, part, judge, config.seed)
+    tables: Tables = {}
+    if config.views != "none":
+        pixels = classifiers.raw_pixels(part.images)
+        of_pixels = rows.ranking(pixels, part.labels, embeddings.verification(pixels, part.labels))
+        found += rows.of_pixels(of_pixels)
+        queries = views.queries(part.labels, seed=config.seed)
+        grey_z = judge(grey_copies(part.images[queries])) if coloured else None
+        projections = PROJECTIONS[config.views]
+        shown = views.compute(z, part, split=split, seed=config.seed, projections=projections, grey_z=grey_z)
+        tables = shown._asdict()
+    own = {"evaluations": found, "eval_groups": groups}
+    for table, added in own.items():
+        tables[table] = [{"split": split, **row} for row in added] + tables.get(table, [])
+    return tables
+
+
+def _hit_rates(z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, seed: int) -> list[rows.Row]:
+    """Of images whose class has another: the share of their nearest others that are of it, asked in colour or in grey.
+
+    Study 4 looked at neighbours by eye; those that a grey image does not find were found by colour alone.
+    """
+    mated = (retrieval.class_sizes(part.labels, part.labels) > 1).nonzero()[:, 0]
+    own = mated[torch.randperm(len(mated), generator=generator(seed, "hit rates"))[:HIT_QUERIES]]
+    k = min(views.NEIGHBOURS, len(z) - 1)
+    queries = {"hit_rate": z[own], "hit_rate_grey": judge(grey_copies(part.images[own]))}
+    rates = {metric: retrieval.hit_rates(query, own, z, part.labels, k=k) for metric, query in queries.items()}
+    return [rows.mean_row(metric, rate.mean(), k=k) for metric, rate in rates.items()]
+
+
+def _trained_head(base: Classifier, z: Float[Tensor, "n d"], test: ImageSet) -> Tables:
+    """Share of test images that the head trained with the embedding classifies right, overall and by class."""
+    right = base.predicted(z.to(base.classes.device)).cpu() == test.labels
+    overall = rows.mean_row("accuracy", classifiers.share_right(right))
+    groups = [{"split": "test", **group} for group in rows.class_accuracies(right, test)]
+    return {"evaluations": [{"split": "test", **overall}], "eval_groups": groups}
+
+
+def _of_classifiers(
+    z: Float[Tensor, "n d"], test: ImageSet, train: ImageRows, judge: Judge, config: TrainConfig
+) -> Tables:
+    """Classifiers fitted on all training images; with views, those of raw pixels and the training images' plane too.
+
+    On one thread those of MNIST (48,000 images) take a quarter of a minute, and those of its pixels as long again.
+    """
+    places = torch.arange(len(train.labels))
+    train_z = torch.cat([judge(train.images(part)) for part in places.split(EVALUATION_BATCH)])
+    found = _fitted(train_z, train.labels, z, test.labels)
+    tables: Tables = {}
+    if config.views != "none":
+        pixels = classifiers.raw_pixels(test.images)
+        kept = classifiers.drawn_for_pixels(len(places), pixels.shape[1], seed=config.seed)
+        train_pixels = classifiers.raw_pixels(train.images(kept))
+        found += rows.of_pixels(_fitted(train_pixels, train.labels[kept], pixels, test.labels))
+        points = scatter.points(
+            train_z, train.labels, pca(train_z), name_of=test.name_of, seed=config.seed,
+            projections=PROJECTIONS[config.views], most=len(z),
+        )  # fmt: skip
+        tables["views"] = [{"split": "train", **point} for point in points]
+    return tables | {"evaluations": [{"split": "test", **row} for row in found]}
+
+
+def _fitted(
+    train_z: Float[Tensor, "n d"], train_labels: Int[Tensor, " n"], z: Float[Tensor, "t d"], labels: Int[Tensor, " t"]
+) -> list[rows.Row]:
+    svm = classifiers.fitted_svm(train_z, train_labels, z, labels)
+    knn = classifiers.fitted_knn(train_z, train_labels, z, labels)
+    return [
+        rows.mean_row("fitted_svm_accuracy", svm),
+        rows.mean_row("fitted_knn_accuracy", knn, k=classifiers.NEIGHBOURS),
+    ]

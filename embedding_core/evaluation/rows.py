@@ -1,0 +1,88 @@
+"""What is measured on a set of embeddings, as rows of the tables `evaluations` and `eval_groups`, split left out."""
+
+import math
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from embedding_core.data.image_sets import ImageSet
+from embedding_core.evaluation.classifiers import share_right
+from embedding_core.metrics import retrieval
+from embedding_core.metrics.embeddings import Verification
+
+Row = dict[str, Any]
+"""Values by column name; what does not apply is absent."""
+
+KNN = 20
+"""Neighbours that vote."""
+
+
+def mean_row(metric: str, mean: retrieval.QueryMean, *, k: int | None = None) -> Row:
+    """A mean over images; `n_pairs` counts them."""
+    return {"metric": metric, "k": k, "value": mean.value, "se": mean.se, "n_pairs": mean.n_queries}
+
+
+def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
+    """Verification, retrieval, leave-one-out classification; `n_pairs` counts pairs of images, or queries."""
+    k = min(KNN, len(z) - 1)
+    return [
+        {"metric": "auc", "value": pairs.auc, "n_pairs": pairs.n_positive + pairs.n_negative},
+        mean_row("recall", retrieval.hits(z, labels, k=1).mean(), k=1),
+        mean_row("map_at_r", retrieval.average_precisions(z, labels).mean()),
+        mean_row("knn_accuracy", retrieval.knn_accuracy(z, labels, z, labels, k=k, exclude_self=True), k=k),
+    ]
+
+
+def metrics(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
+    """`ranking` and the numbers of pairs."""
+    return [
+        *ranking(z, labels, pairs),
+        {"metric": "positive_pairs", "value": float(pairs.n_positive)},
+        {"metric": "negative_pairs", "value": float(pairs.n_negative)},
+    ]
+
+
+def of_pixels(rows: list[Row]) -> list[Row]:
+    """The same of raw pixels."""
+    return [{**row, "metric": f"pixels_{row['metric']}"} for row in rows]
+
+
+def class_aucs(pairs: Verification, images: ImageSet) -> Iterator[Row]:
+    """What each class adds to the AUC, for a bootstrap over classes."""
+    for part in pairs.classes:
+        of = {"class_id": part.label, "class_name": images.name_of(part.label)}
+        yield {"metric": "auc", **of, "value": part.auc, "n": part.size}
+
+
+def class_accuracies(right: Bool[Tensor, " n"], images: ImageSet) -> Iterator[Row]:
+    """Share of each class's images that are classified right."""
+    for label in images.labels.unique().tolist():
+        mean = share_right(right[images.labels == label])
+        of = {"class_id": label, "class_name": images.name_of(label)}
+        yield {"metric": "accuracy", **of, "value": mean.value, "se": mean.se, "n": mean.n_queries}
+
+
+def probes(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, repeats: int, seed: int) -> list[Row]:
+    """Balanced accuracy of frozen embeddings by label budget (`k`); budgets beyond the images are left out."""
+    from embedding_core.evaluation.probes import (  # scikit-learn's import takes a second or two
+        BUDGETS,
+        TEST_SHARE,
+        probe_curve,
+    )
+
+    available = len(z) - round(TEST_SHARE * len(z))
+    budgets = [budget for budget in BUDGETS if budget <= available]
+    points = probe_curve(z, labels, budgets=budgets, repeats=repeats, seed=seed)
+    return [
+        {
+            "metric": f"probe_{point.kind}",
+            "k": point.budget,
+            "value": point.mean,
+            "se": statistics.stdev(point.scores) / math.sqrt(len(point.scores)),
+            "n_pairs": len(point.scores),
+        }
+        for point in points
+    ]

@@ -1,0 +1,236 @@
+"""The base losses behind one signature, so that the loop, accumulation and the gap meter know only that one."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.losses import miners
+from embedding_core.losses.functional import (
+    ArcFace,
+    SoftmaxClassifier,
+    nt_xent,
+    nt_xent_chance,
+    nt_xent_floor,
+    triplet_hinge,
+    triplet_semihard,
+)
+from embedding_core.metrics.distances import distance_matrix
+from embedding_core.metrics.meter import Meter
+from embedding_core.seeding import stream
+
+VALIDATION_MINING = "hard/hard"
+"""Whatever was mined in training, so that validation losses compare (study 2)."""
+
+
+class BaseLoss(nn.Module, ABC):
+    """z [m, v, d], labels [m, v] -> scalar; terms of its own go to the meter, weighted by examples."""
+
+    name: str
+    """`TrainConfig.loss`."""
+
+    @abstractmethod
+    def forward(
+        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Mean over the examples of one neighbourhood."""
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Told before each epoch (0-based); most losses do not change."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, float | str]:
+        """The `TrainConfig` fields that this loss can tell."""
+
+    def bounds(self, neighbourhood: int) -> dict[str, float]:
+        """What the loss is to be read against, where it says little by itself."""
+        return {}
+
+    def at_work(self) -> dict[str, str]:
+        """What was at work in the epoch, where that may change in a run."""
+        return {}
+
+
+class _Hinged(BaseLoss):
+    """A loss with a margin between two distances."""
+
+    def __init__(self, margin: float, distance: str) -> None:
+        super().__init__()
+        self.margin = margin
+        self.distance = distance
+
+    def settings(self) -> dict[str, float | str]:
+        """Margin and distance."""
+        return {"loss": self.name, "margin": self.margin, "distance": self.distance}
+
+
+class FixedTriplets(_Hinged):
+    """Triplet margin loss over (anchor, positive, negative) examples: v = 3."""
+
+    name = "triplet"
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """Mean hinge."""
+        hinge = triplet_hinge(z[:, 0], z[:, 1], z[:, 2], margin=self.margin, distance=self.distance)
+        meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
+        return hinge.mean()
+
+
+class MinedTriplets(_Hinged):
+    """Triplet margin loss over triplets mined among the images of a neighbourhood: v = 1."""
+
+    name = "mined"
+
+    def __init__(self, kind: str, margin: float, distance: str) -> None:
+        super().__init__(margin, distance)
+        self.kind = kind
+        self.picked = "/".join(miners.curriculum(0, 1)) if kind == "curriculum" else kind
+        """The miner at work; differs from `kind` under a curriculum."""
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Move a curriculum on."""
+        if self.kind == "curriculum":
+            self.picked = "/".join(miners.curriculum(epoch, epochs))
+
+    def settings(self) -> dict[str, float | str]:
+        """With the kind of mining asked for, not the one at work."""
+        return {**super().settings(), "mining": self.kind}
+
+    def at_work(self) -> dict[str, str]:
+        """The miner."""
+        return {"miner": self.picked}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """Mean hinge over the mined triplets, 0 where there are none."""
+        flat, flat_labels = z.flatten(0, 1), labels.flatten()
+        if self.picked == "random":
+            triplets = miners.mine_random(flat_labels, draw)
+        else:
+            positive, negative = self.picked.split("/")
+            triplets = miners.mine(
+                flat, flat_labels, positive=positive, negative=negative, margin=self.margin, distance=self.distance
+            )
+        if not len(triplets.anchor):
+            return flat.sum() * 0  # still a graph, so that backward has something to do
+        hinge = self._hinge(flat, triplets)
+        meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
+        return hinge.mean()
+
+    def _hinge(self, z: Tensor, triplets: miners.Triplets) -> Tensor:
+        if len(triplets.anchor) <= len(z):
+            return triplet_hinge(*triplets.embeddings(z), margin=self.margin, distance=self.distance)
+        distances = distance_matrix(z, distance=self.distance)  # far fewer than the triplets that share them
+        to_positive = distances[triplets.anchor, triplets.positive]
+        return F.relu(to_positive - distances[triplets.anchor, triplets.negative] + self.margin)
+
+
+class SemiHardTriplets(_Hinged):
+    """TF-Addons' semi-hard triplet loss: v = 1."""
+
+    name = "semihard"
+
+    def __init__(self, margin: float, distance: str, fallback: str) -> None:
+        super().__init__(margin, distance)
+        self.fallback = fallback
+
+    def settings(self) -> dict[str, float | str]:
+        """With the fallback."""
+        return {**super().settings(), "fallback": self.fallback}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """See `triplet_semihard`."""
+        flat, flat_labels = z.flatten(0, 1), labels.flatten()
+        return triplet_semihard(flat, flat_labels, margin=self.margin, distance=self.distance, fallback=self.fallback)
+
+
+class Classifier(BaseLoss):
+    """Cross-entropy of ArcFace or, as the control that accumulation cannot change, of a linear layer: v = 1."""
+
+    position: Tensor
+    classes: Tensor
+
+    def __init__(self, name: str, head: ArcFace | SoftmaxClassifier, classes: Int64[Tensor, " c"]) -> None:
+        super().__init__()
+        self.name = name
+        self.head = head
+        position = torch.full((int(classes.max()) + 1,), -1)
+        position[classes] = torch.arange(len(classes))
+        self.register_buffer("position", position)  # label -> row of the head
+        self.register_buffer("classes", classes, persistent=False)
+
+    def settings(self) -> dict[str, float | str]:
+        """ArcFace has two fields of its own."""
+        if isinstance(self.head, ArcFace):
+            return {"loss": self.name, "scale": self.head.scale, "margin": self.head.margin}
+        return {"loss": self.name}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """Mean cross-entropy; labels are classes trained on."""
+        flat, target = z.flatten(0, 1), self.position[labels.flatten()]
+        loss: Tensor = self.head(flat, target)
+        with torch.no_grad():
+            correct = self.head.logits(flat).argmax(dim=1) == target
+        meter.add("accuracy", correct.float().mean(), float(len(z)))
+        return loss
+
+    @torch.no_grad()
+    def predicted(self, z: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
+        """Label of the class whose logit, without a margin, is highest."""
+        predicted: Tensor = self.classes[self.head.logits(z).argmax(dim=1)]
+        return predicted
+
+
+class TwoViews(BaseLoss):
+    """NT-Xent over two views of each image: v = 2."""
+
+    name = "nt_xent"
+
+    def __init__(self, temperature: float, similarity: str) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.similarity = similarity
+
+    def settings(self) -> dict[str, float | str]:
+        """Temperature and similarity."""
+        return {"loss": self.name, "temperature": self.temperature, "similarity": self.similarity}
+
+    def bounds(self, neighbourhood: int) -> dict[str, float]:
+        """The loss of orthogonal negatives (0 if lengths are free) and that of guessing, for so many pairs."""
+        floor = 0.0 if self.similarity == "dot" else nt_xent_floor(neighbourhood, self.temperature)
+        return {"floor": floor, "chance": nt_xent_chance(neighbourhood)}
+
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+        """See `nt_xent`."""
+        return nt_xent(z[:, 0], z[:, 1], temperature=self.temperature, similarity=self.similarity)
+
+
+def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
+    """The base loss that `config` asks for; proxies start from the block's own stream."""
+    match config.loss:
+        case "triplet":
+            return FixedTriplets(config.margin, config.distance)
+        case "mined":
+            return MinedTriplets(config.mining, config.margin, config.distance)
+        case "semihard":
+            return SemiHardTriplets(config.margin, config.distance, config.fallback)
+        case "nt_xent":
+            return TwoViews(config.temperature, config.similarity)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(config.seed, "loss initialisation"))
+        if config.loss == "arcface":
+            head: ArcFace | SoftmaxClassifier = ArcFace(
+                config.embedding_dim, len(classes), scale=config.scale, margin=config.margin
+            )
+        else:
+            head = SoftmaxClassifier(config.embedding_dim, len(classes))
+    return Classifier(config.loss, head, classes)
+
+
+def validation_loss(config: TrainConfig, trained: BaseLoss) -> BaseLoss:
+    """What the validation loss is computed with: the trained loss itself, or mining that no curriculum moves."""
+    if isinstance(trained, MinedTriplets):
+        return MinedTriplets(VALIDATION_MINING, config.margin, config.distance)
+    return trained

@@ -1,0 +1,93 @@
+"""The training loss of one configuration: a base loss plus weighted KoLeo, with a meter of its terms."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.losses.functional import koleo_terms
+from embedding_core.losses.modules import BaseLoss, base_loss
+from embedding_core.metrics.meter import Meter
+
+
+class KoLeoTerm(NamedTuple):
+    """KoLeo's place in the objective."""
+
+    weight: float
+    top_k: int
+    group_size: int | None
+    exclude_same_class: bool
+
+
+class Objective(nn.Module):
+    """Loss of one neighbourhood; holds the parameters of the loss itself, such as ArcFace's proxies."""
+
+    def __init__(self, base: BaseLoss, koleo: KoLeoTerm | None) -> None:
+        super().__init__()
+        self.base = base
+        self.koleo = koleo
+
+    @classmethod
+    def of(cls, config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> "Objective":
+        """The objective that `config` asks for; `classes` are the labels trained on, ascending."""
+        koleo = None
+        if config.koleo_weight is not None:
+            koleo = KoLeoTerm(
+                config.koleo_weight, config.koleo_top_k, config.koleo_group_size, config.koleo_exclude_same_class
+            )
+        return cls(base_loss(config, classes=classes), koleo)
+
+    def forward(
+        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Loss of one neighbourhood; its terms go to `meter`, weighted by examples.
+
+        Args:
+            z: embeddings of m examples of v images, of unit length unless `TrainConfig.similarity` says otherwise.
+            labels: class of each image; -1 where it has none.
+            meter: counts the terms.
+            draw: what random mining draws from.
+        """
+        loss: Tensor = self.base(z, labels, meter, draw)
+        weight = float(len(z))
+        meter.add("loss_base", loss, weight)
+        for name, bound in self.base.bounds(len(z)).items():  # of this neighbourhood: an epoch's last may be smaller
+            meter.add(f"loss_{name}", bound, weight)
+        rows = self._koleo_rows(labels.numel())
+        if self.koleo is not None and rows:
+            flat_labels = labels.flatten()[:rows]
+            terms = koleo_terms(
+                z.flatten(0, 1)[:rows],
+                top_k=self.koleo.top_k,
+                group_size=self.koleo.group_size,
+                labels=flat_labels,
+                exclude_same_class=self.koleo.exclude_same_class,
+            )
+            same_class = (flat_labels[terms.neighbours[:, 0]] == flat_labels) & (flat_labels >= 0) & terms.valid
+            counted = terms.valid.sum().clamp(min=1)
+            distance = terms.distances.mean(dim=1).where(terms.valid, 0).sum() / counted
+            loss = loss + self.koleo.weight * terms.loss
+            meter.add("loss_koleo", terms.loss, weight)
+            meter.add("koleo_nn_same_class_frac", same_class.sum() / counted, weight)
+            meter.add("koleo_nn_dist_mean", distance, weight)
+        meter.add("loss_total", loss, weight)
+        return loss
+
+    def settings(self) -> dict[str, Any]:
+        """The `TrainConfig` fields that this objective can tell."""
+        koleo = self.koleo
+        settings: dict[str, Any] = {"koleo": koleo is not None, "koleo_weight": koleo.weight if koleo else None}
+        if koleo is not None:
+            settings |= {f"koleo_{name}": value for name, value in koleo._asdict().items()}
+        return settings | self.base.settings()
+
+    def _koleo_rows(self, n: int) -> int:
+        """Rows that have `top_k` others in their group: a short last batch may leave a few without, or all."""
+        if self.koleo is None:
+            return 0
+        group = min(self.koleo.group_size or n, n)
+        if group <= self.koleo.top_k:
+            return 0
+        return n - n % group if n % group <= self.koleo.top_k else n

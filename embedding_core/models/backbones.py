@@ -1,0 +1,204 @@
+"""Backbones: normalised images to feature maps, or to one token; without the classifiers they are published with."""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import Faults
+
+WIDTHS = (32, 64, 128, 128)
+"""Channels of `small_cnn`'s blocks; each halves the side."""
+
+GROUPS = 8
+"""GroupNorm groups: divides the channels of every layer of every backbone."""
+
+VGG_MIN_SIDE = 32
+"""VGG11 halves the side five times."""
+
+ALEXNET_MIN_SIDE = 63
+"""AlexNet's stride of 4 and three poolings of 3 leave one position of 63 pixels, none of 62."""
+
+SMALL_STEM_SIDE = 64
+"""Below this side a ResNet from scratch starts with a 3x3 convolution and no pooling."""
+
+VIT_PATCHES = (7, 28)
+"""Fewest and most patches a side: 50 to 785 tokens."""
+
+VIT_MAX_PATCH = 16
+
+STUDY2_STAGES = 4
+"""Study 2 takes the first stages of EfficientNetV2-S: 64 channels at an eighth of the side."""
+
+BY_CONVOLUTIONS = {
+    1: "vit_tiny", 4: "small_cnn", 5: "alexnet", 8: "vgg11", 20: "resnet18", 36: "resnet34", 53: "resnet50",
+    19: "efficientnet_v2_s", 170: "efficientnet_v2_s",
+}  # fmt: skip
+"""Backbones have different numbers of convolutions: the mark by which a live one is known. Two for the EfficientNet,
+which study 2 cuts."""
+
+
+def build_backbone(config: TrainConfig, *, channels: int, side: tuple[int, int]) -> nn.Module:
+    """Backbone with torchvision's initialisation, drawn from the global generator: [n, c, h, w] -> [n, width, ...].
+
+    Args:
+        config: `backbone`, `norm_kind`, `weights` (not read here, but a ResNet's stem must fit it) and `head` are read.
+        channels: of its input; 3 for all but `small_cnn`.
+        side: height and width of the images.
+
+    Raises:
+        Faults: images too small, or not divisible into patches.
+    """
+    match config.backbone:
+        case "small_cnn":
+            return _small_cnn(channels, config.norm_kind)
+        case "vgg11":
+            return _vgg11(side)
+        case "alexnet":
+            return _alexnet(side)
+        case "vit_tiny":
+            return _vit_tiny(side)
+        case "efficientnet_v2_s":
+            backbone = _efficientnet_v2_s()[: STUDY2_STAGES if config.head == "study2" else None]
+        case _:
+            backbone = _resnet(config.backbone, small_stem=min(side) < SMALL_STEM_SIDE and config.weights == "none")
+    if config.norm_kind == "group":
+        _replace_batch_norm(backbone)
+    return backbone
+
+
+def feature_shape(backbone: nn.Module, *, channels: int, side: tuple[int, int]) -> torch.Size:
+    """Shape of one image's features: (width, h, w), or (width,) of a token. Computes nothing."""
+    meta = {name: value.to("meta") for name, value in backbone.state_dict().items()}
+    images = torch.empty(2, channels, *side, device="meta")  # 2: BatchNorm refuses to train on one value
+    features: torch.Tensor = torch.func.functional_call(backbone, meta, (images,))
+    return features.shape[1:]
+
+
+def backbone_name(backbone: nn.Module) -> str:
+    """Name of a live backbone, read off its layers."""
+    return BY_CONVOLUTIONS[len(_convolutions(backbone))]
+
+
+def backbone_width(backbone: nn.Module) -> int:
+    """Channels of a live backbone's features: those of its last convolution (a transformer's only one)."""
+    return _convolutions(backbone)[-1].out_channels
+
+
+def _convolutions(backbone: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+
+
+def norm(kind: str, width: int) -> list[nn.Module]:
+    """Normalisation of feature maps: one layer, or none."""
+    match kind:
+        case "group":
+            return [nn.GroupNorm(GROUPS, width)]
+        case "batch":
+            return [nn.BatchNorm2d(width)]
+    return []
+
+
+def _small_cnn(channels: int, norm_kind: str) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in WIDTHS:
+        layers += [
+            nn.Conv2d(channels, width, 3, padding=1, bias=norm_kind == "none"),
+            nn.MaxPool2d(2, ceil_mode=True),  # before the norm: a quarter of its work, 1.7 x the images/s on a CPU
+            *norm(norm_kind, width),
+            nn.ReLU(inplace=True),
+        ]
+        channels = width
+    return nn.Sequential(*layers)
+
+
+def _vgg11(side: tuple[int, int]) -> nn.Sequential:
+    from torchvision.models.vgg import cfgs, make_layers
+
+    _require_side("vgg11", side, VGG_MIN_SIDE)
+    # `vgg11()` would draw 124 million weights of a classifier that has no use here: a second and 500 MB per trial.
+    features: nn.Sequential = make_layers(cfgs["A"])
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return features
+
+
+def _alexnet(side: tuple[int, int]) -> nn.Sequential:
+    from torchvision.models import alexnet
+
+    _require_side("alexnet", side, ALEXNET_MIN_SIDE)
+    with torch.device("meta"):  # its classifier, 58 of 61 million weights, is never drawn
+        features: nn.Sequential = alexnet(weights=None).features
+    features.to_empty(device="cpu")
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            module.reset_parameters()
+    return features
+
+
+def _resnet(name: str, *, small_stem: bool) -> nn.Sequential:
+    """Torchvision's up to the last map.
+
+    Its stem shrinks an image by 4 before the first block, which leaves 8x8 positions of a CIFAR image and one at the
+    end. Published weights need that stem; from scratch, small images keep their side as in the CIFAR networks of He et
+    al. 2015 (and SimCLR's).
+    """
+    from torchvision.models import get_model
+
+    model = get_model(name, weights=None, num_classes=1)
+    if small_stem:
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+        model.maxpool = nn.Identity()
+    return nn.Sequential(OrderedDict(list(model.named_children())[:-2]))  # without avgpool and fc
+
+
+def _efficientnet_v2_s() -> nn.Sequential:
+    from torchvision.models import efficientnet_v2_s
+
+    features: nn.Sequential = efficientnet_v2_s(weights=None, num_classes=1).features
+    return features
+
+
+def _vit_tiny(side: tuple[int, int]) -> nn.Module:
+    """Class token of a transformer of DeiT-tiny's size (Touvron et al. 2021, arXiv 2012.12877, table 1)."""
+    from torchvision.models import VisionTransformer
+
+    model: nn.Module = VisionTransformer(
+        image_size=side[0], patch_size=_patch(side), num_layers=12, num_heads=3, hidden_dim=192, mlp_dim=768,
+        num_classes=1,
+    )  # fmt: skip
+    model.heads = nn.Identity()
+    return model
+
+
+def _patch(side: tuple[int, int]) -> int:
+    """The largest patch that leaves enough of them: 16 at 224 pixels, 12 at 96, 4 at 32 and 28."""
+    fewest, most = VIT_PATCHES
+    height, width = side
+    patches = [p for p in range(1, VIT_MAX_PATCH + 1) if height % p == 0 and fewest <= height // p <= most]
+    if height != width or not patches:
+        raise Faults(
+            [
+                f"`vit_tiny` needs square images that divide into {fewest} to {most} patches a side, of at most "
+                f"{VIT_MAX_PATCH} pixels each, but got {height}x{width}."
+            ]
+        )
+    return max(patches)
+
+
+def _require_side(name: str, side: tuple[int, int], least: int) -> None:
+    if min(side) < least:
+        raise Faults([f"`{name}` needs images of at least {least} pixels a side, but got {side[0]}x{side[1]}."])
+
+
+def _replace_batch_norm(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, nn.GroupNorm(GROUPS, child.num_features))
+        else:
+            _replace_batch_norm(child)

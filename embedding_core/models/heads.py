@@ -1,0 +1,133 @@
+"""Heads: backbone features to embeddings (not yet of unit length)."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import Faults
+from embedding_core.models.backbones import norm
+
+STUDY2_WIDTH = 64
+"""Channels of the convolutions in study 2's head."""
+
+
+class MeanPool(nn.Module):
+    """Mean over positions; a token passes as it is."""
+
+    def forward(self, features: Float[Tensor, "n w ..."]) -> Float[Tensor, "n w"]:
+        """[n, w, h, w'] -> [n, w]."""
+        return features.mean(dim=(2, 3)) if features.ndim == 4 else features
+
+
+class MeanMaxPool(nn.Module):
+    """Mean and maximum over positions side by side."""
+
+    def forward(self, features: Float[Tensor, "n w h v"]) -> Float[Tensor, "n w2"]:
+        """[n, w, h, v] -> [n, 2 w]."""
+        return torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+
+
+def build_head(config: TrainConfig, features: torch.Size) -> tuple[nn.Module, nn.Module]:
+    """Pool and head, with torch's initialisation, drawn from the global generator.
+
+    Args:
+        config: `head`, `head_layers`, `head_width`, `norm_kind`, `dropout` and `embedding_dim` are read.
+        features: shape of one image's backbone features, (width, h, w) or (width,).
+
+    Raises:
+        Faults: feature maps too small for study 2's pooling.
+    """
+    width = features[0]
+    match config.head:
+        case "study2":
+            return nn.Identity(), _study2(config, features)
+        case "study3":
+            return MeanMaxPool(), nn.Sequential(
+                *_vector_norm(config.norm_kind, 2 * width),
+                *_dropout(config.dropout),
+                nn.Linear(2 * width, config.embedding_dim, bias=False),
+            )
+        case "mlp":
+            return MeanPool(), _mlp(config, width)
+    linear = nn.Linear(width, config.embedding_dim)
+    return MeanPool(), nn.Sequential(*_dropout(config.dropout), linear) if config.dropout else linear
+
+
+def describe_head(pool: nn.Module, head: nn.Module) -> dict[str, Any]:
+    """`head`, `head_layers`, `head_width` (None: nothing hidden), `dropout` and `embedding_dim` of live layers."""
+    linear = [module for module in head.modules() if isinstance(module, nn.Linear)]
+    hidden = linear[:-1]
+    if any(isinstance(module, nn.Conv2d) for module in head.modules()):
+        name = "study2"
+    elif isinstance(pool, MeanMaxPool):
+        name = "study3"
+    else:
+        name = "mlp" if hidden else "linear"
+    return {
+        "head": name,
+        "head_layers": len(hidden),
+        "head_width": hidden[0].out_features if hidden else None,
+        "dropout": next((module.p for module in head.modules() if isinstance(module, nn.Dropout)), 0.0),
+        "embedding_dim": linear[-1].out_features,
+    }
+
+
+def last_linear(head: nn.Module) -> nn.Linear:
+    """The linear layer that makes the embedding."""
+    return [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def _mlp(config: TrainConfig, width: int) -> nn.Sequential:
+    """Projection head: SimCLR's with one hidden layer, study 4's with five."""
+    hidden = config.head_width or width
+    layers: list[nn.Module] = []
+    for _ in range(config.head_layers):
+        layers += [
+            nn.Linear(width, hidden, bias=config.norm_kind != "batch"),  # BatchNorm would take the bias out again
+            *_vector_norm(config.norm_kind, hidden),
+            nn.ReLU(inplace=True),
+        ]
+        width = hidden
+    return nn.Sequential(*layers, *_dropout(config.dropout), nn.Linear(width, config.embedding_dim))
+
+
+def _study2(config: TrainConfig, features: torch.Size) -> nn.Sequential:
+    """Two convolutions, max-pool, linear layer; its dropout is on the embedding itself."""
+    width, *side = features
+    if min(side) < 2:
+        raise Faults(
+            [f"Head `study2` halves feature maps and needs at least 2x2 positions, but got {side[0]}x{side[1]}."]
+        )
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        layers += [
+            nn.Conv2d(width, STUDY2_WIDTH, 3, padding=1),
+            *norm(config.norm_kind, STUDY2_WIDTH),
+            nn.ReLU(inplace=True),
+        ]
+        width = STUDY2_WIDTH
+    return nn.Sequential(
+        *layers,
+        nn.MaxPool2d(2, ceil_mode=True),  # of 3x3 positions, none is left out
+        nn.Flatten(),
+        nn.Linear(width * math.ceil(side[0] / 2) * math.ceil(side[1] / 2), config.embedding_dim),
+        nn.LeakyReLU(),
+        *_dropout(config.dropout),
+    )
+
+
+def _vector_norm(kind: str, width: int) -> list[nn.Module]:
+    match kind:
+        case "group":
+            return [nn.GroupNorm(1, width)]  # over the whole vector: a group of few values would say little or nothing
+        case "batch":
+            return [nn.BatchNorm1d(width)]
+    return []
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    return [nn.Dropout(share)] if share else []

@@ -1,0 +1,165 @@
+"""Networks from uint8 images to unit embeddings."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.metrics.distances import at_least_float32
+from embedding_core.models.backbones import backbone_name, backbone_width, build_backbone, feature_shape
+from embedding_core.models.heads import MeanPool, build_head, describe_head, last_linear
+from embedding_core.models.pretrained import load_weights
+from embedding_core.seeding import stream
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the pixels in [0, 1] that torchvision's weights were trained on."""
+
+
+class EmbeddingNetwork(nn.Module):
+    """uint8 images -> embeddings: scale, backbone, pool, head, normalise (all after the backbone in float32).
+
+    Args:
+        unit: whether embeddings are brought to unit length, the last of these steps. Where the training loss needs
+            their length they are not; `monitor.embed` does it then.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pool: nn.Module,
+        head: nn.Module,
+        *,
+        image_shape: tuple[int, int, int],
+        mean: Tensor,
+        std: Tensor,
+        precision: str,
+        unit: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pool = pool
+        self.head = head
+        self.image_shape = image_shape
+        self.precision = precision
+        self.unit = unit
+        self.register_buffer("mean", mean.view(-1, 1, 1))
+        self.register_buffer("std", std.view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Float[Tensor, "*views d"]:
+        """uint8 [n, c, h, w] -> [n, d], or [n, v, c, h, w] -> [n, v, d]; rows of unit length if `unit`."""
+        z = self.head(self.pool(self._backbone_features(images)))
+        embeddings: Tensor = (F.normalize(z, dim=1) if self.unit else z).unflatten(0, images.shape[:-3])
+        return embeddings
+
+    def features(self, images: Tensor) -> Float[Tensor, "*views w"]:
+        """Backbone features (mean over positions, or the token) of the same layouts, before any head; any length."""
+        pooled: Tensor = MeanPool()(self._backbone_features(images)).unflatten(0, images.shape[:-3])
+        return pooled
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone is kept as it is."""
+        return not any(p.requires_grad for p in self.backbone.parameters())
+
+    def train(self, mode: bool = True) -> "EmbeddingNetwork":
+        """Training or evaluation mode; a frozen backbone stays in evaluation mode, its running statistics still."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def _backbone_features(self, images: Tensor) -> Tensor:
+        flat = images.flatten(0, -4)
+        with self._autocast(images.device.type):
+            # Mean and deviation have as many channels as the backbone expects: grey images are repeated here.
+            x = ((flat.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+            features: Tensor = self.backbone(x)
+        return at_least_float32(features)  # neighbours and metrics must not see embeddings rounded to bf16
+
+    def _autocast(self, device_type: str) -> AbstractContextManager[None]:
+        return torch.autocast(device_type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def build_network(
+    config: TrainConfig,
+    *,
+    shape: tuple[int, int, int],
+    mean: Tensor,
+    std: Tensor,
+    precision: str,
+    pretrained: bool = True,
+) -> EmbeddingNetwork:
+    """Network for images of `shape` (c, h, w), initialised from the block's own stream; on the CPU.
+
+    Args:
+        config: `backbone`, `norm_kind`, `weights`, `input_scaling`, `seed`, `loss` and `similarity` (whether embeddings
+            have unit length) and the fields of the head are read.
+        shape: channels, height and width of the images.
+        mean: per channel, of the training images, in [0, 1].
+        std: likewise; > 0.
+        precision: of the backbone, `float32` or `bf16`.
+        pretrained: False leaves `config.weights` unread (a checkpoint follows), but builds the network they fit.
+
+    Raises:
+        Faults: images too small for the backbone, weights that cannot be had or do not fit.
+    """
+    if config.input_scaling == "imagenet":
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    channels = mean.numel() if config.backbone == "small_cnn" else 3
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(config.seed, "initialisation"))
+        backbone = build_backbone(config, channels=channels, side=shape[1:])
+        pool, head = build_head(config, feature_shape(backbone, channels=channels, side=shape[1:]))
+    last_linear(head).requires_grad_(config.train_last_layer)
+    if pretrained:
+        load_weights(backbone, config)
+    network = EmbeddingNetwork(
+        backbone,
+        pool,
+        head,
+        image_shape=shape,
+        mean=mean.flatten().expand(channels).clone(),
+        std=std.flatten().expand(channels).clone(),
+        precision=precision,
+        unit=config.trains_on_unit_length,
+    )
+    return network.to(memory_format=torch.channels_last)
+
+
+def set_frozen(network: EmbeddingNetwork, frozen: bool) -> None:
+    """Freeze the backbone or train it again.
+
+    Frozen, it has no gradients (nor does its forward pass keep anything for them), its BatchNorm uses the running
+    statistics without moving them, and nothing in it is dropped.
+    """
+    network.backbone.requires_grad_(not frozen)
+    network.train(network.training)
+
+
+def describe(network: EmbeddingNetwork) -> dict[str, Any]:
+    """What the live layers are, by `TrainConfig`'s field names, and `backbone_width`; no stored name is read."""
+    mean = network.mean.flatten().float().cpu()
+    return {
+        "backbone": backbone_name(network.backbone),
+        "backbone_width": backbone_width(network.backbone),
+        "norm_kind": _norm_kind(network),
+        "input_scaling": "imagenet" if torch.equal(mean, torch.tensor(IMAGENET_MEAN)) else "native",
+        **describe_head(network.pool, network.head),
+    }
+
+
+def _norm_kind(network: EmbeddingNetwork) -> str:
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm):
+            return "group"
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            return "batch"
+    return "none"

@@ -1,0 +1,80 @@
+"""Initial weights of a backbone: torchvision's, or those of a local file."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import Faults
+
+
+def load_weights(backbone: nn.Module, config: TrainConfig) -> None:
+    """Give `backbone` the weights that `config` names.
+
+    `imagenet` is torchvision's IMAGENET1K_V1. A file holds a state dict of torchvision's model, of the backbone alone,
+    or a model that a sweep kept. Parts of it that the backbone lacks (a classifier, later stages) are left out; parts
+    that both have must fit exactly.
+
+    Raises:
+        Faults: weights that cannot be had or do not fit.
+    """
+    if config.weights == "none":
+        return
+    if config.weights == "imagenet":
+        state, source = _published(config.backbone), "torchvision's ImageNet weights"
+    else:
+        state, source = _saved(Path(config.weights)), config.weights
+    parts = {name.split(".")[0] for name in backbone.state_dict()}
+    state = {name.removeprefix("backbone.").removeprefix("features."): value for name, value in state.items()}
+    state = {name: value for name, value in state.items() if name.split(".")[0] in parts}
+    misfits = _misfits(backbone.state_dict(), state)
+    if misfits:
+        more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+        raise Faults([f"`weights` must fit {config.backbone}, but {source} does not: {misfits[0]}{more}."])
+    backbone.load_state_dict(state)
+
+
+def _published(backbone: str) -> dict[str, Tensor]:
+    from torchvision.models import get_model_weights
+
+    try:
+        state: dict[str, Tensor] = get_model_weights(backbone).IMAGENET1K_V1.get_state_dict(
+            progress=False, check_hash=True
+        )
+    except (OSError, RuntimeError) as error:  # RuntimeError: the hash of what came
+        raise Faults(
+            [
+                f"ImageNet weights of {backbone} could not be fetched ({error}). Name a local file with "
+                "`weights=FILE` or train from scratch with `weights=none`."
+            ]
+        ) from error
+    return state
+
+
+def _saved(file: Path) -> dict[str, Tensor]:
+    try:
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise Faults([f"`weights` must be `none`, `imagenet` or a readable file, but got {file} ({error})."]) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError) as error:
+        raise Faults([f"`weights`: {file} is not a saved state dict."]) from error
+    if isinstance(state, dict):
+        state = state.get("network", state)  # a model that a sweep kept has this entry
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise Faults([f"`weights`: {file} is not a saved state dict."])
+    return state
+
+
+def _misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    """One clause per tensor that is missing, of another shape, or not known."""
+    # Files written before torch counted batches lack the counter, which nothing here reads.
+    misfits = [f"no `{name}`" for name in own if name not in given and not name.endswith("num_batches_tracked")]
+    misfits += [
+        f"`{name}` is {list(value.shape)}, not {list(own[name].shape)}"
+        for name, value in given.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    return misfits + [f"`{name}` is unknown" for name in given if name not in own]

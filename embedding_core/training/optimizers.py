@@ -1,0 +1,118 @@
+"""Optimisers by name, and the parameter groups they work on."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.models.network import EmbeddingNetwork
+
+
+class LARS(torch.optim.Optimizer):
+    """Layer-wise adaptive rates: each weight moves by a share of its own norm.
+
+    For a weight w of two or more dimensions with gradient g, and a buffer v that starts at zero:
+
+        trust = eta |w| / (|g| + wd |w| + eps)
+        v <- momentum v + lr trust (g + wd w)
+        w <- w - v
+
+    The rate is inside the buffer: a step already under way keeps the rate it was taken with. Parameters of one
+    dimension (biases, normalisation) have trust 1 and no weight decay. So has, for its trust, a weight of norm zero,
+    which could not move otherwise. Other implementations divide by |g + wd w|.
+
+    Args:
+        params: parameters or groups of them.
+        lr: rate, > 0.
+        momentum: in [0, 1).
+        weight_decay: wd, >= 0.
+        trust: eta, the share of its norm that a weight moves by at rate 1; > 0.
+        eps: keeps the ratio finite without gradient or weight decay; > 0.
+
+    Source: You, Gitman & Ginsburg 2017, arXiv 1708.03888, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 0.001,
+        eps: float = 1e-8,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update; never waits for the device."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for w in group["params"]:
+                if w.grad is None:
+                    continue
+                state = self.state[w]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(w)
+                direction = _adapted(w, w.grad, group) if w.ndim > 1 else w.grad
+                w.sub_(state["momentum_buffer"].mul_(group["momentum"]).add_(direction, alpha=group["lr"]))
+        return loss
+
+
+def _adapted(w: Tensor, g: Tensor, group: dict[str, Any]) -> Tensor:
+    weight_decay = group["weight_decay"]
+    w_norm, g_norm = torch.linalg.vector_norm(w), torch.linalg.vector_norm(g)
+    trust = group["trust"] * w_norm / (g_norm + weight_decay * w_norm + group["eps"])
+    return torch.where(w_norm > 0, trust, 1.0) * g.add(w, alpha=weight_decay)
+
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+    "lars": LARS,
+}
+
+
+def build_optimizer(
+    network: EmbeddingNetwork, objective_parameters: Iterable[nn.Parameter], config: TrainConfig
+) -> torch.optim.Optimizer:
+    """The optimiser `config` asks for, torch's defaults otherwise.
+
+    Its groups have a `name`: `head` (the first), `loss` (parameters of the objective, such as proxies, at the head's
+    rate) and `backbone` (at `backbone_lr_ratio` of it). A last layer that is not trained is in none, and a head or loss
+    without other parameters has no group. AdamW decays no parameter of one dimension; these form a
+    second group of the same name. LARS makes the exception itself.
+    """
+    groups = []
+    for name, parameters in (
+        ("head", [p for p in network.head.parameters() if p.requires_grad]),
+        ("loss", objective_parameters),
+        ("backbone", network.backbone.parameters()),
+    ):
+        lr = group_lr(name, config, config.lr)
+        for part, weight_decay in _by_decay(list(parameters), config):
+            if part:
+                groups.append({"name": name, "params": part, "lr": lr, "weight_decay": weight_decay})
+    settings: dict[str, Any] = {"momentum": config.momentum} if config.optimizer in ("sgd", "lars") else {}
+    return OPTIMIZERS[config.optimizer](groups, lr=config.lr, **settings)  # type: ignore[call-arg]
+
+
+def group_lr(name: str, config: TrainConfig, lr: float) -> float:
+    """Rate of the group `name` when the head's is `lr`."""
+    return lr * config.backbone_lr_ratio if name == "backbone" else lr
+
+
+def _by_decay(parameters: list[nn.Parameter], config: TrainConfig) -> list[tuple[list[nn.Parameter], float]]:
+    if config.optimizer != "adamw" or not config.weight_decay:
+        return [(parameters, config.weight_decay)]
+    weights = [p for p in parameters if p.ndim > 1]
+    return [(weights, config.weight_decay), ([p for p in parameters if p.ndim <= 1], 0.0)]

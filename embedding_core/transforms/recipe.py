@@ -1,0 +1,38 @@
+"""The augmentation of one configuration on one data set."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.transforms.augment import augment
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What `augment` is told for every batch."""
+
+    name: str
+    padding: int
+    flip: bool
+    strength: float
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: DeviceData) -> "Recipe":
+        """Settle what `config` leaves to the loss and the data set."""
+        name = config.augmentation
+        if name == "auto":
+            name = "simclr" if config.loss == "nt_xent" else "crop"
+        return cls(
+            name,
+            data.shape[-1] // 8 if config.crop_padding is None else config.crop_padding,
+            data.flips if config.flip is None else config.flip,
+            config.augmentation_strength,
+        )
+
+    def apply(self, images: UInt8[Tensor, "n c h w"], draw: torch.Generator) -> UInt8[Tensor, "n c h w"]:
+        """Each image augmented by itself, from the stream `draw`."""
+        return augment(images, self.name, padding=self.padding, flip=self.flip, strength=self.strength, generator=draw)

@@ -1,0 +1,139 @@
+"""How well embeddings do with few labels: balanced accuracy of probes against the number of labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from sweeps.analysis.document import Picture, Section, Table
+from sweeps.analysis.figures.figure_data import looks_of
+from sweeps.analysis.figures.figures import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import Looks, dash_of
+from sweeps.analysis.stats.curves import MOST_CELLS, counted
+from sweeps.analysis.stats.held_out import SPLITS, Mean, having, mean_of, measured
+from sweeps.analysis.wording import number
+
+KINDS: Final = {"probe_svc": "SVC (RBF)", "probe_linear": "linear SVM", "probe_knn": "kNN"}
+
+HEADING: Final = "Few labels"
+
+METHOD: Final = (
+    "Probes fitted to the embeddings of a few labelled images, tested on others of the same classes: balanced "
+    "accuracy, mean over repeated draws within a run. Means over blocks; bars and ± are 95 % t intervals."
+)
+READING: Final = "Each mark is a cell's mean over blocks with its interval; marks are moved apart sideways."
+
+_SPREAD: Final = 0.22
+"""Share of the distance between two budgets, as a factor's logarithm, that the marks of all cells take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelData:
+    """One split."""
+
+    split: str
+    means: dict[str, dict[str, dict[int, Mean]]]
+    """kind -> cell -> labels -> mean over blocks."""
+
+    budgets: tuple[int, ...]
+    looks: Looks
+    caption: str
+
+
+def label_data(
+    evaluations: pa.Table, trials: pa.Table, cells: Sequence[str], *, split: str, dataset: str
+) -> LabelData | None:
+    """Probes on one split by cell; None where no run of `cells` has any.
+
+    Args:
+        evaluations: the table with `stage`.
+        trials: the table `trials` with `stage`.
+        cells: which ones, the first `MOST_CELLS` of them.
+        split: `test` or `unseen`.
+        dataset: for the caption.
+    """
+    found = {key: values for key, values in measured(evaluations, trials, KINDS).items() if key[1] == split}
+    shown = having(list(found.values()), cells)
+    if not shown:
+        return None
+    budgets = tuple(sorted({k for _, _, k in found if k is not None}))
+    means: dict[str, dict[str, dict[int, Mean]]] = {}
+    for kind in KINDS:
+        for cell in shown[:MOST_CELLS]:
+            points = {k: mean_of(found.get((kind, split, k), {}), cell) for k in budgets}
+            means.setdefault(kind, {})[cell] = {k: mean for k, mean in points.items() if mean is not None}
+    blocks = sorted({m.n for of_cell in means.values() for points in of_cell.values() for m in points.values()})
+    n = str(blocks[0]) if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
+    caption = f"n = {n} blocks, {counted(shown[:MOST_CELLS], shown)}; {dataset}, {SPLITS[split]}; stage confirm"
+    return LabelData(split, means, budgets, looks_of(trials), caption)
+
+
+def section(evaluations: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: str) -> Section:
+    """Tables and figures of every split; empty without probes."""
+    found = [label_data(evaluations, trials, cells, split=split, dataset=dataset) for split in SPLITS]
+    there = [data for data in found if data is not None]
+    pictures = [Picture(f"labels-{data.split}", draw_labels(data), READING) for data in there]
+    tables = [table for data in there for table in label_tables(data)]
+    return Section(HEADING, [METHOD] if there else [], tables=tables, pictures=pictures)
+
+
+def label_tables(data: LabelData) -> list[Table]:
+    """A table per kind: cells down, numbers of labels across."""
+    return [
+        Table(
+            [f"{KINDS[kind]}, {SPLITS[data.split]}", *(f"{k:,} labels" for k in data.budgets)],
+            [[cell, *(_text(points.get(k)) for k in data.budgets)] for cell, points in of_cell.items()],
+        )
+        for kind, of_cell in data.means.items()
+    ]
+
+
+@styled
+def draw_labels(data: LabelData) -> Figure:
+    """A panel per kind of probe on one scale, a line per cell."""
+    title = f"Balanced accuracy with few labels: {SPLITS[data.split]}"
+    figure, panels = canvas(title, data.caption, height=2.0 * len(KINDS) + 0.7, rows=len(KINDS))
+    cells = list(next(iter(data.means.values())))
+    for axes, (kind, of_cell) in zip(panels, data.means.items(), strict=True):
+        for i, cell in enumerate(cells):
+            shift = 10 ** (_SPREAD * (i - (len(cells) - 1) / 2) / max(1, len(cells)))
+            _draw_line(axes, of_cell[cell], shift, data.looks, cell)
+        axes.set(xscale="log", ylabel=f"{KINDS[kind]}")
+        axes.xaxis.set_major_locator(FixedLocator([float(k) for k in data.budgets]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        plain_ticks(axes, "y", most=5)
+    low, high = min(a.get_ylim()[0] for a in panels), max(a.get_ylim()[1] for a in panels)
+    for axes in panels:
+        axes.set_ylim(low, high)
+    panels[-1].set_xlabel("labels")
+    legend_below(figure, [_handle(data.looks, cell) for cell in cells])
+    return figure
+
+
+def _draw_line(axes: Axes, points: dict[int, Mean], shift: float, looks: Looks, cell: str) -> None:
+    (colour, marker), dash = looks[cell], dash_of(looks, cell)
+    xs = [k * shift for k in points]
+    axes.plot(
+        xs, [p.mean for p in points.values()], color=colour, marker=marker, linestyle=dash, linewidth=1, markersize=4
+    )
+    for x, point in zip(xs, points.values(), strict=True):
+        if point.interval is not None:
+            axes.plot([x, x], [point.interval.ci_low, point.interval.ci_high], color=colour, linewidth=1, alpha=0.7)
+
+
+def _handle(looks: Looks, cell: str) -> Line2D:
+    colour, marker = looks[cell]
+    return Line2D([], [], color=colour, marker=marker, linestyle=dash_of(looks, cell), markersize=5, label=cell)
+
+
+def _text(mean: Mean | None) -> str:
+    if mean is None:
+        return "–"
+    half = "" if mean.interval is None else f" ± {number(mean.interval.ci_high - mean.mean)}"
+    return number(mean.mean) + half

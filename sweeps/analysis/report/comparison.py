@@ -1,0 +1,73 @@
+"""The report that lays two sweeps side by side."""
+
+from typing import Final
+
+from sweeps.analysis.document import Section, Table
+from sweeps.analysis.report.sections import Report
+from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
+from sweeps.analysis.stats.effects import Interval
+from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.wording import interval
+
+ABSENT: Final = "–"
+
+
+def comparison(first: Sweep, second: Sweep) -> Report:
+    """Primaries of both, differences with an interval where nothing refuses one, and what tells the sweeps apart."""
+    pairs = compare(first, second)
+    rows = [
+        [
+            one.first.contrast.label.removesuffix(","),
+            *_cells(one.first),
+            *_cells(one.second),
+            _difference(one.difference),
+        ]
+        for one in pairs
+    ]
+    header = ["", first.name, "n", "verdict", second.name, "n", "verdict", "difference"]
+    alone = [
+        f"Only in {a.name}: {', '.join(labels)}."
+        for a, b in ((first, second), (second, first))
+        if (labels := only_in(a, b))
+    ]
+    sections = [
+        Section("Side by side", alone, tables=[Table(header, rows)] if rows else []),
+        Section("Each sweep's own words", _sentences(first) + _sentences(second)),
+        Section("Whether they are comparable", _comparable(first, second)),
+    ]
+    return Report(
+        study=f"{first.name} against {second.name}",
+        question="",
+        verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
+        sections=[s for s in sections if s.paragraphs or s.tables],
+        findings=[],
+    )
+
+
+def _comparable(first: Sweep, second: Sweep) -> list[str]:
+    refused = refusals(first, second)
+    lines = [f"Against an interval of the difference: {reason}." for reason in refused]
+    lines = lines or ["Data set, training images and test split are the same, by hash."]
+    differing = config_differences(first, second)
+    if not differing:
+        return [*lines, "Cells of the same name ran the same settings, seeds aside."]
+    lines.append(
+        f"Cells of the same name differ in settings (value in {first.name}, then in {second.name}); a difference of "
+        "the effects may come from any of them:"
+    )
+    return lines + [f"{cell}: {'; '.join(names)}." for cell, names in differing.items()]
+
+
+def _cells(finding: Finding) -> list[str]:
+    if finding.result is None:
+        return [ABSENT, ABSENT, "not estimated"]
+    effect = finding.result[0]
+    return [interval(effect), str(effect.n), effect.verdict.replace("_", " ")]
+
+
+def _difference(difference: Interval | None) -> str:
+    return ABSENT if difference is None else interval(difference)
+
+
+def _sentences(sweep: Sweep) -> list[str]:
+    return [f"{sweep.name}: {finding.verdict}" for finding in sweep.found if finding.contrast.family == "primary"]

@@ -1,0 +1,59 @@
+"""Pages of a report: HTML with everything inline, Markdown beside a folder of figures."""
+
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from sweeps.analysis.figures.style import inline_svg, svg_of
+from sweeps.analysis.report import template
+from sweeps.analysis.report.sections import Report
+
+
+def write_pages(folder: Path, report: Report) -> Path:
+    """Write report.html, report.md and figures/*.svg into an existing folder, replacing earlier ones.
+
+    Returns the path of report.html, which is self-contained: styles and figures are inline, and nothing is fetched.
+    """
+    svgs = {picture.name: svg_of(picture.figure) for section in report.sections for picture in section.pictures}
+    _write_figures(folder / "figures", svgs)
+    (folder / "report.md").write_text(markdown_of(report), encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(html_of(report, svgs), encoding="utf-8")
+    return path
+
+
+def html_of(report: Report, svgs: dict[str, str]) -> str:
+    """The page; `svgs` are documents by picture name."""
+    readings = {picture.name: picture.reading for section in report.sections for picture in section.pictures}
+    # Our own SVG, whose text matplotlib has escaped; all else goes through autoescape.
+    inline = {name: Markup(inline_svg(svg, name=name, label=readings[name])) for name, svg in svgs.items()}
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(template.HTML)
+    return page.render(report=report, svgs=inline)
+
+
+def markdown_of(report: Report) -> str:
+    """The same content as Markdown, figures by relative path."""
+    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"md": _markdown_text, "code": _code_line}
+    return environment.from_string(template.MARKDOWN).render(report=report).strip() + "\n"
+
+
+def _write_figures(folder: Path, svgs: dict[str, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for stale in folder.glob("*.svg"):
+        if stale.stem not in svgs:
+            stale.unlink()
+    for name, svg in svgs.items():
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _markdown_text(text: str) -> str:
+    """One line that no Markdown reader takes for emphasis, markup, a link or the end of a cell."""
+    for character in "\\`*|<":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.replace("](", "]\\(").split())
+
+
+def _code_line(text: str) -> str:
+    return " ".join(text.replace("```", "'''").split())

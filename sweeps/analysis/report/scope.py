@@ -1,0 +1,170 @@
+"""What the findings can and cannot say: where the settings came from, what was run, why nothing is claimed."""
+
+import json
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweeps.analysis.stats.checks import FAILED_TRAINING
+from sweeps.analysis.stats.descriptive import rows_of, trials_by_stage, unfinished
+from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.plan import Contrast, Plan
+
+Row = dict[str, Any]
+
+
+def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
+    """The sentence of a sweep without a single contrast."""
+    counts = trials_by_stage(trials, curves)
+    there = ", ".join(f"{n} {stage} trial{'s' * (n != 1)}" for stage, n in counts.items())
+    if set(counts) == {"search"}:
+        return (
+            f"Nothing is claimed about an effect: only the adaptive search has run ({there}), which does not compare."
+        )
+    if "confirm" not in counts:
+        return f"Nothing is claimed about an effect: no confirm trial has run yet ({there})."
+    if any(stage == "confirm" for stage, _ in unfinished(trials, curves)):
+        return f"Nothing is claimed about an effect yet: the confirm stage has not finished ({there})."
+    return f"Nothing is claimed about an effect: the plan names no contrast ({there})."
+
+
+def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
+    """What the findings can and cannot say, from where the cells' settings came and what was run."""
+    origins = sorted({origin for finding in found for origin in finding.note.split(", ")})
+    lines = [_settings_from(origin, trials, alone=len(origins) == 1) for origin in origins]
+    if "study" in _values(trials, "triplets"):
+        lines.append(
+            "Validation AUC is optimistic: with triplets=study most negatives of the validation triplets are training "
+            "images. The test split shares no image with training."
+        )
+    names = ("cell_id", "config_json", "dataset", "backbone", "loss", "epochs", "batch_size")
+    confirm = rows_of(trials, "confirm", names)
+    told = [f.contrast for f in found if f.result is not None and f.contrast.family != "exploratory"]
+    lines += list(dict.fromkeys(_cells_differ(confirm, contrast) for contrast in told))
+    if "search" in _values(trials, "stage"):
+        lines.append(
+            "Search only describes: its sampler visits the arms unevenly and ASHA stops slow starters, so nothing "
+            f"about an effect is claimed from it. Trials per arm: {_per_arm(trials)}."
+        )
+    if confirm:
+        setting = ", ".join(f"{name} {_distinct(confirm, name)}" for name in names[2:])
+        lines.append(
+            "The interval is over blocks (fresh initialisation, data order, augmentation, and draw of training and "
+            f"validation images and triplets) with one fixed test split. It does not reach beyond what ran: {setting}."
+        )
+    return lines
+
+
+def extensions(plan: Plan) -> list[str]:
+    """What was added to a sweep after its confirmation had begun, and what that does to its statements."""
+    lines = []
+    sizes = [*((before["samples"], before["blocks"]) for before in plan.extended), (plan.samples, plan.blocks)]
+    for (samples, blocks), (more_samples, more_blocks) in pairwise(sizes):
+        if more_blocks > blocks:
+            lines.append(
+                f"Blocks {blocks + 1} to {more_blocks} were added after the first {blocks} could be looked at. "
+                "Intervals and p-values are those of a number of blocks fixed in advance: whoever extends a sweep "
+                "until it says something is misled more often than they state."
+            )
+        if more_samples > samples:
+            lines.append(
+                f"{more_samples - samples} search trials were added after the confirmation had begun; they did not "
+                "choose its settings."
+            )
+    return lines
+
+
+def retries(attempts: pa.Table) -> list[str]:
+    """Outcomes of a confirmation that later attempts replaced, by cell, and what that does to its statements.
+
+    Args:
+        attempts: `trials` of confirm, every attempt.
+    """
+    rows = attempts.select(["trial_id", "attempt", "cell_id", "end_reason"]).to_pylist()
+    latest = {row["trial_id"]: row["attempt"] for row in sorted(rows, key=lambda row: row["attempt"])}
+    replaced = {  # a row may be there twice
+        (row["cell_id"], row["end_reason"], row["trial_id"], row["attempt"])
+        for row in rows
+        if row["end_reason"] in FAILED_TRAINING and row["attempt"] < latest[row["trial_id"]]
+    }
+    lines = []
+    for cell in sorted({cell for cell, *_ in replaced}):
+        endings = Counter(reason for own, reason, *_ in replaced if own == cell)
+        counts = ", ".join(f"{n} {reason}" for reason, n in sorted(endings.items()))
+        lines.append(
+            f"{cell}: confirm runs that had ended ({counts}) were run again, and the later attempts count. Such "
+            "endings are outcomes of a cell: one whose failures alone are tried again looks better than it is, and "
+            "intervals and p-values do not state that."
+        )
+    return lines
+
+
+def _settings_from(origin: str, trials: pa.Table, *, alone: bool) -> str:
+    """`alone`: all cells have their settings from there."""
+    if origin == "drop-in" and not alone:
+        return (
+            "Drop-in cells were not tuned: they show what adding the treatment does at the settings that were tuned "
+            "without it."
+        )
+    if origin == "drop-in":
+        return (
+            "Drop-in: nothing was tuned, so this says what adding the treatment does at these settings, not what it "
+            "does once each arm is tuned."
+        )
+    if origin == "best of search":
+        return f"Best of search: {_searched(trials)}"
+    if origin == "best of tune":
+        return f"Best of tune: {_tuned(trials)}"
+    return f"The cells' settings come from: {origin}."
+
+
+def _searched(trials: pa.Table) -> str:
+    arms = Counter(row["cell_id"] for row in rows_of(trials, "search", ("cell_id",)))
+    if not arms:
+        return "the arms were tuned by a search whose trials are not in this folder."
+    unequal = "unequal numbers of trials per arm" if len(set(arms.values())) > 1 else "equal numbers of trials per arm"
+    return (
+        f"the arms were tuned by an adaptive search with {unequal} ({_per_arm(trials)}). A difference between the "
+        "arms therefore includes how well each was tuned."
+    )
+
+
+def _tuned(trials: pa.Table) -> str:
+    cells = Counter(row["cell_id"] for row in rows_of(trials, "tune", ("cell_id",)))
+    if not cells:
+        return "each cell runs at its best designed settings; the trials that found them are not in this folder."
+    points = ", ".join(str(n) for n in sorted(set(cells.values())))
+    return (
+        f"each cell was tried at the same {points} designed settings with one seed, and runs at its best by validation "
+        "AUC, on fresh seeds. How near that is to each cell's optimum shows under tuning."
+    )
+
+
+def _cells_differ(confirm: list[Row], contrast: Contrast) -> str:
+    """Settings in which the cells of a contrast differ, read from the configurations that ran."""
+    configs = {row["cell_id"]: json.loads(row["config_json"]) for row in confirm if row["cell_id"] in contrast.weights}
+    names = sorted({name for config in configs.values() for name in config} - {"seed", "views"})
+    differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
+    if len(contrast.weights) == 2:
+        who = f"{contrast.treatment} and {contrast.control}"
+    else:
+        who = f"The cells of {contrast.code or contrast.estimand}"
+    return f"{who} differ in: {', '.join(differing) or 'nothing'}."
+
+
+def _per_arm(trials: pa.Table) -> str:
+    search = rows_of(trials, "search", ("cell_id", "end_reason"))
+    arms = Counter(row["cell_id"] for row in search)
+    done = Counter(row["cell_id"] for row in search if row["end_reason"] == "completed")
+    return "; ".join(f"{arm} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
+
+
+def _distinct(rows: list[Row], name: str) -> str:
+    return ", ".join(sorted({str(row[name]) for row in rows if row[name] is not None}))
+
+
+def _values(table: pa.Table, name: str) -> set[Any]:
+    return set(pc.unique(table[name]).to_pylist())

@@ -1,0 +1,86 @@
+"""What finished runs measured on held-out images, by cell and block: the table `evaluations` looked up. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweeps.analysis.stats.checks import is_number
+from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.stats.effects import Interval, t_interval
+
+STAGE: Final = "confirm"
+
+SPLITS: Final = {"unseen": "unseen classes", "test": "test split"}
+"""The harder question first."""
+
+Key = tuple[str, str, int | None]
+"""(metric, split, k)"""
+
+Values = Mapping[tuple[str, int], float]
+"""(cell_id, block) -> value"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over blocks."""
+
+    mean: float
+    deviation: float | None
+    """Standard deviation over blocks; None for one block."""
+
+    interval: Interval | None
+    """95 % t interval over blocks; None for one block."""
+
+    n: int
+
+
+def measured(
+    evaluations: pa.Table, trials: pa.Table, metrics: Iterable[str]
+) -> dict[Key, dict[tuple[str, int], float]]:
+    """Finite values of the confirm runs by metric, split and k.
+
+    Args:
+        evaluations: the table with `stage`.
+        trials: the table `trials` with `stage`.
+        metrics: names of the metrics wanted.
+    """
+    runs = {row["trial_id"]: row for row in rows_of(trials, STAGE, ("trial_id", "cell_id", "block"))}
+    own = evaluations.filter(pc.is_in(evaluations["metric"], pa.array(list(metrics), pa.string())))
+    found: dict[Key, dict[tuple[str, int], float]] = {}
+    for row in rows_of(own, STAGE, ("trial_id", "metric", "split", "k", "value")):
+        run = runs.get(row["trial_id"])
+        if run is not None and is_number(row["value"]):
+            key = (row["metric"], row["split"], row["k"])
+            found.setdefault(key, {})[run["cell_id"], run["block"]] = row["value"]
+    return found
+
+
+def mean_of(values: Values, cell: str) -> Mean | None:
+    """Over the blocks of one cell; None without any."""
+    own = np.array([value for (other, _), value in sorted(values.items()) if other == cell])
+    if not own.size:
+        return None
+    several = own.size > 1
+    deviation = float(own.std(ddof=1)) if several else None
+    return Mean(float(own.mean()), deviation, t_interval(own) if several else None, own.size)
+
+
+def column_values(trials: pa.Table, column: str) -> dict[tuple[str, int], float]:
+    """Finite values of a column of `trials` in the confirm runs."""
+    rows = rows_of(trials, STAGE, ("trial_id", "cell_id", "block", column))
+    return {(row["cell_id"], row["block"]): row[column] for row in rows if is_number(row[column])}
+
+
+def differences(treatment: Values, control: Values, cell: str) -> list[float]:
+    """Treatment minus control in the blocks of a cell that have both, by block."""
+    return [treatment[key] - control[key] for key in sorted(treatment.keys() & control.keys()) if key[0] == cell]
+
+
+def having(values: Collection[Values], cells: Iterable[str]) -> list[str]:
+    """The cells of which any of these has a value."""
+    there = {cell for one in values for cell, _ in one}
+    return [cell for cell in cells if cell in there]

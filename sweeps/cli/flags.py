@@ -1,0 +1,253 @@
+"""The flags of the command line, and what each may be."""
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from embedding_core.config.train_config import CHOICES, DATASETS
+from embedding_core.errors import Faults, unknown
+from sweeps.design.design import Design
+from sweeps.results.schema import STAGES
+
+RUNNABLE_STAGES = STAGES
+DEFAULT_PRESET = "quick"
+
+EXTENDABLE = ("search", "confirm")
+"""Sobol points of the stage tune are balanced in their number, and stay as many as they are."""
+
+RETRIABLE = ("error", "oom", "preempted", "diverged", "collapsed")
+
+NEVER = "never"
+EPOCH_DEADLINE = "2h"
+"""Nothing here takes so long by far, and to end a slow run for a hung one would be worse than to wait."""
+
+MAX_SEED = 10**12
+"""Seeds of blocks are derived from it and must fit 64 bits."""
+
+CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search", "best of tune"]] = {
+    "drop-in": "drop-in",
+    "best": "best of search",
+    "tuned": "best of tune",
+}
+"""Value of `--confirm` -> where the cells' nuisance values come from."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a flag without its value as any other fault."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print before it ends the process."""
+        raise Faults([f"{message[:1].upper()}{message[1:]}."])
+
+
+def parser_of(design: Design) -> argparse.ArgumentParser:
+    """The flags of a sweep with this design."""
+    parser = _Parser(description=design.question, allow_abbrev=False)
+    _add_what(parser.add_argument_group("what to run"), design)
+    _add_how(parser.add_argument_group("starting, going on"))
+    _add_where(parser.add_argument_group("where to run"))
+    return parser
+
+
+def _add_what(what: argparse._ArgumentGroup, design: Design) -> None:
+    presets = "; ".join(f"{name}: {preset.purpose}" for name, preset in design.presets.items())
+    what.add_argument("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
+    what.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
+    )
+    what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
+    what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; the preset's")
+    what.add_argument("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
+    what.add_argument(
+        "--points", type=_lenient(int), metavar="N", help="settings tuned in every cell, a power of two; the preset's"
+    )
+    what.add_argument("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
+    what.add_argument(
+        "--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's"
+    )
+    what.add_argument(
+        "--confirm",
+        metavar="HOW",
+        help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
+    )
+    what.add_argument(
+        "--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all"
+    )
+    what.add_argument("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
+    what.add_argument(
+        "--exempt",
+        type=_lenient(float),
+        metavar="SHARE",
+        help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
+    )
+    what.add_argument("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
+    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
+    how.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
+    how.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
+    how.add_argument("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
+    how.add_argument(
+        "--extend",
+        metavar="[STAGE=]N",
+        help="go on with N more search trials, or with confirm=N more blocks, which the report says",
+    )
+    how.add_argument(
+        "--retry",
+        metavar="KINDS",
+        help=f"go on and run again the trials that ended so, of {', '.join(RETRIABLE)}: after a bug is fixed, say",
+    )
+    how.add_argument("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
+    how.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
+
+
+def _add_where(where: argparse._ArgumentGroup) -> None:
+    where.add_argument(
+        "--checkpoints",
+        metavar="DIR|URI",
+        help="folder that all nodes see, or s3://bucket/prefix, for checkpoints; a folder in that of the sweep",
+    )
+    where.add_argument(
+        "--epoch-deadline",
+        default=EPOCH_DEADLINE,
+        metavar="TIME",
+        help=f"a trial without a row for so long hangs, and starts again from its checkpoint; %(default)s, or {NEVER}",
+    )
+    where.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
+    where.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
+    where.add_argument(
+        "--gpus-per-trial",
+        type=_lenient(float),
+        metavar="F",
+        help="share of a GPU, or auto: what a trial is found to need; default .25 where there is a GPU, else 0",
+    )
+    where.add_argument("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
+    where.add_argument(
+        "--memory-per-trial", type=_lenient(float), metavar="GIB", help="host memory that a trial reserves; none"
+    )
+    where.add_argument(
+        "--max-concurrent",
+        type=_lenient(int),
+        metavar="N",
+        help="trials at once; what the machine or cluster has room for, as its nodes come and go",
+    )
+
+
+def _lenient(kind: type[int] | type[float]) -> Callable[[str], int | float | str]:
+    """Conversion that leaves what it cannot convert as text, so that all faults can be told at once."""
+
+    def convert(text: str) -> int | float | str:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return convert
+
+
+def unknown_flags(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
+    """What the parser did not take, with the nearest flag that it knows."""
+    flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    faults = []
+    for before, text in zip(["", *rest], rest, strict=False):
+        if text.startswith("-"):
+            faults.append(unknown("flag", text.partition("=")[0], flags))
+        elif not before.startswith("-"):  # else it is the unknown flag's value
+            faults.append(f"Unexpected argument `{text}`.")
+    return faults
+
+
+_LEAST = {
+    "samples": 1,
+    "points": 1,
+    "epochs": 1,
+    "blocks": 2,
+    "seed": 0,
+    "subset": 1,
+    "max_concurrent": 1,
+    "gpus_per_trial": 0,
+}
+"""Smallest value of each number; `--cpus-per-trial` and `--memory-per-trial` must be above 0."""
+
+
+def value_faults(arguments: argparse.Namespace) -> list[str]:
+    """Every value that cannot be."""
+    faults = _number_faults(arguments)
+    for name, known in (("confirm", tuple(CONFIRM_FLAG)), ("loss", CHOICES["loss"])):
+        value = getattr(arguments, name)
+        if value is not None and value not in known:
+            faults.append(unknown(name, value, known))
+    faults += [*_extend_faults(arguments.extend), *_retry_faults(arguments.retry)]
+    if arguments.time_budget is not None and seconds_of(arguments.time_budget) is None:
+        faults.append(
+            f"`--time-budget` must be a time such as 45s, 90m, 2h or 1h30m, but got `{arguments.time_budget}`."
+        )
+    if arguments.epoch_deadline != NEVER and seconds_of(arguments.epoch_deadline) is None:
+        faults.append(
+            f"`--epoch-deadline` must be a time such as 45s or 90m, or {NEVER}, but got `{arguments.epoch_deadline}`."
+        )
+    if arguments.local and arguments.address:
+        faults.append(f"`--local` and `--address` exclude each other, but got both ({arguments.address}).")
+    if arguments.name is not None and (
+        Path(arguments.name).name != arguments.name or arguments.name in ("", ".", "..")
+    ):
+        faults.append(f"`--name` must be a plain folder name, but got `{arguments.name}`.")
+    return faults
+
+
+def _number_faults(arguments: argparse.Namespace) -> list[str]:
+    faults = []
+    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt"):
+        value = getattr(arguments, name)
+        if name == "gpus_per_trial" and value == "auto":
+            continue
+        flag = "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
+        if isinstance(value, str):
+            faults.append(f"`{flag}` must be a number, but got `{value}`.")
+        elif name in _LEAST and value is not None and not value >= _LEAST[name]:
+            faults.append(f"`{flag}` must be at least {_LEAST[name]}, but got {value:g}.")
+        elif name == "seed" and value is not None and value > MAX_SEED:
+            faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
+        elif name == "exempt" and value is not None and not 0 <= value < 1:
+            faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
+        elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
+            faults.append(f"`{flag}` must be above 0, but got {value:g}.")
+        elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
+            faults.append(f"`{flag}` must be a whole number above 1, as Ray has it, but got {value:g}.")
+    return faults
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds of `1h30m`, `90m` or `45s`; None for anything else, and for no time at all."""
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.strip())
+    try:
+        parts = [float(part) if part else 0.0 for part in match.groups()] if match else []
+    except ValueError:
+        return None
+    return sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False)) or None
+
+
+def _extend_faults(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    stage, _, number = text.rpartition("=")
+    faults = []
+    if stage and stage not in EXTENDABLE:
+        faults.append(unknown("stage to extend", stage, EXTENDABLE))
+    if not number.isdecimal() or int(number) < 1:
+        faults.append(f"`--extend` must be a number of at least 1, or STAGE=N, but got `{text}`.")
+    return faults
+
+
+def _retry_faults(text: str | None) -> list[str]:
+    return [unknown("ending to retry", kind, RETRIABLE) for kind in kinds(text) if kind not in RETRIABLE]
+
+
+def kinds(text: str | None) -> tuple[str, ...]:
+    """The endings in `error,oom`."""
+    return tuple(text.split(",")) if text is not None else ()

@@ -1,0 +1,126 @@
+"""The command line as a value, the same for every sweep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from embedding_core.config.train_config import parse_settings
+from embedding_core.data.image_sets import resolve_root
+from embedding_core.errors import Faults, unknown
+from sweeps.cli.flags import (
+    DEFAULT_PRESET,
+    EXTENDABLE,
+    NEVER,
+    RUNNABLE_STAGES,
+    kinds,
+    parser_of,
+    seconds_of,
+    unknown_flags,
+    value_faults,
+)
+from sweeps.design.design import Design, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked for. `what` determines the results; the rest is where and how fast."""
+
+    what: Settings
+    """preset, dataset, data_root, stages, samples, points, epochs, blocks, seed, confirm, exempt, and TrainConfig
+    fields from `--set`; only what was given."""
+    results: Path
+    name: str | None
+    resume: bool
+    """Also where `extend` or `retry` is given: both go on with a sweep."""
+    plan: bool
+    local: bool
+    address: str | None
+    gpus_per_trial: float | Literal["auto"] | None
+    cpus_per_trial: float
+    memory_per_trial: float | None
+    """GiB of host memory."""
+    max_concurrent: int | None
+    extend: tuple[str, int] | None
+    """Stage, and how many search trials or blocks of the confirmation to add."""
+    retry: tuple[str, ...]
+    """Endings whose trials are run again."""
+    time_budget_s: float | None
+    checkpoints: str | None
+    """Absolute folder or URI."""
+    epoch_deadline_s: float
+
+
+def parse(design: Design, argv: Sequence[str]) -> Options:
+    """Options from the command line.
+
+    Raises:
+        Faults: every unknown flag (with the nearest known one) and every bad value.
+    """
+    parser = parser_of(design)
+    arguments, rest = parser.parse_known_args(argv)
+    faults = [*unknown_flags(parser, rest), *value_faults(arguments)]
+    what: dict[str, Any] = {}
+    for name in (
+        "preset",
+        "dataset",
+        "samples",
+        "points",
+        "epochs",
+        "blocks",
+        "seed",
+        "confirm",
+        "exempt",
+        "subset",
+        "loss",
+    ):
+        if getattr(arguments, name) is not None:
+            what[name] = getattr(arguments, name)
+    if arguments.stages is not None:
+        what["stages"] = arguments.stages
+        stages = arguments.stages.split(",")
+        faults += [unknown("stage", stage, RUNNABLE_STAGES) for stage in stages if stage not in RUNNABLE_STAGES]
+    if arguments.data_root is not None:
+        what["data_root"] = str(resolve_root(arguments.data_root))
+    if what.get("preset", DEFAULT_PRESET) not in design.presets:
+        faults.append(unknown("preset", what["preset"], design.presets))
+    settings = {}
+    try:
+        settings = parse_settings(arguments.set)
+    except Faults as error:
+        faults += error.faults
+    if "seed" in settings:
+        faults.append("`--set seed` would give all blocks one seed; `--seed` is the master seed they derive from.")
+    if faults:
+        raise Faults(faults)
+    return Options(
+        what=what | settings,
+        results=Path(arguments.results).expanduser().resolve(),
+        name=arguments.name,
+        resume=bool(arguments.resume or arguments.extend or arguments.retry),
+        plan=arguments.plan,
+        local=arguments.local,
+        address=arguments.address,
+        gpus_per_trial=arguments.gpus_per_trial,
+        cpus_per_trial=arguments.cpus_per_trial,
+        memory_per_trial=arguments.memory_per_trial,
+        max_concurrent=arguments.max_concurrent,
+        extend=_extension(arguments.extend),
+        retry=kinds(arguments.retry),
+        time_budget_s=seconds_of(arguments.time_budget) if arguments.time_budget is not None else None,
+        checkpoints=_place(arguments.checkpoints) if arguments.checkpoints else None,
+        epoch_deadline_s=0.0 if arguments.epoch_deadline == NEVER else seconds_of(arguments.epoch_deadline) or 0.0,
+    )
+
+
+def _extension(text: str | None) -> tuple[str, int] | None:
+    """Stage and number of `N` or `STAGE=N`, known to be well formed."""
+    if text is None:
+        return None
+    stage, _, number = text.rpartition("=")
+    return stage or EXTENDABLE[0], int(number)
+
+
+def _place(text: str) -> str:
+    """A URI as it is, a folder absolute."""
+    return text if "://" in text else str(Path(text).expanduser().resolve())

@@ -1,0 +1,70 @@
+"""Everything impossible about a plan, told before its first trial."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import Faults
+from sweeps.design.design import Settings, Value
+from sweeps.design.plan import BLOCKS_PER_SEED, Plan
+from sweeps.design.runs import settings_at
+
+
+def reachable(plan: Plan) -> list[Settings]:
+    """Settings of everything that the sweep could run: the corners of its search and its cells."""
+    found: list[Settings] = []
+    if "search" in plan.stages:
+        found += [{**plan.search_base, **corner} for corner in plan.design.corners()]
+        found += [{**plan.search_base, **first} for first in plan.preset.first_trials]
+    if "tune" in plan.stages:
+        corners = list(product((0.0, 1.0), repeat=len(plan.nuisances)))
+        for cell in plan.factorial.distinct:
+            found += [{**plan.tune_base, **settings_at(plan, u, cell), **cell.settings} for u in corners]
+    if "confirm" in plan.stages:
+        first_block = {**plan.base, "seed": plan.block_seed(1)}
+        found += [{**first_block, **cell.drop_in, **cell.settings} for cell in plan.cells]
+    return found
+
+
+def distinct(plan: Plan, *names: str) -> list[TrainConfig]:
+    """One possible configuration for each reachable combination of values of these fields."""
+    found: dict[tuple[Value, ...], TrainConfig] = {}
+    for settings in reachable(plan):
+        with suppress(Faults):  # told by `config_faults`
+            config = TrainConfig.from_flat(dict(settings))
+            found.setdefault(tuple(getattr(config, name) for name in names), config)
+    return list(found.values())
+
+
+def config_faults(plan: Plan) -> list[str]:
+    """Everything impossible about any configuration that the sweep could reach, each fault once."""
+    compared = {name for cell in plan.cells for name in (*cell.settings, *cell.drop_in)} | set(plan.factorial.levels)
+    fixed = sorted(compared & set(plan.what))
+    faults = dict.fromkeys(f"`--set {name}` would fix what the sweep compares; its cells set it." for name in fixed)
+    for settings in reachable(plan):
+        try:
+            TrainConfig.from_flat(dict(settings))
+        except Faults as error:
+            faults.update(dict.fromkeys(error.faults))
+    if plan.blocks >= BLOCKS_PER_SEED:
+        faults[f"`--blocks` must be below {BLOCKS_PER_SEED}, but got {plan.blocks}."] = None
+    faults.update(dict.fromkeys(_stage_faults(plan)))
+    return list(faults)
+
+
+def _stage_faults(plan: Plan) -> Iterator[str]:
+    """Stages that lack what they need."""
+    if "search" in plan.stages and plan.design.cells:
+        yield f"{plan.design.name} lists its cells and has no search: `--stages` must be of tune, confirm."
+    elif "search" in plan.stages and not plan.samples:
+        yield "The stage search needs `--samples`; this preset has no search."
+    for stage, how, flag in (("search", "best of search", "best"), ("tune", "best of tune", "tuned")):
+        if "confirm" in plan.stages and stage not in plan.stages and plan.confirm == how:
+            yield f"`--confirm {flag}` needs the stage {stage}: add it to `--stages`, or take `--confirm drop-in`."
+    if "points" in plan.what and "tune" not in plan.stages:
+        yield "`--points` is for the stage tune, which is not run: add `--confirm tuned`."
+    if "tune" in plan.stages and not plan.points:
+        yield "The stage tune needs `--points`, a power of two; this preset tunes nothing."
+    elif plan.points & (plan.points - 1):
+        yield f"`--points` must be a power of two, which Sobol points are balanced at, but got {plan.points}."

@@ -1,0 +1,71 @@
+"""All that can be checked before the first trial, so that nothing shows after hours."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.samplers import batch_faults
+from embedding_core.errors import Faults
+from embedding_core.evaluation.held_out import held_out_images
+from embedding_core.models.network import build_network
+from sweeps.cli.options import Options
+from sweeps.cli.plan_checks import config_faults, distinct
+from sweeps.design import plan_file
+from sweeps.design.plan import Plan
+from sweeps.engine.cluster import local_faults
+from sweeps.results.files import holds_sweep
+
+BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
+                "max_images_per_class")  # fmt: skip
+NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
+"""What decides whether a configuration can run on these data; each combination is tried before the first trial."""
+
+
+def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
+    """The data set, once everything that can be checked before the first trial has been; all faults at once."""
+    faults = [*config_faults(plan), *local_faults(options), *_folder_faults(options, folder)]
+    data = None
+    try:
+        where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
+        data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
+        config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
+        split = data.split(config)
+        if "confirm" in plan.stages:
+            held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
+        faults += _batch_faults(plan, data)
+        mean, std = data.scaling(split)
+        for each in distinct(plan, *NETWORK_FIELDS):
+            build_network(each, shape=data.shape, mean=mean, std=std, precision="float32")
+    except Faults as error:
+        faults += error.faults
+    if faults or data is None:
+        raise Faults(list(dict.fromkeys(faults)))
+    return data
+
+
+def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
+    """Batches that cannot be made of the examples of some reachable configuration, in some block."""
+    faults = []
+    for config in distinct(plan, *BATCH_FIELDS):
+        # The classes of a P x k batch depend on the block's draw of examples, other batches on their number alone.
+        blocks = range(1, plan.blocks + 1) if config.batch_sampler == "pk" else (1,)
+        for seed in {config.seed, *(plan.block_seed(block) for block in blocks)}:
+            of_block = replace(config, seed=seed)
+            faults += batch_faults(of_block, data.split(of_block))
+    return faults
+
+
+def _folder_faults(options: Options, folder: Path) -> list[str]:
+    """Why no sweep can be written there, asked before Ray starts; `Store.create` makes sure of it."""
+    if options.plan:
+        return []
+    if not options.resume and holds_sweep(folder) and not plan_file.missing(folder):
+        return [f"`{folder}` already holds a sweep: continue it with `--resume`, or give another `--name`."]
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return [f"`{folder}` cannot be written, because of `{there}`: give another `--results`."]
+    return []

@@ -1,0 +1,89 @@
+"""A few training steps, run to see what they take."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import ray
+import torch
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.errors import Faults
+from embedding_core.train import pick_device, train
+from sweeps.cli.options import Options
+from sweeps.cli.plan_checks import distinct
+from sweeps.design.plan import Plan
+from sweeps.engine.resources import autoscaled, nodes
+
+PROBE_BATCHES = 2
+
+HEADROOM = 1.15
+"""Of the peak that a few steps show: fragmentation, and an evaluation larger than the probe's."""
+
+MEMORY_FIELDS = ("backbone", "norm_kind", "embedding_dim", "loss", "koleo", "batch_size", "accum_steps", "accum_mode")
+"""What decides how much memory a trial takes; each combination is tried."""
+
+
+def shortened(config: TrainConfig, examples: int) -> TrainConfig:
+    """The same training on at most two batches an epoch, for two epochs: the first pays for warming up."""
+    return replace(
+        config,
+        subset=min(PROBE_BATCHES * config.batch_size, examples),
+        epochs=2,
+        batch_sampler="random",  # so few images hold too few classes for P x k
+        freeze_epochs=0,
+        unfrozen_lr=None,
+        warmup_epochs=0,
+        eval_test=False,
+    )
+
+
+def gpu_share(plan: Plan, options: Options) -> float:
+    """Share of a GPU that every trial of a plan can do with, found by trying on one that is wholly ours.
+
+    Raises:
+        Faults: no GPU anywhere, or a trial that does not fit on one.
+    """
+    if not any(node.get("GPU") for node in [*nodes(), *autoscaled()]):
+        raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, and the cluster has none."])
+    configs = [config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]
+    task = ray.remote(num_gpus=1, num_cpus=options.cpus_per_trial)(measure)
+    return share_of(*ray.get(task.remote(configs)))
+
+
+def measure(configs: list[dict[str, Any]]) -> tuple[int, int, int]:
+    """Bytes at the peak of the largest of these runs, bytes of the CUDA context, and bytes of the GPU.
+
+    Raises:
+        Faults: this process sees no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, but torch finds no CUDA device there."])
+    peak, data = 0, None
+    for flat in configs:
+        config = TrainConfig.from_flat(flat)
+        device = pick_device(config)
+        if data is None or not data.serves(config, device):
+            data = DeviceData.load(config, device)
+        for row in train(shortened(config, len(data.split(config).train_examples)), data=data):
+            peak = max(peak, int(row["peak_gpu_bytes"] or 0))
+    free, total = torch.cuda.mem_get_info()
+    return peak, total - free - torch.cuda.memory_reserved(), total
+
+
+def share_of(peak: int, context: int, total: int) -> float:
+    """The smallest 1/n of a GPU that holds a trial.
+
+    Args:
+        peak: bytes that torch had allocated at most.
+        context: bytes that CUDA takes for each process besides.
+        total: bytes of the GPU.
+
+    Raises:
+        Faults: it does not fit.
+    """
+    need = HEADROOM * peak + context
+    if need > total:
+        raise Faults([f"A trial needs {need / 2**30:.1f} GiB on a GPU of {total / 2**30:.1f} GiB."])
+    return 1 / math.floor(total / need)

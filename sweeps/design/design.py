@@ -1,0 +1,208 @@
+"""A sweep as data: factors, arms, estimands, presets. No callables, so workers can unpickle everything."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from typing import Literal
+
+from embedding_core.errors import Faults, unknown
+
+Value = bool | int | float | str | None
+Settings = Mapping[str, Value]
+"""TrainConfig fields by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """All numbers from `low` to `high`, evenly or (`log`) evenly in the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A finite choice."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One TrainConfig field that is varied."""
+
+    name: str
+    domain: Range | Levels
+    role: Literal["scientific", "nuisance", "fixed"]
+    """`scientific`: what is asked about. `nuisance`: tuned in every cell, not asked about. `fixed`: declared, and
+    varied by the search alone."""
+    when: tuple[str, tuple[Value, ...]] | None = None
+    """Drawn only where another field has one of these values: an earlier factor, or a field that nothing varies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One combination of levels, and how its nuisance settings are found."""
+
+    levels: Settings
+    """What it is named by; a run that has others is refused."""
+    fixed: Settings = field(default_factory=dict)
+    """Settings that go with these levels: an optimiser's own schedule, say."""
+    drop_in: Settings = field(default_factory=dict)
+    """Nuisance values of the cell where nothing is tuned."""
+    role: Literal["factorial", "drop-in", "control"] = "factorial"
+    """`drop-in`: the same levels at another cell's tuned settings. `control`: in truth equal to another cell."""
+    settings_of: str = ""
+    """Id of the cell whose tuned settings it takes; its own where empty."""
+
+    @property
+    def cell_id(self) -> str:
+        """`koleo=on`; several levels are joined by commas."""
+        named = {**self.levels, "origin": self.role} if self.role == "drop-in" else self.levels
+        return ",".join(f"{name}={spelled(value)}" for name, value in named.items())
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that it sets whatever its nuisance settings are."""
+        return {**self.fixed, **self.levels}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimand:
+    """What is to be estimated; `factorial.contrasts_of` makes the weights.
+
+    Of a factor, in words that need no list of cells: last level minus first, or for numbers the slope per doubling,
+    averaged over all other factors. Or between cells: the mean of `treatment` minus that of `control`.
+    """
+
+    code: str
+    """Short name in tables: E1."""
+    name: str
+    factor: str = ""
+    times: str | None = None
+    """Another factor: how the effect of `factor` changes with it (difference of differences)."""
+    within: Settings = field(default_factory=dict)
+    """Only at these levels of other factors."""
+    each: str | None = None
+    """Another factor: one estimand at each of its levels, which `name` and `label` may hold in braces."""
+    control: tuple[str, ...] = ()
+    """Ids of cells, where there is no `factor`."""
+    treatment: tuple[str, ...] = ()
+    label: str
+    """The treatment in a sentence."""
+    drop_in_label: str = ""
+    """The same where nothing is tuned; `{field}` stands for the stated value. `label` where empty."""
+    outcome: str = "test_auc"
+    """Column of the trials table."""
+    outcome_label: str = "AUC"
+    sesoi: float = 0.003
+    """Smallest effect size of interest, in units of the outcome; > 0."""
+    family: Literal["primary", "exploratory"] = "primary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A budget with a purpose."""
+
+    purpose: str
+    dataset: str
+    samples: int = 0
+    """Trials of the search; 0: none."""
+    epochs: int
+    blocks: int
+    """Paired seeds of the confirmation."""
+    confirm: Literal["drop-in", "best of search", "best of tune"]
+    levels: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Levels of the factors that the cells of tune and confirm cross; without any, the arms are the cells."""
+    cells: tuple[str, ...] = ()
+    """Ids of the design's `cells` that are compared; all where empty."""
+    points: int = 0
+    """Settings tried in every cell of the stage `tune`, a power of two; 0: nothing is tuned there."""
+    fixed: Settings = field(default_factory=dict)
+    first_trials: tuple[Settings, ...] = ()
+    """Factor values that the search tries first."""
+    next_command: str = ""
+    """Arguments worth running afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """One question and everything that is varied to answer it."""
+
+    name: str
+    question: str
+    factors: tuple[Factor, ...] = ()
+    arms: tuple[Cell, ...] = ()
+    """What trials of the search are counted under, with the settings of each where nothing is tuned."""
+    cells: tuple[Cell, ...] = ()
+    """What is compared where that is no crossing of levels. Such a design has no arms and no search."""
+    estimands: tuple[Estimand, ...]
+    presets: Mapping[str, Preset]
+    fixed: Settings = field(default_factory=dict)
+    """Declared values that hold whatever the data set."""
+    datasets: Mapping[str, Settings] = field(default_factory=dict)
+    """Declared values per data set."""
+    controls: tuple[Settings, ...] = ()
+    """Levels that change nothing but rounding where accumulation is exact: run beside their twin as A/A control."""
+    published: str = ""
+    """Study whose published figures the report puts beside its own, `study2` say."""
+
+    def __post_init__(self) -> None:
+        """Raises: Faults: estimands or presets that name no cell of the design."""
+        ids = [cell.cell_id for cell in self.cells]
+        listed = [(name, cell) for name, preset in self.presets.items() for cell in preset.cells]
+        faults = [unknown(f"cell of preset {name}", cell, ids) for name, cell in listed if cell not in ids]
+        tuned = {factor.name for factor in self.factors if factor.role == "nuisance"}
+        faults += [
+            f"`{name}` is tuned: what {cell.cell_id} takes untuned belongs into `drop_in`."
+            for cell in self.cells
+            for name in cell.settings
+            if name in tuned
+        ]
+        for estimand in self.estimands:
+            named = (*estimand.control, *estimand.treatment)
+            faults += [unknown(f"cell of estimand {estimand.name}", cell, ids) for cell in named if cell not in ids]
+            if bool(estimand.factor) == bool(estimand.control and estimand.treatment):
+                faults.append(f"Estimand {estimand.name} needs a factor, or cells on both sides, and not both.")
+        if bool(self.arms) == bool(self.cells):
+            faults.append(f"{self.name} needs arms or cells, and not both.")
+        if faults:
+            raise Faults(faults)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the design; a resume under another design is refused."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def arm_of(self, settings: Settings) -> Cell:
+        """The arm that `settings` belong to; arms partition the levels they name.
+
+        Raises:
+            ValueError: no arm has these levels.
+        """
+        for arm in self.arms:
+            if all(settings.get(name) == value for name, value in arm.levels.items()):
+                return arm
+        raise ValueError(f"No arm of {self.name} has the levels of {dict(settings)}.")
+
+    def corners(self) -> Iterator[Settings]:
+        """Every combination of the factors' levels and ends of range: what must be valid before any trial starts."""
+        ends = [(f.domain.low, f.domain.high) if isinstance(f.domain, Range) else f.domain.values for f in self.factors]
+        for values in product(*ends):
+            drawn: dict[str, Value] = {}
+            for factor, value in zip(self.factors, values, strict=True):
+                if factor.when is None or drawn.get(factor.when[0]) in factor.when[1]:
+                    drawn[factor.name] = value
+            yield drawn
+
+
+def spelled(value: Value) -> str:
+    """A level as people write it: on, off, and numbers without a leading zero."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.3g}".removeprefix("0") if 0 < value < 1 else f"{value:g}"
+    return str(value)

@@ -1,0 +1,196 @@
+"""What a sweep will run: settled before the first trial, and the same after a resume."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.image_sets import resolve_root
+from sweeps.cli.flags import CONFIRM_FLAG, DEFAULT_PRESET, RUNNABLE_STAGES
+from sweeps.design.cells import Contrast, Factorial, contrasts_of
+from sweeps.design.design import Cell, Design, Factor, Preset, Settings, Value, spelled
+
+BLOCKS_PER_SEED = 1000
+"""Master seeds are spaced so that two sweeps share no block."""
+
+SEARCH_BLOCK = 0
+"""The seed index of all trials of search and tune; confirmation uses 1 to S."""
+
+CONTROL_BLOCKS = 4
+"""Blocks in which the A/A controls run: enough to see that rounding is small beside the SESOI."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A design with its budget settled."""
+
+    design: Design
+    """Without the factors that `what` fixes."""
+    design_sha256: str
+    """Of the script's whole design."""
+    preset: Preset
+    what: Settings
+    """Resolved options; `plan.json` keeps them, and a resume must not differ."""
+    stages: tuple[str, ...]
+    samples: int
+    points: int
+    blocks: int
+    seed: int
+    confirm: str
+    exempt: float
+    """Share of search trials that ASHA may not stop."""
+    base: Settings
+    """TrainConfig fields that no factor varies."""
+
+    @classmethod
+    def of(cls, design: Design, what: Settings) -> "Plan":
+        """Fill in what was not asked for from the preset, the design and the data set, in that order of precedence."""
+        preset_name = str(what.get("preset", DEFAULT_PRESET))
+        preset = design.presets[preset_name]
+        dataset = str(what.get("dataset", preset.dataset))
+        fields_given = {f.name: what[f.name] for f in fields(TrainConfig) if f.name in what and f.name != "seed"}
+        base = {
+            **design.fixed,
+            **design.datasets.get(dataset, {}),
+            **preset.fixed,
+            "epochs": preset.epochs,
+            **fields_given,
+            "dataset": dataset,
+            "data_root": str(resolve_root(what.get("data_root"))),  # type: ignore[arg-type]
+        }
+        points = int(what.get("points", preset.points))  # type: ignore[arg-type]
+        confirm = CONFIRM_FLAG[str(what["confirm"])] if "confirm" in what else preset.confirm
+        samples = int(what.get("samples", preset.samples))  # type: ignore[arg-type]
+        needed = {"search": samples > 0, "tune": confirm == "best of tune", "confirm": True}
+        stages = str(what["stages"]).split(",") if "stages" in what else [name for name in needed if needed[name]]
+        return cls(
+            design=replace(design, factors=_varied(design, base, fields_given)),
+            design_sha256=design.sha256,
+            preset=preset,
+            what={**what, "preset": preset_name, "dataset": dataset, "data_root": base["data_root"]},
+            stages=tuple(s for s in RUNNABLE_STAGES if s in stages),
+            samples=samples,
+            points=points,
+            blocks=int(what.get("blocks", preset.blocks)),  # type: ignore[arg-type]
+            seed=int(what.get("seed", 0)),  # type: ignore[arg-type]
+            confirm=confirm,
+            exempt=float(what.get("exempt", 0.0)),  # type: ignore[arg-type]
+            base=base,
+        )
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Fields that the estimands are about."""
+        named = [name for e in self.design.estimands for name in (e.factor, e.times) if name]
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
+    def factorial(self) -> Factorial:
+        """The cells to compare: listed, or those of the preset, or the arms where the search is what tunes them."""
+        if self.design.cells:
+            return Factorial.listed(
+                [cell for cell in self.design.cells if cell.cell_id in self.preset.cells or not self.preset.cells]
+            )
+        arms = self.design.arms
+        levels: Mapping[str, Sequence[Value]] = {
+            name: tuple(dict.fromkeys(arm.levels[name] for arm in arms)) for name in arms[0].levels
+        }
+        if self.preset.levels and self.confirm != "best of search":
+            given = {name for name in self.what if name not in self.compared}
+            levels = {name: values for name, values in self.preset.levels.items() if name not in given}
+        return Factorial.of(self.design, levels, self.base)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell of the confirmation: the factorial, where it is tuned also untuned twins and A/A controls."""
+        if self.confirm != "best of tune":
+            return self.factorial.distinct
+        dropped = [cell for cell in self._dropped_in.distinct if cell.role == "drop-in"]
+        controls = self.factorial.controls(self.design, self.base)
+        free = [cell for cell in controls if not set(self.what) & (set(cell.levels) - set(self.factorial.levels))]
+        return (*self.factorial.distinct, *dropped, *free)
+
+    @cached_property
+    def _dropped_in(self) -> Factorial:
+        return self.factorial.dropped_in(self.compared)
+
+    def blocks_of(self, cell: Cell) -> int:
+        """Blocks that a cell runs in, from the first."""
+        return min(self.blocks, CONTROL_BLOCKS) if cell.role == "control" else self.blocks
+
+    def contrasts(self) -> list[Contrast]:
+        """Everything that the confirmation is to estimate, with labels for how the cells were set."""
+        estimands = self.design.estimands
+        untuned = [replace(e, label=self._stated(e.drop_in_label) if e.drop_in_label else e.label) for e in estimands]
+        if self.confirm == "drop-in":
+            return contrasts_of(untuned, self.factorial)
+        found = contrasts_of(estimands, self.factorial)
+        if self.confirm == "best of tune":
+            primary = [replace(e, name=f"{e.name}, drop-in") for e in untuned if e.family == "primary" and e.factor]
+            note = "Nothing retuned: every cell at the settings tuned for the one without either treatment."
+            found += contrasts_of(primary, self._dropped_in, code="E4", family="exploratory", note=note)
+            found += [
+                Contrast(
+                    code="A/A",
+                    estimand=f"{cell.cell_id} against {cell.settings_of}",
+                    label=cell.cell_id,
+                    weights={cell.settings_of: -1.0, cell.cell_id: 1.0},
+                    family="control",
+                    note="The same computation: what differs is rounding, and what training makes of it.",
+                )
+                for cell in self.cells
+                if cell.role == "control"
+            ]
+        return found
+
+    def _stated(self, label: str) -> str:
+        """A label with the stated values of the treatment."""
+        stated = {name: spelled(value) for arm in self.design.arms for name, value in arm.drop_in.items()}
+        return label.format_map({**{name: spelled(value) for name, value in self.base.items()}, **stated})
+
+    def setting(self, name: str) -> Value:
+        """What an option resolved to."""
+        settled: Settings = {
+            "stages": ",".join(self.stages),
+            "samples": self.samples,
+            "points": self.points,
+            "blocks": self.blocks,
+            "seed": self.seed,
+            "confirm": self.confirm,
+            "exempt": self.exempt,
+        }
+        return {**self.base, **self.what, **settled}.get(name, "not set")
+
+    @property
+    def search_base(self) -> dict[str, Any]:
+        """TrainConfig fields common to all trials of the search."""
+        return {**self.tune_base, "stop_if_collapsed": True}
+
+    @property
+    def tune_base(self) -> dict[str, Any]:
+        """TrainConfig fields common to all tuning trials; a cell that always collapses is confirmed, too, and shown."""
+        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": False, "eval_test": False}
+
+    def block_seed(self, block: int) -> int:
+        """`TrainConfig.seed` of a block."""
+        return self.seed * BLOCKS_PER_SEED + block
+
+    @property
+    def nuisances(self) -> tuple[Factor, ...]:
+        """What is tuned in every cell."""
+        return tuple(factor for factor in self.design.factors if factor.role == "nuisance")
+
+
+def _varied(design: Design, base: Settings, given: Settings) -> tuple[Factor, ...]:
+    """Factors left to vary: not given by the user, and of use with what is fixed."""
+    varied = [factor for factor in design.factors if factor.name not in given]
+    names = {factor.name for factor in varied} | {name for cell in design.cells for name in cell.settings}
+    known = {**TrainConfig().to_flat(), **base}
+    kept = []
+    for factor in varied:
+        if factor.when is None or factor.when[0] in names:
+            kept.append(factor)
+        elif known[factor.when[0]] in factor.when[1]:
+            kept.append(replace(factor, when=None))
+    return tuple(kept)

@@ -1,0 +1,195 @@
+"""How many trials run at once: asked of the nodes again and again, because in a cluster they come and go."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+from ray.autoscaler.sdk import request_resources
+from ray.tune.search import ConcurrencyLimiter, Searcher
+
+from embedding_core.errors import Faults
+from sweeps.cli.options import Options
+
+DEFAULT_GPU_SHARE = 0.25
+ASK_EVERY_S = 2.0
+WORKERS_JOIN_S = 900.0
+"""How long a driver waits for the first worker of a cluster whose size nothing says; hosts are set up meanwhile."""
+
+ROUNDING = 1e-9
+AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml")
+"""`ray up` leaves it on the head; it says what the autoscaler may start."""
+
+Resources = Mapping[str, float]
+"""Of one node: `CPU`, `GPU`, `memory` in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What a trial holds, and so how many of them a cluster has room for."""
+
+    cpus: float
+    gpus: float
+    memory: int = 0
+    """Bytes of host memory; 0: not asked for."""
+    most: int | None = None
+    """Trials at once, however large the cluster."""
+    waits: bool = False
+    """Whether nodes may still join, so that a trial waits where there is no room for it yet."""
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """As Ray has them."""
+        memory = {"memory": self.memory} if self.memory else {}
+        return {"cpu": self.cpus, "gpu": self.gpus, **memory}
+
+    def fit(self, nodes: Iterable[Resources]) -> int:
+        """Trials that fit at once; each lies within one node."""
+        return sum(self._fit(node) for node in nodes)
+
+    def room(self) -> int:
+        """Trials that the cluster has room for now, or will have once its autoscaler has done what it may."""
+        room = max(self.fit(nodes()), self.fit(autoscaled()) if self.waits else 0, 1)
+        return min(room, self.most or room)
+
+    def _fit(self, node: Resources) -> int:
+        wants = {"CPU": self.cpus, "memory": self.memory}
+        fits = [int(node.get(name, 0) / want + ROUNDING) for name, want in wants.items() if want]
+        if self.gpus:
+            gpus = int(node.get("GPU", 0))
+            # A share lies on one GPU.
+            fits.append(gpus * int(1 / self.gpus + ROUNDING) if self.gpus < 1 else int(gpus / self.gpus))
+        return min(fits)
+
+
+class RoomLimiter(ConcurrencyLimiter):
+    """Keeps as many trials alive as there is room for at the moment; Tune's own limit is fixed at the start."""
+
+    def __init__(self, searcher: Searcher, room: Callable[[], int]) -> None:
+        """Args: room: how many may live now; asked again when `ASK_EVERY_S` have passed."""
+        super().__init__(searcher, max_concurrent=room())
+        self._room = room
+        self._asked = time.monotonic()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next run, if there is room for it."""
+        if time.monotonic() - self._asked >= ASK_EVERY_S:
+            self.max_concurrent, self._asked = self._room(), time.monotonic()
+        suggested: dict[str, Any] | None = super().suggest(trial_id)
+        return suggested
+
+
+def nodes() -> list[Resources]:
+    """Resources of the nodes that are up; a head that runs no trials has neither CPUs nor GPUs."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def autoscaled(config: Path | None = None) -> list[Resources]:
+    """Resources of all workers that the autoscaler on this head may start; none where there is no autoscaler."""
+    try:
+        cluster = yaml.safe_load((config or AUTOSCALER_CONFIG).expanduser().read_text())
+    except FileNotFoundError:
+        return []
+    return list(_workers(cluster))[: cluster.get("max_workers")]
+
+
+def _workers(cluster: Mapping[str, Any]) -> Iterator[Resources]:
+    for name, node_type in cluster.get("available_node_types", {}).items():
+        if name != cluster.get("head_node_type"):
+            yield from [node_type.get("resources", {})] * node_type.get("max_workers", 0)
+
+
+def slots(
+    options: Options,
+    *,
+    joined: bool,
+    share: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    patience_s: float = WORKERS_JOIN_S,
+) -> Slots:
+    """What a trial holds in the Ray that is up, with room for at least one.
+
+    Args:
+        options: from the command line.
+        joined: a cluster, whose workers may still be on their way.
+        share: GPUs per trial, if a probe has found it.
+        say: told what is being waited for.
+        patience_s: seconds to wait for a first worker where no autoscaler says what may come.
+
+    Raises:
+        Faults: not even one trial fits.
+    """
+    asked = options.gpus_per_trial if share is None else share
+    if joined and not autoscaled():
+        _first_worker(options, say, patience_s)
+    there = [*nodes(), *(autoscaled() if joined else ())]
+    if asked is None or asked == "auto":
+        asked = DEFAULT_GPU_SHARE if any(node.get("GPU") for node in there) else 0.0
+    found = Slots(
+        cpus=options.cpus_per_trial,
+        gpus=float(asked),
+        memory=int((options.memory_per_trial or 0) * 2**30),
+        most=options.max_concurrent,
+        waits=joined,
+    )
+    faults = share_faults(options, there, gpus=float(asked))
+    if not faults and not found.fit(there):
+        faults = [f"No node holds all that a trial asks for ({_spelled(found)}); there are: {_nodes(there)}."]
+    if faults:
+        raise Faults(faults)
+    return found
+
+
+def share_faults(options: Options, there: Sequence[Resources], *, gpus: float) -> list[str]:
+    """Shares that are larger than what the largest node has."""
+    largest = {name: max((node.get(name, 0.0) for node in there), default=0.0) for name in ("CPU", "GPU", "memory")}
+    memory = options.memory_per_trial or 0
+    faults = []
+    if gpus > largest["GPU"]:
+        faults.append(f"`--gpus-per-trial` must be at most the {largest['GPU']:g} GPUs of a node, but got {gpus:g}.")
+    if options.cpus_per_trial > largest["CPU"]:
+        faults.append(
+            f"`--cpus-per-trial` must be at most the {largest['CPU']:g} CPUs of a node, "
+            f"but got {options.cpus_per_trial:g}."
+        )
+    if memory * 2**30 > largest["memory"]:
+        faults.append(
+            f"`--memory-per-trial` must be at most the {largest['memory'] / 2**30:.3g} GiB of a node, "
+            f"but got {memory:g}."
+        )
+    return faults
+
+
+def _first_worker(options: Options, say: Callable[[str], None], patience_s: float) -> None:
+    """Wait until some node has a CPU: `ray up` returns before the workers have joined.
+
+    An autoscaler that left no word here, as that of Kubernetes, is asked for one; others take no notice.
+    """
+    deadline = time.monotonic() + patience_s
+    told = False
+    while not any(node.get("CPU") for node in nodes()):
+        if time.monotonic() > deadline:
+            raise Faults(
+                [f"No worker has joined the cluster in {patience_s:g} s: see `ray status` and the monitor's log."]
+            )
+        if not told:
+            say("The cluster has no worker yet; waiting for the first one.")
+            share = options.gpus_per_trial if isinstance(options.gpus_per_trial, float) else 0.0
+            request_resources(bundles=[{"CPU": math.ceil(options.cpus_per_trial), "GPU": math.ceil(share)}])
+            told = True
+        time.sleep(ASK_EVERY_S)
+    if told:
+        request_resources(bundles=[])
+
+
+def _spelled(slots: Slots) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in slots.resources.items() if value)
+
+
+def _nodes(there: Iterable[Resources]) -> str:
+    named = ("CPU", "GPU", "memory")
+    return "; ".join(", ".join(f"{n} {node[n]:g}" for n in named if node.get(n)) or "a head" for node in there)

@@ -1,0 +1,158 @@
+"""Validation metrics against the embeddings they are computed from, and the definition of collapse."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.evaluation import validation
+from embedding_core.evaluation.validation import Row, collapsed, embed, validation_metrics
+from embedding_core.losses.objective import Objective
+from embedding_core.models.network import EmbeddingNetwork, build_network
+from embedding_core.transforms.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def network(digits: DeviceData) -> EmbeddingNetwork:
+    mean, std = digits.scaling(digits.split(TrainConfig()))
+    return build_network(TrainConfig(), shape=digits.shape, mean=mean, std=std, precision="float32")
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2"])
+def test_validation_metrics_are_of_the_validation_triplets(
+    network: EmbeddingNetwork, digits: DeviceData, distance: str
+) -> None:
+    config = TrainConfig(distance=distance, margin=0.3)
+    split = digits.split(config)
+    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    row = validation_metrics(network, objective, digits, split, config, recipe)
+
+    with torch.no_grad():
+        z = network.eval()(digits.images).double()
+    anchor, positive, negative = (z[view] for view in split.val_triplets.T)
+    to_positive, to_negative = F.cosine_similarity(anchor, positive), F.cosine_similarity(anchor, negative)
+    scores = torch.cat([to_positive, to_negative])
+    truth = [1] * len(anchor) + [0] * len(anchor)
+    assert row["val_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert row["val_good_triplet_ratio"] == pytest.approx((to_positive > to_negative).double().mean().item(), abs=1e-2)
+    if distance == "cosine":
+        hinge = to_negative - to_positive + 0.3
+    else:
+        hinge = (anchor - positive).norm(dim=1) - (anchor - negative).norm(dim=1) + 0.3
+    assert row["val_loss"] == pytest.approx(hinge.clamp(min=0).mean().item(), rel=1e-4)
+    assert row["val_alignment"] == pytest.approx((anchor - positive).square().sum(dim=1).mean().item(), rel=1e-4)
+
+    used = split.val_triplets.unique()
+    similarity = z[used] @ z[used].T
+    pairs = ~torch.eye(len(used), dtype=torch.bool)
+    same = digits.labels[used][:, None] == digits.labels[used]
+    assert row["val_sim_mean"] == pytest.approx(similarity[pairs].mean().item(), rel=1e-4)
+    assert row["val_sim_max"] == pytest.approx(similarity[pairs].max().item(), rel=1e-5)
+    # The mean over classes of near equal size, against the mean over pairs.
+    assert row["val_intra"] == pytest.approx((1 - similarity[pairs & same]).mean().item(), rel=0.02)
+    assert row["val_inter"] == pytest.approx((1 - similarity[~same]).mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_the_validation_loss_of_two_views_is_of_embeddings_as_trained_on(digits: DeviceData, similarity: str) -> None:
+    config = TrainConfig(loss="nt_xent", similarity=similarity, augmentation="none", batch_size=512)
+    split = digits.split(config)
+    mean, std = digits.scaling(split)
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    row = validation_metrics(network, objective, digits, split, config, recipe)
+    images = digits.images[split.val_triplets.unique()]
+    with torch.no_grad():
+        z = network.eval().head(network.features(images)).double()
+    if similarity == "cosine":
+        z = F.normalize(z, dim=1)
+    logits = torch.cat([z, z]) @ torch.cat([z, z]).T / config.temperature
+    logits.fill_diagonal_(-torch.inf)
+    expected = F.cross_entropy(logits, torch.arange(2 * len(z)).roll(len(z)))
+    assert row["val_loss"] == pytest.approx(expected.item(), rel=1e-4)
+    unit = F.normalize(z, dim=1)
+    same = unit @ unit.T
+    assert row["val_sim_mean"] == pytest.approx(same[~torch.eye(len(z), dtype=torch.bool)].mean().item(), rel=1e-4)
+
+
+def test_settings_are_chosen_by_the_layer_that_is_judged_in_the_end(digits: DeviceData) -> None:
+    """Whatever needs labels; the loss and the spread of the embedding stay what they are."""
+    config = TrainConfig(loss="nt_xent", head="mlp", augmentation="none")
+    split = digits.split(config)
+    mean, std = digits.scaling(split)
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    embedding, backbone = (
+        validation_metrics(network, objective, digits, split, replace(config, held_out_layer=layer), recipe)
+        for layer in ("embedding", "backbone")
+    )
+    with torch.no_grad():
+        anchor, positive, negative = network.eval().features(digits.images[split.val_triplets.T.flatten()]).chunk(3)
+    scores = torch.cat([F.cosine_similarity(anchor, positive), F.cosine_similarity(anchor, negative)])
+    truth = [1] * len(anchor) + [0] * len(anchor)
+    assert backbone["val_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    moved = {name for name in embedding if backbone[name] != embedding[name]}
+    labelled = {"val_auc", "val_auc_se", "val_recall_at_1", "val_intra", "val_inter", "val_alignment"}
+    assert moved - {"val_good_triplet_ratio"} == labelled
+
+
+def test_embedding_leaves_the_mode_alone_and_uses_running_statistics(digits: DeviceData) -> None:
+    config = TrainConfig(norm_kind="batch")
+    mean, std = digits.scaling(digits.split(config))
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32").train()
+    network(digits.images[:64])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    z = embed(network, digits.images[:40])
+    assert network.training
+    assert not z.requires_grad
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    torch.testing.assert_close(z[:7], embed(network, digits.images[:7]))
+
+
+def test_embedding_in_batches_is_embedding_at_once(
+    network: EmbeddingNetwork, digits: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = embed(network, digits.images[:50])
+    monkeypatch.setattr(validation, "EVALUATION_BATCH", 7)
+    torch.testing.assert_close(embed(network, digits.images[:50]), whole)
+
+
+def row(rank: float = 20.0, cosine: float = 0.3, loss: float = 0.2) -> Row:
+    return {"val_effective_rank": rank, "val_sim_mean": cosine, "loss_base": loss}
+
+
+FINE, FLAT, NARROW = row(), row(rank=1.9), row(cosine=0.91)
+STUCK, PASSING = row(loss=0.403, cosine=0.95), row(loss=0.4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([FINE] * 3, False),
+        ([FLAT] * 2, False),  # a mean cosine above .9 is normal before the third evaluation
+        ([FLAT] * 3, True),
+        ([NARROW] * 3, True),
+        ([FINE, FLAT, NARROW], True),
+        ([FLAT, FLAT, FINE], False),
+        ([FLAT, FINE, FLAT], False),  # two running
+        ([FINE, FINE, STUCK], True),
+        ([FINE, STUCK], False),
+        ([STUCK, STUCK, FINE], False),
+        ([FINE, FINE, PASSING], False),  # a slow run passes the margin on its way down
+        ([PASSING] * 3, False),
+        ([FINE, FINE, row(loss=0.405, cosine=0.95)], False),  # more than 1 % away from the margin of .4
+        ([FINE, FINE, row(loss=0.397, cosine=0.95)], True),
+        ([FINE, FINE, FINE, row(rank=2.0, cosine=0.9)], False),
+    ],
+)
+def test_collapsed(rows: list[Row], expected: bool) -> None:
+    assert collapsed(rows, TrainConfig(margin=0.4)) is expected
+
+
+def test_collapse_at_the_margin_follows_the_margin(small: Callable[..., TrainConfig]) -> None:
+    assert not collapsed([FINE, FINE, STUCK], small(margin=0.3))

@@ -1,0 +1,333 @@
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from embedding_core.errors import Faults
+from sweeps.analysis.report.render import markdown_of
+from sweeps.commands.report import compose, main, render
+from sweeps.results.schema import TABLES
+from sweeps.results.store import Store, read
+
+Make = Callable[..., Any]
+
+QUICK = (
+    "KoLeo (weight .1) lowered AUC by .019 [.016, .022] (7 blocks, digits, triplet, drop-in), more than the SESOI "
+    "(.003)."
+)
+
+
+class Page(HTMLParser):
+    """Tags, attributes and the text in reading order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and self.tags[-1] not in ("style", "title"):
+            self.texts.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def rendered(full_sweep: Path) -> Path:
+    """The folder of a full sweep with its report."""
+    render(full_sweep)
+    return full_sweep
+
+
+def page_of(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def planned(folder: Path) -> pa.Table:
+    """Rows of the planned outcomes, without the marks of the curves and the measures of the mechanism."""
+    return read(folder, "contrasts").filter(pc.is_valid(pc.field("verdict")))
+
+
+def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    folder = make_confirm(effect=-0.021).write(tmp_path / "quick", plan=plan)
+    page = page_of(render(folder))
+    assert page.texts[:2] == [QUICK, "koleo_accum: Does KoLeo help?"]
+    assert (folder / "report.md").read_text(encoding="utf-8").startswith(f"**{QUICK}**")
+    (row,) = planned(folder).to_pylist()
+    assert (row["sentence"], row["verdict"], row["n"], row["metric"]) == (QUICK, "beyond", 7, "test_auc")
+    assert (row["control"], row["treatment"], row["sesoi"]) == ("koleo=off", "koleo=on", 0.003)
+    assert "Drop-in: nothing was tuned, so" in " ".join(page.texts)
+    assert "koleo=on and koleo=off differ in: koleo, koleo_weight." in page.texts
+
+
+def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:
+    html = (rendered / "report.html").read_text(encoding="utf-8")
+    assert headings(html) == [
+        "Effect",
+        "What this can and cannot say",
+        "Sensitivity",
+        "Block by block",
+        "What changes in the embeddings",
+        "Failure risk",
+        "Relative cost",
+        "Best configuration",
+        "Runs per arm and ending",
+        "Learning curves",
+        "Search",
+        "What the search alone would have suggested",
+        "Importance of the settings in the search",
+        "Mechanism",
+        "Cost",
+        "Provenance",
+    ]
+    text = " ".join(Page(html).texts)
+    for said in (
+        "unequal numbers of trials per arm (koleo=off 39, of which",
+        "koleo=on: 1 diverged of 7 runs, counted as AUC .5.",
+        "Without those blocks the difference is -.0",
+        "python -m embedding_core.train ",
+        "unfinished",
+        "koleo_weight, which only",
+        "Read naively, koleo=on differs from koleo=off by",
+        "None of these is an estimate of an effect",
+        "Paired runs, on the test split: No evidence that KoLeo (weight .1) changes AUC",
+    ):
+        assert said in text
+
+
+def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(rendered: Path) -> None:
+    html = (rendered / "report.html").read_text(encoding="utf-8")
+    files = sorted(path.stem for path in (rendered / "figures").iterdir())
+    assert files == [
+        "cost",
+        "curves-confirm",
+        "curves-search",
+        "drift",
+        "epochs-koleo",
+        "importances",
+        "paired-koleo",
+        "plane",
+        "search",
+    ]
+    for name in files:
+        ET.parse(rendered / "figures" / f"{name}.svg")
+    inline = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    assert len(inline) == len(files)
+    for svg in inline:
+        ET.fromstring(svg)
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    markdown = (rendered / "report.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\(figures/(.*)\.svg\)", markdown)) == files
+
+
+def test_the_page_fetches_nothing(rendered: Path) -> None:
+    path = rendered / "report.html"
+    page = page_of(path)
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "a"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name == "src" or name.startswith("on")]
+    assert all(value.startswith("#") for name, value in page.attributes if name == "href" and value)
+    html = path.read_text(encoding="utf-8")
+    assert "http" not in html
+    assert "@import" not in html
+    assert set(re.findall(r"url\((.)", html)) <= {"#"}
+
+
+@pytest.mark.slow
+def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>|`*&\"'"
+    tables = make_confirm()
+    for row in tables.trial_rows:
+        row |= {"study_id": hostile, "argv": hostile, "dataset": hostile, "error_type": hostile}
+    plan["question"] = hostile
+    plan["contrasts"][0] |= {"treatment_label": hostile, "estimand": "../" + hostile}
+    folder = tables.write(tmp_path / "hostile", plan=plan)
+    page = page_of(render(folder))
+    assert "script" not in page.tags
+    assert f"{hostile}: {hostile}" in page.texts
+    assert f"{len(tables.trial_rows)} trials: {hostile}" in page.texts
+    assert "<script" not in (folder / "report.md").read_text(encoding="utf-8").replace("\\<script", "")
+    assert all(path.parent == folder / "figures" for path in folder.rglob("*.svg"))
+
+
+@pytest.mark.slow
+def test_same_inputs_same_bytes(full_sweep: Path) -> None:
+    def outputs() -> dict[str, bytes]:
+        render(full_sweep)
+        written = [*full_sweep.glob("report.*"), *full_sweep.glob("figures/*"), *full_sweep.glob("v1/contrasts/**/*")]
+        return {str(path): path.read_bytes() for path in written if path.is_file()}
+
+    first = outputs()
+    assert len(first) == 2 + 9 + 1
+    assert outputs() == first
+
+
+@pytest.mark.slow
+def test_search_alone_claims_nothing(make_search: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    folder = make_search().write(tmp_path / "s", plan=plan)
+    html = render(folder).read_text(encoding="utf-8")
+    assert Page(html).texts[0] == (
+        "Nothing is claimed about an effect: only the adaptive search has run (60 search trials), which does not "
+        "compare."
+    )
+    assert "Effect" not in headings(html)
+    assert html.count("descriptive: adaptive sample") >= 3
+    assert not read(folder, "contrasts").num_rows
+
+
+@pytest.mark.slow
+def test_contrast_of_an_earlier_render_does_not_outlive_its_data(make_search: Make, tmp_path: Path) -> None:
+    folder = make_search().write(tmp_path / "s")
+    names = dict.fromkeys(TABLES["contrasts"].names)
+    Store.open(folder).replace("contrasts", [names | {"estimand": "old"}])
+    (folder / "figures").mkdir()
+    (folder / "figures" / "paired-old.svg").write_text("<svg/>")
+    render(folder)
+    assert not read(folder, "contrasts").num_rows
+    assert not (folder / "figures" / "paired-old.svg").exists()
+
+
+def test_interrupted_confirm_names_what_is_missing(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    tables = make_confirm()
+    tables.trial_rows.pop()
+    report = compose(tables.write(tmp_path / "i", plan=plan))
+    assert report.verdicts[0].startswith("Not estimated: the effect of KoLeo (weight .1). Incomplete blocks")
+    assert "`koleo=on` block 7 (no finished trial)" in report.verdicts[0]
+    assert "unfinished" in markdown_of(report)
+
+
+def test_curves_alone_are_reported_as_unfinished(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    tables = make_confirm()
+    tables.trial_rows = []
+    report = compose(tables.write(tmp_path / "c", plan=plan))
+    assert report.verdicts == [
+        "Nothing is claimed about an effect yet: the confirm stage has not finished (14 confirm trials)."
+    ]
+
+
+def test_pilot(make_confirm: Make, tmp_path: Path) -> None:
+    report = compose(make_confirm(blocks=3).write(tmp_path / "p"))
+    assert report.verdicts[0].startswith("Pilot, no verdict: with KoLeo, AUC differed by +.0")
+
+
+def test_swapped_arms_are_refused_in_the_report(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    tables = make_confirm()
+    for row in tables.trial_rows:
+        row["cell_id"] = "koleo=on" if row["cell_id"] == "koleo=off" else "koleo=off"
+    folder = tables.write(tmp_path / "w", plan=plan)
+    assert "mislabelled" in page_of(render(folder)).texts[0]
+    assert not read(folder, "contrasts").num_rows
+
+
+def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Store.create(tmp_path / "empty")
+    for name, said in (("empty", "holds no trials yet"), ("nowhere", "nowhere")):
+        assert main([str(tmp_path / name)]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_command_line_without_ray_or_torch(make_confirm: Make, tmp_path: Path) -> None:
+    folder = make_confirm().write(tmp_path / "cli")
+    code = (
+        "import sys; from sweeps.commands.report import main; code = main(sys.argv[1:]);"
+        "assert not {'ray', 'torch'} & set(sys.modules), 'heavy import'; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, str(folder / "report.html")), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", "must hold an object"),
+        ('{"contrasts": {}}', "must be a list"),
+        ('{"contrasts": [{"control": "koleo=off"}]}', "needs `treatment`"),
+        ('{"contrasts": [{"control": "a", "treatment": "b", "sesoi": -1}]}', "positive and finite"),
+        ('{"contrasts": [{"control": "a", "treatment": "b", "outcome": 3}]}', "`outcome` of a planned contrast"),
+    ],
+)
+def test_broken_plans_are_faults(make_confirm: Make, tmp_path: Path, text: str, said: str) -> None:
+    folder = make_confirm(blocks=2).write(tmp_path / "b")
+    (folder / "plan.json").write_text(text)
+    with pytest.raises(Faults, match=said):
+        render(folder)
+
+
+def test_contrasts_have_the_columns_of_the_schema(rendered: Path) -> None:
+    table: pa.Table = read(rendered, "contrasts")
+    assert table.schema.names == TABLES["contrasts"].names
+    (row,) = planned(rendered).to_pylist()
+    assert {name for name, value in row.items() if value is None} == {"code", "epoch", "crossed_low", "crossed_high"}
+
+
+@pytest.mark.slow
+def test_two_contrasts_are_held_to_holm(make_confirm: Make, tmp_path: Path) -> None:
+    """Two contrasts whose own p of .031 would each do are no evidence once there are two of them."""
+    tables = make_confirm(blocks=7)
+    gains = [0.01, 0.02, 0.03, 0.02, 0.04, 0.03, -0.001]  # six of seven blocks up, one hardly down: p = 4 / 2^7
+    for row in tables.trial_rows:
+        treated = row["cell_id"] == "koleo=on"
+        row["test_auc"] = 0.9 + (gains[row["block"] - 1] if treated else 0.0)
+    folder = tables.write(tmp_path / "holm")
+    entry = {"control": "koleo=off", "treatment": "koleo=on", "treatment_label": "KoLeo"}
+    for contrasts, verdict in (([entry], "beyond"), ([entry, entry | {"estimand": "again"}], "no_evidence")):
+        (folder / "plan.json").write_text(json.dumps({"contrasts": contrasts}))
+        render(folder)
+        table = planned(folder)
+        assert set(table["verdict"].to_pylist()) == {verdict}
+        assert table["p_value"].to_pylist() == pytest.approx([4 / 2**7] * len(contrasts))
+
+
+@pytest.mark.slow
+def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) -> None:
+    tables = make_confirm()
+    for row in tables.trial_rows:
+        row["collapsed"] = row["cell_id"] == "koleo=off" and row["block"] <= 3
+    failed = {"stage": "search", "trial_id": "t00099", "end_reason": "error", "error_type": "OSError: disk full"}
+    tables.trial_rows.append(dict(tables.trial_rows[0]) | failed)
+    text = markdown_of(compose(tables.write(tmp_path / "told")))
+    assert "koleo=off: embeddings had collapsed at the last epoch of 3 of 7 runs, which count with the AUC" in text
+    assert "koleo=on: embeddings had collapsed" not in text
+    assert "1 trials: OSError: disk full" in text
+
+
+def test_outcomes_that_a_retry_replaced_are_named_by_cell(
+    make_confirm: Make, plan: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of three first attempts with a second, two had an outcome; one that was cut off had none to replace."""
+    folder = make_confirm().write(tmp_path / "retried", plan=plan)
+    rows = {row["trial_id"]: row for row in read(folder, "trials").to_pylist()}
+    again = {"t00000": "collapsed", "t00002": "diverged", "t00004": "preempted"}  # all of koleo=off
+    store = Store.open(folder)
+    for trial_id, reason in again.items():
+        row = {name: value for name, value in rows[trial_id].items() if name != "stage"}
+        first = row | {"end_reason": reason, "test_auc": None}
+        store.write("trials", "confirm", trial_id, 1, [first])
+        store.write("trials", "confirm", trial_id, 1, [first])  # a driver that died in between writes it again
+        store.write("trials", "confirm", trial_id, 2, [row | {"attempt": 2}])
+    text = markdown_of(compose(folder))
+    assert text.count("were run again") == 1
+    assert "koleo=off: confirm runs that had ended (1 collapsed, 1 diverged) were run again, and the later" in text
+    assert "were run again" not in markdown_of(compose(make_confirm().write(tmp_path / "once", plan=plan)))

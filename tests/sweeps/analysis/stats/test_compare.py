@@ -1,0 +1,131 @@
+"""Two sweeps side by side: the difference and its interval against scipy, and what refuses it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from embedding_core.config.train_config import TrainConfig
+from sweeps.analysis.stats.compare import Sweep, compare, config_differences, welch
+from sweeps.analysis.stats.contrasts import contrast_effect
+from sweeps.analysis.stats.effects import t_interval
+from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.plan import Contrast
+from sweeps.commands.report import main
+
+Make = Callable[..., Any]
+KOLEO = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
+
+
+def recorded(tables: Any, *, seeds_from: int = 0, **columns: Any) -> Any:
+    """The rows with hashes of the data, seeds moved, and other columns replaced."""
+    for row in tables.trial_rows:
+        config = TrainConfig(**{**config_of(row), "seed": row["block"] + seeds_from})
+        row |= {**config.to_flat(), "config_json": config.to_json(), "config_sha256": config.sha256}
+        row |= {"config_seen_sha256": config.sha256, "data_sha256": "d1" * 32, "test_sha256": "7e" * 32, **columns}
+    return tables
+
+
+def config_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in TrainConfig().to_flat() if name in row}
+
+
+def sweep(name: str, tables: Any) -> Sweep:
+    return Sweep(name, [Finding(KOLEO, "", "", contrast_effect(tables.trials, KOLEO))], tables.trials)
+
+
+def effects(tables: Any) -> np.ndarray:
+    outcome = {(r["cell_id"], r["block"]): r["test_auc"] for r in tables.trial_rows}
+    blocks = sorted({block for _, block in outcome})
+    return np.array([outcome["koleo=on", b] - outcome["koleo=off", b] for b in blocks])
+
+
+def test_welch_is_scipys() -> None:
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(0, 0.01, 7), draw.normal(0.004, 0.003, 12)
+    found = welch(t_interval(a), t_interval(b))
+    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    assert (found.ci_low, found.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert found.estimate == pytest.approx(b.mean() - a.mean(), abs=1e-15)
+
+
+def test_sweeps_with_seeds_of_their_own_are_independent(make_confirm: Make) -> None:
+    first = recorded(make_confirm(effect=0.02))
+    second = recorded(make_confirm(effect=-0.02, blocks=9, seed=5), seeds_from=100)
+    (pair,) = compare(sweep("a", first), sweep("b", second))
+    expected = stats.ttest_ind(effects(second), effects(first), equal_var=False).confidence_interval(0.95)
+    assert pair.method == "Welch"
+    assert pair.difference is not None
+    assert (pair.difference.ci_low, pair.difference.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert pair.sentence.startswith("The effect of KoLeo on AUC was lower in b than in a: -.0")
+    (back,) = compare(sweep("b", second), sweep("a", first))
+    assert back.difference is not None
+    assert back.difference.estimate == pytest.approx(-pair.difference.estimate, abs=1e-15)
+
+
+def test_sweeps_of_the_same_seeds_are_paired_by_them(make_confirm: Make) -> None:
+    first, second = recorded(make_confirm(effect=0.02)), recorded(make_confirm(effect=0.021, seed=3))
+    (pair,) = compare(sweep("a", first), sweep("b", second))
+    expected = stats.ttest_1samp(effects(second) - effects(first), 0).confidence_interval(0.95)
+    assert pair.method == "paired by seed"
+    assert pair.difference is not None
+    assert (pair.difference.ci_low, pair.difference.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert pair.sentence.startswith("No evidence that the effect of KoLeo on AUC differs between the sweeps: ")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"test_sha256": "00" * 32}, "the test splits differ (7e7e7e7e7e7e and 000000000000)"),
+        ({"dataset": "mnist"}, "the data sets differ (digits and mnist)"),
+        ({"data_sha256": None}, "which training images were used is not recorded"),
+        ({"seeds_from": 3}, "4 seeds are in both sweeps, others in one: neither pairs nor independent"),
+    ],
+)
+def test_what_refuses_a_difference_leaves_the_estimates_side_by_side(
+    other: dict[str, Any], said: str, make_confirm: Make
+) -> None:
+    (pair,) = compare(sweep("a", recorded(make_confirm())), sweep("b", recorded(make_confirm(seed=2), **other)))
+    assert pair.difference is None
+    assert said in pair.sentence
+
+
+def test_few_blocks_make_a_pilot(make_confirm: Make) -> None:
+    second = recorded(make_confirm(blocks=4, seed=2), seeds_from=50)
+    (pair,) = compare(sweep("a", recorded(make_confirm())), sweep("b", second))
+    assert pair.sentence.startswith("Pilot, no verdict: ")
+
+
+def test_settings_that_differ_are_named_by_cell(make_confirm: Make) -> None:
+    second = make_confirm()
+    for row in second.trial_rows:
+        if row["koleo"]:
+            row["koleo_weight"] = 0.05
+    found = config_differences(sweep("a", recorded(make_confirm())), sweep("b", recorded(second)))
+    assert found == {"koleo=on": ["koleo_weight: 0.1, 0.05"]}
+
+
+@pytest.mark.slow
+def test_the_command_line_writes_a_folder_of_its_own(
+    make_confirm: Make,
+    plan: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = recorded(make_confirm()).write(tmp_path / "one", plan=plan)
+    second = recorded(make_confirm(seed=4), seeds_from=20).write(tmp_path / "two", plan=plan)
+    before = sorted(first.rglob("*")) + sorted(second.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert main([str(first), str(second)]) == 0
+    assert capsys.readouterr().out.strip() == "compare-one-two/report.html"
+    text = Path("compare-one-two/report.md").read_text(encoding="utf-8")
+    assert "Side by side" in text
+    assert "Cells of the same name ran the same settings, seeds aside." in text
+    assert sorted(first.rglob("*")) + sorted(second.rglob("*")) == before
+    assert main([str(first), str(second), str(first)]) == 2
+    assert main([str(first), "--output", "out"]) == 2
+    assert main([str(first), str(tmp_path / "nowhere")]) == 2

@@ -1,0 +1,126 @@
+"""The command line: what is unknown or impossible is told at once, with the nearest known name and the values."""
+
+from pathlib import Path
+
+import pytest
+
+from embedding_core.errors import Faults
+from sweeps.cli.options import parse
+from sweeps.design.design import Design
+from sweeps.koleo_accum import DESIGN
+
+
+def faults_of(*argv: str, design: Design = DESIGN) -> tuple[str, ...]:
+    with pytest.raises(Faults) as caught:
+        parse(design, argv)
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--sampels", "--samples"),
+        ("--dataste", "--dataset"),
+        ("--resum", "--resume"),
+        ("--max-concurent", "--max-concurrent"),
+    ],
+)
+def test_an_unknown_flag_names_the_nearest(typed: str, meant: str) -> None:
+    (fault,) = faults_of(typed, "3")
+    assert fault.startswith(f"Unknown flag `{typed}`. Did you mean `{meant}`?")
+    (fault,) = faults_of(f"{typed}=3")
+    assert f"Did you mean `{meant}`?" in fault
+
+
+def test_no_abbreviations() -> None:
+    (fault,) = faults_of("--sam", "3")
+    assert "Unknown flag `--sam`" in fault
+
+
+def test_all_faults_at_once() -> None:
+    argv = (
+        "--sampels 3 --epochs 0 --blocks many --seed -1 --confirm bets --stages serach,confirm --preset quik "
+        "--set koleo_wieght=.1 --set lr=high --set margin --gpus-per-trial -1 --cpus-per-trial nan --name a/b "
+        "--local --address here:1"
+    )
+    faults = faults_of(*argv.split())
+    expected = [
+        "Unknown flag `--sampels`. Did you mean `--samples`?",
+        "`--epochs` must be at least 1, but got 0.",
+        "`--blocks` must be a number, but got `many`.",
+        "`--seed` must be at least 0, but got -1.",
+        "Unknown confirm `bets`. Did you mean `best`?",
+        "Unknown stage `serach`. Did you mean `search`?",
+        "Unknown preset `quik`. Did you mean `quick`?",
+        "Unknown key `koleo_wieght`. Did you mean `koleo_weight`?",
+        "`lr` must be float, but got `high`.",
+        "A setting must be key=value, but got `margin`.",
+        "`--gpus-per-trial` must be at least 0, but got -1.",
+        "`--cpus-per-trial` must be above 0, but got nan.",
+        "`--name` must be a plain folder name, but got `a/b`.",
+        "`--local` and `--address` exclude each other, but got both (here:1).",
+    ]
+    assert len(faults) == len(expected)
+    for sentence in expected:
+        assert any(fault.startswith(sentence) for fault in faults), sentence
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--samples"], "Argument --samples: expected one argument."),
+        (["--resume=3"], "Argument --resume: ignored explicit argument '3'."),
+        (["digits"], "Unexpected argument `digits`."),
+        (["--gpus-per-trial", "1.5"], "`--gpus-per-trial` must be a whole number above 1, as Ray has it, but got 1.5."),
+        (["--blocks", "1"], "`--blocks` must be at least 2, but got 1."),
+        (["--train-triplets", "0"], "`--train-triplets` must be at least 1, but got 0."),
+        (["--exempt", "1"], "`--exempt` must be in [0, 1), but got 1."),
+        (["--exempt", "nan"], "`--exempt` must be in [0, 1), but got nan."),
+        (["--points", "0"], "`--points` must be at least 1, but got 0."),
+        (["--max-concurrent", "0"], "`--max-concurrent` must be at least 1, but got 0."),
+    ],
+)
+def test_one_fault_one_sentence(argv: list[str], sentence: str) -> None:
+    assert faults_of(*argv) == (sentence,)
+
+
+@pytest.mark.parametrize("name", ["a/b", "/tmp/x", "..", ".", "", "a/"])
+def test_a_name_is_a_plain_folder_name(name: str) -> None:
+    assert faults_of("--name", name) == (f"`--name` must be a plain folder name, but got `{name}`.",)
+
+
+def test_only_what_was_given_is_kept(tmp_path: Path) -> None:
+    argv = f"--samples 3 --train-triplets 96 --set lr=1e-3 --set koleo_weight=none --data-root {tmp_path} --plan"
+    options = parse(DESIGN, argv.split())
+    assert options.what == {
+        "samples": 3, "subset": 96, "lr": 1e-3, "koleo_weight": None, "data_root": str(tmp_path)
+    }  # fmt: skip
+    assert options.plan
+    assert options.name is options.address is options.gpus_per_trial is None
+    assert options.results == Path("results").resolve()
+    assert parse(DESIGN, []).what == {}
+
+
+def test_help_lists_the_presets_with_their_purpose(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(DESIGN, ["--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, preset in DESIGN.presets.items():
+        assert f"{name}: {preset.purpose}" in shown
+
+
+def test_checkpoints_are_a_uri_as_it_is_or_an_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = "s3://bucket/prefix?region=eu-central-1"
+    assert parse(DESIGN, ["--checkpoints", uri]).checkpoints == uri
+    assert parse(DESIGN, ["--checkpoints", "shared"]).checkpoints == str(tmp_path / "shared")
+    assert parse(DESIGN, []).checkpoints is None
+
+
+def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
+    assert parse(DESIGN, []).epoch_deadline_s == 7200
+    assert parse(DESIGN, ["--epoch-deadline", "1h30m"]).epoch_deadline_s == 5400
+    assert parse(DESIGN, ["--epoch-deadline", "never"]).epoch_deadline_s == 0
+    (fault,) = faults_of("--epoch-deadline", "soon")
+    assert fault == "`--epoch-deadline` must be a time such as 45s or 90m, or never, but got `soon`."

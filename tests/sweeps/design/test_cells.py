@@ -1,0 +1,133 @@
+"""Levels become distinct cells, estimands become weights on them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from embedding_core.config.train_config import TrainConfig
+from sweeps.design.cells import Contrast, Factorial, contrasts_of
+from sweeps.design.design import Design, Estimand
+from sweeps.design.plan import Plan
+from sweeps.koleo_accum import DESIGN
+
+PER_SAMPLE = ("triplet", "arcface", "softmax")
+COUPLED = ("semihard", "mined", "nt_xent")
+
+
+def minimal(**what: str | int | float) -> Plan:
+    return Plan.of(DESIGN, {"preset": "minimal", **what})
+
+
+def ids(plan: Plan, role: str = "factorial") -> list[str]:
+    return [cell.cell_id for cell in plan.cells if cell.role == role]
+
+
+def by_estimand(plan: Plan) -> Mapping[str, Contrast]:
+    return {contrast.estimand: contrast for contrast in plan.contrasts()}
+
+
+@pytest.mark.parametrize("loss", PER_SAMPLE)
+def test_one_cell_without_koleo_serves_all_k_of_a_per_sample_loss(loss: str) -> None:
+    assert ids(minimal(loss=loss)) == ["koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"]
+
+
+@pytest.mark.parametrize("loss", COUPLED)
+def test_a_batch_coupled_loss_makes_the_full_factorial(loss: str) -> None:
+    crossed = [f"koleo={koleo},accum_steps={k}" for koleo, k in product(("off", "on"), (1, 4))]
+    assert ids(minimal(loss=loss)) == crossed
+
+
+def test_batch_norm_makes_the_full_factorial_of_any_loss() -> None:
+    assert len(ids(minimal(norm_kind="batch"))) == 4
+
+
+def test_accumulation_acts_where_something_sees_the_micro_batch() -> None:
+    assert not TrainConfig().depends_on_accum_steps
+    assert TrainConfig(koleo=True, koleo_weight=0.1).depends_on_accum_steps
+    assert not TrainConfig(koleo=True, koleo_weight=0.1, accum_mode="cached").depends_on_accum_steps
+    assert TrainConfig(accum_mode="cached", norm_kind="batch").depends_on_accum_steps
+    assert TrainConfig(loss="semihard").depends_on_accum_steps
+
+
+@pytest.mark.parametrize("preset", ["minimal", "standard", "full"])
+@pytest.mark.parametrize("loss", ["triplet", "semihard"])
+def test_weights_give_the_effects_that_the_outcomes_were_made_of(preset: str, loss: str) -> None:
+    """Outcomes linear in KoLeo, log2 K and their product give back the coefficients, whatever the batch size adds."""
+    plan = Plan.of(DESIGN, {"preset": preset, "loss": loss})
+    koleo, doubling, both, batch = 0.03, -0.01 * (loss == "semihard"), 0.007, 0.2
+    outcomes = {}
+    for cell in plan.factorial.distinct:
+        on, log_k = bool(cell.levels["koleo"]), np.log2(float(cell.levels.get("accum_steps", 1) or 1))
+        outcomes[cell.cell_id] = koleo * on + doubling * log_k + both * on * log_k
+        outcomes[cell.cell_id] += batch * float(cell.levels.get("batch_size", 64) or 0)
+    estimate = {
+        name: sum(weight * outcomes.get(cell, np.nan) for cell, weight in contrast.weights.items())
+        for name, contrast in by_estimand(plan).items()
+        if contrast.code != "E4" and contrast.family != "control"
+    }
+    mean_log_k = np.mean([np.log2(k) for k in DESIGN.presets[preset].levels["accum_steps"]])  # type: ignore[call-overload]
+    assert estimate["koleo"] == pytest.approx(koleo + both * mean_log_k)
+    assert estimate["accumulation with KoLeo"] == pytest.approx(doubling + both)
+    assert estimate["koleo at K=1"] == pytest.approx(koleo)
+    assert estimate["koleo at K=4"] == pytest.approx(koleo + 2 * both)
+    if loss == "semihard":
+        assert estimate["accumulation without KoLeo"] == pytest.approx(doubling)
+        assert estimate["interaction"] == pytest.approx(both)
+
+
+def test_the_weights_of_every_contrast_sum_to_zero() -> None:
+    for preset, loss in product(("quick", "minimal", "standard", "full"), ("triplet", "semihard")):
+        plan = Plan.of(DESIGN, {"preset": preset, "loss": loss})
+        for contrast in plan.contrasts():
+            assert sum(contrast.weights.values()) == pytest.approx(0, abs=1e-9)
+            assert set(contrast.weights) <= {cell.cell_id for cell in plan.cells}
+
+
+def test_what_is_zero_by_identity_is_no_contrast_and_its_twin_says_so() -> None:
+    found = by_estimand(minimal())
+    assert "accumulation without KoLeo" not in found
+    assert "interaction" not in found
+    assert found["accumulation with KoLeo"].code == "E2, E3"
+    assert found["accumulation with KoLeo"].note.endswith("interaction.")
+    coupled = by_estimand(minimal(loss="semihard"))
+    assert [coupled[name].code for name in ("accumulation without KoLeo", "interaction")] == ["E2", "E3"]
+
+
+def test_untuned_twins_take_the_settings_of_the_cell_without_either_treatment() -> None:
+    plan = minimal(loss="semihard")
+    reference = "koleo=off,accum_steps=1"
+    dropped = [cell for cell in plan.cells if cell.role == "drop-in"]
+    assert {cell.settings_of for cell in dropped} == {reference}
+    assert [cell.cell_id for cell in dropped] == [f"{cell},origin=drop-in" for cell in ids(plan) if cell != reference]
+    of_batch = [c.settings_of for c in Plan.of(DESIGN, {"preset": "standard"}).cells if c.role == "drop-in"]
+    assert set(of_batch) == {"koleo=off,batch_size=64", "koleo=off,batch_size=128"}
+
+
+def test_controls_are_cells_whose_accumulation_changes_nothing() -> None:
+    cached = "koleo=on,accum_steps=4,accum_mode=cached"
+    assert ids(minimal(), "control") == ["koleo=off,accum_steps=4", cached]
+    assert ids(minimal(loss="semihard"), "control") == [cached]
+    assert ids(minimal(norm_kind="batch"), "control") == []
+    for cell in minimal().cells:
+        if cell.role == "control":
+            twin = "koleo=off" if not cell.levels["koleo"] else "koleo=on,accum_steps=1"
+            assert cell.settings_of == twin
+            assert minimal().blocks_of(cell) == 4
+            assert by_estimand(minimal())[f"{cell.cell_id} against {twin}"].weights == {twin: -1, cell.cell_id: 1}
+
+
+def test_a_factor_that_is_not_compared_can_be_fixed() -> None:
+    plan = Plan.of(DESIGN, {"preset": "standard", "batch_size": 64})
+    assert ids(plan) == ["koleo=off", *(f"koleo=on,accum_steps={k}" for k in (1, 2, 4))]
+
+
+def test_an_effect_of_three_levels_that_are_no_numbers_is_refused(tiny: Design) -> None:
+    levels = {"koleo": (False, True), "optimizer": ("adam", "sgd", "lars")}
+    factorial = Factorial.of(tiny, levels, {})
+    estimand = Estimand(code="E", name="optimiser", factor="optimizer", label="the optimiser")
+    with pytest.raises(ValueError, match=r"needs two levels, but it has \('adam', 'sgd', 'lars'\)"):
+        contrasts_of([estimand], factorial)
+    assert contrasts_of([replace(estimand, factor="margin")], factorial) == []

@@ -1,0 +1,141 @@
+"""The runs of tune and confirm: the same points for every cell, settings that come from the best of them."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from scipy.stats import qmc
+
+from embedding_core.errors import Faults
+from embedding_core.seeding import stream
+from sweeps.design.design import Cell, Factor, Levels, Range
+from sweeps.design.plan import Plan
+from sweeps.design.runs import confirm_runs, settings_at, tune_runs
+from sweeps.design.selection import Tuned, best_of_search, best_of_tune, nuisance_of
+from sweeps.koleo_accum import DESIGN
+
+WHERE = {"study_id": "s", "checkpoint_dir": "/checkpoints"}
+PLAN = Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard"})
+RUNS = tune_runs(PLAN, **WHERE)
+
+
+def test_every_cell_is_tried_at_the_same_points() -> None:
+    assert len(RUNS) == 8 * 4
+    for point in range(8):
+        configs = {label.cell_id: config for config, label in RUNS if label.point == point}
+        assert set(configs) == {cell.cell_id for cell in PLAN.factorial.distinct}
+        assert len({(config.lr, config.margin) for config in configs.values()}) == 1
+        on = [config for config in configs.values() if config.koleo]
+        assert len({config.koleo_weight for config in on}) == 1
+    assert len({config.lr for config, _ in RUNS}) == 8
+
+
+def test_the_points_are_the_scrambled_sobol_points_of_the_seed() -> None:
+    sobol = qmc.Sobol(3, rng=stream(0, "tune points") % 2**32).random_base2(3)
+    for config, label in RUNS:
+        assert label.point is not None
+        u = sobol[label.point]
+        assert config.lr == pytest.approx(10 ** (-4 + 2 * u[1]))
+        assert config.margin == pytest.approx(0.2 + 0.4 * u[2])
+        assert config.koleo_weight == (pytest.approx(10 ** (-4 + 3 * u[0])) if config.koleo else None)
+    other = tune_runs(Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard", "seed": 1}), **WHERE)
+    assert {config.lr for config, _ in RUNS}.isdisjoint(config.lr for config, _ in other)
+
+
+def test_one_point_lies_in_each_eighth_of_every_range() -> None:
+    octants = {int(8 * (math.log10(config.lr) + 4) / 2) for config, _ in RUNS}
+    assert octants == set(range(8))
+
+
+def test_points_are_tried_one_after_the_other_with_cells_in_changing_order() -> None:
+    assert [label.point for _, label in RUNS] == [point for point in range(8) for _ in range(4)]
+    assert len({tuple(label.cell_id for _, label in RUNS[i : i + 4]) for i in range(0, 32, 4)}) > 1
+    assert [label.trial_id for _, label in RUNS] == [f"t{i:05d}" for i in range(32)]
+    assert tune_runs(PLAN, **WHERE) == RUNS
+
+
+def test_tuning_neither_reads_the_test_split_nor_a_block_of_the_confirmation() -> None:
+    nuisance = {cell.cell_id: cell.drop_in for cell in PLAN.cells}
+    confirmed = {config.seed for config, _ in confirm_runs(PLAN, nuisance, **WHERE)}
+    for config, label in RUNS:
+        assert not config.eval_test
+        assert config.seed not in confirmed
+        assert (label.stage, label.block, label.origin) == ("tune", 0, "designed")
+
+
+def test_more_points_begin_with_the_fewer() -> None:
+    more = tune_runs(Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard", "points": 16}), **WHERE)
+    assert {config.lr for config, label in more if label.point is not None and label.point < 8} == {
+        config.lr for config, _ in RUNS
+    }
+
+
+def test_levels_are_drawn_evenly() -> None:
+    heads = Factor(name="head", role="nuisance", domain=Levels(("linear", "mlp")))
+    plan = Plan.of(replace(DESIGN, factors=(heads,)), {})
+    drawn = [settings_at(plan, [u], Cell(levels={}))["head"] for u in (0.0, 0.49, 0.5, 1.0)]
+    assert drawn == ["linear", "linear", "mlp", "mlp"]
+
+
+LR = Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True))
+WEIGHT = Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,)))
+OFF, ON = Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})
+
+
+def row(trial: int, cell: Cell, auc: float | None, lr: float, reason: str = "completed") -> dict[str, Any]:
+    weight = 0.01 if cell is ON else None
+    ids = {"trial_id": f"t{trial:05d}", "cell_id": cell.cell_id, "end_reason": reason}
+    return {**ids, "final_val_auc": auc, "lr": lr, "koleo_weight": weight}
+
+
+def test_the_best_completed_point_is_taken_and_an_edge_is_told() -> None:
+    rows = [row(0, OFF, 0.7, 1e-3), row(1, OFF, 0.9, 5e-4), row(2, OFF, 0.8, 2e-4)]
+    rows += [row(3, ON, 0.7, 1e-3), row(4, ON, None, 9e-3, "diverged"), row(5, ON, 0.95, 8e-3, "collapsed")]
+    rows += [row(6, ON, 0.9, 2e-4), row(7, ON, 0.9, 3e-4)]
+    tuned = best_of_tune(rows, [OFF, ON], [WEIGHT, LR])
+    assert tuned["koleo=off"] == Tuned("t00001", 0.9, {"lr": 5e-4}, {})
+    assert (tuned["koleo=on"].trial_id, tuned["koleo=on"].edges["lr"]) == ("t00006", "low")
+    assert tuned["koleo=on"].settings == {"koleo_weight": 0.01, "lr": 2e-4}
+
+
+def test_a_cell_without_a_completed_run_cannot_be_confirmed() -> None:
+    with pytest.raises(Faults, match="No tuning run of koleo=on completed"):
+        best_of_tune([row(0, OFF, 0.7, 1e-3), row(1, ON, None, 1e-3, "diverged")], [OFF, ON], [LR])
+    with pytest.raises(Faults, match="No search trial of koleo=on completed"):
+        best_of_search([row(0, OFF, 0.7, 1e-3)], [OFF, ON], [LR])
+
+
+def test_cells_that_an_error_left_unequally_tried_are_not_confirmed() -> None:
+    rows = [row(0, OFF, 0.7, 1e-3), row(1, ON, 0.8, 1e-3), row(2, ON, None, 2e-3, "error")]
+    with pytest.raises(Faults, match=r"were cut off \(t00002 error\).*`--resume` runs them again"):
+        best_of_tune(rows, [OFF, ON], [LR])
+
+
+def test_twins_take_the_settings_of_their_cell_and_untuned_ones_the_stated_weight() -> None:
+    plan = Plan.of(DESIGN, {"preset": "minimal"})
+    tuned = {
+        "koleo=off": Tuned("t00000", 0.9, {"lr": 1e-3, "margin": 0.3}, {}),
+        "koleo=on,accum_steps=1": Tuned("t00001", 0.9, {"lr": 2e-3, "margin": 0.4, "koleo_weight": 0.01}, {}),
+        "koleo=on,accum_steps=4": Tuned("t00002", 0.9, {"lr": 3e-3, "margin": 0.5, "koleo_weight": 0.02}, {}),
+    }
+    nuisance = nuisance_of(plan.cells, tuned)
+    assert nuisance["koleo=off,accum_steps=4"] == tuned["koleo=off"].settings
+    assert nuisance["koleo=on,accum_steps=4,accum_mode=cached"] == tuned["koleo=on,accum_steps=1"].settings
+    stated = {"lr": 1e-3, "margin": 0.3, "koleo_weight": 0.1}
+    assert nuisance["koleo=on,accum_steps=1,origin=drop-in"] == stated
+    assert nuisance["koleo=on,accum_steps=4,origin=drop-in"] == stated
+    for config, label in confirm_runs(plan, nuisance, **WHERE):
+        levels = next(cell.levels for cell in plan.cells if cell.cell_id == label.cell_id)
+        flat = config.to_flat()
+        assert {name: flat[name] for name in levels} == dict(levels)
+        assert {name: flat[name] for name in nuisance[label.cell_id]} == dict(nuisance[label.cell_id])
+        assert label.origin == ("drop-in" if "origin=drop-in" in label.cell_id else "best of tune")
+
+
+def test_controls_run_in_the_first_four_blocks_alone() -> None:
+    plan = Plan.of(DESIGN, {"preset": "minimal"})
+    runs = confirm_runs(plan, {cell.cell_id: cell.drop_in for cell in plan.cells}, **WHERE)
+    blocks = {cell.cell_id: [label.block for _, label in runs if label.cell_id == cell.cell_id] for cell in plan.cells}
+    for cell in plan.cells:
+        assert blocks[cell.cell_id] == list(range(1, 5 if cell.role == "control" else 9))

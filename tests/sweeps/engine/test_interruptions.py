@@ -1,0 +1,298 @@
+"""Killed at any point, a sweep goes on where it was: nothing lost, nothing doubled, no number changed."""
+
+import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.cli.main import BUDGET_SPENT, INTERRUPTED, main
+from sweeps.design.design import Design
+from sweeps.results import store
+
+pytestmark = pytest.mark.ray
+
+SAMPLES, EPOCHS = 8, 16
+PATIENCE_S = 300.0
+MARK = "KOLEO_TEST_DRIVER"
+
+Curve = list[dict[str, Any]]
+
+SCRIPT = '''
+"""A sweep outside the repository."""
+
+import sys
+
+from sweeps.cli.main import main
+from sweeps.design.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+
+DESIGN = Design(
+    name="outside",
+    question="Does it go on?",
+    factors=(
+        Factor(name="koleo", role="scientific", domain=Levels((False, True))),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,))),
+        Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
+    ),
+    arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
+    estimands=(Estimand(code="E1", name="koleo", factor="koleo", label="KoLeo"),),
+    fixed={"batch_size": 32, "subset": 192, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
+    presets={
+        "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=16, blocks=2, confirm="drop-in")
+    },
+)
+
+if __name__ == "__main__":
+    sys.exit(main(DESIGN))
+'''
+
+
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"Waited in vain for {what}."
+        time.sleep(0.02)
+
+
+def processes(chosen: Callable[[Path], bool]) -> list[int]:
+    """Ids of the processes whose folder in /proc is chosen."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if chosen(folder):
+                    found.append(int(folder.name))
+            except (OSError, IndexError):
+                continue  # ended meanwhile
+    return found
+
+
+def marked(mark: str) -> list[int]:
+    """Processes of the driver that was started under this mark, and what it left behind."""
+    return processes(lambda folder: f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"))
+
+
+def descends_from(folder: Path, ancestor: int) -> bool:
+    pid = int(folder.name)
+    while pid > 1 and pid != ancestor:
+        pid = int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    return pid == ancestor
+
+
+# Ray titles an actor's process after the method it runs, and after its class between two of them.
+ACTOR_TITLES = (b"ray::ResourceTrainable", b"ray::EmbeddingTrainable")
+
+
+def trial_processes() -> list[int]:
+    """Processes of trials of this process's own Ray; one that is changing its title may be missed."""
+
+    def at_work(folder: Path) -> bool:
+        title = (folder / "cmdline").read_bytes()
+        return title.startswith(ACTOR_TITLES) and descends_from(folder, os.getpid())
+
+    return processes(at_work)
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("outside") / "outside_sweep.py"
+    file.write_text(SCRIPT)
+    return file
+
+
+@pytest.fixture(scope="module")
+def design(script: Path) -> Design:
+    spec = importlib.util.spec_from_file_location("outside_sweep", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    loaded: Design = module.DESIGN
+    return loaded
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`driver(*command)` -> its process; whatever it leaves behind is ended with the test."""
+    marks, started = [], []
+
+    def start(*command: str) -> subprocess.Popen[str]:
+        marks.append(uuid.uuid4().hex)
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        with (tmp_path / "driver.log").open("a") as log:
+            process = subprocess.Popen(
+                command, env=environment | {MARK: marks[-1]},
+                stdout=log, stderr=log, text=True, start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(PATIENCE_S)
+    for mark in marks:
+        for pid in marked(mark):
+            os.kill(pid, signal.SIGKILL)
+        wait_for("the end of what the driver started", lambda mark=mark: not marked(mark))
+
+
+def test_mid_search_and_again_then_resumed(
+    design: Design,
+    script: Path,
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    study_states: Callable[[Path], dict[str, str]],
+    check_whole: Callable[[Path], None],
+    start_ray: Callable[..., None],
+) -> None:
+    """Ctrl-C, then a resume whose driver is killed outright, then a resume to the end."""
+    folder = tmp_path / "results" / "hurt"
+    argv = ["--results", str(folder.parent), "--name", folder.name]
+
+    first = driver(sys.executable, str(script), "--local", *argv, "--stages", "search")
+    wait_for("a first trial's end", lambda: first.poll() is not None or ended(folder) >= 1)
+    # Past its first rung: from there on its rows are in the store, and another start is another attempt.
+    wait_for("a trial at work", lambda: first.poll() is not None or stored(folder, "curves") - stored(folder, "trials"))
+    first.send_signal(signal.SIGINT)
+    assert first.wait(PATIENCE_S) == INTERRUPTED
+    done = stored(folder, "trials")
+    begun = stored(folder, "curves") - done
+    log = (tmp_path / "driver.log").read_text()
+    assert "Traceback" not in log
+    states = Counter(study_states(folder).values())
+    assert states["RUNNING"] >= 1
+    before = ended(folder)
+    assert 1 <= before < SAMPLES
+
+    second = driver(*shlex.split(log.rpartition("Go on with: ")[2]))  # as it was told
+    wait_for("a further trial's end", lambda: second.poll() is not None or ended(folder) > before)
+    second.kill()
+    assert second.wait(PATIENCE_S) == -signal.SIGKILL
+    assert ended(folder) < SAMPLES
+    assert Counter(study_states(folder).values())["RUNNING"] >= 1
+
+    start_ray(num_cpus=2)
+    assert main(design, [*argv, "--resume"]) == 0
+    check_whole(folder)
+    attempts = {row["trial_id"]: row["attempt"] for row in store.read(folder, "trials", stage="search").to_pylist()}
+    assert {attempts[trial_id] for trial_id in done} == {1}
+    assert begun
+    assert all(attempts[trial_id] >= 2 for trial_id in begun)
+
+
+@pytest.mark.parametrize(
+    ("flags", "number", "status", "says"),
+    [
+        ((), signal.SIGTERM, INTERRUPTED, "Interrupted; nothing is lost."),
+        (("--time-budget", "30s"), None, BUDGET_SPENT, "The time budget of 30 s is spent; nothing is lost."),
+    ],
+    ids=["terminated", "time budget"],
+)
+def test_an_orderly_end(
+    script: Path,
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    study_states: Callable[[Path], dict[str, str]],
+    flags: tuple[str, ...],
+    number: int | None,
+    status: int,
+    says: str,
+) -> None:
+    """A job that is stopped, or whose time is up, in the middle of a search that would take for ever."""
+    folder = tmp_path / "results" / "stopped"
+    argv = ["--results", str(folder.parent), "--name", folder.name, "--stages", "search", "--epochs", "1000000"]
+    process = driver(sys.executable, str(script), "--local", *argv, *flags)
+    if number is not None:
+        wait_for("a trial at work", lambda: process.poll() is not None or checkpoints(folder) > 0)
+        process.send_signal(number)
+    assert process.wait(PATIENCE_S) == status
+    log = (tmp_path / "driver.log").read_text()
+    assert says in log
+    assert "Traceback" not in log
+    if number is not None:
+        endings = set(store.read(folder, "trials")["end_reason"].to_pylist())
+        assert endings <= {"collapsed"}  # one may have, by itself; nothing says that the others were stopped
+        assert "RUNNING" in study_states(folder).values()
+
+
+def ended(folder: Path) -> int:
+    """Search trials with a final row."""
+    return len(list((folder / "v1" / "trials" / "stage=search").glob("*.parquet")))
+
+
+def stored(folder: Path, table: str) -> set[str]:
+    """Search trials with rows in a table."""
+    return {file.name[:6] for file in (folder / "v1" / table / "stage=search").glob("*.parquet")}
+
+
+def checkpoints(folder: Path) -> int:
+    return len(list((folder / "checkpoints" / "search").glob("t*.pt")))
+
+
+@pytest.fixture
+def check_whole(
+    study_states: Callable[[Path], dict[str, str]],
+    state_of_ending: dict[str, str],
+    loop_curve: Callable[..., Curve],
+    stored_curve: Callable[..., Curve],
+) -> Callable[[Path], None]:
+    """`check_whole(folder)`: every search trial ended once, study and tables agree, all curves as if never hurt."""
+
+    def check(folder: Path) -> None:
+        trials = store.read(folder, "trials", stage="search").to_pylist()
+        assert [row["trial_id"] for row in trials] == [f"t{i:05d}" for i in range(SAMPLES)]
+        assert ended(folder) == SAMPLES  # one final row each, over all attempts
+        assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped"}
+        assert study_states(folder) == {row["trial_id"]: state_of_ending[row["end_reason"]] for row in trials}
+        keys = [(r["trial_id"], r["epoch"]) for r in store.read(folder, "curves", stage="search").to_pylist()]
+        assert keys == [(row["trial_id"], epoch) for row in trials for epoch in range(1, row["last_epoch"] + 1)]
+        for row in trials:
+            assert row["config_seen_sha256"] == row["config_sha256"]
+            assert stored_curve(folder, "search", row["trial_id"]) == loop_curve(row)
+
+    return check
+
+
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
+    design: Design, tmp_path: Path, check_whole: Callable[[Path], None], start_ray: Callable[..., None]
+) -> None:
+    start_ray(num_cpus=2)
+    folder = tmp_path / "hurt"
+    killed: list[int] = []
+
+    def found() -> bool:
+        killed.extend(trial_processes())
+        return bool(killed)
+
+    def kill() -> None:
+        wait_for("a first checkpoint", lambda: checkpoints(folder) == 1)
+        wait_for("the trial's process", found)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    argv = ["--results", str(tmp_path), "--name", "hurt", "--stages", "search", "--max-concurrent", "1"]
+    assert main(design, argv) == 0
+    killer.join()
+    assert len(killed) == 1
+    check_whole(folder)
+    trials = store.read(folder, "trials").to_pylist()
+    assert (trials[0]["end_reason"], trials[0]["last_epoch"]) == ("completed", EPOCHS)  # nobody to compare it with
+    assert {row["attempt"] for row in trials} == {1}
+    sent = store.read(folder, "curves", stage="search", attempts="all").to_pylist()
+    readings = [row["elapsed_s"] for row in sent if (row["trial_id"], row["epoch"]) == ("t00000", 1)]
+    # Sent twice with the clock reading of the first time: read from the checkpoint, not computed again.
+    assert len(readings) == 2
+    assert len(set(readings)) == 1

@@ -1,0 +1,107 @@
+"""What the driver stores of a trial that has ended, without Ray."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.storage import result_tables
+from sweeps.engine import handover
+from sweeps.engine.provenance import Provenance
+from sweeps.engine.recorder import Recorder
+from sweeps.results.buffer import Buffer
+from sweeps.results.schema import TABLES
+from sweeps.results.store import Store, read
+from trainables.checkpoint_store import DAMAGED, checked
+from trainables.run_label import RunLabel, to_flat
+
+ROW = {"epoch": 1, "update": 3, "images_seen": 288, "elapsed_s": 1.0, "val_auc": 0.9, "end_reason": "completed"}
+ROW |= {"val_auc_se": 0.01, "val_pairs": 50}
+HELD_OUT = {name: 0.5 + 0.01 * i for i, name in enumerate(TABLES["trials"].names)
+            if name.startswith(("test_", "unseen_")) and name not in ("test_sha256", "unseen_classes")}  # fmt: skip
+ROW |= HELD_OUT
+EVALUATIONS = [{"checkpoint": "final", "split": "test", "metric": "auc", "value": 0.8}]
+
+
+@pytest.fixture
+def completed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """`completed(eval_test)` -> row of `trials` of a run whose last row has just come."""
+    store = Store.create(tmp_path / "sweep")
+
+    def end(eval_test: bool = True) -> dict[str, Any]:
+        label = RunLabel(
+            study_id="s", stage="confirm", cell_id="c", trial_id="t00000", block=1, origin="drop-in", attempt=1,
+            checkpoint_dir=str(tmp_path / "depot"),
+        )  # fmt: skip
+        config = to_flat(TrainConfig(eval_test=eval_test), label)
+        trial: Any = SimpleNamespace(trial_id="r", config=config, last_result=ROW, placement_group_factory=None)
+        provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
+        ended: list[dict[str, Any]] = []
+        recorder = Recorder(
+            Buffer(store), provenance, scheduler=None, constants={}, on_end=[lambda label, row: ended.append(row)]
+        )
+        recorder.on_trial_start(0, [], trial)
+        recorder.on_trial_result(0, [], trial, ROW)
+        recorder.on_trial_complete(0, [], trial)
+        [stored] = read(tmp_path / "sweep", "trials").to_pylist()
+        assert stored["end_reason"] == ended[0]["end_reason"]
+        return stored
+
+    return end
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    """Folder in which a completed run has left its checkpoint and its hand-over file."""
+    checked(str(tmp_path / "depot"))
+    folder = tmp_path / "depot" / "confirm"
+    folder.mkdir()
+    (folder / "t00000.pt").write_bytes(b"weights")
+    result_tables.write(folder / "t00000.held_out", {"evaluations": EVALUATIONS})
+    return folder
+
+
+def test_what_was_handed_over_is_stored_and_then_deleted(
+    completed: Callable[..., dict[str, Any]], left: Path, tmp_path: Path
+) -> None:
+    assert completed()["end_reason"] == "completed"
+    stored = read(tmp_path / "sweep", "evaluations").to_pylist()
+    assert [row["value"] for row in stored if row["split"] == "test"] == [0.8]
+    assert [file.name for file in left.iterdir()] == ["t00000.pt"]
+
+
+def test_results_on_held_out_images_stand_in_the_row_of_the_trial(
+    completed: Callable[..., dict[str, Any]], left: Path
+) -> None:
+    assert set(HELD_OUT) >= {"test_auc", "test_recall_at_1", "test_accuracy", "unseen_knn_accuracy"}
+    stored = completed()
+    assert {name: stored[name] for name in HELD_OUT} == HELD_OUT
+
+
+@pytest.mark.parametrize("damage", ["byte", "cut", "gone", "all gone"])
+def test_a_run_whose_held_out_results_are_lost_is_computed_again(
+    completed: Callable[..., dict[str, Any]], left: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its complete checkpoint would send the same rows for ever, or it would count as complete without them."""
+    monkeypatch.setattr(handover, "SEEN_AFTER_S", 0.0)
+    file = left / "t00000.held_out"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "all gone":
+        (left / "t00000.pt").unlink()
+    if damage in ("gone", "all gone"):
+        file.unlink()
+    else:
+        file.write_bytes(content if damage == "byte" else content[: len(content) // 2])
+    row = completed()
+    assert row["end_reason"] == "preempted"
+    assert "held-out" in row["error_type"]
+    assert {file.suffix for file in left.iterdir()} <= {DAMAGED}
+
+
+def test_a_run_that_hands_nothing_over_needs_no_file(completed: Callable[..., dict[str, Any]], left: Path) -> None:
+    (left / "t00000.held_out").unlink()
+    assert completed(eval_test=False)["end_reason"] == "completed"

@@ -1,0 +1,60 @@
+"""What a run is called, kept apart from what it computes."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.storage import result_tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLabel:
+    """Place of one run in its sweep; travels in Ray's flat config beside the `TrainConfig` fields."""
+
+    study_id: str
+    """Name of the sweep."""
+    stage: str
+    """`search`, `tune` or `confirm`."""
+    cell_id: str
+    """Combination of scientific levels."""
+    trial_id: str
+    """Ours and stable: `t00012`, Optuna's number in search, the plan's index elsewhere."""
+    block: int
+    """Seed index shared by all cells."""
+    origin: str
+    """Where the nuisance values come from: `sampled`, `designed`, `drop-in`, `best of search` or `best of tune`."""
+    attempt: int
+    """1 + the highest attempt already published."""
+    checkpoint_dir: str
+    """Absolute folder that every node sees, or URI of an object store: see `depot`."""
+    point: int | None = None
+    """Index of the settings in the stage tune, shared by its cells."""
+    epoch_deadline_s: float = 0.0
+    """Seconds for an epoch, and again, beside what is waited for outages, for keeping its checkpoint; a process that
+    takes longer is taken for hung. 0: never."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the run's weights and rows so far; found again by the same trial after any interruption."""
+        return f"{self.stage}/{self.trial_id}.pt"
+
+    @property
+    def held_out(self) -> str:
+        """Name of the file by which the run hands over its longer results on held-out images."""
+        return f"{self.stage}/{self.trial_id}{result_tables.SUFFIX}"
+
+
+def to_flat(config: TrainConfig, label: RunLabel) -> dict[str, Any]:
+    """Ray's config of one run."""
+    return config.to_flat() | asdict(label)
+
+
+def from_flat(flat: dict[str, Any]) -> tuple[TrainConfig, RunLabel]:
+    """Inverse of `to_flat`.
+
+    Raises:
+        Faults: keys that belong to neither, or impossible values.
+    """
+    names = {field.name for field in fields(RunLabel)}
+    label = RunLabel(**{key: value for key, value in flat.items() if key in names})
+    return TrainConfig.from_flat({key: value for key, value in flat.items() if key not in names}), label
