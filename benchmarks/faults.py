@@ -34,9 +34,9 @@ import polars as pl
 import pyarrow.dataset as ds
 from machine import machine_class
 
-from sweeps.design.selection import INFRASTRUCTURE
 from sweeps.engine.optuna_study import latest, trial_name
 from sweeps.results import store
+from sweeps.results.endings import INFRASTRUCTURE
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "koleo_accum.py"
 SAMPLES, BLOCKS, EPOCHS = 16, 8, 10

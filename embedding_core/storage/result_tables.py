@@ -12,6 +12,7 @@ from embedding_core.errors import Faults
 from embedding_core.storage.atomic_write import whole
 
 Row = Mapping[str, Any]
+"""Values by column name; what is absent does not apply, and is null where it is stored. Everywhere the same."""
 
 _SUFFIX = ".arrow"
 

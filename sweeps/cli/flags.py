@@ -9,6 +9,7 @@ from typing import Literal, NoReturn
 from embedding_core.config.train_config import CHOICES, DATASETS
 from embedding_core.errors import Faults, unknown
 from sweeps.design.design import Design
+from sweeps.results.endings import RETRIABLE
 from sweeps.results.schema import STAGES
 
 RUNNABLE_STAGES = STAGES
@@ -16,8 +17,6 @@ DEFAULT_PRESET = "quick"
 
 EXTENDABLE = ("search", "confirm")
 """Sobol points of the stage tune are balanced in their number, and stay as many as they are."""
-
-RETRIABLE = ("error", "oom", "preempted", "diverged", "collapsed")
 
 NEVER = "never"
 EPOCH_DEADLINE = "2h"

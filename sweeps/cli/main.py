@@ -25,14 +25,13 @@ from sweeps.commands import report
 from sweeps.design import plan_file
 from sweeps.design.design import Design
 from sweeps.design.plan import Plan
-from sweeps.design.selection import INFRASTRUCTURE
 from sweeps.engine import checkpoint_location
 from sweeps.engine.cluster import connect, joins_cluster
-from sweeps.engine.optuna_study import CUT_OFF
 from sweeps.engine.resources import slots
 from sweeps.engine.retention import CHECKPOINTS
 from sweeps.engine.runner import Sweep
 from sweeps.results import store
+from sweeps.results.endings import run_again
 from sweeps.results.store import Store
 
 FAILED = 1
@@ -166,7 +165,7 @@ def _announce(plan: Plan, folder: Path) -> None:
 def _tell_errors(folder: Path, console: Console) -> bool:
     """Say why trials ended in an error, or with their machine; whether any of the confirmation did."""
     rows = store.read(folder, "trials").to_pylist()
-    failed = [row for row in rows if row["end_reason"] in (CUT_OFF if row["stage"] == "search" else INFRASTRUCTURE)]
+    failed = [row for row in rows if row["end_reason"] in run_again(row["stage"])]
     for (ending, reason), count in Counter((row["end_reason"], row["error_type"]) for row in failed).items():
         _say(console, f"{count} trials ended as {ending}: {reason} `--resume` runs them again.", style="red")
     return any(row["stage"] == "confirm" for row in failed)

@@ -7,13 +7,10 @@ from typing import Any
 
 from embedding_core.errors import Faults
 from sweeps.design.design import Cell, Factor, Range, Settings
+from sweeps.results.endings import INFRASTRUCTURE
 
 Rows = Sequence[Mapping[str, Any]]
 """Of the table `trials`."""
-
-
-INFRASTRUCTURE = ("error", "oom", "preempted", "user")
-"""Endings that are not the method's doing: such runs of a designed stage are run again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from embedding_core.seeding import stream
 from sweeps.design.design import Design, Factor, Levels, Settings
 from sweeps.engine.filesystems import is_local
+from sweeps.results.endings import INFEASIBLE, UNINFORMATIVE
 
 STUDY_NAME = "search"
 STARTUP_TRIALS = 10
 """Trials drawn at random before TPE has something to go by."""
-
-CUT_OFF = ("error", "preempted", "user")
-"""Endings that say nothing about a trial's settings."""
 
 RETRY_OF = "retry of"
 """User attribute of an Optuna trial that is another run of an earlier one: our id of it."""
@@ -30,7 +28,7 @@ RETRY_OF = "retry of"
 LOST = "lost"
 """User attribute of an Optuna trial that stands for one of which nothing is left but its number."""
 
-INFEASIBLE = "ran to a finite result"
+CONSTRAINT = "ran to a finite result"
 """Name of the constraint that diverged and out-of-memory trials violate; FAIL would teach TPE nothing."""
 
 
@@ -121,14 +119,14 @@ def tell(
     study: optuna.Study, trial: Trial, end_reason: str | None, images_seen: int | None, val_auc: float | None
 ) -> None:
     """How a run ended and its last value; `end_reason` None: the scheduler stopped it."""
-    if end_reason in ("diverged", "oom"):
-        trial.set_constraint(INFEASIBLE, 1.0)
+    if end_reason in INFEASIBLE:
+        trial.set_constraint(CONSTRAINT, 1.0)
     else:
         report(trial, images_seen, val_auc)
     if end_reason == "completed":
         study.tell(trial, val_auc)
     else:
-        study.tell(trial, state=TrialState.FAIL if end_reason in CUT_OFF else TrialState.PRUNED)
+        study.tell(trial, state=TrialState.FAIL if end_reason in UNINFORMATIVE else TrialState.PRUNED)
 
 
 def report(trial: Trial, images_seen: int | None, val_auc: float | None) -> None:

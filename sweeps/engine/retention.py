@@ -9,6 +9,7 @@ from typing import Any
 from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
 from sweeps.results import store
+from sweeps.results.endings import FAILED_TRAINING, RESUMABLE
 from trainables.checkpoint_store import Depot
 from trainables.run_label import RunLabel
 
@@ -16,8 +17,6 @@ _logger = logging.getLogger(__name__)
 
 TRYING = ("search", "tune")
 """Stages whose runs choose settings; the best of each cell is worth keeping."""
-
-ENDED_BY_ITSELF = ("diverged", "collapsed")
 
 CHECKPOINTS = "checkpoints"
 """Folder of the runs' checkpoints in that of the sweep, unless they are elsewhere; below it a folder per stage."""
@@ -58,7 +57,7 @@ def keep_best(folder: Path, depot: Depot) -> None:
 def start_anew(depot: Depot, stage: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Delete the checkpoints of those `trials` that came to an end by themselves: going on would be to end again."""
     for row in rows:
-        if row["end_reason"] in ENDED_BY_ITSELF:
+        if row["end_reason"] in FAILED_TRAINING:
             depot.delete(_name(stage, row["trial_id"]))
 
 
@@ -78,7 +77,7 @@ class CheckpointKeeper:
 
     def _consider(self, row: dict[str, Any]) -> None:
         """Keep the best of its cell; of equal values the first trial's, which `settle` and `keep_best` take too."""
-        if row["end_reason"] in ("error", "preempted"):
+        if row["end_reason"] in RESUMABLE:
             return  # a resume runs it again, from where it was
         value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
         completed = row["end_reason"] == "completed" and value is not None

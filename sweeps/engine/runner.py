@@ -20,12 +20,11 @@ from embedding_core.storage.retry import patiently
 from sweeps.design import plan_file
 from sweeps.design.plan import SEARCH_BLOCK, Plan
 from sweeps.design.runs import Runs, confirm_runs, tune_runs
-from sweeps.design.selection import INFRASTRUCTURE
 from sweeps.engine import split_files
 from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
 from sweeps.engine.failures import memory_deaths_survived
 from sweeps.engine.metrics import Metrics
-from sweeps.engine.optuna_study import CUT_OFF, STARTUP_TRIALS, open_study, reconcile
+from sweeps.engine.optuna_study import STARTUP_TRIALS, open_study, reconcile
 from sweeps.engine.progress import Progress
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
@@ -34,6 +33,7 @@ from sweeps.engine.retention import CHECKPOINTS, CheckpointKeeper, keep_best, st
 from sweeps.engine.searchers import PlannedSearch, StudySearch
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
+from sweeps.results.endings import run_again
 from sweeps.results.store import Store
 from trainables.checkpoint_store import Depot, checked, depot_at
 from trainables.embedding import EmbeddingTrainable
@@ -101,8 +101,7 @@ class Sweep:
         Where machines are taken back all the time, a long trial soon has no retries left, whatever it has got done.
         """
         run = {"search": self.search, "tune": self.tune, "confirm": self.confirm}[stage]
-        always = CUT_OFF if stage == "search" else INFRASTRUCTURE
-        complete = run({*always, *self.retry})
+        complete = run({*run_again(stage), *self.retry})
         for _ in range(PREEMPTED_ROUNDS):
             endings = store.read(self.folder, "trials", stage=stage)["end_reason"].to_pylist()
             if not complete or "preempted" not in endings:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sweeps.results.rows import Row
+from embedding_core.storage.result_tables import Row
 from sweeps.results.store import Store, check_rows
 
 

@@ -3,16 +3,15 @@
 import datetime
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 
 from embedding_core.errors import Faults, unknown
-from sweeps.results.schema import END_REASONS, KEYS, SCHEMA_VERSION, TABLES
-
-Row = Mapping[str, Any]
-"""Values by column name; what is absent is null."""
+from embedding_core.storage.result_tables import Row
+from sweeps.results.endings import END_REASONS
+from sweeps.results.schema import KEYS, SCHEMA_VERSION, TABLES
 
 VERSION_KEY: Final = b"schema_version"
 

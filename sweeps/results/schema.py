@@ -15,8 +15,6 @@ SCHEMA_VERSION: Final = 1
 STAGES: Final = ("search", "tune", "confirm")
 """`search` is adaptive (TPE + ASHA) and only ever described; effects rest on `tune` and `confirm`."""
 
-END_REASONS: Final = ("completed", "asha_stopped", "diverged", "collapsed", "oom", "error", "preempted", "user")
-
 _STRING, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW_OF: Final = {bool: _BOOL, int: _INT, float: _FLOAT, str: _STRING}

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.errors import Faults, unknown
+from embedding_core.storage.result_tables import Row
 from sweeps.results import files
+from sweeps.results.endings import END_REASONS
 from sweeps.results.files import Part
-from sweeps.results.rows import Row, cast, schema_of
+from sweeps.results.rows import cast, schema_of
 from sweeps.results.scan import SEQ, read_file, scan
 from sweeps.results.scan import compact as compact  # part of the store's public names
-from sweeps.results.schema import END_REASONS, KEYS, SCHEMA_VERSION, STAGES
+from sweeps.results.schema import KEYS, SCHEMA_VERSION, STAGES
 
 
 class Store:

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.analysis.stats.checks import FAILED_TRAINING
 from sweeps.analysis.stats.descriptive import rows_of, trials_by_stage, unfinished
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.plan import Contrast, Plan
+from sweeps.results.endings import FAILED_TRAINING
 
 Row = dict[str, Any]
 

@@ -11,9 +11,7 @@ import pyarrow.compute as pc
 
 from embedding_core.errors import Faults, unknown
 from sweeps.analysis.stats.outcomes import is_auc
-
-FAILED_TRAINING: Final = ("diverged", "collapsed")
-"""Endings that are the method's doing, hence data. All others short of `completed` are to be rerun."""
+from sweeps.results.endings import FAILED_TRAINING
 
 SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")
 """Hashes that all runs of a block must share where they were recorded: a file may be replaced between two starts."""

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.results.schema import END_REASONS, SCHEMA_VERSION, STAGES
+from sweeps.results.endings import END_REASONS
+from sweeps.results.schema import SCHEMA_VERSION, STAGES
 
 Row = dict[str, Any]
 

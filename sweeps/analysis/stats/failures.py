@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from sweeps.analysis.stats.checks import FAILED_TRAINING
+from sweeps.results.endings import FAILED_TRAINING
 
 DESIGNED: Final = ("tune", "confirm")
 """Stages in which every cell had the same chances to fail."""

@@ -21,7 +21,7 @@ from sweeps.design.design import Design
 from sweeps.design.plan import Plan
 from sweeps.design.runs import tune_runs
 from sweeps.engine import filesystems, searchers
-from sweeps.engine.optuna_study import INFEASIBLE, _connect, open_study, reconcile, trial_name
+from sweeps.engine.optuna_study import CONSTRAINT, _connect, open_study, reconcile, trial_name
 from sweeps.engine.searchers import StudySearch
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.rows import cast
@@ -126,7 +126,7 @@ def test_runs_without_a_finite_end_are_pruned_and_infeasible(driver: Driver, fil
     driver.search.on_trial_complete("r", last)
     (trial,) = stored(file)
     assert trial.state == TrialState.PRUNED
-    assert constraint(trial) == {INFEASIBLE: 1.0}
+    assert constraint(trial) == {CONSTRAINT: 1.0}
     assert trial.intermediate_values == {300: 0.7}
 
 
@@ -146,7 +146,7 @@ def test_the_study_and_the_table_give_a_death_the_same_name(driver: Driver, file
         driver.die(ray_id, reason)
     oom, preempted = stored(file)
     assert (oom.state, oom.intermediate_values) == (TrialState.PRUNED, {300: 0.7})
-    assert oom.constraints == {INFEASIBLE: 1.0}
+    assert oom.constraints == {CONSTRAINT: 1.0}
     assert (preempted.state, preempted.intermediate_values) == (TrialState.FAIL, {300: 0.7})
 
 

@@ -1,0 +1,29 @@
+"""How a trial ends: every `end_reason`, and the sets of them that are asked about."""
+
+from typing import Final
+
+END_REASONS: Final = ("completed", "asha_stopped", "diverged", "collapsed", "oom", "error", "preempted", "user")
+"""`user` stands in old folders alone."""
+
+FAILED_TRAINING: Final = ("diverged", "collapsed")
+"""The method's doing, hence data: such a run would end so again."""
+
+INFRASTRUCTURE: Final = ("error", "oom", "preempted", "user")
+"""Not the method's doing: such a run of a designed stage is run again."""
+
+UNINFORMATIVE: Final = ("error", "preempted", "user")
+"""They say nothing about a trial's settings, so the search runs it again; want of memory says something."""
+
+INFEASIBLE: Final = ("diverged", "oom")
+"""What the search learns to keep away from."""
+
+RESUMABLE: Final = ("error", "preempted")
+"""A trial that ended so goes on from its checkpoint, which stays until then."""
+
+RETRIABLE: Final = ("error", "oom", "preempted", "diverged", "collapsed")
+"""What `--retry` takes."""
+
+
+def run_again(stage: str) -> tuple[str, ...]:
+    """Endings of which a trial of this stage is run again by every resume."""
+    return UNINFORMATIVE if stage == "search" else INFRASTRUCTURE
