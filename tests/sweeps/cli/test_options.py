@@ -6,7 +6,7 @@ import pytest
 
 from embedding_core.errors import Faults
 from sweeps.cli.options import parse
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.koleo_accum import DESIGN
 
 
@@ -96,7 +96,7 @@ def test_only_what_was_given_is_kept(tmp_path: Path) -> None:
         "samples": 3, "subset": 96, "lr": 1e-3, "koleo_weight": None, "data_root": str(tmp_path)
     }  # fmt: skip
     assert options.plan
-    assert options.name is options.address is options.gpus_per_trial is None
+    assert options.name is options.where.address is options.request.gpus is None
     assert options.results == Path("results").resolve()
     assert parse(DESIGN, []).what == {}
 
