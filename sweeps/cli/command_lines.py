@@ -13,6 +13,13 @@ def command(argv: Sequence[str], *, program: str | None = None) -> str:
     return shlex.join([*(_near(path) for path in start), *argv])
 
 
+def koleo_sweeps(name: str, *arguments: str) -> str:
+    """A command of the console script to paste; where that is not installed, as on a cluster, of its module."""
+    if Path(sys.executable).with_name("koleo-sweeps").exists():
+        return command([name, *arguments], program="koleo-sweeps")
+    return command(["-m", f"sweeps.commands.{name}", *arguments], program="python")
+
+
 def without(argv: Sequence[str], *flags: str) -> list[str]:
     """The arguments without these flags and their values."""
     kept, left_out = [], False
