@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -15,7 +13,6 @@ import pytest
 from embedding_core.errors import Faults
 from sweeps.analysis.report.compose import compose, render_sweep
 from sweeps.analysis.report.render import markdown_of
-from sweeps.commands.report import main
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
 
@@ -235,27 +232,6 @@ def test_swapped_arms_are_refused_in_the_report(make_confirm: Make, plan: dict[s
     folder = tables.write(tmp_path / "w", plan=plan)
     assert "mislabelled" in page_of(render_sweep(folder)).texts[0]
     assert not read(folder, "contrasts").num_rows
-
-
-def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Store.create(tmp_path / "empty")
-    for name, said in (("empty", "holds no trials yet"), ("nowhere", "nowhere")):
-        assert main([str(tmp_path / name)]) == 2
-        error = capsys.readouterr().err
-        assert said in error
-        assert error.count("\n") == 1
-    assert not (tmp_path / "nowhere").exists()
-
-
-@pytest.mark.slow
-def test_command_line_without_ray_or_torch(make_confirm: Make, tmp_path: Path) -> None:
-    folder = make_confirm().write(tmp_path / "cli")
-    code = (
-        "import sys; from sweeps.commands.report import main; code = main(sys.argv[1:]);"
-        "assert not {'ray', 'torch'} & set(sys.modules), 'heavy import'; sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, str(folder / "report.html")), done.stderr
 
 
 @pytest.mark.parametrize(
