@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeps.commands.parser import PROGRAM
+
 
 def command(argv: Sequence[str], *, program: str | None = None) -> str:
     """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
@@ -15,8 +17,8 @@ def command(argv: Sequence[str], *, program: str | None = None) -> str:
 
 def koleo_sweeps(name: str, *arguments: str) -> str:
     """A command of the console script to paste; where that is not installed, as on a cluster, of its module."""
-    if Path(sys.executable).with_name("koleo-sweeps").exists():
-        return command([name, *arguments], program="koleo-sweeps")
+    if Path(sys.executable).with_name(PROGRAM).exists():
+        return command([name, *arguments], program=PROGRAM)
     return command(["-m", f"sweeps.commands.{name}", *arguments], program="python")
 
 

@@ -283,7 +283,7 @@ def test_the_report_shows_them_where_the_store_has_them(
     assert pictures.NEIGHBOUR_SHEET.split("; ")[0] in page
     assert (folder / "figures" / "images-test-2.svg").is_file()
     assert "(figures/pca-test.svg)" in (folder / "report.md").read_text(encoding="utf-8")
-    without = render(make_confirm(blocks=2).write(tmp_path / "without", plan=plan))
+    without = render_sweep(make_confirm(blocks=2).write(tmp_path / "without", plan=plan))
     assert "<h2>Embeddings</h2>" not in without.read_text(encoding="utf-8")
 
 
