@@ -14,14 +14,14 @@ from rich.console import Console
 
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
-from sweeps.cli.command_lines import command, without
+from sweeps.analysis.report.compose import compose, write_report
+from sweeps.cli.command_lines import command, koleo_sweeps, without
 from sweeps.cli.flags import DEFAULT_PRESET
 from sweeps.cli.forecast import forecast
 from sweeps.cli.options import Options, parse
 from sweeps.cli.preflight import preflight
 from sweeps.cli.probe import gpu_share
 from sweeps.cli.time_budget import Budget
-from sweeps.commands import report
 from sweeps.design import plan_file
 from sweeps.design.design import Design
 from sweeps.design.plan import Plan
@@ -123,10 +123,7 @@ def _go_on(options: Options, folder: Path, argv: Sequence[str], console: Console
     why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
     _say(console, f"{why}; nothing is lost. Go on with: {again}")
     if spent:
-        _say(
-            console,
-            f"Report of what there is: {command(['-m', 'sweeps.commands.report', str(folder)], program='python')}",
-        )
+        _say(console, f"Report of what there is: {koleo_sweeps('report', str(folder))}")
     return BUDGET_SPENT if spent else INTERRUPTED
 
 
@@ -151,10 +148,10 @@ def _say(console: Console, text: str, style: str = "") -> None:
 
 def _announce(plan: Plan, folder: Path) -> None:
     """The answer, where to read it, and what to run next."""
-    composed = report.compose(folder)
+    composed = compose(folder)
     for verdict in composed.verdicts:
         print(verdict)
-    print(f"Report: {report.write(folder, composed)}")
+    print(f"Report: {write_report(folder, composed)}")
     if "search" in plan.stages:
         dashboard = command([f"sqlite:///{folder / 'optuna.db'}"], program="optuna-dashboard")
         print(f"Search in optuna-dashboard: {dashboard}")
