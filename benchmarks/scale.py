@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 import ray
 from machine import machine_class
 
-from sweeps.commands import report as reports
+from sweeps.analysis.report import compose as reports
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT
 from sweeps.results import store
 from sweeps.results.store import Store
@@ -163,7 +163,7 @@ def report(trials: int) -> None:
         started = time.perf_counter()
         composed = reports.compose(sweep)
         halfway = time.perf_counter()
-        reports.write(sweep, composed)
+        reports.write_report(sweep, composed)
         composing, writing = halfway - started, time.perf_counter() - halfway
     print(f"{trials:,} trials x {analysis.EPOCHS} epochs: composed in {composing:.1f} s, written in {writing:.1f} s")
     print(verdict("whole", composing + writing, TARGET_REPORT_S, "s"))

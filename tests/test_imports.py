@@ -1,15 +1,41 @@
-"""Imports point one way: sweep scripts -> engine -> trainables -> core; Ray and torch stay where they belong."""
+"""Imports point one way, room by room; Ray and torch stay where they belong; a face names its own room alone."""
 
 import ast
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from sweeps.results.store import Store
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("embedding_core", "trainables", "sweeps")
+
+SCRIPTS = ", ".join(sorted(file.stem for file in (ROOT / "sweeps").glob("*.py") if file.stem != "__init__"))
+
+ORDERS = {
+    "embedding_core.": (
+        "errors, seeding -> config -> storage -> data.readers -> data -> metrics -> losses -> transforms -> models "
+        "-> views -> evaluation -> training -> train -> embed",
+    ),
+    "": (
+        "embedding_core -> trainables.run_label -> trainables -> sweeps.engine",
+        "embedding_core -> sweeps.results",
+    ),
+    "sweeps.": (
+        f"results -> design -> engine -> commands -> cli -> {SCRIPTS}",
+        "results -> analysis.numbers -> analysis.wording -> analysis.stats -> analysis.figures -> analysis.published "
+        "-> analysis.report -> analysis.optuna_studies -> commands",
+        "analysis.wording -> analysis.document -> analysis.published",
+    ),
+}
+"""What may import what: a room (a package, or a module that is a step of its own) whatever lies before it in a chain,
+and what lies before that in any other. Rooms between commas do not import each other."""
 
 
 def modules() -> dict[str, Path]:
@@ -25,19 +51,8 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-@cache
-def imports(module: str) -> frozenset[str]:
-    """Dotted names that `module` imports anywhere in it, inside functions too."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively"
-            assert node.module is not None
-            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
-            found |= submodules or {node.module}
-    return frozenset(found)
+def is_package(module: str) -> bool:
+    return module in MODULES and MODULES[module].stem == "__init__"
 
 
 def is_below(name: str, package: str) -> bool:
@@ -48,33 +63,228 @@ def below(package: str) -> list[str]:
     return [name for name in MODULES if is_below(name, package)]
 
 
-def reached(module: str) -> Iterator[tuple[str, str]]:
-    """(importer, imported) for everything that importing `module` pulls in, through the project's own modules."""
+def parents(name: str) -> list[str]:
+    """`a.b.c` -> a, a.b: packages whose `__init__` runs before the module itself."""
+    parts = name.split(".")
+    return [".".join(parts[:n]) for n in range(1, len(parts))]
+
+
+# What a module imports.
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports, anywhere in it, inside functions too."""
+
+    importer: str
+    imported: str
+    """The module that the name comes from; for a name of a face, the module behind it."""
+
+    line: int
+    typing: bool
+    """Under `if TYPE_CHECKING:`, so that it does not run."""
+
+    def __str__(self) -> str:
+        return f"{MODULES[self.importer].relative_to(ROOT)}:{self.line}: {self.importer} imports {self.imported}"
+
+
+@cache
+def imports(module: str) -> tuple[Import, ...]:
+    return tuple(imports_of(module, MODULES[module].read_text()))
+
+
+def imports_of(module: str, source: str) -> Iterator[Import]:
+    """Imports of `source` as if it were that of `module`."""
+    tree = ast.parse(source)
+    typing = {inner for node in ast.walk(tree) if is_typing(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno, node in typing)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            assert node.module is not None
+            for name in dict.fromkeys(home(node.module, alias.name) for alias in node.names):
+                yield Import(module, name, node.lineno, node in typing)
+
+
+def is_typing(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def home(module: str, name: str) -> str:
+    """The module that `from module import name` takes it from: a module of that name, or what stands behind a face."""
+    if f"{module}.{name}" in MODULES:
+        return f"{module}.{name}"
+    behind = face(module).get(name) if is_package(module) else None
+    return module if behind is None else home(*behind)
+
+
+@cache
+def face(package: str) -> dict[str, tuple[str, str]]:
+    """Names that an `__init__` takes from modules of its package, lazily or not: name -> (module, name there)."""
+    return {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in ast.walk(ast.parse(MODULES[package].read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module is not None and is_below(node.module, package)
+        for alias in node.names
+    }
+
+
+def reached(module: str) -> Iterator[Import]:
+    """All imports that importing `module` runs, through the project's own modules and their packages' `__init__`."""
     seen, waiting = set(), [module]
     while waiting:
         importer = waiting.pop()
         if importer in seen:
             continue
         seen.add(importer)
-        for imported in sorted(imports(importer)):
-            yield importer, imported
-            if imported in MODULES:
-                waiting.append(imported)
+        waiting += [name for name in parents(importer) if name in MODULES]
+        for found in imports(importer):
+            if not found.typing:
+                yield found
+                waiting += [found.imported] if found.imported in MODULES else []
 
 
-def assert_never_reaches(package: str, *forbidden: str) -> None:
+def assert_never_reaches(package: str, *forbidden: str, but: str = "") -> None:
+    """No module of the package does, but for one."""
     for module in below(package):
-        for importer, imported in reached(module):
-            hit = [name for name in forbidden if is_below(imported, name)]
-            assert not hit, f"{module} reaches {imported} through {importer}"
+        for found in reached(module) if module != but else ():
+            assert not any(is_below(found.imported, name) for name in forbidden), f"{module} reaches this: {found}"
+
+
+# What may import what.
+
+
+@cache
+def steps(prefix: str, order: str) -> list[list[str]]:
+    """Rooms of a chain by step, lowest first."""
+    return [[prefix + room.strip() for room in step.split(",")] for step in order.split("->")]
+
+
+def chains() -> list[tuple[str, list[list[str]]]]:
+    return [(order, steps(prefix, order)) for prefix, orders in ORDERS.items() for order in orders]
+
+
+ROOMS = {room for _, chain in chains() for step in chain for room in step}
+
+
+@cache
+def beneath(room: str) -> frozenset[str]:
+    """Every room that this one may import."""
+    found: set[str] = set()
+    for _, chain in chains():
+        at = next((i for i, step in enumerate(chain) if room in step), 0)
+        for lower in (name for step in chain[:at] for name in step):
+            found |= {lower, *beneath(lower)}
+    return frozenset(found)
+
+
+def rooms_of(module: str) -> list[str]:
+    """Rooms that hold the module, the innermost first: `trainables.run_label` lies in a room within another."""
+    return [name for name in reversed([*parents(module), module]) if name in ROOMS]
+
+
+def against_the_order(module: str, source: str) -> Iterator[str]:
+    """Every import of `source` that `ORDERS` does not allow, with the order that it breaks."""
+    own = rooms_of(module)
+    for found in imports_of(module, source):
+        theirs = rooms_of(found.imported)
+        if not own or not theirs or own[0] == theirs[0]:
+            continue
+        if not any(there in beneath(here) for here in own for there in theirs):
+            yield f"{found}, against {broken(own, theirs)}"
+
+
+def broken(own: list[str], theirs: list[str]) -> str:
+    """The order that has the two rooms, else the fact that none does."""
+    for order, chain in chains():
+        on_it = {room for step in chain for room in step}
+        if on_it & set(own) and on_it & set(theirs):
+            return order
+    return f"every order: none has {theirs[0]} below {own[0]}"
+
+
+def test_every_module_has_a_place_in_the_order() -> None:
+    homeless = [name for name in MODULES if not rooms_of(name) and not is_package(name)]
+    assert not homeless, f"ORDERS must say what may import these, and what they may import: {', '.join(homeless)}"
+
+
+def test_imports_keep_the_order() -> None:
+    faults = [fault for module, file in MODULES.items() for fault in against_the_order(module, file.read_text())]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "said"),
+    [
+        (
+            "sweeps.design.plan",
+            "import json\nfrom sweeps.engine import resources",
+            "sweeps/design/plan.py:2: sweeps.design.plan imports sweeps.engine.resources, against results -> design ",
+        ),
+        (
+            "embedding_core.data.readers.decode",
+            "def late():\n    from embedding_core.data.splits import Split",
+            "embedding_core/data/readers/decode.py:2: embedding_core.data.readers.decode imports "
+            "embedding_core.data.splits, against errors, seeding -> ",
+        ),
+        (
+            "sweeps.analysis.stats.effects",
+            "from sweeps.analysis import render_sweep",
+            "sweeps/analysis/stats/effects.py:1: sweeps.analysis.stats.effects imports sweeps.analysis.report.compose, "
+            "against results -> analysis.numbers -> ",
+        ),
+        (
+            "sweeps.engine.runner",
+            "from sweeps.analysis.stats import effects",
+            "sweeps/engine/runner.py:1: sweeps.engine.runner imports sweeps.analysis.stats.effects, against every "
+            "order: none has sweeps.analysis.stats below sweeps.engine",
+        ),
+        ("trainables.run_label", "import trainables.endings", "against embedding_core -> trainables.run_label -> "),
+        ("sweeps.cli.main", "import sweeps.simclr", "sweeps.cli.main imports sweeps.simclr, against results -> design"),
+    ],
+)
+def test_an_import_against_the_order_is_named_with_file_line_and_order(module: str, source: str, said: str) -> None:
+    (fault,) = against_the_order(module, source)
+    assert said in fault
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (
+            "sweeps.engine.runner",
+            "from trainables.embedding import EmbeddingTrainable\nfrom embedding_core import train",
+        ),
+        ("sweeps.engine.designed_stages", "from trainables.run_label import RunLabel\nfrom sweeps.design import runs"),
+        ("sweeps.cli.main", "from sweeps.analysis.report.compose import compose\nfrom sweeps.engine import runner"),
+        ("sweeps.commands.replay", "from sweeps.engine.provenance import Provenance\nfrom sweeps.results import store"),
+        ("sweeps.simclr", "from sweeps.cli.main import main\nfrom sweeps.design import Design"),
+        ("embedding_core.data.splits", "from embedding_core.data.readers import decode\nimport torch"),
+    ],
+)
+def test_an_import_down_the_order_is_allowed(module: str, source: str) -> None:
+    assert not list(against_the_order(module, source))
+
+
+# Ray, torch and other heavy packages stay where they belong.
 
 
 def test_the_walk_sees_the_project() -> None:
-    assert "embedding_core.losses.functional" in imports("embedding_core.losses.objective")
-    assert ("embedding_core.config.train_config", "embedding_core.errors") in set(
-        reached("embedding_core.config.train_config")
-    )
-    assert "torchvision.models" in imports("embedding_core.models.backbones")  # inside a function
+    def names(found: Iterable[Import]) -> set[str]:
+        return {each.imported for each in found}
+
+    assert "embedding_core.losses.functional" in names(imports("embedding_core.losses.objective"))
+    assert "embedding_core.errors" in names(reached("embedding_core.config.train_config"))
+    assert "torchvision.models" in names(imports("embedding_core.models.backbones"))  # inside a function
+
+
+def test_the_walk_runs_the_init_of_every_package_on_the_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, source in {"p": "", "p.q": "import torch", "p.q.r": "", "p.s": "from p.q import r"}.items():
+        monkeypatch.setitem(MODULES, name, tmp_path / f"{name}.py")
+        (tmp_path / f"{name}.py").write_text(source)
+    assert "torch" in {found.imported for found in reached("p.s")}
 
 
 def test_the_core_knows_neither_ray_nor_the_layers_above() -> None:
@@ -84,12 +294,14 @@ def test_the_core_knows_neither_ray_nor_the_layers_above() -> None:
 
 
 def test_the_configuration_needs_the_standard_library_alone() -> None:
-    for _, imported in reached("embedding_core.config.train_config"):
-        assert imported in MODULES or imported.split(".")[0] in sys.stdlib_module_names
+    for module in below("embedding_core.config"):
+        for found in reached(module):
+            assert found.imported in MODULES or found.imported.split(".")[0] in sys.stdlib_module_names, found
 
 
 def test_trainables_know_neither_engine_nor_analysis() -> None:
-    assert_never_reaches("trainables", "sweeps.engine", "sweeps.analysis", "optuna", "pandas", "matplotlib")
+    assert_never_reaches("trainables", "sweeps", "optuna", "pandas", "matplotlib")
+    assert_never_reaches("trainables.run_label", "ray", "torch")
 
 
 def test_results_need_neither_ray_nor_torch() -> None:
@@ -100,27 +312,110 @@ def test_analysis_needs_neither_ray_nor_torch() -> None:
     assert_never_reaches("sweeps.analysis", "ray", "torch", "trainables", "sweeps.engine")
 
 
-def test_report_figures_estimates_results() -> None:
-    assert_never_reaches(
-        "sweeps.analysis.stats.effects", "sweeps.analysis.figures.figures", "sweeps.commands.report", "matplotlib"
+def test_effects_need_no_figures() -> None:
+    assert_never_reaches("sweeps.analysis.stats.effects", "sweeps.analysis.figures", "sweeps.commands", "matplotlib")
+
+
+def test_commands_need_neither_ray_nor_torch_but_where_a_trial_is_trained() -> None:
+    assert_never_reaches("sweeps.commands", "ray")
+    assert_never_reaches("sweeps.commands", "torch", "trainables", "sweeps.engine", but="sweeps.commands.replay")
+
+
+def test_a_fresh_process_reads_results_without_ray_and_torch(tmp_path: Path) -> None:
+    Store.create(tmp_path / "sweep")
+    code = (
+        "import sys\n"
+        "from sweeps.results import store\n"
+        "assert store.read(sys.argv[1], 'trials').num_rows == 0\n"
+        "import sweeps.analysis\n"
+        "assert not {'ray', 'torch', 'matplotlib', 'optuna', 'scipy'} & set(sys.modules), 'nothing was asked for'\n"
+        "from sweeps.analysis import paired_effect, render_sweep, render_study\n"
+        "assert not {'ray', 'torch'} & set(sys.modules), 'with the face'\n"
     )
-    assert_never_reaches("sweeps.analysis.figures.figures", "sweeps.commands.report")
-
-
-def test_nothing_below_imports_a_sweep_script() -> None:
-    scripts = [f"sweeps.{file.stem}" for file in (ROOT / "sweeps").glob("*.py") if file.stem != "__init__"]
-    for package in ("embedding_core", "trainables", "sweeps.engine", "sweeps.results", "sweeps.analysis"):
-        assert_never_reaches(package, *scripts)
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_every_init_is_there_and_empty(package: str) -> None:
-    for folder in {file.parent for file in (ROOT / package).rglob("*.py")}:
-        assert (folder / "__init__.py").read_text() == "", folder
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "sweep")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_file_beside_the_sweep_scripts_hides_another_module() -> None:
     """Running a script puts its folder first on the path: `queue.py` there breaks `import ray`."""
-    external = {imported.split(".")[0] for module in MODULES for imported in imports(module)} - set(PACKAGES)
+    external = {found.imported.split(".")[0] for module in MODULES for found in imports(module)} - set(PACKAGES)
     names = {path.stem for path in (ROOT / "sweeps").iterdir() if path.suffix == ".py" or path.is_dir()}
     assert not names & (set(sys.stdlib_module_names) | external)
+
+
+# Faces.
+
+FACES = [name for name in MODULES if is_package(name)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_has_an_init(package: str) -> None:
+    for folder in {file.parent for file in (ROOT / package).rglob("*.py")}:
+        assert (folder / "__init__.py").is_file(), folder
+
+
+def no_face(package: str, source: str) -> Iterator[str]:
+    """What an `__init__` holds beyond the public names of its own package."""
+    for node in ast.parse(source).body:
+        for inner in [*node.body, *node.orelse] if isinstance(node, ast.If) and is_typing(node) else [node]:
+            if not belongs(package, inner):
+                yield f"{MODULES[package].relative_to(ROOT)}:{inner.lineno}: `{ast.unparse(inner).splitlines()[0]}`"
+
+
+def belongs(package: str, node: ast.stmt) -> bool:
+    """A docstring, an import of the package's own, `__all__`, or what a lazy face (PEP 562) is made of."""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case ast.ImportFrom(module=str(module), level=0):
+            return is_below(module, package) or module in ("importlib", "typing")
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name.startswith("_") and is_literal(value)
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            return name.startswith("_") and is_literal(value)
+        case ast.FunctionDef(name=name):
+            return name in ("__getattr__", "__dir__")
+    return False
+
+
+def is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_an_init_names_its_own_package_alone(package: str) -> None:
+    assert not list(no_face(package, MODULES[package].read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch",
+        "from sweeps.results import store",
+        "if TYPE_CHECKING:\n    from sweeps.results.store import Store",
+        "if TYPE_CHECKING:\n    from sweeps.analysis.stats import effects\nelse:\n    import torch",
+        "def helper(): ...",
+        "_TABLE = compute()",
+        "public = 3",
+        "print('imported')",
+    ],
+)
+def test_what_does_not_belong_into_an_init_is_named(source: str) -> None:
+    (fault,) = no_face("sweeps.analysis", source)
+    assert fault.startswith("sweeps/analysis/__init__.py:")
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_all_is_what_a_face_offers(package: str) -> None:
+    offered = face(package)
+    module = import_module(package)
+    assert sorted(getattr(module, "__all__", [])) == sorted(offered)
+    for name, behind in offered.items():
+        assert getattr(module, name) is getattr(import_module(home(*behind)), behind[1]), name
+    assert not hasattr(module, "no_such_name")

@@ -1,14 +1,18 @@
-"""Effects in the README are those of the reports it links: none is typed from memory."""
+"""Effects in the README are those of the reports it links, and commands in the documents exist: none is from memory."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from sweeps.analysis.stats.effects import Interval
 from sweeps.analysis.wording import interval
+from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile")
 EFFECT = re.compile(r"\| ([+-]\.\d+ \[[+-]\.\d+, [+-]\.\d+\]) \| (\d+) \|")
 
 
@@ -22,3 +26,16 @@ def test_every_effect_in_a_table_is_of_a_committed_run() -> None:
                 committed.add((interval(effect), str(effect.n)))
     assert len(stated) >= 17
     assert not set(stated) - committed
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_with_its_flags_exists(document: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / document).read_text()
+    for name, rest in re.findall(r"^koleo-sweeps (\S+)([^#\n]*)", text, flags=re.MULTILINE):
+        assert name in COMMANDS, f"{document}: koleo-sweeps {name}"
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{document}: koleo-sweeps {name}{rest}"
+    for module in re.findall(r"python -m ((?:embedding_core|trainables|sweeps)[\w.]*)(?<!\.)", text):
+        assert module.endswith(".NAME") or find_spec(module), f"{document}: python -m {module}"

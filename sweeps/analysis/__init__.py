@@ -1,0 +1,28 @@
+"""From the tables of a sweep to effects, figures and reports; needs neither Ray nor torch.
+
+What is named here is loaded when it is asked for: reading one number does not load what draws the figures.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sweeps.analysis.optuna_studies.report import render_study
+    from sweeps.analysis.report.compose import render_comparison, render_sweep
+    from sweeps.analysis.stats.effects import Effect, paired_effect
+
+__all__ = ["Effect", "paired_effect", "render_comparison", "render_study", "render_sweep"]
+
+_HOMES: Final = {
+    "Effect": "stats.effects",
+    "paired_effect": "stats.effects",
+    "render_comparison": "report.compose",
+    "render_study": "optuna_studies.report",
+    "render_sweep": "report.compose",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

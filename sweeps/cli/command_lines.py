@@ -5,12 +5,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeps.commands.parser import PROGRAM
+
 
 def command(argv: Sequence[str], *, program: str | None = None) -> str:
     """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
     interpreter = Path(sys.executable)
     start = [interpreter, Path(sys.argv[0])] if program is None else [interpreter.with_name(program)]
     return shlex.join([*(_near(path) for path in start), *argv])
+
+
+def koleo_sweeps(name: str, *arguments: str) -> str:
+    """A command of the console script to paste; where that is not installed, as on a cluster, of its module."""
+    if Path(sys.executable).with_name(PROGRAM).exists():
+        return command([name, *arguments], program=PROGRAM)
+    return command(["-m", f"sweeps.commands.{name}", *arguments], program="python")
 
 
 def without(argv: Sequence[str], *flags: str) -> list[str]:

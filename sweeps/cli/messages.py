@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.cli.command_lines import command, without
+from sweeps.analysis.report.compose import compose, write_report
+from sweeps.cli.command_lines import command, koleo_sweeps, without
 from sweeps.cli.options import Options
-from sweeps.commands import report
 from sweeps.design import plan_file
 from sweeps.design.plan import Plan
 from sweeps.results import store
@@ -22,10 +22,10 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 def announce(plan: Plan, folder: Path) -> None:
     """Print the answer, where to read it, and what to run next."""
-    composed = report.compose(folder)
+    composed = compose(folder)
     for verdict in composed.verdicts:
         print(verdict)
-    print(f"Report: {report.write(folder, composed)}")
+    print(f"Report: {write_report(folder, composed)}")
     if "search" in plan.stages:
         dashboard = command([f"sqlite:///{folder / 'optuna.db'}"], program="optuna-dashboard")
         print(f"Search in optuna-dashboard: {dashboard}")
@@ -50,5 +50,4 @@ def tell_how_to_go_on(options: Options, folder: Path, argv: Sequence[str], conso
     why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
     say(console, f"{why}; nothing is lost. Go on with: {again}")
     if spent:
-        shown = command(["-m", "sweeps.commands.report", str(folder)], program="python")
-        say(console, f"Report of what there is: {shown}")
+        say(console, f"Report of what there is: {koleo_sweeps('report', str(folder))}")

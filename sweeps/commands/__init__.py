@@ -1,0 +1,1 @@
+"""What the console script `koleo-sweeps` offers, a module per command."""

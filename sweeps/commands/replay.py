@@ -1,7 +1,4 @@
-"""One trial again, without Ray, from its stored configuration, and whether it gives the stored rows.
-
-python -m sweeps.commands.replay [RESULTS/NAME] TRIAL_ID [--stage STAGE] [--data-root DIR]
-"""
+"""`koleo-sweeps replay TRIAL_ID`: one trial again, without Ray, and whether it gives the stored rows."""
 
 import argparse
 import json
@@ -18,6 +15,7 @@ import torch
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults, unknown
 from embedding_core.train import pick_device, train
+from sweeps.commands.parser import CommandParser
 from sweeps.engine.provenance import Provenance
 from sweeps.results import files, store
 from sweeps.results.rows import cast
@@ -34,7 +32,7 @@ EXPECTED: Final = ("data_sha256", "split_sha256", "device_name", "precision_used
 """Columns of `trials` that must be the same for the rows to be."""
 
 DIFFERS: Final = 1
-"""Exit status where the rows are not the stored ones."""
+"""Exit code where the rows are not the stored ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +140,30 @@ def latest_sweep(results: Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Replay and compare: 0 if the rows are equal, 1 if not, 2 with one line per fault."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.commands.replay", description=(__doc__ or "").split("\n")[0]
+    """Train a trial again and say whether its rows are the stored ones."""
+    parser = CommandParser(
+        "replay",
+        "Trains one trial again from its stored configuration, without Ray and with as many threads as it had, and\n"
+        "compares its rows with the stored ones. Where they differ it names the first columns that do, and what else\n"
+        "differs: versions, commit, data, device. Another machine or another torch may well give other rows.",
+        examples={
+            "t00012": "of the latest sweep in results/",
+            "results/NAME t00012 --stage confirm": "of this sweep, where several stages have that trial",
+        },
+        exit_codes={0: "all rows are equal to the stored ones", DIFFERS: "a row differs"},
     )
     parser.add_argument("folder", nargs="?", type=Path, metavar="RESULTS/NAME", help="the latest in results")
     parser.add_argument("trial_id", metavar="TRIAL_ID", help="such as t00012")
     parser.add_argument("--stage", help="search, tune or confirm, where several have this trial")
     parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets; where they were")
-    arguments = parser.parse_args(argv)
-    try:
-        folder = arguments.folder or latest_sweep(Path("results"))
-        trial = stored_trial(folder, arguments.trial_id, arguments.stage)
-        rows = replay(trial, arguments.data_root)
-        found = compared(folder, trial, rows)
-    except Faults as error:
-        print(error, file=sys.stderr)
-        return 2
+    return parser.run(_replay, argv)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    folder = arguments.folder or latest_sweep(Path("results"))
+    trial = stored_trial(folder, arguments.trial_id, arguments.stage)
+    rows = replay(trial, arguments.data_root)
+    found = compared(folder, trial, rows)
     name = f"{folder}, {trial['stage']} {trial['trial_id']} ({trial['end_reason']})"
     verdict = "differs from the stored rows" if found else f"{len(rows)} epochs, all equal to the stored rows"
     print(f"{name}: {verdict}")

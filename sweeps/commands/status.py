@@ -1,7 +1,4 @@
-"""What runs, what ended how, the time left and the cost of a sweep, from its folder alone.
-
-python -m sweeps.commands.status RESULTS/NAME [--price NODE_TYPE=USD_PER_HOUR ...] [--json]
-"""
+"""`koleo-sweeps status RESULTS/NAME`: what runs, what ended how, the time left and the cost, from the folder alone."""
 
 import argparse
 import json
@@ -12,6 +9,7 @@ from pathlib import Path
 
 from embedding_core.errors import Faults
 from sweeps.analysis.stats import costs
+from sweeps.commands.parser import CommandParser
 from sweeps.commands.sweep_status import StageStatus, Status, status_of
 
 
@@ -73,9 +71,17 @@ def parse_prices(texts: Sequence[str]) -> dict[str, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the status: 0, or 2 with one line per fault."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.commands.status", description=(__doc__ or "").split("\n")[0]
+    """Print the status of a sweep."""
+    parser = CommandParser(
+        "status",
+        "What runs, what ended how, the time left and the cost of a sweep, whether it runs, has ended or was killed.\n"
+        "It reads the folder alone and writes nothing.",
+        examples={
+            "results/NAME": "cost in GPU-seconds, or CPU-seconds without a GPU",
+            "results/NAME --price gpu_spot=1.2": "with what the nodes of that type cost",
+            "results/NAME --json": "for another program",
+        },
+        exit_codes={0: "the status is printed"},
     )
     parser.add_argument("folder", type=Path, metavar="RESULTS/NAME", help="folder of the sweep")
     parser.add_argument(
@@ -86,12 +92,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"of a node per hour, by the autoscaler's node type; `{costs.OWN}` for machines of one's own",
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
-    arguments = parser.parse_args(argv)
-    try:
-        status = status_of(arguments.folder, parse_prices(arguments.price))
-    except Faults as error:
-        print(error, file=sys.stderr)
-        return 2
+    return parser.run(_status, argv)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    status = status_of(arguments.folder, parse_prices(arguments.price))
     print(json.dumps(asdict(status)) if arguments.json else text(status))
     return 0
 

@@ -76,6 +76,6 @@ qualify row_number() over (
     partition by stage, trial_id, split, image_index order by attempt desc, file_seq desc, file_row desc
 ) = 1;
 
--- The analysis' own output, written by `python -m sweeps.commands.report`: no stage, no attempts.
+-- The analysis' own output, written by `koleo-sweeps report`: no stage, no attempts.
 create or replace macro contrasts(results) as table
 select * from read_parquet(results || '/v1/contrasts/*.parquet', union_by_name = true);

@@ -16,8 +16,8 @@ from rich.console import Console
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.evaluation.validation import Row
+from sweeps.analysis.report.compose import compose
 from sweeps.cli.main import main
-from sweeps.commands import report
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import NAME
@@ -91,7 +91,7 @@ def test_the_plan_says_what_it_was(finished: Path) -> None:
 
 def test_the_report_says_that_blocks_were_added(finished: Path) -> None:
     text = (finished / "report.md").read_text()
-    assert "(7 blocks" in report.compose(finished).verdicts[0]
+    assert "(7 blocks" in compose(finished).verdicts[0]
     assert "Blocks 3 to 7 were added after the first 2 could be looked at." in text
     assert "2 search trials were added after the confirmation had begun" in text
 

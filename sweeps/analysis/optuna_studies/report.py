@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,9 @@ from sweeps.analysis.document import Picture, Section, Table
 from sweeps.analysis.figures import figure_data, figures
 from sweeps.analysis.optuna_studies import figures as study_figures
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
-from sweeps.analysis.optuna_studies.study_file import StoredStudy
+from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
+from sweeps.analysis.report.compose import output_folder
+from sweeps.analysis.report.render import write_pages
 from sweeps.analysis.report.sections import Report
 from sweeps.analysis.stats.importances import importances, remarks
 
@@ -21,6 +24,20 @@ OUTCOME: Final = "value of the objective"
 ABSENT: Final = "–"
 MAX_PICTURES: Final = 6
 """Parameters whose levels are drawn."""
+
+
+def render_study(target: str, output: Path | None = None) -> Path:
+    """Write the descriptive report of an Optuna study, named as `read_study` does, and return its report.html.
+
+    Args:
+        target: `PATH` or `PATH#NAME`.
+        output: folder to write to; None: `<stem of the file>-report` in the current one.
+
+    Raises:
+        Faults: as `read_study` does, or `output` is not a folder.
+    """
+    study = read_study(target)
+    return write_pages(output_folder(output or Path(f"{study.path.stem}-report")), optuna_report(study))
 
 
 def optuna_report(study: StoredStudy) -> Report:

@@ -21,7 +21,7 @@ from sweeps.analysis.figures import views as view_figures
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.figures.view_data import Shown
 from sweeps.analysis.report import view_figures as pictures
-from sweeps.commands.report import render
+from sweeps.analysis.report.compose import render_sweep
 from sweeps.results.store import Store, read
 
 Rows = list[dict[str, Any]]
@@ -277,13 +277,13 @@ def test_short_names_keep_both_ends(name: str, length: int, expected: str) -> No
 def test_the_report_shows_them_where_the_store_has_them(
     make_confirm: Callable[..., Any], plan: dict[str, Any], folder: Path, tmp_path: Path
 ) -> None:
-    page = render(folder).read_text(encoding="utf-8")
+    page = render_sweep(folder).read_text(encoding="utf-8")
     assert "<h2>Embeddings</h2>" in page
     assert "data:image/png;base64," in page
     assert pictures.NEIGHBOUR_SHEET.split("; ")[0] in page
     assert (folder / "figures" / "images-test-2.svg").is_file()
     assert "(figures/pca-test.svg)" in (folder / "report.md").read_text(encoding="utf-8")
-    without = render(make_confirm(blocks=2).write(tmp_path / "without", plan=plan))
+    without = render_sweep(make_confirm(blocks=2).write(tmp_path / "without", plan=plan))
     assert "<h2>Embeddings</h2>" not in without.read_text(encoding="utf-8")
 
 

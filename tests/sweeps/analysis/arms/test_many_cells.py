@@ -12,9 +12,9 @@ from sweeps.analysis.figures import losses as loss_figures
 from sweeps.analysis.figures import sheet_data, similarity, view_data, views
 from sweeps.analysis.figures.style import DASHES, arm_style, dash_of
 from sweeps.analysis.report import view_figures as pictures
+from sweeps.analysis.report.compose import compose
 from sweeps.analysis.stats.curves import cells_of
 from sweeps.analysis.stats.plan import Plan
-from sweeps.commands.report import compose
 
 Make = Callable[..., Any]
 Row = dict[str, Any]

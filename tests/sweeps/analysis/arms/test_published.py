@@ -11,7 +11,7 @@ import pytest
 from embedding_core.losses import functional
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.published import study2, study3, study4
-from sweeps.commands.report import compose
+from sweeps.analysis.report.compose import compose
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE = "loss=mined,mining=curriculum,margin=.5", "loss=arcface"

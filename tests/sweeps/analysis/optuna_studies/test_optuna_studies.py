@@ -19,8 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from embedding_core.errors import Faults
 from sweeps.analysis.optuna_studies import study_file
 from sweeps.analysis.optuna_studies.counts import arms, endings, pruned_after
+from sweeps.analysis.optuna_studies.report import render_study
 from sweeps.analysis.optuna_studies.study_file import read_study
-from sweeps.commands.report import main, render_study
+from sweeps.commands.report import main
 
 SPACE: dict[str, BaseDistribution] = {
     "koleo": CategoricalDistribution([True, False]),

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -13,8 +11,8 @@ import pyarrow.compute as pc
 import pytest
 
 from embedding_core.errors import Faults
+from sweeps.analysis.report.compose import compose, render_sweep
 from sweeps.analysis.report.render import markdown_of
-from sweeps.commands.report import compose, main, render
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
 
@@ -48,7 +46,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def rendered(full_sweep: Path) -> Path:
     """The folder of a full sweep with its report."""
-    render(full_sweep)
+    render_sweep(full_sweep)
     return full_sweep
 
 
@@ -67,7 +65,7 @@ def planned(folder: Path) -> pa.Table:
 
 def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_confirm(effect=-0.021).write(tmp_path / "quick", plan=plan)
-    page = page_of(render(folder))
+    page = page_of(render_sweep(folder))
     assert page.texts[:2] == [QUICK, "koleo_accum: Does KoLeo help?"]
     assert (folder / "report.md").read_text(encoding="utf-8").startswith(f"**{QUICK}**")
     (row,) = planned(folder).to_pylist()
@@ -159,7 +157,7 @@ def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_pa
     plan["question"] = hostile
     plan["contrasts"][0] |= {"treatment_label": hostile, "estimand": "../" + hostile}
     folder = tables.write(tmp_path / "hostile", plan=plan)
-    page = page_of(render(folder))
+    page = page_of(render_sweep(folder))
     assert "script" not in page.tags
     assert f"{hostile}: {hostile}" in page.texts
     assert f"{len(tables.trial_rows)} trials: {hostile}" in page.texts
@@ -170,7 +168,7 @@ def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_pa
 @pytest.mark.slow
 def test_same_inputs_same_bytes(full_sweep: Path) -> None:
     def outputs() -> dict[str, bytes]:
-        render(full_sweep)
+        render_sweep(full_sweep)
         written = [*full_sweep.glob("report.*"), *full_sweep.glob("figures/*"), *full_sweep.glob("v1/contrasts/**/*")]
         return {str(path): path.read_bytes() for path in written if path.is_file()}
 
@@ -182,7 +180,7 @@ def test_same_inputs_same_bytes(full_sweep: Path) -> None:
 @pytest.mark.slow
 def test_search_alone_claims_nothing(make_search: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_search().write(tmp_path / "s", plan=plan)
-    html = render(folder).read_text(encoding="utf-8")
+    html = render_sweep(folder).read_text(encoding="utf-8")
     assert Page(html).texts[0] == (
         "Nothing is claimed about an effect: only the adaptive search has run (60 search trials), which does not "
         "compare."
@@ -199,7 +197,7 @@ def test_contrast_of_an_earlier_render_does_not_outlive_its_data(make_search: Ma
     Store.open(folder).replace("contrasts", [names | {"estimand": "old"}])
     (folder / "figures").mkdir()
     (folder / "figures" / "paired-old.svg").write_text("<svg/>")
-    render(folder)
+    render_sweep(folder)
     assert not read(folder, "contrasts").num_rows
     assert not (folder / "figures" / "paired-old.svg").exists()
 
@@ -232,29 +230,8 @@ def test_swapped_arms_are_refused_in_the_report(make_confirm: Make, plan: dict[s
     for row in tables.trial_rows:
         row["cell_id"] = "koleo=on" if row["cell_id"] == "koleo=off" else "koleo=off"
     folder = tables.write(tmp_path / "w", plan=plan)
-    assert "mislabelled" in page_of(render(folder)).texts[0]
+    assert "mislabelled" in page_of(render_sweep(folder)).texts[0]
     assert not read(folder, "contrasts").num_rows
-
-
-def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Store.create(tmp_path / "empty")
-    for name, said in (("empty", "holds no trials yet"), ("nowhere", "nowhere")):
-        assert main([str(tmp_path / name)]) == 2
-        error = capsys.readouterr().err
-        assert said in error
-        assert error.count("\n") == 1
-    assert not (tmp_path / "nowhere").exists()
-
-
-@pytest.mark.slow
-def test_command_line_without_ray_or_torch(make_confirm: Make, tmp_path: Path) -> None:
-    folder = make_confirm().write(tmp_path / "cli")
-    code = (
-        "import sys; from sweeps.commands.report import main; code = main(sys.argv[1:]);"
-        "assert not {'ray', 'torch'} & set(sys.modules), 'heavy import'; sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, str(folder / "report.html")), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -272,7 +249,7 @@ def test_broken_plans_are_faults(make_confirm: Make, tmp_path: Path, text: str, 
     folder = make_confirm(blocks=2).write(tmp_path / "b")
     (folder / "plan.json").write_text(text)
     with pytest.raises(Faults, match=said):
-        render(folder)
+        render_sweep(folder)
 
 
 def test_contrasts_have_the_columns_of_the_schema(rendered: Path) -> None:
@@ -294,7 +271,7 @@ def test_two_contrasts_are_held_to_holm(make_confirm: Make, tmp_path: Path) -> N
     entry = {"control": "koleo=off", "treatment": "koleo=on", "treatment_label": "KoLeo"}
     for contrasts, verdict in (([entry], "beyond"), ([entry, entry | {"estimand": "again"}], "no_evidence")):
         (folder / "plan.json").write_text(json.dumps({"contrasts": contrasts}))
-        render(folder)
+        render_sweep(folder)
         table = planned(folder)
         assert set(table["verdict"].to_pylist()) == {verdict}
         assert table["p_value"].to_pylist() == pytest.approx([4 / 2**7] * len(contrasts))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.commands.report import render
+from sweeps.analysis.report.compose import render_sweep
 from sweeps.results.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
@@ -76,7 +76,7 @@ def opened(
     for row in sweep.rung_rows:
         store.write("rungs", "search", row["trial_id"], 1, [{k: v for k, v in row.items() if k != "stage"}])
     stored_views(folder)
-    path = render(folder)
+    path = render_sweep(folder)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 360, "height": 780})
