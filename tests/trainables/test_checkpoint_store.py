@@ -125,6 +125,20 @@ def test_a_place_that_cannot_be_written_is_a_fault(tmp_path: Path, where: str, m
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a b", "q?x=1", "per%20cent", "#hash", "a:b", "s3:"])
+def test_any_folder_name_holds_checkpoints(tmp_path: Path, name: str) -> None:
+    checkpoint_store = CheckpointStore.ready(str(tmp_path / name))
+    checkpoint_store.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+    assert (tmp_path / name / "search" / "t00000.pt").read_bytes() == b"rows"
+    assert checkpoint_store.get("search/t00000.pt", tmp_path / "got")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [name]
+
+
+def test_what_lies_beside_the_stages_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert CheckpointStore.ready(str(tmp_path)).is_empty()
+
+
 def test_opening_a_place_neither_writes_nor_asks(tmp_path: Path) -> None:
     CheckpointStore.at(str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
