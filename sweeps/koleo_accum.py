@@ -13,8 +13,6 @@ from sweeps.cli.main import main
 from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 
 WITH_MARGIN = ("triplet", "mined", "semihard", "arcface")
-PUBLISHED_BEST = {"koleo": False, "accum_steps": 1, "batch_size": 64, "lr": 1.61e-4, "margin": 0.265,
-                  "embedding_dim": 128, "optimizer": "adam"}  # fmt: skip
 CROSSED = {"koleo": (False, True), "accum_steps": (1, 2, 4), "batch_size": (64, 128)}
 
 DESIGN = Design(
@@ -60,7 +58,8 @@ DESIGN = Design(
             purpose="the published search on its leaking triplets, then the best of both arms on untouched images",
             dataset="cifar10", samples=100, epochs=15, blocks=7, confirm="best of search",
             fixed={"backbone": "vgg11", "norm_kind": "none", "weights": "imagenet", "triplets": "study"},
-            first_trials=(PUBLISHED_BEST,),
+            first_trials=({"koleo": False, "accum_steps": 1, "batch_size": 64, "lr": 1.61e-4, "margin": 0.265,
+                           "embedding_dim": 128, "optimizer": "adam"},),  # its best
         ),
         "minimal": Preset(
             purpose="KoLeo and accumulation with every cell tuned, the least that can give verdicts",

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from embedding_core.config.train_config import CHOICES, DATASETS
 from embedding_core.errors import Faults, unknown
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.design.plan import CONFIRM, DEFAULT_PRESET
 from sweeps.design.plan_file import EXTENDABLE
 from sweeps.results.endings import RETRIABLE
@@ -20,7 +20,6 @@ EPOCH_DEADLINE = "2h"
 
 MAX_SEED = 10**12
 """Seeds of blocks are derived from it and must fit 64 bits."""
-
 
 _Add = Callable[..., argparse.Action]
 """Takes a flag and what it may be."""

@@ -8,15 +8,9 @@ from typing import Any
 from embedding_core.config.train_config import parse_settings
 from embedding_core.data.image_sets import resolve_root
 from embedding_core.errors import Faults, unknown
-from sweeps.cli.flags import (
-    NEVER,
-    kinds,
-    parser_of,
-    seconds_of,
-    unknown_flags,
-    value_faults,
-)
-from sweeps.design.design import Design, Settings
+from sweeps.cli.flags import NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults
+from sweeps.design import Design
+from sweeps.design.design import Settings
 from sweeps.design.plan import DEFAULT_PRESET
 from sweeps.design.plan_file import EXTENDABLE
 from sweeps.engine.cluster import Where
