@@ -8,10 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.figures import canvas, legend_below, plain_ticks
+from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks
 from sweeps.analysis.figures.style import wrapped
 
 COLUMNS: Final = 2
+
+STACKED: Final = 4
+"""Up to so many panels stand one below another, at full width; more stand two abreast."""
 
 NAME_CHARACTERS: Final = 30
 """Of a panel's name on one line."""

@@ -1,30 +1,26 @@
-"""Figures of the planned comparison: outcomes against accumulation by arm, and all contrasts on one axis."""
+"""Outcomes against accumulation steps by arm."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
 
-from sweeps.analysis.figures.figures import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, GREY, Looks, arm_style, wrapped
+from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import K, Looks, series_looks, series_name
 from sweeps.analysis.stats.checks import levels_of
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.outcomes import named
-from sweeps.analysis.wording import decimals_for, number
+from sweeps.analysis.wording import number
 
-K: Final = "accum_steps"
-
-FAMILIES: Final = {"primary": ("D", "black"), "exploratory": ("o", "#5c5c5c"), "control": ("s", "#8a8a8a")}
-"""Marker and colour of a contrast by what it is for."""
+READING: Final = (
+    "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
+    "parallel are what an interaction looks like; whether there is one is for the interval to say."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +50,6 @@ class InteractionData:
     ks: tuple[int, ...]
     looks: Looks
     caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class ForestRow:
-    """One contrast."""
-
-    label: str
-    effect: Effect
-    family: str
-
-
-@dataclass(frozen=True, slots=True)
-class ForestData:
-    """Contrasts in the order given, on one axis."""
-
-    rows: tuple[ForestRow, ...]
-    outcome: str
-    caption: str
-
-
-def series_name(cell: str) -> str:
-    """The cell's name without its level of accum_steps."""
-    return ",".join(part for part in cell.split(",") if part.partition("=")[0].strip() != K) or "all arms"
-
-
-def series_looks(trials: pa.Table) -> Looks:
-    """Colour and marker of every arm of the sweep, the same in each figure over K."""
-    return arm_style(series_name(cell) for cell in pc.unique(trials["cell_id"]).to_pylist())
 
 
 def interaction_data(trials: pa.Table, *, dataset: str, without: Collection[str] = ()) -> InteractionData | None:
@@ -122,25 +90,6 @@ def interaction_data(trials: pa.Table, *, dataset: str, without: Collection[str]
     return InteractionData(tuple(series), tuple(ks), series_looks(trials), caption)
 
 
-def forest_data(items: Sequence[tuple[str, Effect, str]], *, dataset: str, outcome: str = "test_auc") -> ForestData:
-    """Contrasts as rows.
-
-    Args:
-        items: (label, effect, family), family one of FAMILIES; all in units of `outcome`.
-        dataset: for the caption.
-        outcome: column of `trials`.
-
-    Raises:
-        ValueError: no contrast.
-    """
-    if not items:
-        raise ValueError("A forest needs at least one estimated contrast.")
-    blocks = sorted({effect.n for _, effect, _ in items})
-    n = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
-    rows = tuple(ForestRow(label, effect, family) for label, effect, family in items)
-    return ForestData(rows, outcome, f"n = {n} blocks; {dataset}; stage confirm; 95 % intervals")
-
-
 @styled
 def draw_interaction(data: InteractionData) -> Figure:
     """K across, one line of cell means per arm, one dot per run; faint lines join the runs of a block."""
@@ -173,36 +122,3 @@ def draw_interaction(data: InteractionData) -> Figure:
         handles.append(handle)
     legend_below(figure, handles)
     return figure
-
-
-@styled
-def draw_forest(data: ForestData) -> Figure:
-    """Point and 95 % interval per contrast over its band of ±SESOI, the numbers under its name."""
-    labels = [wrapped(row.label, 22) for row in data.rows]
-    lines = [label.count("\n") + 2 for label in labels]
-    figure, (axes,) = canvas("Contrasts", data.caption, height=1.0 + 0.19 * sum(lines))
-    centres = np.cumsum(lines) - np.array(lines) / 2
-    for row, y, high in zip(data.rows, centres, lines, strict=True):
-        effect, (marker, colour) = row.effect, FAMILIES[row.family]
-        sesoi = effect.sesoi
-        axes.add_patch(Rectangle((-sesoi, y - high / 2), 2 * sesoi, high, facecolor=BAND, linewidth=0, zorder=0))
-        axes.plot([effect.ci_low, effect.ci_high], [y, y], color=colour, linewidth=2)
-        axes.plot([effect.estimate], [y], marker, color=colour, markersize=6.5, markeredgecolor="white")
-    axes.axvline(0, color=GREY, linewidth=1)
-    texts = [f"{label}\n{_estimate(row.effect)}" for label, row in zip(labels, data.rows, strict=True)]
-    axes.set_yticks(centres, texts, fontsize=8.5)
-    axes.set(ylim=(sum(lines), 0), xlabel=wrapped(f"difference in {named(data.outcome)}", 34))
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    plain_ticks(axes, "x", signed=True)
-    seen = [family for family in FAMILIES if any(row.family == family for row in data.rows)]
-    marks = {family: FAMILIES[family] for family in seen}
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linewidth=2, label=name) for name, (marker, colour) in marks.items()
-    ]
-    legend_below(figure, [*handles, Patch(facecolor=BAND, label="±SESOI")])
-    return figure
-
-
-def _estimate(effect: Effect) -> str:
-    return number(effect.estimate, decimals=decimals_for(effect), signed=True)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sweeps.analysis.figures.figures import styled
-from sweeps.analysis.figures.grids import by_epoch, panel_grid
+from sweeps.analysis.figures.canvas import styled
+from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid
 from sweeps.analysis.figures.style import COLOURS, GREY
 from sweeps.analysis.stats.curves import Line, Run, counted, mean_line, runs_of
 

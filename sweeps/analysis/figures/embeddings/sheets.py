@@ -1,6 +1,7 @@
-"""Sheets of images drawn from `sheet_data`; nothing is computed here but positions."""
+"""Sheets of images: how the figures `images` and `neighbours` are laid out and drawn."""
 
 import io
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,10 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from sweeps.analysis.figures.figures import canvas, styled
-from sweeps.analysis.figures.sheet_data import SheetData, Tile
-from sweeps.analysis.figures.style import COLOURS, GREY
-from sweeps.analysis.figures.views import short
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.figures.canvas import canvas, styled
+from sweeps.analysis.figures.style import COLOURS, GREY, short
 from sweeps.analysis.wording import number
 
 OTHER_CLASS: Final = COLOURS[1]
@@ -22,6 +22,35 @@ _GAP: Final = 0.25
 
 _LINE_IN: Final = 0.11
 """A line of text under an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One image of a sheet."""
+
+    png: bytes
+    class_name: str
+    value: float | None
+    """Cosine to the class mean or the query; None for the query itself."""
+    same: bool
+    """Whether it is of the row's class."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetData:
+    """Rows of images in groups: of classes, or of queries and their neighbours."""
+
+    title: str
+    groups: tuple[str, ...]
+    row_names: tuple[str, ...]
+    tiles: tuple[tuple[tuple[Tile, ...], ...], ...]
+    """Row -> group -> images."""
+    caption: str
+
+
+def tile_of(row: Row) -> Tile:
+    """The image that a row of the views `closest` to `neighbours_grey` is about."""
+    return Tile(row["thumbnail"], row["other_class_name"], row["value"], row["class_id"] == row["other_class_id"])
 
 
 @styled

@@ -1,0 +1,1 @@
+"""Figures of the embeddings of test images, from the views that the runs stored."""
