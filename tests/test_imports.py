@@ -102,9 +102,9 @@ def test_analysis_needs_neither_ray_nor_torch() -> None:
 
 def test_report_figures_estimates_results() -> None:
     assert_never_reaches(
-        "sweeps.analysis.stats.effects", "sweeps.analysis.figures.figures", "sweeps.commands.report", "matplotlib"
+        "sweeps.analysis.stats.effects", "sweeps.analysis.figures", "sweeps.commands.report", "matplotlib"
     )
-    assert_never_reaches("sweeps.analysis.figures.figures", "sweeps.commands.report")
+    assert_never_reaches("sweeps.analysis.figures", "sweeps.commands.report")
 
 
 def test_nothing_below_imports_a_sweep_script() -> None:

@@ -1,4 +1,4 @@
-"""Label budgets, accuracy beside raw pixels, classes, colour."""
+"""Accuracy beside raw pixels, classes, colour."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.figures import labels
 from sweeps.analysis.report import held_out_sections
-from sweeps.analysis.stats.effects import t_interval
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE = "loss=mined,mining=curriculum,margin=.5", "loss=arcface"
@@ -19,40 +17,8 @@ def column(table: Table, name: str) -> dict[str, str]:
     return {row[0]: row[table.header.index(name)] for row in table.rows}
 
 
-def values(sweep: Any, cell: str, **wanted: Any) -> list[float]:
-    trials = [row["trial_id"] for row in sweep.tables.trial_rows if row["cell_id"] == cell]
-    rows = [r for r in sweep.evaluation_rows if all(r.get(name) == value for name, value in wanted.items())]
-    return [row["value"] for trial in trials for row in rows if row["trial_id"] == trial]
-
-
 def plain(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("0.", ".", 1)
-
-
-def test_probes_have_their_interval_over_blocks(make_arms: Make) -> None:
-    sweep = make_arms(blocks=5)
-    data = labels.label_data(sweep.evaluations, sweep.trials, [ARCFACE, CURRICULUM], split="unseen", dataset="digits")
-    assert data is not None
-    assert data.budgets == (30, 100, 1000, 3000)
-    point = data.means["probe_linear"][ARCFACE][1000]
-    own = values(sweep, ARCFACE, split="unseen", metric="probe_linear", k=1000)
-    assert point.interval == t_interval(own)
-    tables = labels.label_tables(data)
-    assert [table.header[0] for table in tables] == [
-        f"{name}, unseen classes" for name in ("SVC (RBF)", "linear SVM", "kNN")
-    ]
-    half = point.interval.ci_high - point.interval.estimate
-    assert column(tables[1], "1,000 labels")[ARCFACE] == f"{plain(np.mean(own), 3)} ± {plain(half, 3)}"
-
-
-def test_unseen_classes_come_first_and_one_block_has_no_interval(make_arms: Make) -> None:
-    sweep = make_arms(blocks=1)
-    found = labels.section(sweep.evaluations, sweep.trials, [ARCFACE], dataset="digits")
-    assert [picture.name for picture in found.pictures] == ["labels-unseen", "labels-test"]
-    assert "±" not in "".join(found.tables[0].rows[0])
-    sweep.evaluation_rows = []
-    empty = labels.section(sweep.evaluations, sweep.trials, [ARCFACE], dataset="digits")
-    assert empty == Section(labels.HEADING)
 
 
 def test_accuracy_stands_beside_raw_pixels(make_arms: Make) -> None:

@@ -1,7 +1,7 @@
 """The page in a real browser: it is whole, fetches nothing, fits a phone and prints."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from sweeps.commands.report import render
-from sweeps.results.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
 
@@ -28,11 +27,9 @@ KINDS = {
     "curves-confirm",
     "search",
     "stopping",
-    "drift",
     "importances",
     "plane",
     "gap",
-    "cost",
     "distances-test",
     "spectra-test",
     "pca-test",
@@ -68,15 +65,8 @@ class Opened:
 
 
 @pytest.fixture
-def opened(
-    sweep: Any, sweep_plan: dict[str, Any], stored_views: Callable[[Path], None], tmp_path: Path
-) -> Iterator[Opened]:
-    folder = sweep.tables.write(tmp_path / "sweep", plan=sweep_plan)
-    store = Store.open(folder)
-    for row in sweep.rung_rows:
-        store.write("rungs", "search", row["trial_id"], 1, [{k: v for k, v in row.items() if k != "stage"}])
-    stored_views(folder)
-    path = render(folder)
+def opened(staged_folder: Path) -> Iterator[Opened]:
+    path = render(staged_folder)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 360, "height": 780})

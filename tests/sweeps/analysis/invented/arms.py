@@ -2,19 +2,19 @@
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from PIL import Image
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.results.schema import EVALUATIONS, VIEWS
 from sweeps.results.store import Store
+from tests.sweeps.analysis.invented.tables import Tables
 
 Row = dict[str, Any]
 
@@ -42,7 +42,7 @@ MANY: dict[str, Row] = ARMS | {
 class Sweep:
     """Tables of confirm and the plan they follow."""
 
-    tables: Any
+    tables: Tables
     evaluation_rows: list[Row] = field(default_factory=list)
     view_rows: list[Row] = field(default_factory=list)
     plan: Row = field(default_factory=dict)
@@ -67,6 +67,12 @@ class Sweep:
     def views(self) -> pa.Table:
         return pa.Table.from_pylist(self.view_rows, schema=VIEWS.append(pa.field("stage", pa.string())))
 
+    def values(self, cell: str, **wanted: Any) -> list[float]:
+        """The evaluations of a cell's runs that have these columns, by block."""
+        trials = [row["trial_id"] for row in self.tables.trial_rows if row["cell_id"] == cell]
+        rows = [row for row in self.evaluation_rows if all(row.get(name) == value for name, value in wanted.items())]
+        return [row["value"] for trial in trials for row in rows if row["trial_id"] == trial]
+
     def write(self, folder: Path) -> Path:
         self.tables.write(folder, plan=self.plan)
         store = Store.open(folder)
@@ -78,18 +84,19 @@ class Sweep:
 
 
 def arms_sweep(
-    empty: Any, arms: Mapping[str, Row] = ARMS, *, blocks: int = BLOCKS, collapsed: Sequence[str] = (), **common: Any
+    arms: Mapping[str, Row] = ARMS, *, blocks: int = BLOCKS, collapsed: Sequence[str] = (), **common: Any
 ) -> Sweep:
     """Arm i has a test recall of .8 + .01 i, less on unseen classes; `collapsed` arms lose at their margin."""
-    rng, sweep = np.random.default_rng(11), Sweep(empty)
+    rng, tables = np.random.default_rng(11), Tables()
+    sweep = Sweep(tables)
     for block in range(1, blocks + 1):
         for i, (cell, fields) in enumerate(arms.items()):
             config = TrainConfig(**{"epochs": EPOCHS, "eval_test": True, "seed": block} | common | fields)
             lost, recall = cell in collapsed, 0.8 + 0.01 * i + float(rng.normal(0, 0.003))
             head = {"test_accuracy": recall + 0.1} if config.loss in ("arcface", "softmax") else {}
-            row = empty.add(
+            row = tables.add(
                 "confirm",
-                len(empty.trial_rows),
+                len(tables.trial_rows),
                 cell,
                 block,
                 config,
@@ -109,10 +116,10 @@ def arms_sweep(
                 **head,
             )
             ids = {"stage": "confirm", "trial_id": row["trial_id"], "attempt": 1, "is_finite": True}
-            empty.curve_rows += [ids | point for point in _curve(config, lost, rng)]
+            tables.curve_rows += [ids | point for point in _curve(config, lost, rng)]
             sweep.evaluation_rows += [ids | {"checkpoint": "final"} | e for e in _evaluations(recall, block, i, rng)]
             if head:
-                empty.group_rows += [ids | part for part in _classes(recall)]
+                tables.group_rows += [ids | part for part in _classes(recall)]
     return sweep
 
 
@@ -243,18 +250,3 @@ def _png() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-@pytest.fixture
-def make_arms(make_confirm: Callable[..., Any]) -> Callable[..., Sweep]:
-    return lambda *given, **named: arms_sweep(make_confirm(blocks=0), *given, **named)
-
-
-@pytest.fixture
-def with_views() -> Callable[..., None]:
-    return add_views
-
-
-@pytest.fixture(scope="session")
-def many() -> dict[str, Row]:
-    return MANY

@@ -1,20 +1,16 @@
 """An invented sweep of all stages: two arms searched, three cells tuned and confirmed, two A/A controls."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
-import torch
 
 from embedding_core.config.train_config import TrainConfig
-from embedding_core.data.image_sets import ImageSet, load
-from embedding_core.views import views
 from sweeps.results.schema import RUNGS
-from sweeps.results.store import Store, read
+from sweeps.results.store import Store
+from tests.sweeps.analysis.invented.tables import Tables, search_tables
 
 Row = dict[str, Any]
 
@@ -26,19 +22,40 @@ CONTROLS = (OFF4, CACHED)
 EFFECT = {OFF: 0.0, ON1: -0.02, ON4: -0.01, OFF4: 0.0, CACHED: -0.02}
 """True effects on AUC."""
 
-POINTS, BLOCKS, RUNG_IMAGES, IMAGES = 8, 7, (3000, 9000), 120
+POINTS, BLOCKS, RUNG_IMAGES = 8, 7, (3000, 9000)
 
 
 @dataclass
 class Sweep:
     """Tables of every stage and the plan they follow."""
 
-    tables: Any
+    tables: Tables
     rung_rows: list[Row] = field(default_factory=list)
 
     @property
     def rungs(self) -> pa.Table:
         return pa.Table.from_pylist(self.rung_rows, schema=RUNGS.append(pa.field("stage", pa.string())))
+
+    def rows(self, stage: str, cell: str) -> list[Row]:
+        """Trials of one cell; they may be changed."""
+        return [row for row in self.tables.trial_rows if (row["stage"], row["cell_id"]) == (stage, cell)]
+
+    def write(self, folder: Path) -> Path:
+        """The same rows as a sweep on disk."""
+        self.tables.write(folder, plan=PLAN)
+        store = Store.open(folder)
+        for row in self.rung_rows:
+            store.write("rungs", "search", row["trial_id"], 1, [{k: v for k, v in row.items() if k != "stage"}])
+        return folder
+
+
+def staged_sweep() -> Sweep:
+    """Search, tune and confirm."""
+    made = Sweep(search_tables())
+    add_rungs(made)
+    add_tune(made)
+    add_confirm(made)
+    return made
 
 
 def config_of(cell: str, **settings: Any) -> TrainConfig:
@@ -179,36 +196,3 @@ PLAN: Row = {
         },
     ],
 }
-
-
-@pytest.fixture
-def sweep(make_confirm: Callable[..., Any], make_search: Callable[..., Any]) -> Sweep:
-    made = Sweep(make_search(tables=make_confirm(blocks=0)))
-    add_rungs(made)
-    add_tune(made)
-    add_confirm(made)
-    return made
-
-
-def write_views(folder: Path) -> None:
-    """Views of digits in the first two blocks of each cell, whose `embeddings` are pixels, contrasted by the cell."""
-    digits = load("digits")
-    images = ImageSet(digits.images[:IMAGES], digits.labels[:IMAGES], tuple(map(str, range(10))))
-    store = Store.open(folder)
-    for row in read(folder, "trials", stage="confirm").to_pylist():
-        if row["cell_id"] in CELLS and row["block"] <= 2:
-            z = images.images.flatten(1).float().pow(1 + CELLS.index(row["cell_id"])) + 10 * row["block"]
-            found = views.compute(torch.nn.functional.normalize(z), images, split="test", seed=row["block"])
-            planar = [{**point, "view": "umap"} for point in found.views if point["view"] == "pca"]
-            store.write("views", "confirm", row["trial_id"], 1, [*found.views, *planar])
-            store.write("eval_groups", "confirm", row["trial_id"], 1, found.eval_groups)
-
-
-@pytest.fixture
-def stored_views() -> Callable[[Path], None]:
-    return write_views
-
-
-@pytest.fixture
-def sweep_plan() -> Row:
-    return PLAN

@@ -1,4 +1,4 @@
-"""Losses and similarities by cell."""
+"""Losses by cell."""
 
 import math
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis.figures import losses, similarity
+from sweeps.analysis.figures import losses
 from sweeps.analysis.figures.losses import LossPanel, Phase
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.curves import cells_of
-from sweeps.analysis.stats.plan import Plan, PlannedCell
+from sweeps.analysis.stats.plan import Plan
 
 Make = Callable[..., Any]
 CURRICULUM, ALL = "loss=mined,mining=curriculum,margin=.5", "loss=mined,mining=all/all,margin=.5"
@@ -108,24 +108,6 @@ def test_at_most_twelve_cells_and_the_caption_says_so(make_arms: Make) -> None:
     assert data.caption.startswith("n = 12 runs, 12 of 14 cells; digits")
 
 
-def test_cells_stand_in_the_plans_order_without_controls(make_arms: Make) -> None:
-    sweep = make_arms()
-    planned = [PlannedCell(cell_id=c, blocks=3, role=r) for c, r in (("loss=softmax", "factorial"), (ALL, "control"))]
-    assert cells_of(sweep.trials, Plan(cells=tuple(planned))) == ["loss=softmax", "loss=arcface", CURRICULUM]
-
-
-def test_similarities_have_a_band_of_one_deviation(make_arms: Make) -> None:
-    sweep = make_arms()
-    data = similarity.similarity_data(sweep.trials, sweep.curves, [CURRICULUM], dataset="digits")
-    assert data is not None
-    (panel,) = data.panels
-    assert panel.mean[0] == (1, pytest.approx(0.9 * math.exp(-0.25) + 0.1))
-    assert panel.deviation[2] == (3, pytest.approx(math.sqrt(0.04 * (1 - 0.9**3))))
-    assert len(panel.runs) == 3
-
-
-def test_without_their_columns_there_are_no_figures(make_confirm: Make) -> None:
+def test_without_their_columns_there_is_no_figure(make_confirm: Make) -> None:
     tables = make_confirm()
-    cells = ["koleo=off", "koleo=on"]
-    assert losses.loss_data(tables.trials, tables.curves, cells, dataset="digits") is None
-    assert similarity.similarity_data(tables.trials, tables.curves, cells, dataset="digits") is None
+    assert losses.loss_data(tables.trials, tables.curves, ["koleo=off", "koleo=on"], dataset="digits") is None

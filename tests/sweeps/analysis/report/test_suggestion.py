@@ -1,28 +1,19 @@
-"""Sections made of tables and sentences."""
-
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.analysis.document import Section, compact
-from sweeps.analysis.published import study1
-from sweeps.analysis.report import suggestion, table_sections
-from sweeps.analysis.stats.plan import Plan, PlannedCell
+from sweeps.analysis.document import Section
+from sweeps.analysis.report import suggestion
 
 Make = Callable[..., Any]
-OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
 
 
 def column(section: Section, table: int, name: str) -> dict[str, str]:
     """One column of a table, by the names of its rows."""
     found = section.tables[table]
     return {row[0]: row[found.header.index(name)] for row in found.rows}
-
-
-# What the search alone would have suggested
 
 
 def searched(tables: Any, values: dict[str, list[tuple[float, str]]]) -> Any:
@@ -90,72 +81,3 @@ def test_one_arm_or_none_suggests_nothing(make_confirm: Make) -> None:
     assert not suggestion.section(make_confirm().trials, None).paragraphs
     alone = searched(make_confirm(blocks=0), {"koleo=off": [(0.9, "completed")]})
     assert not suggestion.section(alone, None).tables
-
-
-# Tuned settings
-
-
-def test_tuned_settings_flag_the_edges(sweep_plan: dict[str, Any]) -> None:
-    plan = Plan(
-        cells=tuple(PlannedCell(cell_id=cell["cell_id"], blocks=7) for cell in sweep_plan["cells"]),
-        nuisance=sweep_plan["nuisance"],
-        tuned=sweep_plan["tuned"],
-    )
-    found = table_sections.tuned(plan, [])
-    assert found.heading == "Tuned settings"
-    assert column(found, 0, OFF) == {
-        "koleo weight": "–",
-        "lr": ".00123",
-        "margin": ".410",
-        "from trial": "t00003",
-        "its validation AUC": ".921",
-    }
-    assert column(found, 0, ON1)["koleo weight"] == ".000210 (lowest tried)"
-    assert found.paragraphs[0].startswith(f"The best is the outermost value tried in: {ON1}. ")
-    assert table_sections.tuned(Plan(), []).tables == []
-
-
-def test_a_table_of_many_cells_lies_down() -> None:
-    few = compact("stage", ["a", "b"], {"x": ["1", "2"], "y": ["3", "4"]})
-    assert few[0].header == ["stage", "x", "y"]
-    many = compact("stage", ["a", "b"], {name: ["1", "2"] for name in "uvwxyz"})
-    assert (many[0].header, many[0].rows[0]) == (["stage", "a", "b"], ["u", "1", "2"])
-
-
-# Study 1
-
-
-def photographed(make_confirm: Make, **columns: Any) -> Any:
-    tables = make_confirm(blocks=3)
-    for row in tables.trial_rows:
-        row |= {"dataset": "cifar10", "backbone": "small_cnn", "triplets": "disjoint", **columns}
-    for row in tables.curve_rows:
-        row |= {"val_intra": 0.2 if row["trial_id"] in ("t00000", "t00002", "t00004") else 0.5, "val_inter": 1.0}
-    return tables
-
-
-def test_ours_stands_beside_the_published_figures(make_confirm: Make) -> None:
-    tables = photographed(make_confirm)
-    found = study1.section(tables.trials, tables.curves)
-    rows = {cell: [r for r in tables.trial_rows if r["cell_id"] == cell] for cell in ("koleo=off", "koleo=on")}
-    mean = {cell: f"{np.mean([r['test_auc'] for r in own]):.4f}".removeprefix("0") for cell, own in rows.items()}
-    without, koleo, k4 = (column(found, 0, name) for name in ("without KoLeo", "KoLeo", "KoLeo, K=4"))
-    published = "AUC, published"
-    assert (without[published], koleo[published], k4[published]) == (".9538", ".9433", ".9486")
-    assert (without["test AUC"], koleo["test AUC"]) == (mean["koleo=off"], mean["koleo=on"])
-    assert (without["within / between classes"], koleo["within / between classes"]) == (
-        ".2000 / 1.0000",
-        ".5000 / 1.0000",
-    )
-    assert k4["within / between classes, published"] == ".4854 / 1.0279"
-    assert (without["our runs"], k4["our runs"], k4["test AUC"]) == ("3", "0", "–")
-    assert "backbone small_cnn (study: vgg11)" in found.paragraphs[1]
-    assert "epochs 5 (study: 15)" in found.paragraphs[1]
-    assert "triplets disjoint (study: study)" in found.paragraphs[1]
-    assert "lr" not in found.paragraphs[1]
-
-
-@pytest.mark.parametrize("columns", [{"dataset": "digits"}, {"loss": "semihard"}])
-def test_published_figures_are_for_the_same_question_alone(make_confirm: Make, columns: dict[str, str]) -> None:
-    tables = photographed(make_confirm, **columns)
-    assert study1.section(tables.trials, tables.curves) == Section(study1.HEADING)
