@@ -17,7 +17,6 @@ from sweeps.analysis.stats.held_out import SPLITS, Mean, having, mean_of, measur
 
 KINDS: Final = {"probe_svc": "SVC (RBF)", "probe_linear": "linear SVM", "probe_knn": "kNN"}
 
-
 READING: Final = "Each mark is a cell's mean over blocks with its interval; marks are moved apart sideways."
 
 _SPREAD: Final = 0.22

@@ -59,7 +59,7 @@ Looks: TypeAlias = dict[str, tuple[str, str]]
 """Colour and marker by name."""
 
 Points: TypeAlias = tuple[tuple[float, float], ...]
-"""Where marks stand."""
+"""(x, y) of each mark."""
 
 Dash: TypeAlias = Literal["-", "--", ":", "-."]
 

@@ -1,1 +1,1 @@
-"""Figures of the embeddings of test images, from the views that the runs stored."""
+"""Figures of embeddings, from the views that the runs stored."""
