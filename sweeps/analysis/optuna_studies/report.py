@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from sweeps.analysis.document import Picture, Section, Table
-from sweeps.analysis.figures import figure_data, figures
+from sweeps.analysis.figures.importances import draw_importances, importance_data
 from sweeps.analysis.optuna_studies import figures as study_figures
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
@@ -154,13 +154,13 @@ def _importances(study: StoredStudy) -> Section:
     lines = remarks(given)
     if not any(item.shares for item in given):
         return Section(heading, lines)
-    data = figure_data.bar_data(given, dataset=study.name)
+    data = importance_data(given, dataset=study.name)
     data = replace(data, caption=f"n = {len(done)} completed trials; study {study.name}")
     reading = (
         "Completed trials only: the sample is the sampler's and the survivors'. The evaluators answer different "
         "questions and may disagree."
     )
-    return Section(heading, lines, pictures=[Picture("importances", figures.draw_importances(data), reading)])
+    return Section(heading, lines, pictures=[Picture("importances", draw_importances(data), reading)])
 
 
 def _provenance(study: StoredStudy) -> Section:

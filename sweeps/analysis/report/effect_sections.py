@@ -1,18 +1,15 @@
-"""The sections on planned contrasts: effects, block by block, epoch by epoch."""
+"""The section on planned contrasts: their effects."""
 
-import re
 from typing import Final
 
 import numpy as np
 
-from sweeps.analysis.document import Picture, Section, Table, transposed
-from sweeps.analysis.figures import figure_data, figures
+from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.figures.forest import name_of
-from sweeps.analysis.stats.checks import levels_of
 from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import CURVES, named
-from sweeps.analysis.stats.plan import FAMILIES, ROUNDING, Contrast
+from sweeps.analysis.stats.outcomes import named
+from sweeps.analysis.stats.plan import FAMILIES
 from sweeps.analysis.wording import decimals_for, interval, number, p_text, sesoi_text
 
 ABSENT: Final = "–"
@@ -46,48 +43,6 @@ def effects(found: list[Finding]) -> Section:
     families = {finding.contrast.family for finding in estimated}
     notes = {"primary": OTHER_INTERVALS, "exploratory": EXPLORATORY, "control": _noise(estimated)}
     return Section("Effect", [note for family, note in notes.items() if family in families], tables=tables)
-
-
-def paired(found: list[Finding], dataset: str) -> list[Picture]:
-    """Outcomes of each primary contrast, block by block; an effect on an effect has no two sides to draw."""
-    pictures = []
-    for i, finding in enumerate(found):
-        if finding.result is not None and finding.contrast.family == "primary" and _has_two_sides(finding.contrast):
-            effect, blocks = finding.result
-            data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
-            reading = (
-                "Each line is one block: one seed, so the same split and triplets in all cells and, where their "
-                "settings agree, the same initialisation, data order and augmentation."
-            )
-            if len(blocks.cells) > 2:
-                reading += " A side is the weighted mean of its cells."
-            pictures.append(Picture(_stem("paired", finding, i), figures.draw_paired(data), reading))
-    return pictures
-
-
-def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
-    """Each primary contrast at every epoch that all runs reached."""
-    pictures = []
-    for i, finding in enumerate(found):
-        if finding.by_epoch and finding.contrast.family == "primary":
-            epochs = figure_data.epoch_data(
-                finding.by_epoch,
-                outcome=CURVES[finding.contrast.outcome],
-                dataset=dataset,
-                sesoi=finding.contrast.sesoi,
-            )
-            reading = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
-            pictures.append(Picture(_stem("epochs", finding, i), figures.draw_epochs(epochs), reading))
-    return pictures
-
-
-def _has_two_sides(contrast: Contrast) -> bool:
-    """Whether it compares levels: an interaction weighs every level of every factor to 0."""
-    totals: dict[tuple[str, str], float] = {}
-    for cell, weight in contrast.weights.items():
-        for level in levels_of(cell).items():
-            totals[level] = totals.get(level, 0.0) + weight
-    return not totals or any(abs(total) > ROUNDING for total in totals.values())
 
 
 def _primary(found: list[Finding], what: str) -> list[Table]:
@@ -184,8 +139,3 @@ def _ends(effect: Effect | Interval | None, digits: int | None = None) -> str:
     decimals = decimals_for(effect) if digits is None else digits
     low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
     return f"{low} to {high}"
-
-
-def _stem(kind: str, finding: Finding, index: int) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", finding.contrast.estimand.lower()).strip("-") or "contrast"
-    return f"{kind}-{slug}-{index + 1}" if index else f"{kind}-{slug}"

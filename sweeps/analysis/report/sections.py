@@ -6,18 +6,19 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.analysis.document import Picture, Section
-from sweeps.analysis.figures import labels, view_data
+from sweeps.analysis.document import Section
+from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.published import study1, study2, study3, study4
 from sweeps.analysis.report import (
     effect_sections,
+    embedding_figures,
+    few_labels,
     figure_lists,
     held_out_sections,
-    search_sections,
+    importances,
     suggestion,
     support_sections,
     table_sections,
-    view_figures,
 )
 from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
 from sweeps.analysis.stats import censoring
@@ -72,9 +73,9 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         ),
         Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
         _beside_published(tables, plan, cells, aside),
-        Section("Block by block", pictures=effect_sections.paired(found, dataset)),
+        Section("Block by block", pictures=figure_lists.paired(found, dataset)),
         held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
-        labels.section(tables.evaluations, trials, cells, dataset=dataset),
+        few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),
         *support_sections.support(found, trials),
         table_sections.tuned(plan, figure_lists.tuning(trials, dataset)),
@@ -83,16 +84,16 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         Section(
             "Learning curves",
             pictures=figure_lists.learning_curves(trials, curves, dataset, aside)
-            + effect_sections.by_epoch(found, dataset),
+            + figure_lists.by_epoch(found, dataset),
         ),
         Section("Losses and similarities", pictures=figure_lists.by_cell(trials, curves, cells, dataset)),
-        search_sections.search(trials, tables.rungs, dataset),
+        Section("Search", pictures=figure_lists.search(trials, tables.rungs, dataset)),
         censoring.audit_section(trials),
         suggestion.section(trials, _confirmed(found, "E1"), _confirmed(found, "E2")),
-        search_sections.importances(trials, dataset),
+        importances.section(trials, dataset),
         table_sections.mechanism(trials, curves, figure_lists.mechanism(trials, curves, dataset)),
         _embeddings(tables, plan, dataset),
-        table_sections.cost(trials, figure_lists.cost(trials, dataset)),
+        table_sections.cost(trials),
         table_sections.provenance(trials, curves),
     ]
     return Report(
@@ -122,11 +123,12 @@ def _embeddings(tables: Tables, plan: Plan, dataset: str) -> Section:
     cells = [cell.cell_id for cell in plan.cells if cell.role not in cell_curves.ASIDE]
     contrasted = [cell for contrast in plan.contrasts for cell in (*contrast.control_cells, *contrast.treatment_cells)]
     cells = cells or list(dict.fromkeys(contrasted))
-    shown = view_data.shown(tables.views, tables.trials, cells, dataset=dataset, first=contrasted)
+    shown = stored_views.shown(tables.views, tables.trials, cells, dataset=dataset, first=contrasted)
     if shown is None:
         return Section("Embeddings")
-    pictures = [Picture(*item) for item in view_figures.pictures(shown, tables.eval_groups)]
-    return Section("Embeddings", [view_figures.chosen(shown)] * (shown.sheet_cells != shown.cells), pictures=pictures)
+    pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
+    note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
+    return Section("Embeddings", note, pictures=pictures)
 
 
 def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.document import Picture, Section, Table, compact
-from sweeps.analysis.figures.figure_data import ADAPTIVE
+from sweeps.analysis.figures.style import ADAPTIVE
 from sweeps.analysis.stats import costs, descriptive
 from sweeps.analysis.stats.plan import Plan
 from sweeps.analysis.wording import number
@@ -107,7 +107,7 @@ def mechanism(trials: pa.Table, curves: pa.Table, pictures: list[Picture]) -> Se
     return Section("Mechanism", [what] if tables else [], tables=tables, pictures=pictures)
 
 
-def cost(trials: pa.Table, pictures: list[Picture]) -> Section:
+def cost(trials: pa.Table) -> Section:
     """Time, images and memory per stage and cell."""
     names = ["trials", "mean time (s)", "total time (s)", "GPU time (s)", "images forwarded", "peak GPU memory (MiB)"]
     tables, rows = [], descriptive.cost(trials)
@@ -129,7 +129,7 @@ def cost(trials: pa.Table, pictures: list[Picture]) -> Section:
     saving = costs.saving(known)
     saved = f"ASHA stopped {saving.stopped} trials, which at their own rates would have cost another "
     saved += f"{saving.saved_s:,.0f} {costs.unit_of(known)}, {saving.share:.0%} of the whole search."
-    return Section("Cost", [saved] if saving.stopped else [], tables=tables, pictures=pictures)
+    return Section("Cost", [saved] if saving.stopped else [], tables=tables)
 
 
 def provenance(trials: pa.Table, curves: pa.Table) -> Section:

@@ -114,10 +114,8 @@ def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(rendered: Path) -> N
     html = (rendered / "report.html").read_text(encoding="utf-8")
     files = sorted(path.stem for path in (rendered / "figures").iterdir())
     assert files == [
-        "cost",
         "curves-confirm",
         "curves-search",
-        "drift",
         "epochs-koleo",
         "importances",
         "paired-koleo",
@@ -173,7 +171,7 @@ def test_same_inputs_same_bytes(full_sweep: Path) -> None:
         return {str(path): path.read_bytes() for path in written if path.is_file()}
 
     first = outputs()
-    assert len(first) == 2 + 9 + 1
+    assert len(first) == 2 + 7 + 1
     assert outputs() == first
 
 
