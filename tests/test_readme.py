@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.effects import Interval
-from sweeps.analysis.wording import interval
 
 ROOT = Path(__file__).parents[1]
 EFFECT = re.compile(r"\| ([+-]\.\d+ \[[+-]\.\d+, [+-]\.\d+\]) \| (\d+) \|")

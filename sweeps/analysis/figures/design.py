@@ -14,12 +14,12 @@ from matplotlib.patches import Patch, Rectangle
 
 from sweeps.analysis.figures.figures import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, GREY, Looks, arm_style, wrapped
-from sweeps.analysis.stats.checks import levels_of
+from sweeps.analysis.numbers import decimals_for, number
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.outcomes import named
-from sweeps.analysis.wording import decimals_for, number
+from sweeps.results.columns import named
 
 K: Final = "accum_steps"
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.figures.style import GREY, Looks, arm_style
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks, EpochEffect
 from sweeps.analysis.stats.descriptive import UNKNOWN_CELL, rows_of
 from sweeps.analysis.stats.effects import SESOI, Effect
 from sweeps.analysis.stats.importances import Importances
-from sweeps.analysis.stats.plan import Contrast
-from sweeps.analysis.wording import number
+from sweeps.analysis.stats.stored_plan import Contrast
 
 ADAPTIVE: Final = "descriptive: adaptive sample"
 """Stamp on every figure of search data."""

@@ -30,8 +30,8 @@ from sweeps.analysis.figures.style import (
     head,
     wrapped,
 )
-from sweeps.analysis.stats.outcomes import named
-from sweeps.analysis.wording import interval, number, sesoi_text
+from sweeps.analysis.numbers import interval, number, sesoi_text
+from sweeps.results.columns import named
 
 T = TypeVar("T")
 

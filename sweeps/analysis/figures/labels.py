@@ -14,9 +14,9 @@ from sweeps.analysis.document import Picture, Section, Table
 from sweeps.analysis.figures.figure_data import looks_of
 from sweeps.analysis.figures.figures import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import Looks, dash_of
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.curves import MOST_CELLS, counted
 from sweeps.analysis.stats.held_out import SPLITS, Mean, having, mean_of, measured
-from sweeps.analysis.wording import number
 
 KINDS: Final = {"probe_svc": "SVC (RBF)", "probe_linear": "linear SVM", "probe_knn": "kNN"}
 

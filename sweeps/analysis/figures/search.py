@@ -12,8 +12,8 @@ from scipy import stats
 from sweeps.analysis.figures.figure_data import ADAPTIVE, looks_of
 from sweeps.analysis.figures.figures import canvas, dots, legend_below, log_ticks, plain_ticks, styled
 from sweeps.analysis.figures.style import GREY, Looks
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.wording import number
 
 STAGE: Final = "search"
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.figures.view_data import IN_EMBEDDING_SPACE, STAGE, Row, Shown, where
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 SHEET_CLASSES: Final = 10
 """Classes on a sheet of images."""

@@ -13,7 +13,7 @@ from sweeps.analysis.figures.figures import canvas, styled
 from sweeps.analysis.figures.sheet_data import SheetData, Tile
 from sweeps.analysis.figures.style import COLOURS, GREY
 from sweeps.analysis.figures.views import short
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 OTHER_CLASS: Final = COLOURS[1]
 

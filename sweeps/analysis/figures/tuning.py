@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from sweeps.analysis.figures.figure_data import looks_of
 from sweeps.analysis.figures.figures import canvas, dots, legend_below, log_ticks, plain_ticks, styled
 from sweeps.analysis.figures.style import GREY, Looks
-from sweeps.analysis.stats.checks import levels_of
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.descriptive import rows_of
 
 STAGE: Final = "tune"

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from sweeps.analysis.figures.figure_data import looks_of
 from sweeps.analysis.figures.style import Looks
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.curves import MOST_CELLS
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.held_out import SPLITS
-from sweeps.analysis.wording import number
 
 STAGE: Final = "confirm"
 """Only its trials have views of the test split."""

@@ -14,7 +14,7 @@ from sweeps.analysis.figures.figures import canvas, legend_below, log_ticks, pla
 from sweeps.analysis.figures.grids import panel_grid
 from sweeps.analysis.figures.style import COLOURS, MARKERS, Looks, dash_of, wrapped
 from sweeps.analysis.figures.view_data import DistanceData, PlaneData, PlanePanel, SpectrumData
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 COLOUR_MAP: Final = "cividis"
 """Perceptually even, the same with any colour vision."""

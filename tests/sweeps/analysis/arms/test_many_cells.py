@@ -13,7 +13,7 @@ from sweeps.analysis.figures import sheet_data, similarity, view_data, views
 from sweeps.analysis.figures.style import DASHES, arm_style, dash_of
 from sweeps.analysis.report import view_figures as pictures
 from sweeps.analysis.stats.curves import cells_of
-from sweeps.analysis.stats.plan import Plan
+from sweeps.analysis.stats.stored_plan import StoredPlan
 from sweeps.commands.report import compose
 
 Make = Callable[..., Any]
@@ -95,7 +95,7 @@ def test_a_sheet_of_grey_queries_counts_its_own_hits(sweep: Any) -> None:
 
 @pytest.mark.slow
 def test_names_of_eleven_cells_stay_on_the_page(sweep: Any, many: dict[str, Row]) -> None:
-    cells = cells_of(sweep.trials, Plan())
+    cells = cells_of(sweep.trials, StoredPlan())
     shown = view_data.shown(sweep.views, sweep.trials, cells, dataset="digits")
     assert shown is not None
     where = {"dataset": "digits"}

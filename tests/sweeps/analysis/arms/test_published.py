@@ -1,7 +1,7 @@
 """Ours beside the figures of studies 2 to 4."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 from embedding_core.losses import functional
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.published import study2, study3, study4
+from sweeps.analysis.published.beside import STUDIES, beside
+from sweeps.analysis.published.study import Study
 from sweeps.commands.report import compose
 
 Make = Callable[..., Any]
@@ -20,6 +22,13 @@ CALTECH = {"dataset": "caltech101", "loss": "nt_xent", "batch_size": 200}
 
 def column(table: Table, name: str) -> dict[str, str]:
     return {row[0]: row[table.header.index(name)] for row in table.rows}
+
+
+def laid(study: Study, sweep: Any, cells: Iterable[str] | None = None) -> Section:
+    """The section; of all cells unless some are named."""
+    every = dict.fromkeys(row["cell_id"] for row in sweep.tables.trial_rows)
+    where = {"evaluations": sweep.evaluations, "views": sweep.views}
+    return beside(study, sweep.trials, sweep.curves, list(cells or every), **where)
 
 
 def four(value: float) -> str:
@@ -39,7 +48,7 @@ def test_probes_and_accuracy_stand_beside_study_2(make_arms: Make) -> None:
     arms = {"mining=curriculum,margin=.2": {"loss": "mined", "mining": "curriculum", "margin": 0.2}}
     arms |= {CURRICULUM: {"loss": "mined", "mining": "curriculum", "margin": 0.5}}
     sweep = make_arms(arms | {ARCFACE: {"loss": "arcface", "margin": 0.5}}, dataset="plankton", unseen_classes=3)
-    found = study2.section(sweep.trials, sweep.evaluations)
+    found = laid(study2.STUDY, sweep)
     accuracy, probes = found.tables
     own = [row["test_accuracy"] for row in sweep.tables.trial_rows if row["cell_id"] == ARCFACE]
     assert accuracy.rows == [["ArcFace", ".9706", four(float(np.mean(own))), "3"]]
@@ -67,7 +76,7 @@ def test_phases_and_classifiers_stand_beside_study_3(make_arms: Make) -> None:
     base = {"loss": "semihard", "dataset": "mnist", "margin": 1.0, "distance": "sql2", "freeze_epochs": 4}
     arms = {"fallback=farthest": base, "fallback=nearest": base | {"fallback": "nearest", "freeze_epochs": 0}}
     sweep = make_arms(arms)
-    found = study3.section(sweep.trials, sweep.curves, list(arms))
+    found = laid(study3.STUDY, sweep, arms)
     (table,) = found.tables
     assert table.rows[0][:4] == ["published", ".0792", ".0572", "about .993 (this or kNN)"]
     losses = {
@@ -108,7 +117,7 @@ def test_the_loss_stands_beside_its_floor_and_study_4(make_arms: Make, with_view
     for row in sweep.tables.curve_rows:
         if row["trial_id"] == sweep.tables.row("similarity=dot", 1)["trial_id"]:
             row["loss_floor"] = None
-    found = study4.section(sweep.trials, sweep.curves, sweep.views, ["augmentation=simclr", "similarity=dot"])
+    found = laid(study4.STUDY, sweep)
     (table,) = found.tables
     above = column(table, "above the floor")
     assert above["published: ResNet-50, Caltech-101, batch 200"] == ".087"
@@ -132,10 +141,8 @@ def test_the_loss_stands_beside_its_floor_and_study_4(make_arms: Make, with_view
 
 def test_other_data_or_losses_are_not_compared(make_arms: Make) -> None:
     sweep = make_arms()  # digits
-    cells = [row["cell_id"] for row in sweep.tables.trial_rows]
-    assert study2.section(sweep.trials, sweep.evaluations) == Section(study2.HEADING)
-    assert study3.section(sweep.trials, sweep.curves, cells) == Section(study3.HEADING)
-    assert study4.section(sweep.trials, sweep.curves, sweep.views, cells) == Section(study4.HEADING)
+    for study in STUDIES.values():
+        assert laid(study, sweep) == Section(f"Beside {study.name}")
 
 
 def test_the_plan_names_the_study(make_arms: Make, tmp_path: Path) -> None:

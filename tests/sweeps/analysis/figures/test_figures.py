@@ -10,7 +10,7 @@ from sweeps.analysis.figures import figure_data, figures
 from sweeps.analysis.figures.style import inline_svg, svg_of
 from sweeps.analysis.stats.contrasts import contrast_effect, effect_by_epoch
 from sweeps.analysis.stats.importances import Importances
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 
 Make = Callable[..., Any]
 CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")

@@ -9,8 +9,10 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.document import Section, compact
 from sweeps.analysis.published import study1
+from sweeps.analysis.published.beside import beside
 from sweeps.analysis.report import suggestion, table_sections
-from sweeps.analysis.stats.plan import Plan, PlannedCell
+from sweeps.analysis.stats.stored_plan import PlannedCell, StoredPlan
+from sweeps.results.schema import EVALUATIONS, VIEWS
 
 Make = Callable[..., Any]
 OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
@@ -96,7 +98,7 @@ def test_one_arm_or_none_suggests_nothing(make_confirm: Make) -> None:
 
 
 def test_tuned_settings_flag_the_edges(sweep_plan: dict[str, Any]) -> None:
-    plan = Plan(
+    plan = StoredPlan(
         cells=tuple(PlannedCell(cell_id=cell["cell_id"], blocks=7) for cell in sweep_plan["cells"]),
         nuisance=sweep_plan["nuisance"],
         tuned=sweep_plan["tuned"],
@@ -112,7 +114,7 @@ def test_tuned_settings_flag_the_edges(sweep_plan: dict[str, Any]) -> None:
     }
     assert column(found, 0, ON1)["koleo weight"] == ".000210 (lowest tried)"
     assert found.paragraphs[0].startswith(f"The best is the outermost value tried in: {ON1}. ")
-    assert table_sections.tuned(Plan(), []).tables == []
+    assert table_sections.tuned(StoredPlan(), []).tables == []
 
 
 def test_a_table_of_many_cells_lies_down() -> None:
@@ -134,9 +136,14 @@ def photographed(make_confirm: Make, **columns: Any) -> Any:
     return tables
 
 
+def beside_study_1(tables: Any) -> Section:
+    empty = {"evaluations": EVALUATIONS.empty_table(), "views": VIEWS.empty_table()}
+    return beside(study1.STUDY, tables.trials, tables.curves, ["koleo=off", "koleo=on"], **empty)
+
+
 def test_ours_stands_beside_the_published_figures(make_confirm: Make) -> None:
     tables = photographed(make_confirm)
-    found = study1.section(tables.trials, tables.curves)
+    found = beside_study_1(tables)
     rows = {cell: [r for r in tables.trial_rows if r["cell_id"] == cell] for cell in ("koleo=off", "koleo=on")}
     mean = {cell: f"{np.mean([r['test_auc'] for r in own]):.4f}".removeprefix("0") for cell, own in rows.items()}
     without, koleo, k4 = (column(found, 0, name) for name in ("without KoLeo", "KoLeo", "KoLeo, K=4"))
@@ -158,4 +165,4 @@ def test_ours_stands_beside_the_published_figures(make_confirm: Make) -> None:
 @pytest.mark.parametrize("columns", [{"dataset": "digits"}, {"loss": "semihard"}])
 def test_published_figures_are_for_the_same_question_alone(make_confirm: Make, columns: dict[str, str]) -> None:
     tables = photographed(make_confirm, **columns)
-    assert study1.section(tables.trials, tables.curves) == Section(study1.HEADING)
+    assert beside_study_1(tables) == Section("Beside study 1")
