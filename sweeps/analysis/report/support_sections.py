@@ -9,7 +9,7 @@ from sweeps.analysis.figures.forest import name_of
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
 from sweeps.analysis.stats import cells, failures
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.held_out import column_values
+from sweeps.analysis.stats.held_out import column_values, mean_of
 from sweeps.analysis.stats.mechanism import NOT_MEASURED
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
@@ -43,9 +43,10 @@ def _cells(found: list[Finding], trials: pa.Table) -> Section:
     """Per outcome: means of all cells over their measured runs."""
     tables = []
     for outcome in dict.fromkeys(finding.contrast.outcome for finding in found if finding.result is not None):
-        means = cells.cell_means(column_values(trials, outcome))
+        values = column_values(trials, outcome)
+        means = {cell: mean_of(values, cell) for cell in sorted({cell for cell, _ in values})}
         if len(means) > 2:
-            rows = [[m.cell_id, four(m.mean), four(m.deviation) if m.n > 1 else ABSENT, str(m.n)] for m in means]
+            rows = [[cell, four(m.mean), or_absent(m.deviation, four), str(m.n)] for cell, m in means.items() if m]
             tables.append(Table([named(outcome), "mean", "SD", "n"], rows))
     return Section("Cells", [CELLS], tables=tables)
 

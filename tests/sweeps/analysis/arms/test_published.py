@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from embedding_core.config.train_config import TrainConfig
 from embedding_core.losses import functional
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.published import study2, study3, study4
+from sweeps.analysis.published import study1, study2, study3, study4
 from sweeps.analysis.published.beside import STUDIES, beside
 from sweeps.analysis.published.study import Study
 from sweeps.commands.report import compose
@@ -143,6 +144,39 @@ def test_other_data_or_losses_are_not_compared(make_arms: Make) -> None:
     sweep = make_arms()  # digits
     for study in STUDIES.values():
         assert laid(study, sweep) == Section(f"Beside {study.name}")
+
+
+def test_runs_of_another_kind_are_left_aside_or_end_the_comparison(make_arms: Make) -> None:
+    """Study 3 is compared with what fits it, study 1, which no plan has to name, with sweeps of its own kind alone."""
+    fitting = {"loss": "semihard", "dataset": "mnist", "margin": 1.0, "distance": "sql2"}
+    sweep = make_arms({"fallback=farthest": fitting, "loss=softmax": {"loss": "softmax", "dataset": "mnist"}})
+    assert [row[0] for row in laid(study3.STUDY, sweep).tables[0].rows] == ["published", "fallback=farthest"]
+    triplets = {"loss": "triplet", "dataset": "cifar10"}
+    assert laid(study1.STUDY, make_arms({"koleo=off": triplets})).tables
+    mixed = make_arms({"koleo=off": triplets, "loss=softmax": {"loss": "softmax", "dataset": "cifar10"}})
+    assert laid(study1.STUDY, mixed) == Section("Beside study 1")
+    assert laid(study1.STUDY, mixed, ["koleo=off"]).tables
+
+
+def test_a_run_that_failed_before_its_first_epoch_is_counted(make_arms: Make) -> None:
+    sweep = make_arms({"koleo=off": {"loss": "triplet", "dataset": "cifar10"}})
+    lost = sweep.tables.row("koleo=off", 2)
+    lost |= {"end_reason": "diverged", "test_auc": None}
+    sweep.tables.curve_rows = [row for row in sweep.tables.curve_rows if row["trial_id"] != lost["trial_id"]]
+    without = column(laid(study1.STUDY, sweep).tables[0], "without KoLeo")
+    kept = [row["test_auc"] for row in sweep.tables.trial_rows if row["test_auc"] is not None]
+    assert (without["our runs"], without["test AUC"]) == ("3", four(float(np.mean(kept))))
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_a_study_is_whole(study: Study) -> None:
+    """Its settings are fields of a configuration, and what was published stands in one of its tables."""
+    assert {*study.settings, *study.runs} <= set(TrainConfig().to_flat())
+    measures = {name for table in study.tables for name in table.measures}
+    for arm in study.arms:
+        assert set(arm.ours or {}) <= set(TrainConfig().to_flat())
+        assert arm.published
+        assert set(arm.published) <= measures
 
 
 def test_the_plan_names_the_study(make_arms: Make, tmp_path: Path) -> None:

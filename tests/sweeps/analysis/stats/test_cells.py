@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis.stats.cells import cell_means, cost_ratios, levels_of
-from sweeps.analysis.stats.held_out import column_values
+from sweeps.analysis.stats.cells import cost_ratios, levels_of
+from sweeps.analysis.stats.held_out import column_values, mean_of
 
 Make = Callable[..., Any]
 OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
@@ -30,8 +30,7 @@ def test_means_and_costs_by_hand(make_factorial: Make) -> None:
     assert k4.n == 6
     assert k4.ratios["wall_s"] == pytest.approx(720 ** (1 / 6))
     assert cost_ratios(tables.trials, reference="koleo=maybe") == []
-    means = {m.cell_id: m for m in cell_means(column_values(tables.trials, "test_auc"))}
+    mean = mean_of(column_values(tables.trials, "test_auc"), K1)
+    assert mean is not None
     values = [tables.row(K1, b)["test_auc"] for b in range(1, 8)]
-    assert (means[K1].mean, means[K1].deviation, means[K1].n) == pytest.approx(
-        (np.mean(values), np.std(values, ddof=1), 7)
-    )
+    assert (mean.mean, mean.deviation, mean.n) == pytest.approx((np.mean(values), np.std(values, ddof=1), 7))
