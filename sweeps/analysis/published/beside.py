@@ -9,7 +9,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import plain
 from sweeps.analysis.published import study1, study2, study3, study4
-from sweeps.analysis.published.study import Arm, Comparison, Measure, Ours, Settings, Study
+from sweeps.analysis.published.study import Ours, Settings, Study, StudyArm, StudyTable
 from sweeps.analysis.stats.curves import STAGE, Run
 from sweeps.analysis.stats.descriptive import rows_of
 
@@ -39,7 +39,7 @@ def beside(
     who = [f"{name}: {runs[0].trial['cell_id']} ({len(runs)} runs)" for name, runs in named.items()]
     lines = [study.evaluation, *([f"Ours: {'; '.join(who)}."] if who else []), _differing(compared, study.settings)]
     arms = [(arm, Ours(own[arm.name], evaluations, views)) for arm in study.arms]
-    below = [(Arm(name=cell, published={}), Ours(runs, evaluations, views)) for cell, runs in by_cell.items()]
+    below = [(StudyArm(name=cell, published={}), Ours(runs, evaluations, views)) for cell, runs in by_cell.items()]
     tables = [table for one in study.tables for table in _table(one, arms, below)]
     return Section(heading, lines, tables=tables)
 
@@ -69,7 +69,7 @@ def _runs(rows: Sequence[Row], curves: pa.Table, cells: Sequence[str]) -> dict[s
     return {cell: runs for cell, runs in found.items() if runs}
 
 
-def _own(arm: Arm, by_cell: Mapping[str, Sequence[Run]], nearest: tuple[str, float] | None) -> list[Run]:
+def _own(arm: StudyArm, by_cell: Mapping[str, Sequence[Run]], nearest: tuple[str, float] | None) -> list[Run]:
     """Our runs that stand beside an arm."""
     if arm.ours is None:
         return []
@@ -81,18 +81,19 @@ def _own(arm: Arm, by_cell: Mapping[str, Sequence[Run]], nearest: tuple[str, flo
     return [run for run in own if run.trial["cell_id"] == best.trial["cell_id"]]
 
 
-def _table(table: Comparison, arms: Sequence[tuple[Arm, Ours]], cells: Sequence[tuple[Arm, Ours]]) -> list[Table]:
+def _table(
+    table: StudyTable, arms: Sequence[tuple[StudyArm, Ours]], cells: Sequence[tuple[StudyArm, Ours]]
+) -> list[Table]:
     """The table with its arms and, where it wants them, a line for each cell of ours; none without a line."""
     shown = [(arm, ours) for arm, ours in arms if arm.published.keys() & table.measures.keys()]
     if table.layout == "arms across":
-        return transposed(
-            table.title, list(table.measures), {arm.name: _texts(table, arm, ours) for arm, ours in shown}
-        )
+        columns = {arm.name: _texts(table, arm, ours) for arm, ours in shown}
+        return transposed(table.title, list(table.measures), columns)
     if table.layout == "arms across, ours beside":
         columns = {}
         for arm, ours in shown:
             columns[f"{arm.name}, published"] = [arm.published[name] for name in table.measures]
-            columns[f"{arm.name}, ours"] = [_of_ours(tell, ours) for tell in table.measures.values()]
+            columns[f"{arm.name}, ours"] = [tell(ours) for tell in table.measures.values()]
         return transposed(table.title, list(table.measures), columns)
     down = [(arm, ours) for arm, ours in shown if arm.ours is None or ours.runs]
     down += cells if table.layout == "arms and our cells down" else []
@@ -100,12 +101,6 @@ def _table(table: Comparison, arms: Sequence[tuple[Arm, Ours]], cells: Sequence[
     return [Table([table.title, *table.measures], lines)] if lines else []
 
 
-def _texts(table: Comparison, arm: Arm, ours: Ours) -> list[str]:
+def _texts(table: StudyTable, arm: StudyArm, ours: Ours) -> list[str]:
     """By measure, what was published of the arm; of our runs where nothing was."""
-    return [
-        arm.published[name] if name in arm.published else _of_ours(tell, ours) for name, tell in table.measures.items()
-    ]
-
-
-def _of_ours(tell: Measure | None, ours: Ours) -> str:
-    return "" if tell is None else tell(ours)
+    return [arm.published[name] if name in arm.published else tell(ours) for name, tell in table.measures.items()]

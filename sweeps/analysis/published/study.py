@@ -45,13 +45,18 @@ def at_the_end(column: str) -> Measure:
     return lambda ours: mean_text(run.epochs[-1][column] for run in ours.runs if run.epochs)
 
 
+def none(ours: Ours) -> str:
+    """Nothing, where only the study has a figure."""
+    return ""
+
+
 def count(ours: Ours) -> str:
     """Number of runs."""
     return str(len(ours.runs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
+class StudyArm:
     """One of the things that the study trained."""
 
     name: str
@@ -63,12 +68,12 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class StudyTable:
     """One table, of the arms of which one of its measures was published; ours stand where an arm has nothing."""
 
     title: str = ""
-    measures: Mapping[str, Measure | None]
-    """Name -> how it is told of our runs; None: published alone."""
+    measures: Mapping[str, Measure]
+    """Name -> how it is told of our runs."""
 
     layout: Literal["arms down", "arms and our cells down", "arms across", "arms across, ours beside"]
 
@@ -93,5 +98,5 @@ class Study:
     nearest: tuple[str, float] | None = None
     """Where several cells fit an arm, the one nearest to this value of a setting stands beside it, and is named."""
 
-    arms: tuple[Arm, ...]
-    tables: tuple[Comparison, ...]
+    arms: tuple[StudyArm, ...]
+    tables: tuple[StudyTable, ...]

@@ -4,7 +4,7 @@ Its 1,250 validation triplets were fixed, and 96 % of their negatives trained on
 """
 
 from sweeps.analysis.numbers import four
-from sweeps.analysis.published.study import Arm, Comparison, Ours, Study, at_the_end, count, of_trials
+from sweeps.analysis.published.study import Ours, Study, StudyArm, StudyTable, at_the_end, count, none, of_trials
 
 
 def _run(auc: float, intra: float, inter: float) -> dict[str, str]:
@@ -30,20 +30,20 @@ STUDY = Study(
     runs={"dataset": ("cifar10",), "loss": ("triplet",)},
     alone=True,
     arms=(
-        Arm(name="without KoLeo", published=_run(0.9538, 0.2249, 1.0392),
+        StudyArm(name="without KoLeo", published=_run(0.9538, 0.2249, 1.0392),
             ours={"koleo": (False,), "accum_steps": (1,), "batch_size": (64,)}),
-        Arm(name="KoLeo", published=_run(0.9433, 0.5202, 1.0350),
+        StudyArm(name="KoLeo", published=_run(0.9433, 0.5202, 1.0350),
             ours={"koleo": (True,), "accum_steps": (1,), "batch_size": (64,)}),
-        Arm(name="KoLeo, K=4", published=_run(0.9486, 0.4854, 1.0279),
+        StudyArm(name="KoLeo, K=4", published=_run(0.9486, 0.4854, 1.0279),
             ours={"koleo": (True,), "accum_steps": (4,), "accum_mode": ("naive",), "batch_size": (64,)}),
     ),
     tables=(
-        Comparison(layout="arms across", measures={
-            "AUC, published": None,
+        StudyTable(layout="arms across", measures={
+            "AUC, published": none,
             "validation AUC, best epoch": of_trials("best_val_auc"),
             "validation AUC, last epoch": of_trials("final_val_auc"),
             "test AUC": of_trials("test_auc"),
-            "within / between classes, published": None,
+            "within / between classes, published": none,
             "within / between classes": _distances,
             "our runs": count,
         }),

@@ -2,7 +2,7 @@
 
 from sweeps.analysis.figures.labels import KINDS
 from sweeps.analysis.numbers import four, number, or_absent
-from sweeps.analysis.published.study import Arm, Comparison, Measure, Ours, Study, count, of_trials
+from sweeps.analysis.published.study import Measure, Ours, Study, StudyArm, StudyTable, count, none, of_trials
 from sweeps.analysis.stats.descriptive import mean_of_known
 
 BUDGETS = (30, 100, 1000, 3000)
@@ -42,18 +42,18 @@ STUDY = Study(
     runs={"dataset": ("plankton",)},
     nearest=("margin", 0.5),  # of both, in squared distance and in radians
     arms=(
-        Arm(name="triplet curriculum", ours={"loss": ("mined",), "mining": ("curriculum",)},
+        StudyArm(name="triplet curriculum", ours={"loss": ("mined",), "mining": ("curriculum",)},
             published=_probes(probe_svc=(0.43, 0.59, 0.655, 0.71), probe_linear=(0.60, 0.665, 0.81, 0.845),
                               probe_knn=(0.44, 0.62, 0.68, 0.72))),
-        Arm(name="ArcFace", ours={"loss": ("arcface",)},
+        StudyArm(name="ArcFace", ours={"loss": ("arcface",)},
             published={"published": four(0.9706),  # on the test images of its 6 classes
                        **_probes(probe_svc=(0.49, 0.60, 0.68, 0.745), probe_linear=(0.65, 0.735, 0.75, 0.79),
                                  probe_knn=(0.53, 0.595, 0.74, 0.78))}),
     ),
     tables=(
-        Comparison(title="test accuracy", layout="arms down",
-                   measures={"published": None, "ours": of_trials("test_accuracy"), "our runs": count}),
-        Comparison(title="unseen classes", layout="arms across, ours beside",
+        StudyTable(title="test accuracy", layout="arms down",
+                   measures={"published": none, "ours": of_trials("test_accuracy"), "our runs": count}),
+        StudyTable(title="unseen classes", layout="arms across, ours beside",
                    measures={_line(kind, labels): _probe(kind, labels) for kind in KINDS for labels in BUDGETS}),
     ),
 )  # fmt: skip

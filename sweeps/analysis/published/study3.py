@@ -1,7 +1,7 @@
 """Study 3: semi-hard triplets on MNIST, frozen and then unfrozen; one run."""
 
 from sweeps.analysis.numbers import four, mean_text, number
-from sweeps.analysis.published.study import Arm, Comparison, Ours, Study, count, of_trials
+from sweeps.analysis.published.study import Ours, Study, StudyArm, StudyTable, count, of_trials
 
 
 def _frozen(ours: Ours) -> str:
@@ -30,7 +30,7 @@ STUDY = Study(
     },
     runs={"loss": ("semihard",), "dataset": ("mnist",)},
     arms=(
-        Arm(name="published", published={
+        StudyArm(name="published", published={
             "validation loss, frozen": four(0.0792),
             "validation loss, at the end": four(0.0572),
             # Of one of the two, which is not said, fitted to the 60,000 training embeddings.
@@ -40,7 +40,7 @@ STUDY = Study(
         }),
     ),
     tables=(
-        Comparison(layout="arms and our cells down", measures={
+        StudyTable(layout="arms and our cells down", measures={
             "validation loss, frozen": _frozen,
             "validation loss, at the end": _last,
             "fitted SVM": of_trials("test_fitted_svm_accuracy"),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sweeps.analysis.numbers import ABSENT, is_number, mean_text, number
-from sweeps.analysis.published.study import Arm, Comparison, Ours, Study, at_the_end, count
+from sweeps.analysis.published.study import Ours, Study, StudyArm, StudyTable, at_the_end, count
 from sweeps.analysis.stats.held_out import NEIGHBOURS_SHOWN
 
 TEMPERATURE = 0.5
@@ -21,12 +21,12 @@ def chance(n: int) -> float:
     return math.log(2 * n - 1)
 
 
-def _iteration(name: str, loss: float, batch: int, nearest: float, fifth: float) -> Arm:
+def _iteration(name: str, loss: float, batch: int, nearest: float, fifth: float) -> StudyArm:
     """One iteration of the study; the similarities to a neighbour are by eye over STL-10."""
     told = {"loss": loss, "floor": floor(batch), "chance": chance(batch), "above the floor": loss - floor(batch)}
     similar = f"{number(nearest, decimals=2)}, {number(fifth, decimals=2)}"
     numbers = {measure: number(value) for measure, value in told.items()}
-    return Arm(name=f"published: {name}", published=numbers | {"nearest, fifth neighbour": similar, "runs": "1"})
+    return StudyArm(name=f"published: {name}", published=numbers | {"nearest, fifth neighbour": similar, "runs": "1"})
 
 
 def _above(ours: Ours) -> str:
@@ -67,7 +67,7 @@ STUDY = Study(
         _iteration("ResNet-50, Caltech-101, batch 200", 4.0917, 200, 0.84, 0.34),
     ),
     tables=(
-        Comparison(layout="arms and our cells down", measures={
+        StudyTable(layout="arms and our cells down", measures={
             "loss": at_the_end("loss_base"),
             "floor": at_the_end("loss_floor"),
             "chance": at_the_end("loss_chance"),
