@@ -25,7 +25,7 @@ from sweeps.analysis.figures.style import (
     head,
     wrapped,
 )
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
 from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of
-from sweeps.analysis.stats.checks import levels_of
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.descriptive import rows_of
 
 READING: Final = (

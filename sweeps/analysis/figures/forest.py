@@ -11,10 +11,10 @@ from matplotlib.patches import Patch, Rectangle
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, GREY, each, wrapped
+from sweeps.analysis.numbers import decimals_for, number
 from sweeps.analysis.stats.effects import Effect
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import named
-from sweeps.analysis.wording import decimals_for, number
+from sweeps.results.columns import named
 
 READING: Final = "Each contrast over its own band of ±SESOI. Only the primary ones are adjusted for their number."
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, COLOURS
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.importances import Importances
-from sweeps.analysis.wording import number
 
 READING: Final = (
     "Completed trials only, so the sample is the sampler's and the survivors'. The evaluators answer different "

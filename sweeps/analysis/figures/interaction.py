@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import K, Looks, series_looks, series_name
-from sweeps.analysis.stats.checks import levels_of
+from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.wording import number
 
 READING: Final = (
     "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "

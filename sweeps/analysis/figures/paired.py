@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, COLOURS, GREY, wrapped
+from sweeps.analysis.numbers import interval, number, sesoi_text
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks
 from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.outcomes import named
-from sweeps.analysis.stats.plan import Contrast
-from sweeps.analysis.wording import interval, number, sesoi_text
+from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.results.columns import named
 
 READING: Final = (
     "Each line is one block: one seed, so the same split and triplets in all cells and, where their settings agree, "

@@ -11,8 +11,8 @@ from scipy import stats
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.wording import number
 
 READING: Final = (
     "Above, how many of each arm's trials reached a rung. Below, the rank correlation of the values at a rung with the "

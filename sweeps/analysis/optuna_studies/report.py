@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.analysis.document import Picture, Section, Table
 from sweeps.analysis.figures.importances import draw_importances, importance_data
+from sweeps.analysis.numbers import or_absent, plain
 from sweeps.analysis.optuna_studies import figures as study_figures
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
@@ -19,9 +20,9 @@ from sweeps.analysis.report.compose import output_folder
 from sweeps.analysis.report.render import write_pages
 from sweeps.analysis.report.sections import Report
 from sweeps.analysis.stats.importances import importances, remarks
+from sweeps.analysis.wording import capital
 
 OUTCOME: Final = "value of the objective"
-ABSENT: Final = "–"
 MAX_PICTURES: Final = 6
 """Parameters whose levels are drawn."""
 
@@ -73,7 +74,7 @@ def _supports(study: StoredStudy, found: list[Arms]) -> Section:
         levels = " against ".join(level.name for level in arm.levels)
         if arm.against:
             lines.append(
-                f"Not supported: {arm.parameter}, {levels}. " + " ".join(f"{_capital(r)}." for r in arm.against)
+                f"Not supported: {arm.parameter}, {levels}. " + " ".join(f"{capital(r)}." for r in arm.against)
             )
         else:
             lines.append(
@@ -179,13 +180,9 @@ def _provenance(study: StoredStudy) -> Section:
 
 
 def _time(moment: datetime | None) -> str:
-    return ABSENT if moment is None else moment.isoformat(sep=" ", timespec="seconds")
+    return or_absent(moment, lambda known: known.isoformat(sep=" ", timespec="seconds"))
 
 
 def _text(value: Any) -> str:
     """A setting or a value, floats with four digits that count."""
-    return NOT_SET if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return NOT_SET if value is None else plain(value)

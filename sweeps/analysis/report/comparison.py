@@ -1,15 +1,10 @@
 """The report that lays two sweeps side by side."""
 
-from typing import Final
-
 from sweeps.analysis.document import Section, Table
+from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.report.sections import Report
 from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
-from sweeps.analysis.stats.effects import Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.wording import interval
-
-ABSENT: Final = "–"
 
 
 def comparison(first: Sweep, second: Sweep) -> Report:
@@ -20,7 +15,7 @@ def comparison(first: Sweep, second: Sweep) -> Report:
             one.first.contrast.label.removesuffix(","),
             *_cells(one.first),
             *_cells(one.second),
-            _difference(one.difference),
+            or_absent(one.difference, interval),
         ]
         for one in pairs
     ]
@@ -63,10 +58,6 @@ def _cells(finding: Finding) -> list[str]:
         return [ABSENT, ABSENT, "not estimated"]
     effect = finding.result[0]
     return [interval(effect), str(effect.n), effect.verdict.replace("_", " ")]
-
-
-def _difference(difference: Interval | None) -> str:
-    return ABSENT if difference is None else interval(difference)
 
 
 def _sentences(sweep: Sweep) -> list[str]:

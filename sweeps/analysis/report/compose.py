@@ -7,11 +7,11 @@ import pyarrow.compute as pc
 from embedding_core.errors import Faults
 from sweeps.analysis.report.comparison import comparison
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.report.sections import Report, Tables, report_of
+from sweeps.analysis.report.sections import Report, SweepTables, report_of
 from sweeps.analysis.stats.compare import Sweep
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.plan import read_plan
+from sweeps.analysis.stats.stored_plan import read_plan
 from sweeps.results import store
 
 
@@ -35,7 +35,7 @@ def compose(results_dir: Path) -> Report:
     """
     names = ("trials", "curves", "rungs", "views", "evaluations", "eval_groups")
     latest = [store.read(results_dir, name) for name in names]
-    tables = Tables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
+    tables = SweepTables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
     if not tables.trials.num_rows and not tables.curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
     return report_of(tables, read_plan(results_dir, tables.trials))

@@ -6,13 +6,20 @@ import numpy as np
 
 from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.figures.forest import name_of
-from sweeps.analysis.stats.effects import Effect, Interval
+from sweeps.analysis.numbers import (
+    ABSENT,
+    decimals_for,
+    ends,
+    estimate_texts,
+    interval,
+    number,
+    or_absent,
+    p_text,
+    sesoi_text,
+)
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import named
-from sweeps.analysis.stats.plan import FAMILIES
-from sweeps.analysis.wording import decimals_for, interval, number, p_text, sesoi_text
-
-ABSENT: Final = "–"
+from sweeps.analysis.stats.stored_plan import FAMILIES
+from sweeps.results.columns import named
 
 OTHER_INTERVALS: Final = (
     "Other intervals of the primaries. BCa covers too little below about ten blocks. Blocks x classes also draws the "
@@ -54,7 +61,7 @@ def _primary(found: list[Finding], what: str) -> list[Table]:
         columns[name_of(finding)] = [
             *estimate_texts(effect),
             p_text(effect.p_value),
-            ABSENT if finding.p_holm is None else p_text(finding.p_holm),
+            or_absent(finding.p_holm, p_text),
             str(effect.n),
             f"±{sesoi_text(effect.sesoi)}",
             "yes" if effect.equivalent else "no",
@@ -70,9 +77,9 @@ def _primary(found: list[Finding], what: str) -> list[Table]:
 def _other_intervals(found: list[Finding], what: str) -> list[Table]:
     columns = {
         name_of(finding): [
-            _ends(looks.bca),
-            _ends(looks.crossed),
-            ABSENT if looks.logit is None else interval(looks.logit),
+            or_absent(looks.bca, ends),
+            or_absent(looks.crossed, ends),
+            or_absent(looks.logit, interval),
         ]
         for finding in found
         if (looks := finding.robustness) is not None
@@ -125,17 +132,3 @@ def _noise(found: list[Finding]) -> str:
     if apart < sesoi:
         return f"{CONTROLS}: {size}."
     return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over blocks can."
-
-
-def estimate_texts(effect: Effect | Interval) -> list[str]:
-    """Estimate and interval, as two cells of a table."""
-    digits = decimals_for(effect)
-    return [number(effect.estimate, decimals=digits, signed=True), _ends(effect, digits)]
-
-
-def _ends(effect: Effect | Interval | None, digits: int | None = None) -> str:
-    if effect is None:
-        return ABSENT
-    decimals = decimals_for(effect) if digits is None else digits
-    low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
-    return f"{low} to {high}"

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from sweeps.analysis.document import Picture, Section, Table
 from sweeps.analysis.figures.labels import KINDS, READING, LabelData, draw_labels, label_data
+from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.held_out import SPLITS, Mean
-from sweeps.analysis.wording import number
 
 HEADING: Final = "Few labels"
 

@@ -25,10 +25,10 @@ from sweeps.analysis.figures import paired as paired_figures
 from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
 from sweeps.analysis.stats import descriptive
-from sweeps.analysis.stats.checks import levels_of
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import CURVES
-from sweeps.analysis.stats.plan import ROUNDING, Contrast
+from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
+from sweeps.results.columns import WHILE_TRAINING
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
         contrast = finding.contrast
         if finding.by_epoch and contrast.family == "primary":
             data = epochs.epoch_data(
-                finding.by_epoch, outcome=CURVES[contrast.outcome], dataset=dataset, sesoi=contrast.sesoi
+                finding.by_epoch, outcome=WHILE_TRAINING[contrast.outcome], dataset=dataset, sesoi=contrast.sesoi
             )
             pictures.append(Picture(_name("epochs", finding, i), epochs.draw_epochs(data), epochs.READING))
     return pictures

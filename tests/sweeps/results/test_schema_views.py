@@ -12,8 +12,9 @@ from embedding_core.data.image_sets import ImageSet, load
 from embedding_core.errors import Faults
 from embedding_core.views import scatter, views
 from sweeps.results.rows import cast
+from sweeps.results.scan import compact
 from sweeps.results.schema import KEYS, TABLES, VIEW_NAMES
-from sweeps.results.store import Store, compact, read
+from sweeps.results.store import Store, read
 
 TABLES_OF_VIEWS = ("views", "eval_groups", "embeddings")
 

@@ -13,7 +13,7 @@ from sweeps.analysis.figures.canvas import canvas, styled
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
 from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
 from sweeps.analysis.figures.style import short, wrapped
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 READING: Final = (
     "Mean distance between the images of two classes; on the diagonal within a class, without an image's distance to "

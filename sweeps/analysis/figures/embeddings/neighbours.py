@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.embeddings.sheets import SheetData, tile_of
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, STAGE, Shown, where
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 _COLOUR_READING: Final = (
     "Queries drawn at random, the same in each run. A dashed frame marks a neighbour of another class; numbers are "

@@ -15,7 +15,7 @@ from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.embeddings.stored_views import Shown, where
 from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
 from sweeps.analysis.figures.style import COLOURS, MARKERS, Looks, short, wrapped
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 PCA_READING: Final = (
     "An ellipse holds the half of a class that is nearest to its mean. Each run has axes of its own: compare sizes and "

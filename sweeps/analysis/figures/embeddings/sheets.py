@@ -13,7 +13,7 @@ from PIL import Image
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, styled
 from sweeps.analysis.figures.style import COLOURS, GREY, short
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number
 
 OTHER_CLASS: Final = COLOURS[1]
 

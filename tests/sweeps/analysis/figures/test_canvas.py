@@ -12,7 +12,7 @@ from sweeps.analysis.figures.search import draw_search, search_data
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.contrasts import contrast_effect, effect_by_epoch
 from sweeps.analysis.stats.importances import Importances
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
 
 Make = Callable[..., Any]

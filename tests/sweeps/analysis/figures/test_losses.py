@@ -11,14 +11,14 @@ from sweeps.analysis.figures import losses
 from sweeps.analysis.figures.losses import LossPanel, Phase
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.curves import cells_of
-from sweeps.analysis.stats.plan import Plan
+from sweeps.analysis.stats.stored_plan import StoredPlan
 
 Make = Callable[..., Any]
 CURRICULUM, ALL = "loss=mined,mining=curriculum,margin=.5", "loss=mined,mining=all/all,margin=.5"
 
 
 def panels(sweep: Any) -> dict[str, LossPanel]:
-    cells = cells_of(sweep.trials, Plan())
+    cells = cells_of(sweep.trials, StoredPlan())
     data = losses.loss_data(sweep.trials, sweep.curves, cells, dataset="digits")
     assert data is not None
     return {panel.cell: panel for panel in data.panels}
@@ -102,7 +102,7 @@ def test_collapsed_runs_are_counted_marked_and_explained(make_arms: Make) -> Non
 
 def test_at_most_twelve_cells_and_the_caption_says_so(make_arms: Make) -> None:
     sweep = make_arms({f"margin={m / 10}": {"margin": m / 10} for m in range(1, 15)}, blocks=1)
-    data = losses.loss_data(sweep.trials, sweep.curves, cells_of(sweep.trials, Plan()), dataset="digits")
+    data = losses.loss_data(sweep.trials, sweep.curves, cells_of(sweep.trials, StoredPlan()), dataset="digits")
     assert data is not None
     assert len(data.panels) == 12
     assert data.caption.startswith("n = 12 runs, 12 of 14 cells; digits")

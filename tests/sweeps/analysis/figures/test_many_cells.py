@@ -13,7 +13,7 @@ from sweeps.analysis.figures.embeddings.distances import distance_data, draw_dis
 from sweeps.analysis.figures.embeddings.pca_umap_tsne import draw_projection, projection_data
 from sweeps.analysis.figures.embeddings.spectra import draw_spectra, spectrum_data
 from sweeps.analysis.stats.curves import cells_of
-from sweeps.analysis.stats.plan import Plan
+from sweeps.analysis.stats.stored_plan import StoredPlan
 
 Row = dict[str, Any]
 
@@ -31,7 +31,7 @@ def cut_off(figure: Figure) -> list[str]:
 
 @pytest.mark.slow
 def test_names_of_eleven_cells_stay_on_the_page(many_arms: Any, many: dict[str, Row]) -> None:
-    cells = cells_of(many_arms.trials, Plan())
+    cells = cells_of(many_arms.trials, StoredPlan())
     shown = stored_views.shown(many_arms.views, many_arms.trials, cells, dataset="digits")
     assert shown is not None
     where = {"dataset": "digits"}

@@ -7,7 +7,7 @@ import pytest
 
 from sweeps.analysis.figures.paired import SIDES_READING, paired_data, reading
 from sweeps.analysis.stats.contrasts import contrast_effect
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 
 Make = Callable[..., Any]
 CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")

@@ -7,7 +7,7 @@ import pytest
 from sweeps.analysis.figures.paired import draw_paired, paired_data
 from sweeps.analysis.figures.style import DASHES, arm_style, dash_of, inline_svg, short, svg_of
 from sweeps.analysis.stats.contrasts import contrast_effect
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
 
 Make = Callable[..., Any]

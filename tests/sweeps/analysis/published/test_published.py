@@ -1,16 +1,19 @@
 """Ours beside the figures of studies 2 to 4."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from embedding_core.config.train_config import TrainConfig
 from embedding_core.losses import functional
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.published import study2, study3, study4
+from sweeps.analysis.published import study1, study2, study3, study4
+from sweeps.analysis.published.beside import STUDIES, beside
+from sweeps.analysis.published.study import Study
 from sweeps.analysis.report.compose import compose
 
 Make = Callable[..., Any]
@@ -20,6 +23,13 @@ CALTECH = {"dataset": "caltech101", "loss": "nt_xent", "batch_size": 200}
 
 def column(table: Table, name: str) -> dict[str, str]:
     return {row[0]: row[table.header.index(name)] for row in table.rows}
+
+
+def laid(study: Study, sweep: Any, cells: Iterable[str] | None = None) -> Section:
+    """The section; of all cells unless some are named."""
+    every = dict.fromkeys(row["cell_id"] for row in sweep.tables.trial_rows)
+    where = {"evaluations": sweep.evaluations, "views": sweep.views}
+    return beside(study, sweep.trials, sweep.curves, list(cells or every), **where)
 
 
 def four(value: float) -> str:
@@ -39,7 +49,7 @@ def test_probes_and_accuracy_stand_beside_study_2(make_arms: Make) -> None:
     arms = {"mining=curriculum,margin=.2": {"loss": "mined", "mining": "curriculum", "margin": 0.2}}
     arms |= {CURRICULUM: {"loss": "mined", "mining": "curriculum", "margin": 0.5}}
     sweep = make_arms(arms | {ARCFACE: {"loss": "arcface", "margin": 0.5}}, dataset="plankton", unseen_classes=3)
-    found = study2.section(sweep.trials, sweep.evaluations)
+    found = laid(study2.STUDY, sweep)
     accuracy, probes = found.tables
     own = [row["test_accuracy"] for row in sweep.tables.trial_rows if row["cell_id"] == ARCFACE]
     assert accuracy.rows == [["ArcFace", ".9706", four(float(np.mean(own))), "3"]]
@@ -67,7 +77,7 @@ def test_phases_and_classifiers_stand_beside_study_3(make_arms: Make) -> None:
     base = {"loss": "semihard", "dataset": "mnist", "margin": 1.0, "distance": "sql2", "freeze_epochs": 4}
     arms = {"fallback=farthest": base, "fallback=nearest": base | {"fallback": "nearest", "freeze_epochs": 0}}
     sweep = make_arms(arms)
-    found = study3.section(sweep.trials, sweep.curves, list(arms))
+    found = laid(study3.STUDY, sweep, arms)
     (table,) = found.tables
     assert table.rows[0][:4] == ["published", ".0792", ".0572", "about .993 (this or kNN)"]
     losses = {
@@ -108,7 +118,7 @@ def test_the_loss_stands_beside_its_floor_and_study_4(make_arms: Make, with_view
     for row in sweep.tables.curve_rows:
         if row["trial_id"] == sweep.tables.row("similarity=dot", 1)["trial_id"]:
             row["loss_floor"] = None
-    found = study4.section(sweep.trials, sweep.curves, sweep.views, ["augmentation=simclr", "similarity=dot"])
+    found = laid(study4.STUDY, sweep)
     (table,) = found.tables
     above = column(table, "above the floor")
     assert above["published: ResNet-50, Caltech-101, batch 200"] == ".087"
@@ -132,10 +142,41 @@ def test_the_loss_stands_beside_its_floor_and_study_4(make_arms: Make, with_view
 
 def test_other_data_or_losses_are_not_compared(make_arms: Make) -> None:
     sweep = make_arms()  # digits
-    cells = [row["cell_id"] for row in sweep.tables.trial_rows]
-    assert study2.section(sweep.trials, sweep.evaluations) == Section(study2.HEADING)
-    assert study3.section(sweep.trials, sweep.curves, cells) == Section(study3.HEADING)
-    assert study4.section(sweep.trials, sweep.curves, sweep.views, cells) == Section(study4.HEADING)
+    for study in STUDIES.values():
+        assert laid(study, sweep) == Section(f"Beside {study.name}")
+
+
+def test_runs_of_another_kind_are_left_aside_or_end_the_comparison(make_arms: Make) -> None:
+    """Study 3 is compared with what fits it, study 1, which no plan has to name, with sweeps of its own kind alone."""
+    fitting = {"loss": "semihard", "dataset": "mnist", "margin": 1.0, "distance": "sql2"}
+    sweep = make_arms({"fallback=farthest": fitting, "loss=softmax": {"loss": "softmax", "dataset": "mnist"}})
+    assert [row[0] for row in laid(study3.STUDY, sweep).tables[0].rows] == ["published", "fallback=farthest"]
+    triplets = {"loss": "triplet", "dataset": "cifar10"}
+    assert laid(study1.STUDY, make_arms({"koleo=off": triplets})).tables
+    mixed = make_arms({"koleo=off": triplets, "loss=softmax": {"loss": "softmax", "dataset": "cifar10"}})
+    assert laid(study1.STUDY, mixed) == Section("Beside study 1")
+    assert laid(study1.STUDY, mixed, ["koleo=off"]).tables
+
+
+def test_a_run_that_failed_before_its_first_epoch_is_counted(make_arms: Make) -> None:
+    sweep = make_arms({"koleo=off": {"loss": "triplet", "dataset": "cifar10"}})
+    lost = sweep.tables.row("koleo=off", 2)
+    lost |= {"end_reason": "diverged", "test_auc": None}
+    sweep.tables.curve_rows = [row for row in sweep.tables.curve_rows if row["trial_id"] != lost["trial_id"]]
+    without = column(laid(study1.STUDY, sweep).tables[0], "without KoLeo")
+    kept = [row["test_auc"] for row in sweep.tables.trial_rows if row["test_auc"] is not None]
+    assert (without["our runs"], without["test AUC"]) == ("3", four(float(np.mean(kept))))
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_a_study_is_whole(study: Study) -> None:
+    """Its settings are fields of a configuration, and what was published stands in one of its tables."""
+    assert {*study.settings, *study.runs} <= set(TrainConfig().to_flat())
+    measures = {name for table in study.tables for name in table.measures}
+    for arm in study.arms:
+        assert set(arm.ours or {}) <= set(TrainConfig().to_flat())
+        assert arm.published
+        assert set(arm.published) <= measures
 
 
 def test_the_plan_names_the_study(make_arms: Make, tmp_path: Path) -> None:

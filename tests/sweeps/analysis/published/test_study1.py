@@ -8,6 +8,8 @@ import pytest
 
 from sweeps.analysis.document import Section
 from sweeps.analysis.published import study1
+from sweeps.analysis.published.beside import beside
+from sweeps.results.schema import EVALUATIONS, VIEWS
 
 Make = Callable[..., Any]
 
@@ -27,9 +29,14 @@ def photographed(make_confirm: Make, **columns: Any) -> Any:
     return tables
 
 
+def beside_study_1(tables: Any) -> Section:
+    empty = {"evaluations": EVALUATIONS.empty_table(), "views": VIEWS.empty_table()}
+    return beside(study1.STUDY, tables.trials, tables.curves, ["koleo=off", "koleo=on"], **empty)
+
+
 def test_ours_stands_beside_the_published_figures(make_confirm: Make) -> None:
     tables = photographed(make_confirm)
-    found = study1.section(tables.trials, tables.curves)
+    found = beside_study_1(tables)
     rows = {cell: [r for r in tables.trial_rows if r["cell_id"] == cell] for cell in ("koleo=off", "koleo=on")}
     mean = {cell: f"{np.mean([r['test_auc'] for r in own]):.4f}".removeprefix("0") for cell, own in rows.items()}
     without, koleo, k4 = (column(found, 0, name) for name in ("without KoLeo", "KoLeo", "KoLeo, K=4"))
@@ -51,4 +58,4 @@ def test_ours_stands_beside_the_published_figures(make_confirm: Make) -> None:
 @pytest.mark.parametrize("columns", [{"dataset": "digits"}, {"loss": "semihard"}])
 def test_published_figures_are_for_the_same_question_alone(make_confirm: Make, columns: dict[str, str]) -> None:
     tables = photographed(make_confirm, **columns)
-    assert study1.section(tables.trials, tables.curves) == Section(study1.HEADING)
+    assert beside_study_1(tables) == Section("Beside study 1")

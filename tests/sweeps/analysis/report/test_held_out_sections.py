@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from embedding_core.views import views
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.report import held_out_sections
+from sweeps.analysis.stats import held_out
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE = "loss=mined,mining=curriculum,margin=.5", "loss=arcface"
@@ -47,6 +49,10 @@ def test_classes_are_those_of_the_classifier_cells(make_arms: Make) -> None:
     trials = {row["trial_id"] for row in sweep.tables.trial_rows if row["cell_id"] == ARCFACE}
     own = [r["value"] for r in sweep.tables.group_rows if r["trial_id"] in trials and r["class_id"] == 3]
     assert by_class.rows[3] == ["class 3", "53", plain(np.mean(own), 4), by_class.rows[3][3]]
+
+
+def test_as_many_neighbours_are_shown_as_the_views_hold() -> None:
+    assert held_out.NEIGHBOURS_SHOWN == views.NEIGHBOURS
 
 
 def test_colour_is_a_paired_difference(make_arms: Make) -> None:

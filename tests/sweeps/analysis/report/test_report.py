@@ -1,8 +1,10 @@
 import json
 import re
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,14 @@ def headings(page: str) -> list[str]:
 def planned(folder: Path) -> pa.Table:
     """Rows of the planned outcomes, without the marks of the curves and the measures of the mechanism."""
     return read(folder, "contrasts").filter(pc.is_valid(pc.field("verdict")))
+
+
+def test_the_templates_are_part_of_the_package() -> None:
+    folder = files("sweeps.analysis.report")
+    assert folder.joinpath("report.html.j2").read_text(encoding="utf-8").startswith("{#")
+    assert "## {{ section.heading }}" in folder.joinpath("report.md.j2").read_text(encoding="utf-8")
+    declared = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())
+    assert "*.j2" in declared["tool"]["setuptools"]["package-data"]["sweeps.analysis.report"]
 
 
 def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:

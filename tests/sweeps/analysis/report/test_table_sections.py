@@ -4,7 +4,7 @@ from typing import Any
 
 from sweeps.analysis.document import Section
 from sweeps.analysis.report import table_sections
-from sweeps.analysis.stats.plan import Plan, PlannedCell
+from sweeps.analysis.stats.stored_plan import PlannedCell, StoredPlan
 
 OFF, ON1 = "koleo=off", "koleo=on,accum_steps=1"
 
@@ -16,7 +16,7 @@ def column(section: Section, table: int, name: str) -> dict[str, str]:
 
 
 def test_tuned_settings_flag_the_edges(staged_plan: dict[str, Any]) -> None:
-    plan = Plan(
+    plan = StoredPlan(
         cells=tuple(PlannedCell(cell_id=cell["cell_id"], blocks=7) for cell in staged_plan["cells"]),
         nuisance=staged_plan["nuisance"],
         tuned=staged_plan["tuned"],
@@ -32,4 +32,4 @@ def test_tuned_settings_flag_the_edges(staged_plan: dict[str, Any]) -> None:
     }
     assert column(found, 0, ON1)["koleo weight"] == ".000210 (lowest tried)"
     assert found.paragraphs[0].startswith(f"The best is the outermost value tried in: {ON1}. ")
-    assert table_sections.tuned(Plan(), []).tables == []
+    assert table_sections.tuned(StoredPlan(), []).tables == []

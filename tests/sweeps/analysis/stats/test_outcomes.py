@@ -8,9 +8,8 @@ import pytest
 
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.outcomes import NAMES
-from sweeps.analysis.stats.plan import Contrast
-from sweeps.results.schema import CURVES, TRIALS
+from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.results.columns import MEASURED
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE, SOFTMAX = "loss=mined,mining=curriculum,margin=.5", "loss=arcface", "loss=softmax"
@@ -46,7 +45,7 @@ def test_marks_of_the_curves_are_of_the_same_measure(make_arms: Make) -> None:
 
 def test_a_run_without_the_outcome_is_refused_unless_it_is_an_auc(make_arms: Make) -> None:
     sweep = make_arms()
-    lost = {name: None for name in NAMES if name in TRIALS.names}
+    lost = {name: None for name, column in MEASURED.items() if column.table == "trials"}
     sweep.tables.row(ARCFACE, 2).update(lost | {"end_reason": "diverged"})
     recall, auc, unseen = findings(
         sweep.trials, sweep.curves, [UNSEEN, AUC, Contrast.pair(CURRICULUM, ARCFACE, label="x", outcome="unseen_auc")]
@@ -83,7 +82,3 @@ def test_the_auc_of_unseen_classes_has_an_interval_over_its_own_classes(make_arm
     assert finding.robustness.crossed is not None
     assert finding.result is not None
     assert finding.robustness.crossed.estimate == pytest.approx(finding.result[0].estimate)
-
-
-def test_every_named_outcome_is_a_column() -> None:
-    assert set(NAMES) <= {*TRIALS.names, *CURVES.names}

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pyarrow as pa
 
+from sweeps.analysis.numbers import interval, number, p_text
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks
-from sweeps.analysis.stats.effects import Effect
+from sweeps.analysis.stats.effects import ALPHA, Effect
 from sweeps.analysis.stats.outcomes import is_auc
-from sweeps.analysis.stats.plan import Contrast
 from sweeps.analysis.stats.robustness import Robustness
-from sweeps.analysis.wording import interval, number, p_text
+from sweeps.analysis.stats.stored_plan import Contrast
 
 
 def caveats(rows: pa.Table, contrast: Contrast, effect: Effect, blocks: CellBlocks, looks: Robustness) -> list[str]:
@@ -63,7 +63,7 @@ def _collapses(rows: pa.Table, blocks: CellBlocks, outcome: str) -> list[str]:
 def _disagreement(effect: Effect) -> list[str]:
     """The interval assumes normal differences and the test does not, so now and then they part."""
     includes_zero = effect.ci_low <= 0 <= effect.ci_high
-    if effect.verdict == "pilot" or includes_zero == (effect.p_value > 0.05):
+    if effect.verdict == "pilot" or includes_zero == (effect.p_value > ALPHA):
         return []
     which = "includes" if includes_zero else "excludes"
     return [

@@ -9,7 +9,7 @@ import pytest
 
 from embedding_core.errors import Faults
 from sweeps.analysis.report.scope import extensions
-from sweeps.analysis.stats.plan import Contrast, Plan, read_plan
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan, read_plan
 from sweeps.results.frozen import sha256_of
 
 Make = Callable[..., Any]
@@ -44,7 +44,7 @@ NEW: dict[str, Any] = {
 }
 
 
-def plan_of(make_confirm: Make, folder: Path, plan: dict[str, Any]) -> Plan:
+def plan_of(make_confirm: Make, folder: Path, plan: dict[str, Any]) -> StoredPlan:
     tables = make_confirm(blocks=2)
     (folder / "plan.json").write_text(json.dumps(plan))
     return read_plan(folder, tables.trials)

@@ -108,8 +108,8 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the analysis needs of a plan."""
+class StoredPlan:
+    """What a sweep's `plan.json` says, as the analysis reads it."""
 
     study_id: str = ""
     question: str = ""
@@ -139,7 +139,7 @@ class Plan:
     """`sha256`, `samples` and `blocks` of each frozen plan that this one extends, the oldest first."""
 
 
-def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
+def read_plan(results_dir: Path, trials: pa.Table) -> StoredPlan:
     """The plan of a sweep; without `plan.json`, KoLeo on against off if `confirm` has both cells.
 
     Raises:
@@ -149,7 +149,7 @@ def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
     if not path.is_file():
         cells = set(trials.filter(pc.equal(trials["stage"], "confirm"))["cell_id"].to_pylist())
         default = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
-        return Plan(contrasts=(default,) if set(default.weights) <= cells else ())
+        return StoredPlan(contrasts=(default,) if set(default.weights) <= cells else ())
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -166,12 +166,12 @@ def read_plan(results_dir: Path, trials: pa.Table) -> Plan:
     return _plan_of(plan)
 
 
-def _plan_of(plan: dict[str, Any]) -> Plan:
+def _plan_of(plan: dict[str, Any]) -> StoredPlan:
     cells = tuple(_collected(_cell, plan.get("cells", [])))
     sha256 = plan.get(frozen.KEY)
     extended = tuple(plan.get(frozen.EXTENDED, []))
     plans = (*(before[frozen.KEY] for before in extended), sha256) if sha256 is not None else ()
-    return Plan(
+    return StoredPlan(
         study_id=plan.get("study_id", ""),
         question=plan.get("question", ""),
         published=plan.get("published", ""),

@@ -1,7 +1,6 @@
 """Refuses every table that an effect must not be read from; one line per reason, all at once. Pure."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
@@ -10,6 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.errors import Faults, unknown
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.numbers import is_number
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.outcomes import is_auc
 from sweeps.results.endings import FAILED_TRAINING
 
@@ -19,8 +21,6 @@ SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")
 PLAN: Final = "plan_sha256"
 
 NEEDED: Final = ("trial_id", "cell_id", "block", "seed", "end_reason", "config_json", "config_sha256")
-
-Row = dict[str, Any]
 
 
 class Refused(Faults):
@@ -91,12 +91,6 @@ def run_faults(row: Row) -> list[str]:
     return faults
 
 
-def levels_of(cell_id: str) -> dict[str, str]:
-    """Factor levels named by a cell_id: `koleo=on,accum_steps=4` -> {"koleo": "on", "accum_steps": "4"}."""
-    pairs = [part.partition("=") for part in cell_id.split(",")]
-    return {factor.strip(): level.strip() for factor, equals, level in pairs if equals}
-
-
 def block_faults(
     by_key: Mapping[tuple[str, int], Row], blocks: Iterable[int], cells: tuple[str, ...], *, outcome: str
 ) -> list[str]:
@@ -124,11 +118,6 @@ def block_faults(
             f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."
         )
     return again + unpaired
-
-
-def is_number(value: float | None) -> bool:
-    """Whether a measured value is there and finite."""
-    return value is not None and math.isfinite(value)
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
