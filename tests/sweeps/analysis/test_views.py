@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from embedding_core.data.image_sets import ImageSet, load
-from embedding_core.views import views
+from embedding_core.views.sampling import SHOWN_QUERIES
+from embedding_core.views.view_tables import SHOWN_NEIGHBOURS, ViewTables, compute_views
 from sweeps.analysis.figures import sheet_data, sheets, view_data
 from sweeps.analysis.figures import views as view_figures
 from sweeps.analysis.figures.style import svg_of
@@ -31,29 +32,29 @@ IMAGES = 120
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def computed(cell: int, block: int) -> views.Tables:
+def computed(cell: int, block: int) -> ViewTables:
     """Views of digits whose `embeddings` are their pixels, more or less contrasted; UMAP stands in as another PCA."""
     digits = load("digits")
     images = ImageSet(digits.images[:IMAGES], digits.labels[:IMAGES], NAMES)
     z = images.images.flatten(1).float().pow(1 + cell) + 10 * block
-    found = views.compute(torch.nn.functional.normalize(z), images, split="test", seed=block)
+    found = compute_views(torch.nn.functional.normalize(z), images, split="test", seed=block)
     planar = [{**row, "view": "umap"} for row in found.views if row["view"] == "pca"]
     return found._replace(views=[*found.views, *planar])
 
 
-def all_computed() -> dict[str, views.Tables]:
+def all_computed() -> dict[str, ViewTables]:
     """By trial, numbered as `make_confirm` does: block by block, off before on."""
     return {f"t{2 * (b - 1) + c:05d}": computed(c, b) for b in BLOCKS for c in range(2)}
 
 
 @pytest.fixture(scope="module")
-def stored() -> dict[str, views.Tables]:
+def stored() -> dict[str, ViewTables]:
     return all_computed()
 
 
 @pytest.fixture
 def folder(
-    make_confirm: Callable[..., Any], stored: dict[str, views.Tables], plan: dict[str, Any], tmp_path: Path
+    make_confirm: Callable[..., Any], stored: dict[str, ViewTables], plan: dict[str, Any], tmp_path: Path
 ) -> Path:
     folder: Path = make_confirm(blocks=2).write(tmp_path / "sweep", plan=plan)
     store = Store.open(folder)
@@ -70,7 +71,7 @@ def shown(folder: Path) -> Shown:
     return found
 
 
-def of(tables: views.Tables, view: str) -> Rows:
+def of(tables: ViewTables, view: str) -> Rows:
     return [row for row in tables.views if row["view"] == view]
 
 
@@ -116,7 +117,7 @@ def test_cells_without_a_common_block_have_averages_only(folder: Path) -> None:
 # What they show
 
 
-def test_distances_are_means_over_blocks(shown: Shown, stored: dict[str, views.Tables]) -> None:
+def test_distances_are_means_over_blocks(shown: Shown, stored: dict[str, ViewTables]) -> None:
     data = view_data.distance_data(shown, "test")
     assert data.class_names == NAMES
     for matrix, trials in zip(data.matrices, (("t00000", "t00002"), ("t00001", "t00003")), strict=True):
@@ -136,7 +137,7 @@ def test_distances_are_means_over_blocks(shown: Shown, stored: dict[str, views.T
     )
 
 
-def test_a_distance_that_no_pair_has_is_left_blank(folder: Path, stored: dict[str, views.Tables]) -> None:
+def test_a_distance_that_no_pair_has_is_left_blank(folder: Path, stored: dict[str, ViewTables]) -> None:
     store = Store.open(folder)
     for trial in ("t00000", "t00002"):
         rows = [row for row in of(stored[trial], "class_distance") if row["item"] == row["rank"] == 3]
@@ -149,7 +150,7 @@ def test_a_distance_that_no_pair_has_is_left_blank(folder: Path, stored: dict[st
     assert "nan" not in texts(svg_of(view_figures.draw_distances(data)))
 
 
-def test_planes_hold_every_point_and_ellipse(shown: Shown, stored: dict[str, views.Tables]) -> None:
+def test_planes_hold_every_point_and_ellipse(shown: Shown, stored: dict[str, ViewTables]) -> None:
     data = view_data.plane_data(shown, "test", "pca", block=2)
     assert (data.method, data.class_names) == ("PCA", NAMES)
     for panel, trial in zip(data.panels, ("t00002", "t00003"), strict=True):
@@ -168,7 +169,7 @@ def test_planes_hold_every_point_and_ellipse(shown: Shown, stored: dict[str, vie
     assert all(panel.ellipses == () for panel in umap.panels)
 
 
-def test_a_class_sheet_holds_the_first_of_each_kind(shown: Shown, stored: dict[str, views.Tables]) -> None:
+def test_a_class_sheet_holds_the_first_of_each_kind(shown: Shown, stored: dict[str, ViewTables]) -> None:
     data = sheet_data.class_sheet(shown, "test", "koleo=on", block=1)
     assert data.row_names == NAMES
     for label, row in enumerate(data.tiles):
@@ -181,13 +182,13 @@ def test_a_class_sheet_holds_the_first_of_each_kind(shown: Shown, stored: dict[s
     assert data.caption.startswith("n = 120 images, 10 classes; koleo=on, block 1, seed 1; digits, test split")
 
 
-def test_a_neighbour_sheet_counts_its_hits(folder: Path, shown: Shown, stored: dict[str, views.Tables]) -> None:
+def test_a_neighbour_sheet_counts_its_hits(folder: Path, shown: Shown, stored: dict[str, ViewTables]) -> None:
     data = sheet_data.neighbour_sheet(shown, read(folder, "eval_groups"), "test", "koleo=off", block=2)
     rows = [row for row in of(stored["t00002"], "neighbours") if row["rank"]]
     hits = sum(row["class_id"] == row["other_class_id"] for row in rows)
     assert [tile.same for _, others in data.tiles for tile in others].count(True) == hits
-    assert [tile.value for (tile,), _ in data.tiles] == [None] * views.QUERIES
-    rates = [r for r in stored["t00002"].eval_groups if r["metric"] == "hit_rate" and r["k"] == views.NEIGHBOURS]
+    assert [tile.value for (tile,), _ in data.tiles] == [None] * SHOWN_QUERIES
+    rates = [r for r in stored["t00002"].eval_groups if r["metric"] == "hit_rate" and r["k"] == SHOWN_NEIGHBOURS]
     overall = np.average([r["value"] for r in rates], weights=[r["n"] for r in rates])
     written = f"{overall:.3f}".removeprefix("0")
     counted = f"n = 8 queries: {hits} of 40 neighbours of the query's class; over all 120 images {written}; koleo=off"
@@ -197,7 +198,7 @@ def test_a_neighbour_sheet_counts_its_hits(folder: Path, shown: Shown, stored: d
     assert "over all" not in without.caption
 
 
-def test_spectra_are_shares_and_their_mean(shown: Shown, stored: dict[str, views.Tables]) -> None:
+def test_spectra_are_shares_and_their_mean(shown: Shown, stored: dict[str, ViewTables]) -> None:
     data = view_data.spectrum_data(shown, "test")
     for runs, mean, trials in zip(data.runs, data.means, (("t00000", "t00002"), ("t00001", "t00003")), strict=True):
         for run, trial in zip(runs, trials, strict=True):

@@ -12,7 +12,7 @@ import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.image_sets import ImageSet, load
-from embedding_core.views import views
+from embedding_core.views.view_tables import compute_views
 from sweeps.results.schema import RUNGS
 from sweeps.results.store import Store, read
 
@@ -198,7 +198,7 @@ def write_views(folder: Path) -> None:
     for row in read(folder, "trials", stage="confirm").to_pylist():
         if row["cell_id"] in CELLS and row["block"] <= 2:
             z = images.images.flatten(1).float().pow(1 + CELLS.index(row["cell_id"])) + 10 * row["block"]
-            found = views.compute(torch.nn.functional.normalize(z), images, split="test", seed=row["block"])
+            found = compute_views(torch.nn.functional.normalize(z), images, split="test", seed=row["block"])
             planar = [{**point, "view": "umap"} for point in found.views if point["view"] == "pca"]
             store.write("views", "confirm", row["trial_id"], 1, [*found.views, *planar])
             store.write("eval_groups", "confirm", row["trial_id"], 1, found.eval_groups)
