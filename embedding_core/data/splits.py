@@ -114,9 +114,9 @@ def split(
     if triplets == "study":
         train_examples, val_triplets = study_triplets(labels, rest, val_share)
         train, val = train_examples.unique(), val_triplets.unique()
-        largest_class = largest(labels, torch.cat([train, val]))
+        largest_class = largest_class_size(labels, torch.cat([train, val]))
     else:
-        largest_class = largest(labels, rest)
+        largest_class = largest_class_size(labels, rest)
         # Validation images come out of the few: a rate that many labelled images chose is not few-shot.
         rest = _at_most(max_images_per_class, labels, rest, generator(seed, "images of a class"))
         train, val = _stratified(labels, rest, val_share, generator(seed, "split"))
@@ -147,7 +147,7 @@ def split(
     )
 
 
-def largest(labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"]) -> int:
+def largest_class_size(labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"]) -> int:
     """Images in `index` of the class that has most there; those without a label (-1) are of none."""
     of_class = labels[index]
     return int(of_class[of_class >= 0].bincount(minlength=1).max())
@@ -194,12 +194,12 @@ def _stratified(
 ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " m"]]:
     """Split `index` in two, the second with `share` of each class (rounded); both ascending."""
     shuffled = index[torch.randperm(len(index), generator=draw)]
-    second = []
+    shares = []
     for c in labels[index].unique():
         of_class = shuffled[labels[shuffled] == c]
-        second.append(of_class[: round(len(of_class) * share)])
-    held_out = torch.cat(second)
-    return index[~torch.isin(index, held_out)].sort().values, held_out.sort().values
+        shares.append(of_class[: round(len(of_class) * share)])
+    second = torch.cat(shares)
+    return index[~torch.isin(index, second)].sort().values, second.sort().values
 
 
 def _at_most(most: int | None, labels: Tensor, index: Tensor, draw: torch.Generator) -> Int64[Tensor, " m"]:

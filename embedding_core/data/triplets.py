@@ -60,5 +60,5 @@ def study_triplets(
         triplets.append(torch.cat([pairs[: len(negatives)], negatives[:, None]], dim=1))
     pooled = torch.cat(triplets)
     pooled = pooled[torch.randperm(len(pooled), generator=draw)]
-    held_out = round(len(pooled) * val_share)
-    return pooled[held_out:], pooled[:held_out]
+    n_val = round(len(pooled) * val_share)
+    return pooled[n_val:], pooled[:n_val]

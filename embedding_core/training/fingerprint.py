@@ -14,7 +14,7 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import order_of
-from embedding_core.data.splits import Split, largest
+from embedding_core.data.splits import Split, largest_class_size
 from embedding_core.losses.objective import Objective
 from embedding_core.models.heads import last_linear
 from embedding_core.models.network import EmbeddingNetwork, describe
@@ -44,7 +44,7 @@ def observed_config(
     augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
     """
     examples = len(split.train_examples)
-    of_class = largest(data.labels.cpu(), torch.cat([split.train, split.val]))
+    of_class = largest_class_size(data.labels.cpu(), torch.cat([split.train, split.val]))
     observed: dict[str, Any] = {
         "dataset": data.name,
         "image_size": data.image_size,
