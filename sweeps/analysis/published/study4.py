@@ -6,7 +6,7 @@ import numpy as np
 
 from sweeps.analysis.numbers import ABSENT, is_number, mean_text, number
 from sweeps.analysis.published.study import Ours, Study, StudyArm, StudyTable, at_the_end, count
-from sweeps.analysis.stats.held_out import NEIGHBOURS_SHOWN
+from sweeps.analysis.stats.held_out import SHOWN_NEIGHBOURS
 
 TEMPERATURE = 0.5
 
@@ -38,7 +38,7 @@ def _above(ours: Ours) -> str:
 def _neighbours(ours: Ours) -> str:
     """Cosine to the nearest and to the last neighbour shown, mean over queries and runs."""
     first, last = (
-        ours.values(ours.views, split="test", view="neighbours", rank=rank) for rank in (1, NEIGHBOURS_SHOWN)
+        ours.values(ours.views, split="test", view="neighbours", rank=rank) for rank in (1, SHOWN_NEIGHBOURS)
     )
     both = sorted(first.keys() & last.keys())
     means = [float(np.mean([side[trial] for trial in both])) for side in (first, last)] if both else []

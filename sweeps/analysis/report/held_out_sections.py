@@ -11,7 +11,7 @@ from sweeps.analysis.numbers import ABSENT, four, interval, mean_text, number, o
 from sweeps.analysis.stats.descriptive import mean_of_known, rows_of
 from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.held_out import (
-    NEIGHBOURS_SHOWN,
+    SHOWN_NEIGHBOURS,
     SPLITS,
     STAGE,
     Mean,
@@ -54,7 +54,7 @@ OF_PIXELS: Final = {
 MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
-    f"Share of a query's {NEIGHBOURS_SHOWN} nearest others, which are in colour, that are of its class: the query in "
+    f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
     "colour, and turned grey. What is lost was told by colour alone; the interval is over blocks."
 )
 
@@ -91,7 +91,7 @@ def shortcut(trials: pa.Table, evaluations: pa.Table, cells: Sequence[str]) -> S
     found = measured(evaluations, trials, ("hit_rate", "hit_rate_grey"))
     tables = []
     for split, name in SPLITS.items():
-        colour, grey = (found.get((metric, split, NEIGHBOURS_SHOWN), {}) for metric in ("hit_rate", "hit_rate_grey"))
+        colour, grey = (found.get((metric, split, SHOWN_NEIGHBOURS), {}) for metric in ("hit_rate", "hit_rate_grey"))
         rows = [_shortcut_row(colour, grey, cell) for cell in having([grey], cells)]
         if rows:
             tables.append(Table([name, "colour", "grey", "grey less colour", "n"], rows))

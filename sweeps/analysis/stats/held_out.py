@@ -17,7 +17,7 @@ STAGE: Final = "confirm"
 SPLITS: Final = {"unseen": "unseen classes", "test": "test split"}
 """The harder question first."""
 
-NEIGHBOURS_SHOWN: Final = 5
+SHOWN_NEIGHBOURS: Final = 5
 """Nearest others of a query that the views hold, and `k` of the hit rates over them."""
 
 Key = tuple[str, str, int | None]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedding_core.views import views
+from embedding_core.views.view_tables import SHOWN_NEIGHBOURS
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.report import held_out_sections
 from sweeps.analysis.stats import held_out
@@ -52,7 +52,7 @@ def test_classes_are_those_of_the_classifier_cells(make_arms: Make) -> None:
 
 
 def test_as_many_neighbours_are_shown_as_the_views_hold() -> None:
-    assert held_out.NEIGHBOURS_SHOWN == views.NEIGHBOURS
+    assert held_out.SHOWN_NEIGHBOURS == SHOWN_NEIGHBOURS
 
 
 def test_colour_is_a_paired_difference(make_arms: Make) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from embedding_core.config.train_config import TrainConfig, parse_value
+from embedding_core.config.parsing import parse_value
+from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats import descriptive
 from sweeps.analysis.stats.importances import EVALUATORS, search_importances
 

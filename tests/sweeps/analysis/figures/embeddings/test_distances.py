@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedding_core.views import views
+from embedding_core.views.view_tables import ViewTables
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.distances import DISTANCES, DistanceData, distance_data, draw_distances
 from sweeps.analysis.figures.embeddings.stored_views import Shown
@@ -17,7 +17,7 @@ CELLS = ("koleo=off", "koleo=on")
 Row = dict[str, Any]
 
 
-def test_distances_are_means_over_blocks(viewed_cells: Shown, stored: dict[str, views.Tables]) -> None:
+def test_distances_are_means_over_blocks(viewed_cells: Shown, stored: dict[str, ViewTables]) -> None:
     data = distance_data(viewed_cells, "test")
     assert data.class_names == NAMES
     for matrix, trials in zip(data.matrices, (("t00000", "t00002"), ("t00001", "t00003")), strict=True):
@@ -37,7 +37,7 @@ def test_distances_are_means_over_blocks(viewed_cells: Shown, stored: dict[str, 
     )
 
 
-def test_a_distance_that_no_pair_has_is_left_blank(viewed: Path, stored: dict[str, views.Tables]) -> None:
+def test_a_distance_that_no_pair_has_is_left_blank(viewed: Path, stored: dict[str, ViewTables]) -> None:
     store = Store.open(viewed)
     for trial in ("t00000", "t00002"):
         rows = [row for row in of(stored[trial], "class_distance") if row["item"] == row["rank"] == 3]

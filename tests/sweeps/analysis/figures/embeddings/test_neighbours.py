@@ -3,7 +3,8 @@ from typing import Any
 
 import numpy as np
 
-from embedding_core.views import views
+from embedding_core.views.sampling import SHOWN_QUERIES
+from embedding_core.views.view_tables import SHOWN_NEIGHBOURS, ViewTables
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.neighbours import neighbour_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
@@ -13,13 +14,13 @@ from tests.sweeps.analysis.invented.views import of
 FIRST = ("loss=softmax", "loss=arcface")
 
 
-def test_a_neighbour_sheet_counts_its_hits(viewed: Path, viewed_cells: Shown, stored: dict[str, views.Tables]) -> None:
+def test_a_neighbour_sheet_counts_its_hits(viewed: Path, viewed_cells: Shown, stored: dict[str, ViewTables]) -> None:
     data = neighbour_sheet(viewed_cells, read(viewed, "eval_groups"), "test", "koleo=off", block=2)
     rows = [row for row in of(stored["t00002"], "neighbours") if row["rank"]]
     hits = sum(row["class_id"] == row["other_class_id"] for row in rows)
     assert [tile.same for _, others in data.tiles for tile in others].count(True) == hits
-    assert [tile.value for (tile,), _ in data.tiles] == [None] * views.QUERIES
-    rates = [r for r in stored["t00002"].eval_groups if r["metric"] == "hit_rate" and r["k"] == views.NEIGHBOURS]
+    assert [tile.value for (tile,), _ in data.tiles] == [None] * SHOWN_QUERIES
+    rates = [r for r in stored["t00002"].eval_groups if r["metric"] == "hit_rate" and r["k"] == SHOWN_NEIGHBOURS]
     overall = np.average([r["value"] for r in rates], weights=[r["n"] for r in rates])
     written = f"{overall:.3f}".removeprefix("0")
     counted = f"n = 8 queries: {hits} of 40 neighbours of the query's class; over all 120 images {written}; koleo=off"

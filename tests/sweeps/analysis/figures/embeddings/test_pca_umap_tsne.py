@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from embedding_core.views import views
+from embedding_core.views.view_tables import ViewTables
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
     NUMBERED,
@@ -20,7 +20,7 @@ from tests.sweeps.analysis.svg_texts import texts
 Row = dict[str, Any]
 
 
-def test_planes_hold_every_point_and_ellipse(viewed_cells: Shown, stored: dict[str, views.Tables]) -> None:
+def test_planes_hold_every_point_and_ellipse(viewed_cells: Shown, stored: dict[str, ViewTables]) -> None:
     data = projection_data(viewed_cells, "test", "pca", block=2)
     assert (data.method, data.class_names) == ("PCA", NAMES)
     for panel, trial in zip(data.panels, ("t00002", "t00003"), strict=True):

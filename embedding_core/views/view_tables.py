@@ -7,33 +7,32 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.metrics.distances import at_least_float32
-from embedding_core.metrics.embeddings import class_distances, singular_values
-from embedding_core.metrics.retrieval import Neighbours, label_hit_rates, top_k_neighbours
+from embedding_core.metrics.distances import at_least_float32, class_distances
+from embedding_core.metrics.embedding_statistics import singular_values
+from embedding_core.metrics.neighbours import Neighbours, top_k_neighbours
+from embedding_core.metrics.retrieval import label_hit_rates
+from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.colour import grey_copies
-from embedding_core.views import scatter
-from embedding_core.views.exemplars import Ranked, class_images, thumbnail
+from embedding_core.views.exemplars import Ranked, class_exemplars, thumbnail
 from embedding_core.views.projections import Principal, class_ellipses, pca
-from embedding_core.views.scatter import Row
+from embedding_core.views.sampling import shown_classes, shown_queries
+from embedding_core.views.scatter import ellipse_rows, point_rows
 
 IMAGES_PER_CLASS = 5
 """Closest, farthest and foreign images of each class."""
 
-QUERIES = 8
-"""Images whose neighbours are shown."""
-
-NEIGHBOURS = 5
+SHOWN_NEIGHBOURS = 5
 """Nearest others of an image (study 4 looked at five)."""
 
-DISTANCES = {"class_distance": "cosine", "class_distance_l2": "l2", "class_distance_angular": "angular"}
+DISTANCE_VIEWS = {"class_distance": "cosine", "class_distance_l2": "l2", "class_distance_angular": "angular"}
 """Distance of each view of the pairs of classes."""
 
 
-class Tables(NamedTuple):
+class ViewTables(NamedTuple):
     """Rows by table of the store, without the ids of the trial."""
 
     views: list[Row]
@@ -41,12 +40,7 @@ class Tables(NamedTuple):
     embeddings: list[Row]
 
 
-def queries(labels: Int[Tensor, " n"], *, seed: int) -> Int64[Tensor, " q"]:
-    """The images whose neighbours are shown."""
-    return scatter.drawn(labels, "queries", size=QUERIES, seed=seed)
-
-
-def compute(
+def compute_views(
     z: Float[Tensor, "n d"],
     images: ImageSet,
     *,
@@ -54,7 +48,7 @@ def compute(
     seed: int,
     projections: Sequence[str] = ("pca",),
     grey_z: Float[Tensor, "q d"] | None = None,
-) -> Tables:
+) -> ViewTables:
     """The views of one split as rows.
 
     `image_index` is the place in `images`. A seed picks the same images whatever the embeddings are, so that arms can
@@ -66,7 +60,7 @@ def compute(
         split: its name, `test` or `unseen`.
         seed: of the points and queries that are shown, and of the projections.
         projections: some of PROJECTIONS. Distances, ellipses, sheets and spectrum are always there.
-        grey_z: embeddings of the grey copies of `queries`, for the neighbours that they find; None: no such sheet.
+        grey_z: embeddings of the grey copies of `shown_queries`, for the neighbours they find; None: no such sheet.
 
     Raises:
         ValueError: not one finite embedding for each of two or more images, or an unknown projection.
@@ -77,19 +71,19 @@ def compute(
         counts = f"{len(images.labels)} images and {len(z)} embeddings, {finite} of them finite"
         raise ValueError(f"Views need two images or more and a finite embedding for each, but got {counts}.")
     subject = _Subject(z, images, seed, pca(z), class_distances(z, images.labels, metric="cosine"))
-    nearest = top_k_neighbours(z, z, k=min(NEIGHBOURS, len(z) - 1), exclude_self=True)
+    nearest = top_k_neighbours(z, z, k=min(SHOWN_NEIGHBOURS, len(z) - 1), exclude_self=True)
     principal, name_of = subject.principal, images.name_of
     views = [
-        *scatter.points(z, images.labels, principal, seed=seed, projections=projections, name_of=name_of),
-        *scatter.ellipses(images.labels, principal, name_of=name_of),
+        *point_rows(z, images.labels, principal, seed=seed, projections=projections, name_of=name_of),
+        *ellipse_rows(images.labels, principal, name_of=name_of),
         *_distances(subject),
-        *_class_images(subject),
+        *_exemplars(subject),
         *_neighbours(subject, nearest),
         *(_grey_neighbours(subject, grey_z) if grey_z is not None else []),
         *_spectrum(subject),
     ]
     common = {"split": split}
-    return Tables(
+    return ViewTables(
         views=[{**common, "seed": seed, "rank": 0, **row} for row in views],
         eval_groups=[{**common, **row} for row in _groups(subject, nearest)],
         embeddings=[
@@ -115,7 +109,7 @@ class _Subject:
 
     @cached_property
     def shown(self) -> list[int]:
-        return scatter.shown_classes(self.labels)
+        return shown_classes(self.labels)
 
     def class_of(self, label: int) -> Row:
         return {"class_id": label, "class_name": self.images.name_of(label)}
@@ -137,18 +131,18 @@ class _Subject:
 
 def _distances(subject: _Subject) -> Iterator[Row]:
     position = {label: i for i, label in enumerate(subject.labels.unique().tolist())}
-    for view, metric in DISTANCES.items():
+    for view, metric in DISTANCE_VIEWS.items():
         cosine = metric == "cosine"
         matrix = subject.distances if cosine else class_distances(subject.z, subject.labels, metric=metric)
         for row in subject.shown:
             for column in subject.shown:
-                of = subject.class_of(row) | subject.other(column)
+                of = {**subject.class_of(row), **subject.other(column)}
                 value = matrix[position[row], position[column]].item()
                 yield {"view": view, "item": row, "rank": column, **of, "value": value}
 
 
-def _class_images(subject: _Subject) -> Iterator[Row]:
-    for found in class_images(subject.z, subject.labels, k=IMAGES_PER_CLASS):
+def _exemplars(subject: _Subject) -> Iterator[Row]:
+    for found in class_exemplars(subject.z, subject.labels, k=IMAGES_PER_CLASS):
         if found.label in subject.shown:
             for view in ("closest", "farthest", "foreign"):
                 ranked: Ranked = getattr(found, view)
@@ -158,16 +152,16 @@ def _class_images(subject: _Subject) -> Iterator[Row]:
 
 def _neighbours(subject: _Subject, nearest: Neighbours) -> Iterator[Row]:
     """Rank 0 is the query itself."""
-    for item, query in enumerate(queries(subject.labels, seed=subject.seed).tolist()):
+    for item, query in enumerate(shown_queries(subject.labels, seed=subject.seed).tolist()):
         others = Ranked(nearest.indices[query], nearest.similarities[query])
         yield from _sheet(subject, "neighbours", item, subject.image(query), others)
 
 
 def _grey_neighbours(subject: _Subject, grey_z: Tensor) -> Iterator[Row]:
     """As `_neighbours`; the query is grey, the others are in colour."""
-    rows = queries(subject.labels, seed=subject.seed)
+    rows = shown_queries(subject.labels, seed=subject.seed)
     nearest = top_k_neighbours(
-        at_least_float32(grey_z.detach().cpu()), subject.z, k=min(NEIGHBOURS, len(subject.z) - 1), own=rows
+        at_least_float32(grey_z.detach().cpu()), subject.z, k=min(SHOWN_NEIGHBOURS, len(subject.z) - 1), own=rows
     )
     grey = grey_copies(subject.images.images[rows])
     for item, query in enumerate(rows.tolist()):

@@ -11,10 +11,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from embedding_core.errors import unknown
-from embedding_core.transforms.affine import Window, bounds, random_window, resized, turned, warp
+from embedding_core.transforms.affine import PerImage, Window, bounds, random_window, resized, turned, warp
 from embedding_core.transforms.colour import colour_jitter, gaussian_blur, greyscale
-
-PerImage = Float[Tensor, " n"]
 
 SIMCLR_JITTER = (0.8, 0.8, 0.8, 0.2)
 """Strengths of brightness, contrast, saturation and hue at strength 1."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from embedding_core.losses.functional import ArcFace, SoftmaxClassifier
+from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
 
 
 def rows(n: int, d: int, seed: int = 0) -> Tensor:

@@ -17,9 +17,17 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
-from embedding_core.transforms import augment as module
+from embedding_core.transforms import augmentations
 from embedding_core.transforms.affine import Window, bounds, random_window, resized, turned, warp
-from embedding_core.transforms.augment import AUGMENTATIONS, RECIPES, Changes, Draws, apply, augment, crop_and_flip
+from embedding_core.transforms.augmentations import (
+    AUGMENTATIONS,
+    RECIPES,
+    Changes,
+    Draws,
+    apply,
+    augment,
+    crop_and_flip,
+)
 from embedding_core.transforms.colour import colour_jitter, gaussian_blur, grey_copies, greyscale, has_colour
 
 SHAPES = [(3, 32, 32), (3, 12, 20), (1, 9, 7), (3, 1, 1), (1, 1, 5), (3, 66, 70)]
@@ -281,7 +289,7 @@ def test_a_row_depends_neither_on_the_other_images_nor_on_blocks(recipe: str, mo
     others[7] = images[7]
     out = changed(images, recipe)
     assert torch.equal(changed(others, recipe)[7], out[7])
-    monkeypatch.setattr(module, "CPU_BLOCK", 7 * 3 * 16 * 20)
+    monkeypatch.setattr(augmentations, "CPU_BLOCK", 7 * 3 * 16 * 20)
     assert torch.equal(changed(images, recipe), out)
 
 
