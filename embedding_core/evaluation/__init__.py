@@ -1,6 +1,7 @@
 """What a run says of its model: validation, held-out images, probes and fitted classifiers."""
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from embedding_core.evaluation.classifiers import fitted_knn, fitted_svm
 from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
@@ -25,11 +26,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """The names of `probes` load it when they are asked for: scikit-learn's import takes a second or two."""
-    if name in ("ProbePoint", "probe", "probe_curve"):
-        from embedding_core.evaluation import probes
+_OF_PROBES = ("ProbePoint", "probe", "probe_curve")
+"""Loaded when they are asked for: scikit-learn's import takes a second or two."""
 
-        found: object = getattr(probes, name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_PROBES:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f"{__name__}.probes"), name)

@@ -107,3 +107,8 @@ WHILE_TRAINING: Final = {name: column.validation for name, column in MEASURED.it
 def named(column: str) -> str:
     """The column in words: its label, or its name with spaces where it is none of `MEASURED`."""
     return MEASURED[column].label if column in MEASURED else column.replace("_", " ")
+
+
+def is_auc(name: str) -> bool:
+    """Whether chance is .5, so that a run that failed has a value all the same."""
+    return name.endswith("auc")

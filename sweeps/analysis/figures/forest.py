@@ -54,16 +54,10 @@ def forests(found: list[Finding]) -> dict[str, list[ForestItem]]:
 def forest_items(found: list[Finding]) -> list[ForestItem]:
     """Estimated contrasts in the order of the findings: primaries first."""
     return [
-        ForestItem(name_of(finding), finding.result[0], finding.contrast.family, finding.contrast.outcome)
+        ForestItem(finding.name, finding.result[0], finding.contrast.family, finding.contrast.outcome)
         for finding in found
         if finding.result is not None
     ]
-
-
-def name_of(finding: Finding) -> str:
-    """Short name of a contrast in tables and figures: code and estimand, or its cells where the plan has no code."""
-    contrast = finding.contrast
-    return f"{contrast.code} {contrast.estimand}" if contrast.code else f"{contrast.treatment} − {contrast.control}"
 
 
 def forest_data(items: Sequence[ForestItem], *, dataset: str) -> ForestData:

@@ -10,15 +10,13 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from sweeps.analysis.document import Picture, Section, Table
+from sweeps.analysis.document import Picture, Report, Section, Table
 from sweeps.analysis.figures.importances import draw_importances, importance_data
 from sweeps.analysis.numbers import or_absent, plain
 from sweeps.analysis.optuna_studies import figures as study_figures
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
-from sweeps.analysis.report.compose import output_folder
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.report.sections import Report
 from sweeps.analysis.stats.importances import importances, remarks
 from sweeps.analysis.wording import capital
 
@@ -38,7 +36,7 @@ def render_study(target: str, output: Path | None = None) -> Path:
         Faults: as `read_study` does, or `output` is not a folder.
     """
     study = read_study(target)
-    return write_pages(output_folder(output or Path(f"{study.path.stem}-report")), optuna_report(study))
+    return write_pages(output or Path(f"{study.path.stem}-report"), optuna_report(study))
 
 
 def optuna_report(study: StoredStudy) -> Report:
@@ -61,7 +59,6 @@ def optuna_report(study: StoredStudy) -> Report:
         question="",
         verdicts=[f"Nothing is claimed about an effect: {n} trial{'s' * (n != 1)} of an Optuna study ({there})."],
         sections=[s for s in sections if s.paragraphs or s.tables or s.pictures],
-        findings=[],
     )
 
 

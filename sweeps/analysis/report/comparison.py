@@ -1,8 +1,7 @@
 """The report that lays two sweeps side by side."""
 
-from sweeps.analysis.document import Section, Table
+from sweeps.analysis.document import Report, Section, Table
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
-from sweeps.analysis.report.sections import Report
 from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.findings import Finding
 
@@ -35,7 +34,6 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         question="",
         verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
         sections=[s for s in sections if s.paragraphs or s.tables],
-        findings=[],
     )
 
 

@@ -5,7 +5,6 @@ from typing import Final
 import numpy as np
 
 from sweeps.analysis.document import Section, Table, transposed
-from sweeps.analysis.figures.forest import name_of
 from sweeps.analysis.numbers import (
     ABSENT,
     decimals_for,
@@ -58,7 +57,7 @@ def _primary(found: list[Finding], what: str) -> list[Table]:
     for finding in found:
         assert finding.result is not None
         effect, looks = finding.result[0], finding.robustness
-        columns[name_of(finding)] = [
+        columns[finding.name] = [
             *estimate_texts(effect),
             p_text(effect.p_value),
             or_absent(finding.p_holm, p_text),
@@ -76,7 +75,7 @@ def _primary(found: list[Finding], what: str) -> list[Table]:
 
 def _other_intervals(found: list[Finding], what: str) -> list[Table]:
     columns = {
-        name_of(finding): [
+        finding.name: [
             or_absent(looks.bca, ends),
             or_absent(looks.crossed, ends),
             or_absent(looks.logit, interval),
@@ -97,7 +96,7 @@ def _exploratory(found: list[Finding], what: str) -> list[Table]:
     rows = []
     for finding in found:
         assert finding.result is not None
-        rows.append([name_of(finding), *estimate_texts(finding.result[0]), str(finding.result[0].n)])
+        rows.append([finding.name, *estimate_texts(finding.result[0]), str(finding.result[0].n)])
     return [Table([f"exploratory{what}", "effect", "95 % interval", "n"], rows)] if rows else []
 
 

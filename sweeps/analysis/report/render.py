@@ -5,15 +5,22 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from embedding_core.errors import Faults
+from sweeps.analysis.document import Report
 from sweeps.analysis.figures.style import inline_svg, svg_of
-from sweeps.analysis.report.sections import Report
 
 
 def write_pages(folder: Path, report: Report) -> Path:
-    """Write report.html, report.md and figures/*.svg into an existing folder, replacing earlier ones.
+    """Write report.html, report.md and figures/*.svg into a folder, made if it is missing, replacing earlier ones.
 
     Returns the path of report.html, which is self-contained: styles and figures are inline, and nothing is fetched.
+
+    Raises:
+        Faults: `folder` is something else.
     """
+    if folder.exists() and not folder.is_dir():
+        raise Faults([f"{folder} is not a folder: a report cannot be written there."])
+    folder.mkdir(parents=True, exist_ok=True)
     svgs = {picture.name: svg_of(picture.figure) for section in report.sections for picture in section.pictures}
     _write_figures(folder / "figures", svgs)
     (folder / "report.md").write_text(markdown_of(report), encoding="utf-8")

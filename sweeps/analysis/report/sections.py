@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from sweeps.analysis.document import Section
+from sweeps.analysis.document import Report, Section
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.published import study1
 from sweeps.analysis.published.beside import STUDIES, beside
@@ -21,6 +21,7 @@ from sweeps.analysis.report import (
 )
 from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
 from sweeps.analysis.stats import curves as cell_curves
+from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.derived import codes
 from sweeps.analysis.stats.descriptive import distinct
 from sweeps.analysis.stats.findings import Finding, findings
@@ -39,17 +40,6 @@ class SweepTables:
     eval_groups: pa.Table
     confirm_attempts: pa.Table
     """`trials` of confirm with every attempt, where the others have the latest alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All that the page says."""
-
-    study: str
-    question: str
-    verdicts: list[str]
-    sections: list[Section]
-    findings: list[Finding]
 
 
 def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
@@ -108,7 +98,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         question=plan.question,
         verdicts=[finding.verdict for finding in primary or found] or [no_effect_claimed(trials, curves)],
         sections=[s for s in sections if s.paragraphs or s.commands or s.tables or s.pictures],
-        findings=found,
+        contrasts=contrast_rows(found),
     )
 
 

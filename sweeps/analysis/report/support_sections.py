@@ -5,7 +5,6 @@ from typing import Final
 import pyarrow as pa
 
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.figures.forest import name_of
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
 from sweeps.analysis.stats import cells, failures
 from sweeps.analysis.stats.findings import Finding
@@ -58,10 +57,10 @@ def _mechanism(found: list[Finding]) -> Section:
         there = [(named(one.metric), one.effect) for one in finding.mechanism if one.effect is not None]
         if there:
             rows = [[name, *estimate_texts(effect), str(effect.n)] for name, effect in there]
-            tables.append(Table([name_of(finding), "effect", "95 % interval", "n"], rows))
+            tables.append(Table([finding.name, "effect", "95 % interval", "n"], rows))
         for one in finding.mechanism:
             if one.reason:
-                where = "" if one.reason == NOT_MEASURED else f"{name_of(finding)}: "
+                where = "" if one.reason == NOT_MEASURED else f"{finding.name}: "
                 reasons.setdefault(where + one.reason, []).append(named(one.metric))
     absent = [f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in reasons.items()]
     lines = [MECHANISM, *([f"Without a contrast: {'; '.join(absent)}."] if absent else [])]

@@ -7,9 +7,9 @@ import pyarrow as pa
 from sweeps.analysis.numbers import interval, number, p_text
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks
 from sweeps.analysis.stats.effects import ALPHA, Effect
-from sweeps.analysis.stats.outcomes import is_auc
 from sweeps.analysis.stats.robustness import Robustness
 from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.results.columns import is_auc
 
 
 def caveats(rows: pa.Table, contrast: Contrast, effect: Effect, blocks: CellBlocks, looks: Robustness) -> list[str]:

@@ -14,7 +14,6 @@ from scipy import stats
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.effects import MIN_BLOCKS, Interval, t_interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import label_of
 from sweeps.analysis.wording import capital
 
 NOT_COMPARED: Final = ("seed", "data_root", "device", "views", "probes", "stop_if_collapsed")
@@ -131,7 +130,7 @@ def _paired(one: Finding, other: Finding, first: Sweep, second: Sweep, refused: 
 
 
 def _said(one: Finding, difference: Interval, method: str, first: Sweep, second: Sweep) -> str:
-    label, outcome = one.contrast.label.removesuffix(","), label_of(one.contrast)
+    label, outcome = one.contrast.label.removesuffix(","), one.contrast.outcome_text
     what = f"the effect of {label} on {outcome}"
     context = f"({second.name} minus {first.name}, {method}, at least {difference.n} blocks, exploratory)"
     text = interval(difference)

@@ -13,7 +13,6 @@ from sweeps.analysis.stats.derived import derived
 from sweeps.analysis.stats.descriptive import distinct
 from sweeps.analysis.stats.effects import ALPHA, MIN_BLOCKS, Effect, blocks_needed, with_adjusted_p
 from sweeps.analysis.stats.mechanism import MechanismEffect, mechanism_effects
-from sweeps.analysis.stats.outcomes import label_of
 from sweeps.analysis.stats.refusals import Refused
 from sweeps.analysis.stats.robustness import Robustness, robustness
 from sweeps.analysis.stats.stored_plan import FAMILIES, Contrast
@@ -40,6 +39,12 @@ class Finding:
 
     robustness: Robustness | None = None
     mechanism: list[MechanismEffect] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Code and estimand, or the contrast's cells where the plan has no code: short, for tables and figures."""
+        one = self.contrast
+        return f"{one.code} {one.estimand}" if one.code else f"{one.treatment} − {one.control}"
 
 
 def findings(
@@ -137,7 +142,7 @@ def _worded(finding: Finding, setting: str, needed: int) -> Finding:
             blocks.values,
             sesoi=contrast.sesoi,
             what=f"{contrast.treatment} against {contrast.control}",
-            outcome=label_of(contrast),
+            outcome=contrast.outcome_text,
             unit_note=unit_note,
         )
     else:
@@ -145,7 +150,7 @@ def _worded(finding: Finding, setting: str, needed: int) -> Finding:
         text = sentence(
             effect,
             what=contrast.label,
-            outcome=label_of(contrast),
+            outcome=contrast.outcome_text,
             unit_note=unit_note,
             needed=least,
             alpha=ALPHA,

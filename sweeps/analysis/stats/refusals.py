@@ -12,7 +12,7 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.cells import levels_of
-from sweeps.analysis.stats.outcomes import is_auc
+from sweeps.results.columns import is_auc
 from sweeps.results.endings import FAILED_TRAINING
 
 SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from embedding_core.errors import Faults, unknown
 from sweeps.analysis.stats.effects import SESOI
 from sweeps.results import frozen
+from sweeps.results.columns import named
 
 FAMILIES: Final = ("primary", "exploratory", "control")
 """`primary`: held to Holm's adjustment together. `control`: the same computation but for the order of additions."""
@@ -85,6 +86,11 @@ class Contrast:
     def pair(cls, control: str, treatment: str, *, label: str, **others: Any) -> Self:
         """Treatment minus control."""
         return cls(weights={control: -1.0, treatment: 1.0}, label=label, **others)
+
+    @property
+    def outcome_text(self) -> str:
+        """The outcome in a sentence: the plan's word for it, but never `AUC` for what is none."""
+        return named(self.outcome) if self.outcome_label == "AUC" and self.outcome != "test_auc" else self.outcome_label
 
     @property
     def control_cells(self) -> tuple[str, ...]:
