@@ -25,8 +25,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.network import build_network
-from embedding_core.training.accumulation import accumulated_step
-from embedding_core.training.accumulation_gap import gap
+from embedding_core.training import accumulated_step, measure_gap
 
 TARGET_TIME, TARGET_MEMORY = 1.45, 1.15
 WARM_UP = 2
@@ -88,7 +87,7 @@ def times(batch: int, accum_steps: int, rounds: int) -> str:
     kinds: dict[str, Callable[[], object]] = {
         "naive": lambda: step.run("naive"),
         "cached": lambda: step.run("cached"),
-        "gap": lambda: gap(z, step.loss_of, accum_steps=accum_steps),
+        "gap": lambda: measure_gap(z, step.loss_of, accum_steps=accum_steps),
     }
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(WARM_UP + rounds):

@@ -21,7 +21,7 @@ from machine import machine_class
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results import store
 
 TARGET_S, TARGET_GROWTH = 5.0, 12.0

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from embedding_core.seeding import generator
-from embedding_core.transforms.augment import AUGMENTATIONS, augment
+from embedding_core.transforms import AUGMENTATIONS, augment
 
 TARGET = 20_000
 SIZE = 32

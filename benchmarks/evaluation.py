@@ -26,7 +26,7 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from embedding_core.metrics.embeddings import map_at_r, recall_at_k, verification_auc
+from embedding_core.metrics import map_at_r, recall_at_k, verification_auc
 
 TARGET_SPEED, TARGET_GIB = 20, 2.0
 N, LARGE = 4000, 20_000

@@ -23,9 +23,9 @@ from machine import machine_class
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import resolve_root
-from embedding_core.evaluation.validation import Row
 from embedding_core.metrics.meter import Meter
 from embedding_core.seeding import generator
+from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
 from embedding_core.training.accumulation import accumulated_step
 

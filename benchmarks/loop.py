@@ -112,7 +112,7 @@ class Bare:
         self.config, self.data = config, data
         self.network = network.to(data.device).train()
         self.objective = Objective.of(config, classes=split.classes)
-        self.optimizer = build_optimizer(network, self.objective.parameters(), config)
+        self.optimizer = build_optimizer(network, self.objective.parameters(), optimizer=config.optimizer, lr=config.lr)
         self.triplets = split.train_examples.to(data.device)
         self.recipe = Recipe.of(config, data)
         self.batches = list(self.prepared())

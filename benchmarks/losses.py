@@ -28,8 +28,7 @@ from pytorch_metric_learning.miners import BatchEasyHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
-from embedding_core.losses.functional import koleo, nt_xent, triplet_margin, triplet_semihard
-from embedding_core.losses.miners import mine
+from embedding_core.losses import koleo, mine, nt_xent, triplet_margin, triplet_semihard
 
 D = 128
 WARM_UP = 1

@@ -12,27 +12,31 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from embedding_core.config.train_config import TrainConfig, parse_settings
+from embedding_core.config.parsing import parse_settings
+from embedding_core.config.rules import MARGIN_LOSSES
+from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
 from embedding_core.errors import Faults
-from embedding_core.evaluation.held_out import held_out, held_out_images
-from embedding_core.evaluation.validation import Row, collapsed, validation_metrics
+from embedding_core.evaluation.held_out import evaluate_held_out, held_out_images
+from embedding_core.evaluation.validation import collapsed, validation_metrics
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.network import build_network, set_frozen
 from embedding_core.seeding import generator, stream
 from embedding_core.storage import result_tables
+from embedding_core.storage.result_tables import Row
 from embedding_core.training import checkpoint
 from embedding_core.training.accumulation import accumulated_step
-from embedding_core.training.accumulation_gap import gap
-from embedding_core.training.fingerprint import config_seen
+from embedding_core.training.accumulation_gap import measure_gap
+from embedding_core.training.fingerprint import observed_config
 from embedding_core.training.optimizers import build_optimizer
-from embedding_core.training.schedules import lr_at, set_lr
+from embedding_core.training.schedules import schedule_of, set_lr
 from embedding_core.transforms.recipe import Recipe
 
 
@@ -47,7 +51,7 @@ def train(
         resume: checkpoint to go on from; its rows are yielded again first. The rows after it are those of a run that
             was never interrupted.
         save_to: where to write a checkpoint before each row is yielded (atomic rename), and beside it, with
-            `eval_test`, the longer results on held-out images (see `handover`).
+            `eval_test`, the longer results on held-out images (see `result_tables`).
         data: the data set, if it is on the device already.
 
     Raises:
@@ -72,13 +76,16 @@ def train(
     if config.compile:
         network.compile()
     objective = Objective.of(config, classes=split.classes).to(device)
-    optimizer = build_optimizer(network, objective.parameters(), config)
+    optimizer = build_optimizer(
+        network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
+        momentum=config.momentum, backbone_lr_ratio=config.backbone_lr_ratio,
+    )  # fmt: skip
     parameters = [*network.parameters(), *objective.parameters()]
     recipe = Recipe.of(config, data)
     leak_share = 1 - split.leak()["triplets_wholly_unseen"]
 
     rows: list[Row] = []
-    seen_sha256: str | None = None
+    observed_sha256: str | None = None
     if resume is not None:
         rows = checkpoint.load(resume, config, network, objective, optimizer)
         yield from rows
@@ -93,7 +100,7 @@ def train(
         started = time.perf_counter()
         # Every stream starts anew each epoch, so an epoch needs no random state from the one before.
         order = order_of(config, split, epoch)
-        updates_per_epoch = math.ceil(len(order) / config.batch_size)
+        lr_at = schedule_of(config, updates_per_epoch=math.ceil(len(order) / config.batch_size))
         augmentation = generator(config.seed, "augmentation", epoch, device=device)
         miner = generator(config.seed, "miner", epoch, device=device)
         torch.manual_seed(stream(config.seed, "forward", epoch))  # dropout draws from the global generator
@@ -113,7 +120,7 @@ def train(
                 loss: Tensor = objective(z, labels[part], meter, draw)
                 return loss
 
-            set_lr(optimizer, config, lr_at(config, updates, updates_per_epoch))
+            set_lr(optimizer, lr_at(updates), backbone_lr_ratio=config.backbone_lr_ratio)
             optimizer.zero_grad(set_to_none=True)
             # No more than a micro-batch each, short batch or not.
             accum_steps = math.ceil(len(batch) / config.micro_batch)
@@ -124,18 +131,23 @@ def train(
             optimizer.step()
             if accum_steps > 1 and config.gap_every and updates % config.gap_every == 0:
                 rehearsal = partial(loss_of, meter=Meter(), draw=generator(config.seed, "gap", updates, device=device))
-                for name, value in gap(step.embeddings, rehearsal, accum_steps=accum_steps)._asdict().items():
+                gap = measure_gap(step.embeddings, rehearsal, accum_steps=accum_steps)
+                for name, value in gap._asdict().items():
                     meter.add(name, value, 1.0)
             updates += 1
-            if seen_sha256 is None:
-                seen_sha256 = config_seen(
+            if observed_sha256 is None:
+                observed_sha256 = observed_config(
                     config, data=data, split=split, network=network, optimizer=optimizer, objective=objective,
                     order=order, epoch=epoch, step=step,
                 ).sha256  # fmt: skip
 
         means = meter.means()  # waits for the device
         trained = time.perf_counter()
-        row: Row = {
+        validation = validation_metrics(
+            network, objective, data, split, recipe,
+            layer=config.held_out_layer, batch_size=config.batch_size, seed=config.seed,
+        )  # fmt: skip
+        row: dict[str, Any] = {
             "epoch": epoch + 1,
             "update": updates,
             "images_seen": images_per_epoch(config, split) * (epoch + 1),
@@ -145,12 +157,12 @@ def train(
             **means,
             **objective.base.at_work(),
             "val_leak_share": leak_share,
-            **validation_metrics(network, objective, data, split, config, recipe),
+            **validation,
             "collapsed": False,
             "is_finite": True,
             "end_reason": None,
             "config_sha256": config.sha256,
-            "config_seen_sha256": seen_sha256,
+            "config_seen_sha256": observed_sha256,
             "data_sha256": data.sha256,
             "split_sha256": split.sha256,
             "pairs_sha256": split.pairs_sha256,
@@ -164,7 +176,7 @@ def train(
         if not row["is_finite"]:
             row["end_reason"] = "diverged"
         else:
-            row["collapsed"] = collapsed(rows, config)
+            row["collapsed"] = collapsed(rows, margin=config.margin if config.loss in MARGIN_LOSSES else None)
             if row["collapsed"] and config.stop_if_collapsed:
                 row["end_reason"] = "collapsed"
             elif epoch + 1 == config.epochs:
@@ -172,7 +184,10 @@ def train(
         elapsed_s += time.perf_counter() - started
         row["elapsed_s"] = elapsed_s
         if row["end_reason"] == "completed" and test_images is not None:  # after the clock: no cost of training
-            final = held_out(network, objective, test_images, config)
+            final = evaluate_held_out(
+                network, objective, test_images, layer=config.held_out_layer, seed=config.seed,
+                probes=config.probes, classifiers=config.classifiers, views=config.views,
+            )  # fmt: skip
             row |= final.row
             if save_to is not None:
                 result_tables.write(result_tables.beside(save_to), final.tables)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.effects import Interval
-from sweeps.analysis.wording import interval
 from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ from ray import tune
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.evaluation.validation import Row
 from embedding_core.storage.atomic_write import StorageError
+from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import PATIENCE_S, patiently
 from embedding_core.train import pick_device, train
 from embedding_core.training import checkpoint

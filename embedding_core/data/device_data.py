@@ -16,7 +16,7 @@ Scaling = tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRows:
+class ImageSubset:
     """Some images of a larger tensor, which stays where it is: only what is asked for is copied."""
 
     source: UInt8[Tensor, "all c h w"]
@@ -93,7 +93,18 @@ class DeviceData:
 
     def split(self, config: TrainConfig) -> Split:
         """Indices for the block of `config`; on the CPU."""
-        return split(config, self.labels.cpu(), test_file_size=self.test_file_size)
+        return split(
+            self.labels.cpu(),
+            test_file_size=self.test_file_size,
+            loss=config.loss,
+            seed=config.seed,
+            val_share=config.val_share,
+            triplets=config.triplets,
+            seen_classes=config.seen_classes,
+            unseen_classes=config.unseen_classes,
+            max_images_per_class=config.max_images_per_class,
+            subset=config.subset,
+        )
 
     def test(self, indices: Split) -> ImageSet:
         """The test split, cut to the classes trained on; the only place that hands it out.
@@ -113,11 +124,11 @@ class DeviceData:
             test = self._rows(indices.test)
         return _with_pairs(test, "test split")
 
-    def train(self, indices: Split) -> ImageRows:
+    def train(self, indices: Split) -> ImageSubset:
         """The training images that have a label."""
         labels = self.labels.cpu()[indices.train]
         rows = indices.train[labels >= 0]
-        return ImageRows(self.images, rows.to(self.device), labels[labels >= 0])
+        return ImageSubset(self.images, rows.to(self.device), labels[labels >= 0])
 
     def unseen(self, indices: Split) -> ImageSet:
         """Every image of the unseen classes in the training file.

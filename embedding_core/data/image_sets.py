@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,18 +103,6 @@ def size_of_test_file(name: str, root: str | Path | None = None) -> int | None:
         Faults: unknown name, or a test file that is not what it should be.
     """
     return _source(name, resolve_root(root)).test_size()
-
-
-def shared_images(a: ImageSet, b: ImageSet) -> int:
-    """How many images of `b` are also in `a`, pixel for pixel: the leak, if one is for training and one for testing."""
-    if a.images.shape[1:] != b.images.shape[1:]:
-        return 0
-    known = set(_digests(a.images))
-    return sum(digest in known for digest in _digests(b.images))
-
-
-def _digests(images: UInt8[Tensor, "n c h w"]) -> Iterator[bytes]:
-    return (hashlib.sha256(image).digest() for image in images.contiguous().numpy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator
-from embedding_core.training.accumulation import slices
 
 SAMPLERS = ("random", "pk")
 
@@ -46,7 +45,7 @@ def batch_faults(config: TrainConfig, split: Split) -> list[str]:
         return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}."]
     faults = []
     last = images_per_epoch(config, split) // config.views_per_example % config.batch_size or config.batch_size
-    smallest = slices(last, math.ceil(last / config.micro_batch))[-1]
+    smallest = micro_batch_slices(last, math.ceil(last / config.micro_batch))[-1]
     if config.norm_kind == "batch" and (smallest.stop - smallest.start) * config.views_per_example == 1:
         faults.append(
             f"BatchNorm needs two images in each micro-batch, but with {examples} training examples, "
@@ -120,3 +119,9 @@ def _shuffled_queue(members: Tensor, length: int, k: int, generator: torch.Gener
         held = torch.isin(again, queue[len(queue) - len(queue) % k :])
         queue = torch.cat([queue, again[~held], again[held]])
     return queue[:length]
+
+
+def micro_batch_slices(b: int, accum_steps: int) -> list[slice]:
+    """Rows of each micro-batch of b examples: at most `accum_steps` of them, all but the last of equal size."""
+    m = -(-b // accum_steps)
+    return [slice(start, min(start + m, b)) for start in range(0, b, m)]

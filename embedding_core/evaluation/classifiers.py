@@ -11,7 +11,7 @@ from embedding_core.metrics.distances import at_least_float32
 from embedding_core.metrics.retrieval import QueryMean, QueryScores, knn_accuracy
 from embedding_core.seeding import generator
 
-NEIGHBOURS = 10
+FITTED_KNN_NEIGHBOURS = 10
 """Votes of the fitted kNN."""
 
 PIXELS_SIDE = 32
@@ -49,7 +49,7 @@ def fitted_knn(
 
     See `knn_accuracy` for the weights. On one thread 48,000 x 64 and 10,000 queries take 2 s.
     """
-    return knn_accuracy(train_z, train_labels, test_z, test_labels, k=min(NEIGHBOURS, len(train_z)))
+    return knn_accuracy(train_z, train_labels, test_z, test_labels, k=min(FITTED_KNN_NEIGHBOURS, len(train_z)))
 
 
 def fitted_svm(

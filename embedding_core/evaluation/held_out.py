@@ -2,35 +2,46 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from embedding_core.config.train_config import TrainConfig
-from embedding_core.data.device_data import DeviceData, ImageRows
+from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.image_sets import ImageSet
 from embedding_core.data.splits import Split
-from embedding_core.evaluation import classifiers, rows
-from embedding_core.evaluation.validation import EVALUATION_BATCH, Row, embed
+from embedding_core.evaluation import rows
+from embedding_core.evaluation.classifiers import (
+    FITTED_KNN_NEIGHBOURS,
+    drawn_for_pixels,
+    fitted_knn,
+    fitted_svm,
+    raw_pixels,
+    share_right,
+)
+from embedding_core.evaluation.validation import EVALUATION_BATCH, embed
 from embedding_core.losses.modules import Classifier
 from embedding_core.losses.objective import Objective
-from embedding_core.metrics import embeddings, retrieval
+from embedding_core.metrics import retrieval
+from embedding_core.metrics.verification import verification_by_class
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
+from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.colour import grey_copies, has_colour
-from embedding_core.views import scatter, views
 from embedding_core.views.projections import pca
+from embedding_core.views.sampling import shown_queries
+from embedding_core.views.scatter import point_rows
+from embedding_core.views.view_tables import SHOWN_NEIGHBOURS, compute_views
 
 HIT_QUERIES = 1000
 """Most images that are turned grey, to see whether they find their class by more than its colours."""
 
-PROJECTIONS = {"pca": ("pca",), "all": ("pca", "umap", "tsne")}
+PROJECTIONS_SHOWN = {"pca": ("pca",), "all": ("pca", "umap", "tsne")}
 """By `TrainConfig.views`."""
 
-Tables = dict[str, list[dict[str, Any]]]
-"""Rows by table of the store, without the ids of the trial."""
+RowsByTable = dict[str, list[Row]]
+"""Of the store, without the ids of the trial."""
 
 Judge = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n d"]]
 """Images -> what they are judged by, of unit length, on the CPU."""
@@ -41,7 +52,7 @@ class HeldOutImages(NamedTuple):
 
     parts: dict[str, ImageSet]
     """`test`, and `unseen` where there are unseen classes."""
-    train: ImageRows
+    train: ImageSubset
     """What classifiers are fitted to."""
 
 
@@ -50,7 +61,7 @@ class HeldOut(NamedTuple):
 
     row: Row
     """`test_*` and `unseen_*` columns."""
-    tables: Tables
+    tables: RowsByTable
     """Longer results."""
 
 
@@ -66,90 +77,112 @@ def held_out_images(data: DeviceData, split: Split) -> HeldOutImages:
     return HeldOutImages(parts, data.train(split))
 
 
-def held_out(network: EmbeddingNetwork, objective: Objective, images: HeldOutImages, config: TrainConfig) -> HeldOut:
-    """Evaluate on each part; `held_out_layer` says by what, `probes`, `classifiers` and `views` how much.
+def evaluate_held_out(
+    network: EmbeddingNetwork,
+    objective: Objective,
+    images: HeldOutImages,
+    *,
+    layer: str,
+    seed: int,
+    probes: int = 0,
+    classifiers: bool = False,
+    views: str = "none",
+) -> HeldOut:
+    """Evaluate on each part of `images`.
 
     Of classifier losses, the accuracy of the trained head on the test split is always that of the embedding.
+
+    Args:
+        network: as trained.
+        objective: as trained; of a classifier loss, its head is tested.
+        images: see `held_out_images`.
+        layer: of `outputs`, what images are judged by.
+        seed: of the block, for every draw.
+        probes: draws of the probes, 0 or at least 2.
+        classifiers: whether classifiers are fitted to all training images.
+        views: `none`, or a key of `PROJECTIONS_SHOWN`.
     """
-    judge = partial(_judged, network, config.held_out_layer)
+    judge = partial(_judged, network, layer)
     z = {split: judge(part.images) for split, part in images.parts.items()}
-    tables: Tables = {"evaluations": [], "eval_groups": []}
-    found = [_of_part(split, z[split], part, judge, config) for split, part in images.parts.items()]
+    tables: RowsByTable = {"evaluations": [], "eval_groups": []}
+    found = [
+        _of_part(split, z[split], part, judge, seed=seed, probes=probes, views=views)
+        for split, part in images.parts.items()
+    ]
     test = images.parts["test"]
     if isinstance(objective.base, Classifier):
-        embedding = z["test"] if config.held_out_layer == "embedding" else _judged(network, "embedding", test.images)
+        embedding = z["test"] if layer == "embedding" else _judged(network, "embedding", test.images)
         found.append(_trained_head(objective.base, embedding, test))
-    if config.classifiers:
-        found.append(_of_classifiers(z["test"], test, images.train, judge, config))
+    if classifiers:
+        found.append(_of_classifiers(z["test"], test, images.train, judge, seed=seed, views=views))
     for table, own in ((table, own) for one in found for table, own in one.items()):
         tables.setdefault(table, []).extend(own)
-    for evaluation in tables["evaluations"]:
-        evaluation["checkpoint"] = "final"
-    row: Row = {"test_sha256": test.sha256}
-    row |= {_column(e): e["value"] for e in tables["evaluations"] if not e["metric"].startswith("probe")}
-    return HeldOut(row, tables)
+    tables["evaluations"] = [{**evaluation, "checkpoint": "final"} for evaluation in tables["evaluations"]]
+    columns = {_column(e): e["value"] for e in tables["evaluations"] if not e["metric"].startswith("probe")}
+    return HeldOut({"test_sha256": test.sha256, **columns}, tables)
 
 
 def _judged(network: EmbeddingNetwork, layer: str, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
     return embed(network, images.to(network.mean.device), layer=layer).cpu()
 
 
-def _column(evaluation: dict[str, Any]) -> str:
+def _column(evaluation: Row) -> str:
     """Only recall is called by its k; other metrics have one each."""
     name = f"{evaluation['split']}_{evaluation['metric']}"
     return f"{name}_at_{evaluation['k']}" if evaluation["metric"].endswith("recall") else name
 
 
-def _of_part(split: str, z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, config: TrainConfig) -> Tables:
+def _of_part(
+    split: str, z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, *, seed: int, probes: int, views: str
+) -> RowsByTable:
     """What needs no image but those of one part."""
-    pairs = embeddings.verification(z, part.labels)
+    pairs = verification_by_class(z, part.labels)
     coloured = has_colour(part.images)
     found = rows.metrics(z, part.labels, pairs)
     groups = list(rows.class_aucs(pairs, part))
-    if config.probes:
-        found += rows.probes(z, part.labels, repeats=config.probes, seed=config.seed)
+    if probes:
+        found += rows.probes(z, part.labels, repeats=probes, seed=seed)
     if coloured:
-        found += _hit_rates(z, part, judge, config.seed)
-    tables: Tables = {}
-    if config.views != "none":
-        pixels = classifiers.raw_pixels(part.images)
-        of_pixels = rows.ranking(pixels, part.labels, embeddings.verification(pixels, part.labels))
+        found += _hit_rates(z, part, judge, seed)
+    tables: RowsByTable = {}
+    if views != "none":
+        pixels = raw_pixels(part.images)
+        of_pixels = rows.ranking(pixels, part.labels, verification_by_class(pixels, part.labels))
         found += rows.of_pixels(of_pixels)
-        queries = views.queries(part.labels, seed=config.seed)
+        queries = shown_queries(part.labels, seed=seed)
         grey_z = judge(grey_copies(part.images[queries])) if coloured else None
-        projections = PROJECTIONS[config.views]
-        shown = views.compute(z, part, split=split, seed=config.seed, projections=projections, grey_z=grey_z)
-        tables = shown._asdict()
+        projections = PROJECTIONS_SHOWN[views]
+        tables = compute_views(z, part, split=split, seed=seed, projections=projections, grey_z=grey_z)._asdict()
     own = {"evaluations": found, "eval_groups": groups}
     for table, added in own.items():
         tables[table] = [{"split": split, **row} for row in added] + tables.get(table, [])
     return tables
 
 
-def _hit_rates(z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, seed: int) -> list[rows.Row]:
+def _hit_rates(z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, seed: int) -> list[Row]:
     """Of images whose class has another: the share of their nearest others that are of it, asked in colour or in grey.
 
     Study 4 looked at neighbours by eye; those that a grey image does not find were found by colour alone.
     """
     mated = (retrieval.class_sizes(part.labels, part.labels) > 1).nonzero()[:, 0]
     own = mated[torch.randperm(len(mated), generator=generator(seed, "hit rates"))[:HIT_QUERIES]]
-    k = min(views.NEIGHBOURS, len(z) - 1)
+    k = min(SHOWN_NEIGHBOURS, len(z) - 1)
     queries = {"hit_rate": z[own], "hit_rate_grey": judge(grey_copies(part.images[own]))}
     rates = {metric: retrieval.hit_rates(query, own, z, part.labels, k=k) for metric, query in queries.items()}
     return [rows.mean_row(metric, rate.mean(), k=k) for metric, rate in rates.items()]
 
 
-def _trained_head(base: Classifier, z: Float[Tensor, "n d"], test: ImageSet) -> Tables:
+def _trained_head(base: Classifier, z: Float[Tensor, "n d"], test: ImageSet) -> RowsByTable:
     """Share of test images that the head trained with the embedding classifies right, overall and by class."""
     right = base.predicted(z.to(base.classes.device)).cpu() == test.labels
-    overall = rows.mean_row("accuracy", classifiers.share_right(right))
-    groups = [{"split": "test", **group} for group in rows.class_accuracies(right, test)]
+    overall = rows.mean_row("accuracy", share_right(right))
+    groups: list[Row] = [{"split": "test", **group} for group in rows.class_accuracies(right, test)]
     return {"evaluations": [{"split": "test", **overall}], "eval_groups": groups}
 
 
 def _of_classifiers(
-    z: Float[Tensor, "n d"], test: ImageSet, train: ImageRows, judge: Judge, config: TrainConfig
-) -> Tables:
+    z: Float[Tensor, "n d"], test: ImageSet, train: ImageSubset, judge: Judge, *, seed: int, views: str
+) -> RowsByTable:
     """Classifiers fitted on all training images; with views, those of raw pixels and the training images' plane too.
 
     On one thread those of MNIST (48,000 images) take a quarter of a minute, and those of its pixels as long again.
@@ -157,15 +190,15 @@ def _of_classifiers(
     places = torch.arange(len(train.labels))
     train_z = torch.cat([judge(train.images(part)) for part in places.split(EVALUATION_BATCH)])
     found = _fitted(train_z, train.labels, z, test.labels)
-    tables: Tables = {}
-    if config.views != "none":
-        pixels = classifiers.raw_pixels(test.images)
-        kept = classifiers.drawn_for_pixels(len(places), pixels.shape[1], seed=config.seed)
-        train_pixels = classifiers.raw_pixels(train.images(kept))
+    tables: RowsByTable = {}
+    if views != "none":
+        pixels = raw_pixels(test.images)
+        kept = drawn_for_pixels(len(places), pixels.shape[1], seed=seed)
+        train_pixels = raw_pixels(train.images(kept))
         found += rows.of_pixels(_fitted(train_pixels, train.labels[kept], pixels, test.labels))
-        points = scatter.points(
-            train_z, train.labels, pca(train_z), name_of=test.name_of, seed=config.seed,
-            projections=PROJECTIONS[config.views], most=len(z),
+        points = point_rows(
+            train_z, train.labels, pca(train_z), name_of=test.name_of, seed=seed,
+            projections=PROJECTIONS_SHOWN[views], most=len(z),
         )  # fmt: skip
         tables["views"] = [{"split": "train", **point} for point in points]
     return tables | {"evaluations": [{"split": "test", **row} for row in found]}
@@ -173,10 +206,10 @@ def _of_classifiers(
 
 def _fitted(
     train_z: Float[Tensor, "n d"], train_labels: Int[Tensor, " n"], z: Float[Tensor, "t d"], labels: Int[Tensor, " t"]
-) -> list[rows.Row]:
-    svm = classifiers.fitted_svm(train_z, train_labels, z, labels)
-    knn = classifiers.fitted_knn(train_z, train_labels, z, labels)
+) -> list[Row]:
+    svm = fitted_svm(train_z, train_labels, z, labels)
+    knn = fitted_knn(train_z, train_labels, z, labels)
     return [
         rows.mean_row("fitted_svm_accuracy", svm),
-        rows.mean_row("fitted_knn_accuracy", knn, k=classifiers.NEIGHBOURS),
+        rows.mean_row("fitted_knn_accuracy", knn, k=FITTED_KNN_NEIGHBOURS),
     ]

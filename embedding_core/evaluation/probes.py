@@ -27,13 +27,13 @@ KINDS = ("svc", "linear", "knn")
 BUDGETS = (30, 100, 300, 1000, 3000)
 """Numbers of labels, as study 2 has them."""
 
-NEIGHBOURS = 10
+PROBE_KNN_NEIGHBOURS = 10
 """Votes of the kNN probe."""
 
 LINEAR_ITERATIONS = 10_000
 """Ten times the default, which does not converge on a thousand labels."""
 
-TEST_SHARE = 0.35
+PROBE_TEST_SHARE = 0.35
 """Of the images, as study 2 has it."""
 
 CONFIDENCE = 0.95
@@ -99,7 +99,7 @@ def _classifier(kind: str, n: int, seed: int) -> BaseEstimator:
             return make_pipeline(StandardScaler(), SVC(gamma="auto"))
         case "linear":
             return make_pipeline(StandardScaler(), LinearSVC(max_iter=LINEAR_ITERATIONS, random_state=seed))
-    return KNeighborsClassifier(min(NEIGHBOURS, n))
+    return KNeighborsClassifier(min(PROBE_KNN_NEIGHBOURS, n))
 
 
 def probe_curve(
@@ -109,7 +109,7 @@ def probe_curve(
     budgets: Sequence[int] = BUDGETS,
     repeats: int = 10,
     kinds: Sequence[str] = KINDS,
-    test_share: float = TEST_SHARE,
+    test_share: float = PROBE_TEST_SHARE,
     seed: int = 0,
 ) -> list[ProbePoint]:
     """Balanced accuracy of each probe at each label budget, over repeated random draws.

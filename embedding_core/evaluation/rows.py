@@ -3,7 +3,6 @@
 import math
 import statistics
 from collections.abc import Iterator
-from typing import Any
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -11,13 +10,11 @@ from torch import Tensor
 from embedding_core.data.image_sets import ImageSet
 from embedding_core.evaluation.classifiers import share_right
 from embedding_core.metrics import retrieval
-from embedding_core.metrics.embeddings import Verification
+from embedding_core.metrics.verification import Verification
+from embedding_core.storage.result_tables import Row
 
-Row = dict[str, Any]
-"""Values by column name; what does not apply is absent."""
-
-KNN = 20
-"""Neighbours that vote."""
+LEAVE_ONE_OUT_NEIGHBOURS = 20
+"""Votes of the kNN among the images themselves."""
 
 
 def mean_row(metric: str, mean: retrieval.QueryMean, *, k: int | None = None) -> Row:
@@ -27,7 +24,7 @@ def mean_row(metric: str, mean: retrieval.QueryMean, *, k: int | None = None) ->
 
 def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
     """Verification, retrieval, leave-one-out classification; `n_pairs` counts pairs of images, or queries."""
-    k = min(KNN, len(z) - 1)
+    k = min(LEAVE_ONE_OUT_NEIGHBOURS, len(z) - 1)
     return [
         {"metric": "auc", "value": pairs.auc, "n_pairs": pairs.n_positive + pairs.n_negative},
         mean_row("recall", retrieval.hits(z, labels, k=1).mean(), k=1),
@@ -69,11 +66,11 @@ def probes(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, repeats: int, 
     """Balanced accuracy of frozen embeddings by label budget (`k`); budgets beyond the images are left out."""
     from embedding_core.evaluation.probes import (  # scikit-learn's import takes a second or two
         BUDGETS,
-        TEST_SHARE,
+        PROBE_TEST_SHARE,
         probe_curve,
     )
 
-    available = len(z) - round(TEST_SHARE * len(z))
+    available = len(z) - round(PROBE_TEST_SHARE * len(z))
     budgets = [budget for budget in BUDGETS if budget <= available]
     points = probe_curve(z, labels, budgets=budgets, repeats=repeats, seed=seed)
     return [

@@ -7,20 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import TrainConfig
 from embedding_core.losses import miners
-from embedding_core.losses.functional import (
-    ArcFace,
-    SoftmaxClassifier,
-    nt_xent,
-    nt_xent_chance,
-    nt_xent_floor,
-    triplet_hinge,
-    triplet_semihard,
-)
+from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
+from embedding_core.losses.functional import nt_xent, nt_xent_chance, nt_xent_floor, triplet_hinge, triplet_semihard
 from embedding_core.metrics.distances import distance_matrix
 from embedding_core.metrics.meter import Meter
-from embedding_core.seeding import stream
 
 VALIDATION_MINING = "hard/hard"
 """Whatever was mined in training, so that validation losses compare (study 2)."""
@@ -207,30 +198,8 @@ class TwoViews(BaseLoss):
         return nt_xent(z[:, 0], z[:, 1], temperature=self.temperature, similarity=self.similarity)
 
 
-def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
-    """The base loss that `config` asks for; proxies start from the block's own stream."""
-    match config.loss:
-        case "triplet":
-            return FixedTriplets(config.margin, config.distance)
-        case "mined":
-            return MinedTriplets(config.mining, config.margin, config.distance)
-        case "semihard":
-            return SemiHardTriplets(config.margin, config.distance, config.fallback)
-        case "nt_xent":
-            return TwoViews(config.temperature, config.similarity)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(config.seed, "loss initialisation"))
-        if config.loss == "arcface":
-            head: ArcFace | SoftmaxClassifier = ArcFace(
-                config.embedding_dim, len(classes), scale=config.scale, margin=config.margin
-            )
-        else:
-            head = SoftmaxClassifier(config.embedding_dim, len(classes))
-    return Classifier(config.loss, head, classes)
-
-
-def validation_loss(config: TrainConfig, trained: BaseLoss) -> BaseLoss:
+def validation_loss(trained: BaseLoss) -> BaseLoss:
     """What the validation loss is computed with: the trained loss itself, or mining that no curriculum moves."""
     if isinstance(trained, MinedTriplets):
-        return MinedTriplets(VALIDATION_MINING, config.margin, config.distance)
+        return MinedTriplets(VALIDATION_MINING, trained.margin, trained.distance)
     return trained

@@ -7,9 +7,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
 from embedding_core.losses.functional import koleo_terms
-from embedding_core.losses.modules import BaseLoss, base_loss
+from embedding_core.losses.modules import (
+    BaseLoss,
+    Classifier,
+    FixedTriplets,
+    MinedTriplets,
+    SemiHardTriplets,
+    TwoViews,
+)
 from embedding_core.metrics.meter import Meter
+from embedding_core.seeding import stream
 
 
 class KoLeoTerm(NamedTuple):
@@ -91,3 +100,25 @@ class Objective(nn.Module):
         if group <= self.koleo.top_k:
             return 0
         return n - n % group if n % group <= self.koleo.top_k else n
+
+
+def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
+    """The base loss that `config` asks for; proxies start from the block's own stream."""
+    match config.loss:
+        case "triplet":
+            return FixedTriplets(config.margin, config.distance)
+        case "mined":
+            return MinedTriplets(config.mining, config.margin, config.distance)
+        case "semihard":
+            return SemiHardTriplets(config.margin, config.distance, config.fallback)
+        case "nt_xent":
+            return TwoViews(config.temperature, config.similarity)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(config.seed, "loss initialisation"))
+        if config.loss == "arcface":
+            head: ArcFace | SoftmaxClassifier = ArcFace(
+                config.embedding_dim, len(classes), scale=config.scale, margin=config.margin
+            )
+        else:
+            head = SoftmaxClassifier(config.embedding_dim, len(classes))
+    return Classifier(config.loss, head, classes)

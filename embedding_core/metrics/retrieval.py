@@ -1,28 +1,13 @@
-"""Nearest neighbours and what their labels say. A row is never its own neighbour: it is excluded by index."""
+"""What the labels of nearest neighbours say: recall, precision and votes. A row is never its own neighbour."""
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from embedding_core.errors import unknown
-from embedding_core.metrics.distances import at_least_float32
-
-QUERIES = 1024
-"""Rows compared with all references at a time: bounds the memory of the similarities."""
-
-METRICS = ("cosine", "dot")
-
-
-class Neighbours(NamedTuple):
-    """References by descending similarity, a row per query."""
-
-    indices: Int[Tensor, "q k"]
-    similarities: Float[Tensor, "q k"]
+from embedding_core.metrics.neighbours import neighbour_blocks, top_k_neighbours
 
 
 class QueryMean(NamedTuple):
@@ -59,32 +44,41 @@ class QueryScores(NamedTuple):
         return QueryMean(scores.mean().item(), se, n, len(self.counted) - n)
 
 
-def top_k_neighbours(
-    query: Float[Tensor, "q d"],
-    reference: Float[Tensor, "n d"],
-    *,
-    k: int,
-    metric: str = "cosine",
-    exclude_self: bool = False,
-    own: Int[Tensor, " q"] | None = None,
-) -> Neighbours:
-    """The k most similar references of each query. The order among equal similarities is unspecified but reproducible.
+def recall_at_k(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, metric: str = "cosine") -> float:
+    """Share of images with at least one of their class among their k nearest others.
+
+    Images alone in their class are left out; `hits(...).mean()` gives their number and a standard error.
 
     Args:
-        query: embeddings that ask.
-        reference: embeddings that answer.
-        k: neighbours per query, 1 to n (n - 1 with `exclude_self` or `own`).
+        z: embeddings.
+        labels: class per row.
+        k: neighbours looked at, 1 to n - 1.
         metric: `cosine` or `dot`.
-        exclude_self: query i is reference i, and no neighbour of itself; q = n.
-        own: the reference that each query may not find; None: it may find all.
 
     Raises:
-        ValueError: k out of range, unknown metric, or `exclude_self` with different numbers of rows.
+        ValueError: k out of range, unknown metric, or no class of two images.
+
+    Source: Oh Song et al. 2016, arXiv 1511.06452.
     """
-    blocks = list(_neighbour_blocks(query, reference, k=k, metric=metric, exclude_self=exclude_self, own=own))
-    return Neighbours(
-        torch.cat([block.indices for block in blocks]), torch.cat([block.similarities for block in blocks])
-    )
+    return hits(z, labels, k=k, metric=metric).mean().value
+
+
+def map_at_r(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str = "cosine") -> float:
+    """Mean average precision at R, where R is the number of other images in the class of the image that asks.
+
+    Images alone in their class are left out; `average_precisions(...).mean()` gives their number and a standard error.
+
+    Args:
+        z: embeddings.
+        labels: class per row.
+        metric: `cosine` or `dot`.
+
+    Raises:
+        ValueError: unknown metric, or no class of two images.
+
+    Source: Musgrave et al. 2020, arXiv 2003.08505.
+    """
+    return average_precisions(z, labels, metric=metric).mean().value
 
 
 def label_hit_rates(
@@ -115,24 +109,27 @@ def hit_rates(
 
 
 def hits(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, metric: str = "cosine") -> QueryScores:
-    """1 where one of the k nearest others is of the same class, else 0; arguments as in `evaluate.recall_at_k`."""
+    """1 where one of the k nearest others is of the same class, else 0; arguments as in `recall_at_k`."""
     indices, similarities = top_k_neighbours(z, z, k=k, metric=metric, exclude_self=True)
     hit = (labels[indices] == labels[:, None]).any(dim=1).to(similarities.dtype)
     return QueryScores(_nan_where(hit, similarities), class_sizes(labels, labels) > 1)
 
 
 def average_precisions(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str = "cosine") -> QueryScores:
-    """Average precision at R of each image, R being its number of class mates; arguments as in `evaluate.map_at_r`.
+    """Average precision at R of each image, R being its number of class mates; arguments as in `map_at_r`.
 
     Of its R nearest others: the sum over those of its class of the precision up to their place, over R.
     """
     mates = class_sizes(labels, labels) - 1
     k = max([1, *mates.tolist()])
     place = torch.arange(1, k + 1, device=z.device)
-    scores = []
-    blocks = _neighbour_blocks(z, z, k=k, metric=metric, exclude_self=True)
-    for (indices, similarities), own, r in zip(blocks, labels.split(QUERIES), mates.split(QUERIES), strict=True):
-        relevant = (labels[indices] == own[:, None]) & (place <= r[:, None])
+    scores: list[Tensor] = []
+    done = 0
+    for indices, similarities in neighbour_blocks(z, z, k=k, metric=metric, exclude_self=True):
+        block = slice(done, done + len(indices))
+        done = block.stop
+        r = mates[block]
+        relevant = (labels[indices] == labels[block, None]) & (place <= r[:, None])
         precision = relevant.cumsum(dim=1) / place
         score = (precision * relevant).sum(dim=1) / r.clamp(min=1)
         scores.append(_nan_where(score, similarities))
@@ -186,30 +183,6 @@ def class_sizes(labels: Int[Tensor, " q"], reference_labels: Int[Tensor, " n"]) 
     classes, member = torch.cat([labels, reference_labels]).unique(return_inverse=True)
     sizes: Tensor = member[len(labels) :].bincount(minlength=len(classes))
     return sizes[member[: len(labels)]]
-
-
-def _neighbour_blocks(
-    query: Tensor, reference: Tensor, *, k: int, metric: str, exclude_self: bool, own: Tensor | None = None
-) -> Iterator[Neighbours]:
-    """`top_k_neighbours`, `QUERIES` rows at a time."""
-    if metric not in METRICS:
-        raise ValueError(unknown("similarity", metric, METRICS))
-    if exclude_self and len(query) != len(reference):
-        raise ValueError(f"`exclude_self` needs one query per reference, but got {len(query)} and {len(reference)}.")
-    if exclude_self:
-        own = torch.arange(len(reference), device=query.device)
-    candidates = len(reference) - (own is not None)
-    if not 1 <= k <= candidates:
-        raise ValueError(f"`k` must be 1 to the number of candidates, but got k={k}, {candidates} candidates.")
-    query, reference = at_least_float32(query.detach()), at_least_float32(reference.detach())
-    if metric == "cosine":
-        query, reference = F.normalize(query, dim=1), F.normalize(reference, dim=1)
-    for start in range(0, max(len(query), 1), QUERIES):
-        similarity = query[start : start + QUERIES] @ reference.T
-        if own is not None:
-            similarity.scatter_(1, own[start : start + QUERIES, None], -math.inf)
-        best = similarity.topk(k, dim=1)
-        yield Neighbours(best.indices, best.values)
 
 
 def _nan_where(scores: Tensor, similarities: Tensor) -> Tensor:

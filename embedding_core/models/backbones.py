@@ -5,8 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from embedding_core.config.train_config import TrainConfig
-from embedding_core.errors import Faults
+from embedding_core.config.train_config import CHOICES
+from embedding_core.errors import Faults, unknown
 
 WIDTHS = (32, 64, 128, 128)
 """Channels of `small_cnn`'s blocks; each halves the side."""
@@ -39,20 +39,31 @@ BY_CONVOLUTIONS = {
 which study 2 cuts."""
 
 
-def build_backbone(config: TrainConfig, *, channels: int, side: tuple[int, int]) -> nn.Module:
+def build_backbone(
+    name: str,
+    *,
+    channels: int,
+    side: tuple[int, int],
+    norm_kind: str,
+    published_stem: bool = False,
+    stages: int | None = None,
+) -> nn.Module:
     """Backbone with torchvision's initialisation, drawn from the global generator: [n, c, h, w] -> [n, width, ...].
 
     Args:
-        config: `backbone`, `norm_kind`, `weights` (not read here, but a ResNet's stem must fit it) and `head` are read.
+        name: one of `TrainConfig.backbone`.
         channels: of its input; 3 for all but `small_cnn`.
         side: height and width of the images.
+        norm_kind: `group`, `batch` or `none`; vgg11, alexnet and vit_tiny have none to choose.
+        published_stem: whether a ResNet must fit published weights, however small the images.
+        stages: of `efficientnet_v2_s`, the first so many; None: all.
 
     Raises:
-        Faults: images too small, or not divisible into patches.
+        Faults: unknown name; images too small, or not divisible into patches.
     """
-    match config.backbone:
+    match name:
         case "small_cnn":
-            return _small_cnn(channels, config.norm_kind)
+            return _small_cnn(channels, norm_kind)
         case "vgg11":
             return _vgg11(side)
         case "alexnet":
@@ -60,10 +71,12 @@ def build_backbone(config: TrainConfig, *, channels: int, side: tuple[int, int])
         case "vit_tiny":
             return _vit_tiny(side)
         case "efficientnet_v2_s":
-            backbone = _efficientnet_v2_s()[: STUDY2_STAGES if config.head == "study2" else None]
+            backbone = _efficientnet_v2_s()[:stages]
+        case "resnet18" | "resnet34" | "resnet50":
+            backbone = _resnet(name, small_stem=min(side) < SMALL_STEM_SIDE and not published_stem)
         case _:
-            backbone = _resnet(config.backbone, small_stem=min(side) < SMALL_STEM_SIDE and config.weights == "none")
-    if config.norm_kind == "group":
+            raise Faults([unknown("backbone", name, CHOICES["backbone"])])
+    if norm_kind == "group":
         _replace_batch_norm(backbone)
     return backbone
 

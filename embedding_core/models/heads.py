@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import TrainConfig
-from embedding_core.errors import Faults
+from embedding_core.config.train_config import CHOICES
+from embedding_core.errors import Faults, unknown
 from embedding_core.models.backbones import norm
 
 STUDY2_WIDTH = 64
@@ -31,30 +31,46 @@ class MeanMaxPool(nn.Module):
         return torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
 
 
-def build_head(config: TrainConfig, features: torch.Size) -> tuple[nn.Module, nn.Module]:
+def build_head(
+    name: str,
+    features: torch.Size,
+    *,
+    embedding_dim: int,
+    norm_kind: str,
+    dropout: float = 0.0,
+    layers: int = 1,
+    width: int | None = None,
+) -> tuple[nn.Module, nn.Module]:
     """Pool and head, with torch's initialisation, drawn from the global generator.
 
     Args:
-        config: `head`, `head_layers`, `head_width`, `norm_kind`, `dropout` and `embedding_dim` are read.
+        name: `linear`, `mlp`, `study2` or `study3`.
         features: shape of one image's backbone features, (width, h, w) or (width,).
+        embedding_dim: length of the embedding.
+        norm_kind: `group`, `batch` or `none`; a linear head has no normalisation.
+        dropout: share of features dropped before the last linear layer (`study2`: of the embedding); in [0, 1).
+        layers: hidden layers of `mlp`, >= 1.
+        width: of the hidden layers of `mlp`; None: the backbone's.
 
     Raises:
-        Faults: feature maps too small for study 2's pooling.
+        Faults: unknown name; feature maps too small for study 2's pooling.
     """
-    width = features[0]
-    match config.head:
+    match name:
+        case "linear":
+            linear = nn.Linear(features[0], embedding_dim)
+            return MeanPool(), nn.Sequential(*_dropout(dropout), linear) if dropout else linear
+        case "mlp":
+            hidden = width or features[0]
+            return MeanPool(), _mlp(features[0], embedding_dim, hidden, layers, norm_kind, dropout)
         case "study2":
-            return nn.Identity(), _study2(config, features)
+            return nn.Identity(), _study2(features, embedding_dim, norm_kind, dropout)
         case "study3":
             return MeanMaxPool(), nn.Sequential(
-                *_vector_norm(config.norm_kind, 2 * width),
-                *_dropout(config.dropout),
-                nn.Linear(2 * width, config.embedding_dim, bias=False),
+                *_vector_norm(norm_kind, 2 * features[0]),
+                *_dropout(dropout),
+                nn.Linear(2 * features[0], embedding_dim, bias=False),
             )
-        case "mlp":
-            return MeanPool(), _mlp(config, width)
-    linear = nn.Linear(width, config.embedding_dim)
-    return MeanPool(), nn.Sequential(*_dropout(config.dropout), linear) if config.dropout else linear
+    raise Faults([unknown("head", name, CHOICES["head"])])
 
 
 def describe_head(pool: nn.Module, head: nn.Module) -> dict[str, Any]:
@@ -81,21 +97,20 @@ def last_linear(head: nn.Module) -> nn.Linear:
     return [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
 
 
-def _mlp(config: TrainConfig, width: int) -> nn.Sequential:
+def _mlp(width: int, embedding_dim: int, hidden: int, layers: int, norm_kind: str, dropout: float) -> nn.Sequential:
     """Projection head: SimCLR's with one hidden layer, study 4's with five."""
-    hidden = config.head_width or width
-    layers: list[nn.Module] = []
-    for _ in range(config.head_layers):
-        layers += [
-            nn.Linear(width, hidden, bias=config.norm_kind != "batch"),  # BatchNorm would take the bias out again
-            *_vector_norm(config.norm_kind, hidden),
+    modules: list[nn.Module] = []
+    for _ in range(layers):
+        modules += [
+            nn.Linear(width, hidden, bias=norm_kind != "batch"),  # BatchNorm would take the bias out again
+            *_vector_norm(norm_kind, hidden),
             nn.ReLU(inplace=True),
         ]
         width = hidden
-    return nn.Sequential(*layers, *_dropout(config.dropout), nn.Linear(width, config.embedding_dim))
+    return nn.Sequential(*modules, *_dropout(dropout), nn.Linear(width, embedding_dim))
 
 
-def _study2(config: TrainConfig, features: torch.Size) -> nn.Sequential:
+def _study2(features: torch.Size, embedding_dim: int, norm_kind: str, dropout: float) -> nn.Sequential:
     """Two convolutions, max-pool, linear layer; its dropout is on the embedding itself."""
     width, *side = features
     if min(side) < 2:
@@ -106,7 +121,7 @@ def _study2(config: TrainConfig, features: torch.Size) -> nn.Sequential:
     for _ in range(2):
         layers += [
             nn.Conv2d(width, STUDY2_WIDTH, 3, padding=1),
-            *norm(config.norm_kind, STUDY2_WIDTH),
+            *norm(norm_kind, STUDY2_WIDTH),
             nn.ReLU(inplace=True),
         ]
         width = STUDY2_WIDTH
@@ -114,9 +129,9 @@ def _study2(config: TrainConfig, features: torch.Size) -> nn.Sequential:
         *layers,
         nn.MaxPool2d(2, ceil_mode=True),  # of 3x3 positions, none is left out
         nn.Flatten(),
-        nn.Linear(width * math.ceil(side[0] / 2) * math.ceil(side[1] / 2), config.embedding_dim),
+        nn.Linear(width * math.ceil(side[0] / 2) * math.ceil(side[1] / 2), embedding_dim),
         nn.LeakyReLU(),
-        *_dropout(config.dropout),
+        *_dropout(dropout),
     )
 
 

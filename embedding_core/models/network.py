@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.metrics.distances import at_least_float32
-from embedding_core.models.backbones import backbone_name, backbone_width, build_backbone, feature_shape
+from embedding_core.models.backbones import (
+    STUDY2_STAGES,
+    backbone_name,
+    backbone_width,
+    build_backbone,
+    feature_shape,
+)
 from embedding_core.models.heads import MeanPool, build_head, describe_head, last_linear
 from embedding_core.models.pretrained import load_weights
 from embedding_core.seeding import stream
@@ -25,7 +31,7 @@ class EmbeddingNetwork(nn.Module):
 
     Args:
         unit: whether embeddings are brought to unit length, the last of these steps. Where the training loss needs
-            their length they are not; `monitor.embed` does it then.
+            their length they are not; `evaluation.validation.embed` does it then.
     """
 
     mean: Tensor
@@ -116,11 +122,26 @@ def build_network(
     channels = mean.numel() if config.backbone == "small_cnn" else 3
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(config.seed, "initialisation"))
-        backbone = build_backbone(config, channels=channels, side=shape[1:])
-        pool, head = build_head(config, feature_shape(backbone, channels=channels, side=shape[1:]))
+        backbone = build_backbone(
+            config.backbone,
+            channels=channels,
+            side=shape[1:],
+            norm_kind=config.norm_kind,
+            published_stem=config.weights != "none",
+            stages=STUDY2_STAGES if config.head == "study2" else None,
+        )
+        pool, head = build_head(
+            config.head,
+            feature_shape(backbone, channels=channels, side=shape[1:]),
+            embedding_dim=config.embedding_dim,
+            norm_kind=config.norm_kind,
+            dropout=config.dropout,
+            layers=config.head_layers,
+            width=config.head_width,
+        )
     last_linear(head).requires_grad_(config.train_last_layer)
     if pretrained:
-        load_weights(backbone, config)
+        load_weights(backbone, config.weights, name=config.backbone)
     network = EmbeddingNetwork(
         backbone,
         pool,

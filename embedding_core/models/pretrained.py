@@ -7,33 +7,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
 
 
-def load_weights(backbone: nn.Module, config: TrainConfig) -> None:
-    """Give `backbone` the weights that `config` names.
+def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
+    """Give `backbone` the weights that `weights` names.
 
     `imagenet` is torchvision's IMAGENET1K_V1. A file holds a state dict of torchvision's model, of the backbone alone,
     or a model that a sweep kept. Parts of it that the backbone lacks (a classifier, later stages) are left out; parts
     that both have must fit exactly.
 
+    Args:
+        backbone: changed in place.
+        weights: `none`, `imagenet` or the path of a saved state dict.
+        name: of the backbone, one of `TrainConfig.backbone`.
+
     Raises:
         Faults: weights that cannot be had or do not fit.
     """
-    if config.weights == "none":
+    if weights == "none":
         return
-    if config.weights == "imagenet":
-        state, source = _published(config.backbone), "torchvision's ImageNet weights"
+    if weights == "imagenet":
+        state, source = _published(name), "torchvision's ImageNet weights"
     else:
-        state, source = _saved(Path(config.weights)), config.weights
-    parts = {name.split(".")[0] for name in backbone.state_dict()}
-    state = {name.removeprefix("backbone.").removeprefix("features."): value for name, value in state.items()}
-    state = {name: value for name, value in state.items() if name.split(".")[0] in parts}
+        state, source = _saved(Path(weights)), weights
+    parts = {key.split(".")[0] for key in backbone.state_dict()}
+    state = {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if key.split(".")[0] in parts}
     misfits = _misfits(backbone.state_dict(), state)
     if misfits:
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
-        raise Faults([f"`weights` must fit {config.backbone}, but {source} does not: {misfits[0]}{more}."])
+        raise Faults([f"`weights` must fit {name}, but {source} does not: {misfits[0]}{more}."])
     backbone.load_state_dict(state)
 
 

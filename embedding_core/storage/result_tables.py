@@ -14,13 +14,14 @@ from embedding_core.storage.atomic_write import whole
 Row = Mapping[str, Any]
 """Values by column name; what is absent does not apply, and is null where it is stored. Everywhere the same."""
 
-_SUFFIX = ".arrow"
+_STREAM = ".arrow"
+"""Ends the name of a table's stream in the archive."""
 
 _UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, pa.ArrowException)
 """What `zipfile` and Arrow raise for a cut or foreign file depends on its bytes."""
 
-
 SUFFIX = ".held_out"
+"""Of the file itself, beside a checkpoint of the same stem."""
 
 
 def beside(checkpoint: Path) -> Path:
@@ -40,7 +41,7 @@ def write(file: Path, tables: Mapping[str, Sequence[Row]]) -> None:
     with whole(file) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, rows in tables.items():
             if rows:
-                archive.writestr(name + _SUFFIX, _arrow(rows))
+                archive.writestr(name + _STREAM, _arrow(rows))
 
 
 def read(file: Path) -> dict[str, list[dict[str, Any]]]:
@@ -51,7 +52,7 @@ def read(file: Path) -> dict[str, list[dict[str, Any]]]:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            contents = {name.removesuffix(_SUFFIX): archive.read(name) for name in archive.namelist()}
+            contents = {name.removesuffix(_STREAM): archive.read(name) for name in archive.namelist()}
         return {name: ipc.open_stream(content).read_all().to_pylist() for name, content in contents.items()}
     except _UNREADABLE as error:
         raise Faults([f"{file} holds no rows that can be read ({type(error).__name__}: {error})."]) from error

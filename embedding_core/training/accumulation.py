@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from embedding_core.data.samplers import micro_batch_slices
 from embedding_core.errors import unknown
 
 Forward = Callable[[Tensor], Tensor]
@@ -52,16 +53,10 @@ def accumulated_step(forward: Forward, inputs: Tensor, loss_of: LossOf, *, accum
         raise ValueError(unknown("accum_mode", mode, ("naive", "cached")))
     if accum_steps < 1 or not len(inputs):
         raise ValueError(f"`accum_steps` and the batch must be at least 1, but got {accum_steps=}, b={len(inputs)}.")
-    parts = slices(len(inputs), accum_steps)
+    parts = micro_batch_slices(len(inputs), accum_steps)
     if mode == "naive" or len(parts) == 1:
         return _naive(forward, inputs, loss_of, parts)._replace(mode=mode)
     return _cached(forward, inputs, loss_of, parts)
-
-
-def slices(b: int, accum_steps: int) -> list[slice]:
-    """Rows of each micro-batch: at most `accum_steps` of them, all but the last of equal size."""
-    m = -(-b // accum_steps)
-    return [slice(start, min(start + m, b)) for start in range(0, b, m)]
 
 
 def _naive(forward: Forward, inputs: Tensor, loss_of: LossOf, parts: list[slice]) -> StepReport:

@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from embedding_core.metrics.distances import at_least_float32, nearest_neighbours
-from embedding_core.training.accumulation import LossOf, slices
+from embedding_core.data.samplers import micro_batch_slices
+from embedding_core.metrics.distances import at_least_float32
+from embedding_core.metrics.neighbours import nearest_neighbours
+from embedding_core.training.accumulation import LossOf
 
 
-class Gap(NamedTuple):
+class AccumulationGap(NamedTuple):
     """Naive accumulation against the full batch on the same embeddings; scalars on their device."""
 
     nn_agreement: Float[Tensor, ""]
@@ -24,7 +26,7 @@ class Gap(NamedTuple):
     """Naive loss minus full loss."""
 
 
-def gap(z: Float[Tensor, "b *views d"], loss_of: LossOf, *, accum_steps: int) -> Gap:
+def measure_gap(z: Float[Tensor, "b *views d"], loss_of: LossOf, *, accum_steps: int) -> AccumulationGap:
     """Compare the loss of whole batches with the weighted losses of `accum_steps` micro-batches.
 
     Costs two losses with their gradients and a neighbour search: O(b² d) time, no network pass.
@@ -35,7 +37,7 @@ def gap(z: Float[Tensor, "b *views d"], loss_of: LossOf, *, accum_steps: int) ->
         accum_steps: micro-batches, as in `accumulated_step`.
     """
     z = z.detach().requires_grad_()
-    parts = slices(len(z), accum_steps)
+    parts = micro_batch_slices(len(z), accum_steps)
     full = loss_of(z, slice(0, len(z)))
     naive = torch.stack([loss_of(z[part], part) * (len(z[part]) / len(z)) for part in parts]).sum()
     (full_gradient,) = torch.autograd.grad(full, z)
@@ -43,7 +45,7 @@ def gap(z: Float[Tensor, "b *views d"], loss_of: LossOf, *, accum_steps: int) ->
     full_gradient, naive_gradient = full_gradient.flatten(), naive_gradient.flatten()
     full_norm, naive_norm = full_gradient.norm(), naive_gradient.norm()
     both_vanish = ((full_norm == 0) & (naive_norm == 0)).to(z.dtype)  # every hinge satisfied: nothing is lost
-    return Gap(
+    return AccumulationGap(
         nn_agreement(z.detach().flatten(0, -2), micro_batch=parts[0].stop * (z[0].numel() // z.shape[-1])),
         F.cosine_similarity(full_gradient, naive_gradient, dim=0) + both_vanish,
         torch.where(full_norm > 0, naive_norm / full_norm, both_vanish),

@@ -10,10 +10,10 @@ import torch
 
 from embedding_core.config.train_config import NOT_HASHED, TrainConfig
 from embedding_core.errors import Faults
-from embedding_core.evaluation.validation import Row
 from embedding_core.losses.objective import Objective
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.storage.atomic_write import whole
+from embedding_core.storage.result_tables import Row
 
 VERSION = 2
 

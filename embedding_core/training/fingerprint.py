@@ -14,19 +14,19 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import order_of
-from embedding_core.data.splits import Split, largest
+from embedding_core.data.splits import Split, largest_class_size
 from embedding_core.losses.objective import Objective
 from embedding_core.models.heads import last_linear
 from embedding_core.models.network import EmbeddingNetwork, describe
 from embedding_core.training.accumulation import StepReport
 from embedding_core.training.optimizers import OPTIMIZERS, group_lr
-from embedding_core.training.schedules import lr_at
+from embedding_core.training.schedules import schedule_of
 
 UNKNOWN_SEED = 2**63 - 1
 """Recorded when the data came in another order than the seed's."""
 
 
-def config_seen(
+def observed_config(
     config: TrainConfig,
     *,
     data: DeviceData,
@@ -44,7 +44,7 @@ def config_seen(
     augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
     """
     examples = len(split.train_examples)
-    of_class = largest(data.labels.cpu(), torch.cat([split.train, split.val]))
+    of_class = largest_class_size(data.labels.cpu(), torch.cat([split.train, split.val]))
     observed: dict[str, Any] = {
         "dataset": data.name,
         "image_size": data.image_size,
@@ -69,21 +69,21 @@ def config_seen(
 
 def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[str, Any]:
     """A hidden width that was left to the backbone is observed as the backbone's; other heads have none."""
-    seen = describe(network)
-    backbone_width = seen.pop("backbone_width")
-    if seen["head"] != "mlp":
-        del seen["head_layers"], seen["head_width"]
-    elif config.head_width is None and seen["head_width"] == backbone_width:
-        seen["head_width"] = None
-    return seen
+    observed = describe(network)
+    backbone_width = observed.pop("backbone_width")
+    if observed["head"] != "mlp":
+        del observed["head_layers"], observed["head_width"]
+    elif config.head_width is None and observed["head_width"] == backbone_width:
+        observed["head_width"] = None
+    return observed
 
 
 def _loss_settings(config: TrainConfig, network: EmbeddingNetwork, objective: Objective) -> dict[str, Any]:
     """Of unit embeddings the dot product is the cosine, and no loss but NT-Xent by `dot` is meant for others."""
-    seen = objective.settings()
+    observed = objective.settings()
     if not network.unit:
-        return {"similarity": "dot"} | seen
-    return seen | ({"similarity": "cosine"} if "similarity" in seen else {})
+        return {"similarity": "dot"} | observed
+    return observed | ({"similarity": "cosine"} if "similarity" in observed else {})
 
 
 def _last_layer_trained(network: EmbeddingNetwork, optimizer: torch.optim.Optimizer) -> bool:
@@ -98,10 +98,11 @@ def _optimizer_settings(
     """The rate is the one asked for if the group has what the schedule makes of it."""
     updates_per_epoch = math.ceil(examples / config.batch_size)
     group = optimizer.param_groups[0]
-    expected = group_lr(group["name"], config, lr_at(config, epoch * updates_per_epoch, updates_per_epoch))
-    seen = {
+    asked = schedule_of(config, updates_per_epoch)(epoch * updates_per_epoch)
+    expected = group_lr(group["name"], asked, backbone_lr_ratio=config.backbone_lr_ratio)
+    observed = {
         "optimizer": {kind: name for name, kind in OPTIMIZERS.items()}[type(optimizer)],
         "lr": config.lr if group["lr"] == expected else group["lr"],
         "weight_decay": float(max(group["weight_decay"] for group in optimizer.param_groups)),  # adamw: of the weights
     }
-    return seen | ({"momentum": group["momentum"]} if config.optimizer in ("sgd", "lars") else {})
+    return observed | ({"momentum": group["momentum"]} if config.optimizer in ("sgd", "lars") else {})

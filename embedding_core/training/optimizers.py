@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import unknown
 from embedding_core.models.network import EmbeddingNetwork
 
 
@@ -83,36 +83,60 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def build_optimizer(
-    network: EmbeddingNetwork, objective_parameters: Iterable[nn.Parameter], config: TrainConfig
+    network: EmbeddingNetwork,
+    objective_parameters: Iterable[nn.Parameter],
+    *,
+    optimizer: str,
+    lr: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    backbone_lr_ratio: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """The optimiser `config` asks for, torch's defaults otherwise.
+    """The optimiser of this name, with torch's defaults but for what is given.
 
     Its groups have a `name`: `head` (the first), `loss` (parameters of the objective, such as proxies, at the head's
     rate) and `backbone` (at `backbone_lr_ratio` of it). A last layer that is not trained is in none, and a head or loss
     without other parameters has no group. AdamW decays no parameter of one dimension; these form a
     second group of the same name. LARS makes the exception itself.
+
+    Args:
+        network: what is trained.
+        objective_parameters: what the loss trains besides.
+        optimizer: one of `OPTIMIZERS`.
+        lr: rate of the head, > 0.
+        weight_decay: >= 0.
+        momentum: in [0, 1); of sgd and lars.
+        backbone_lr_ratio: rate of the backbone over that of the head, > 0.
+
+    Raises:
+        ValueError: unknown optimiser.
     """
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(unknown("optimizer", optimizer, OPTIMIZERS))
     groups = []
     for name, parameters in (
         ("head", [p for p in network.head.parameters() if p.requires_grad]),
         ("loss", objective_parameters),
         ("backbone", network.backbone.parameters()),
     ):
-        lr = group_lr(name, config, config.lr)
-        for part, weight_decay in _by_decay(list(parameters), config):
+        rate = group_lr(name, lr, backbone_lr_ratio=backbone_lr_ratio)
+        for part, decay in _by_decay(list(parameters), weight_decay, apart=optimizer == "adamw"):
             if part:
-                groups.append({"name": name, "params": part, "lr": lr, "weight_decay": weight_decay})
-    settings: dict[str, Any] = {"momentum": config.momentum} if config.optimizer in ("sgd", "lars") else {}
-    return OPTIMIZERS[config.optimizer](groups, lr=config.lr, **settings)  # type: ignore[call-arg]
+                groups.append({"name": name, "params": part, "lr": rate, "weight_decay": decay})
+    settings: dict[str, Any] = {"momentum": momentum} if optimizer in ("sgd", "lars") else {}
+    return OPTIMIZERS[optimizer](groups, lr=lr, **settings)  # type: ignore[call-arg]
 
 
-def group_lr(name: str, config: TrainConfig, lr: float) -> float:
+def group_lr(name: str, lr: float, *, backbone_lr_ratio: float) -> float:
     """Rate of the group `name` when the head's is `lr`."""
-    return lr * config.backbone_lr_ratio if name == "backbone" else lr
+    return lr * backbone_lr_ratio if name == "backbone" else lr
 
 
-def _by_decay(parameters: list[nn.Parameter], config: TrainConfig) -> list[tuple[list[nn.Parameter], float]]:
-    if config.optimizer != "adamw" or not config.weight_decay:
-        return [(parameters, config.weight_decay)]
+def _by_decay(
+    parameters: list[nn.Parameter], weight_decay: float, *, apart: bool
+) -> list[tuple[list[nn.Parameter], float]]:
+    """Parameters with the decay of each part; `apart`: those of one dimension have none."""
+    if not apart or not weight_decay:
+        return [(parameters, weight_decay)]
     weights = [p for p in parameters if p.ndim > 1]
-    return [(weights, config.weight_decay), ([p for p in parameters if p.ndim <= 1], 0.0)]
+    return [(weights, weight_decay), ([p for p in parameters if p.ndim <= 1], 0.0)]

@@ -1,10 +1,13 @@
 """Learning rates as a pure function of the update: nothing to save, so a resumed run has the rates of a whole one."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import CHOICES, TrainConfig
+from embedding_core.errors import unknown
 from embedding_core.training.optimizers import group_lr
 
 ONE_CYCLE_RISE = 0.3
@@ -15,11 +18,20 @@ ONE_CYCLE_END = 1e4
 """The peak over the first rate, and the first over the last (`div_factor`, `final_div_factor`)."""
 
 
-def lr_at(config: TrainConfig, update: int, updates_per_epoch: int) -> float:
+def lr_at(
+    update: int,
+    *,
+    schedule: str,
+    lr: float,
+    updates: int,
+    warmup_updates: int = 0,
+    frozen_updates: int = 0,
+    unfrozen_lr: float | None = None,
+) -> float:
     """Rate of the head in an update.
 
     A run has one phase, or two where the backbone is frozen first; the second has the rate `unfrozen_lr` (None: `lr`)
-    and starts the schedule anew. `warmup_epochs` of linear warm-up come before the first phase's schedule: update u of
+    and starts the schedule anew. `warmup_updates` of linear warm-up come before the first phase's schedule: update u of
     U has (u + 1) / U of the rate. With p the share of the phase (after warm-up) that is done:
 
     * `constant`: lr
@@ -28,36 +40,54 @@ def lr_at(config: TrainConfig, update: int, updates_per_epoch: int) -> float:
     * `one_cycle`: torch's OneCycleLR with its defaults, but momentum stays as it is.
 
     Args:
-        config: `lr`, `schedule`, `warmup_epochs`, `freeze_epochs`, `unfrozen_lr` and `epochs` are read.
-        update: optimiser steps before this one, in [0, epochs * updates_per_epoch).
-        updates_per_epoch: >= 1.
+        update: optimiser steps before this one, in [0, updates).
+        schedule: one of these names.
+        lr: > 0.
+        updates: optimiser steps of the whole run, >= 1.
+        warmup_updates: of the first phase; fewer than it has.
+        frozen_updates: length of the first phase where there are two; 0: there is one.
+        unfrozen_lr: > 0.
 
     Raises:
-        ValueError: no such update.
+        ValueError: no such update, or unknown schedule.
 
     Source: Ganin & Lempitsky 2015, arXiv 1409.7495 (`anneal`); Smith & Topin 2017, arXiv 1708.07120 (`one_cycle`).
     """
-    unfreezing, end = config.freeze_epochs * updates_per_epoch, config.epochs * updates_per_epoch
-    if not 0 <= update < end:
-        raise ValueError(f"`update` must be in [0, {end}), but got {update}.")
-    if update < unfreezing:
-        return _phase(config, config.lr, update, unfreezing, warmup=config.warmup_epochs * updates_per_epoch)
-    lr = config.lr if config.unfrozen_lr is None else config.unfrozen_lr
-    warmup = 0 if unfreezing else config.warmup_epochs * updates_per_epoch
-    return _phase(config, lr, update - unfreezing, end - unfreezing, warmup=warmup)
+    if not 0 <= update < updates:
+        raise ValueError(f"`update` must be in [0, {updates}), but got {update}.")
+    if update < frozen_updates:
+        return _phase(schedule, lr, update, frozen_updates, warmup=warmup_updates)
+    rate = lr if unfrozen_lr is None else unfrozen_lr
+    warmup = 0 if frozen_updates else warmup_updates
+    return _phase(schedule, rate, update - frozen_updates, updates - frozen_updates, warmup=warmup)
 
 
-def set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, lr: float) -> None:
+def schedule_of(config: TrainConfig, updates_per_epoch: int) -> Callable[[int], float]:
+    """`lr_at` of a run by `config`, as a function of the update alone."""
+    return partial(
+        lr_at,
+        schedule=config.schedule,
+        lr=config.lr,
+        updates=config.epochs * updates_per_epoch,
+        warmup_updates=config.warmup_epochs * updates_per_epoch,
+        frozen_updates=config.freeze_epochs * updates_per_epoch,
+        unfrozen_lr=config.unfrozen_lr,
+    )
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float, *, backbone_lr_ratio: float) -> None:
     """Give the groups of `build_optimizer` their rates when the head's is `lr`."""
     for group in optimizer.param_groups:
-        group["lr"] = group_lr(group["name"], config, lr)
+        group["lr"] = group_lr(group["name"], lr, backbone_lr_ratio=backbone_lr_ratio)
 
 
-def _phase(config: TrainConfig, lr: float, update: int, updates: int, *, warmup: int) -> float:
+def _phase(schedule: str, lr: float, update: int, updates: int, *, warmup: int) -> float:
     if update < warmup:
         return lr * (update + 1) / warmup
     done = (update - warmup) / (updates - warmup)
-    match config.schedule:
+    match schedule:
+        case "constant":
+            return lr
         case "cosine":
             return _cosine(lr, 0.0, done)
         case "anneal":
@@ -65,7 +95,7 @@ def _phase(config: TrainConfig, lr: float, update: int, updates: int, *, warmup:
             return annealed
         case "one_cycle":
             return _one_cycle(lr, update, updates)
-    return lr
+    raise ValueError(unknown("schedule", schedule, CHOICES["schedule"]))
 
 
 def _one_cycle(lr: float, update: int, updates: int) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.transforms.augment import augment
+from embedding_core.transforms.augmentations import augment
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Ranked(NamedTuple):
     similarities: Float[Tensor, " k"]
 
 
-class ClassImages(NamedTuple):
+class ClassExemplars(NamedTuple):
     """Images by their cosine to the mean direction of one class."""
 
     label: int
@@ -35,7 +35,7 @@ class ClassImages(NamedTuple):
     """Of other classes, nearest first."""
 
 
-def class_images(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> list[ClassImages]:
+def class_exemplars(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> list[ClassExemplars]:
     """The k closest, farthest and foreign images of each class, by ascending label; fewer where there are fewer.
 
     The mean direction is that of the sum of the class's unit embeddings. Equal similarities are ordered by index.
@@ -55,7 +55,7 @@ def class_images(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) 
         falling, rising = similarity.argsort(descending=True, stable=True), similarity.argsort(stable=True)
         orders = falling[own[falling]], rising[own[rising]], falling[~own[falling]]
         closest, farthest, foreign = (Ranked(order[:k], similarity[order[:k]]) for order in orders)
-        found.append(ClassImages(int(label), int(own.sum()), closest, farthest, foreign))
+        found.append(ClassExemplars(int(label), int(own.sum()), closest, farthest, foreign))
     return found
 
 

@@ -1,8 +1,11 @@
 """The parts a report is made of, before any markup: text, tables and figures in reading order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
+
+from embedding_core.storage.result_tables import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,18 @@ class Section:
 
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the page says."""
+
+    study: str
+    question: str
+    verdicts: list[str]
+    sections: list[Section]
+    contrasts: Sequence[Row] = ()
+    """Rows of the table of that name, which goes with the report of a sweep."""
 
 
 def compact(title: str, names: list[str], columns: dict[str, list[str]]) -> list[Table]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedding_core.config.train_config import parse_settings
+from embedding_core.config.parsing import parse_settings
 from embedding_core.data.image_sets import resolve_root
 from embedding_core.errors import Faults, unknown
 from sweeps.cli.flags import NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults

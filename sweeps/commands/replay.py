@@ -69,7 +69,7 @@ def stored_trial(folder: Path, trial_id: str, stage: str | None) -> dict[str, An
     return dict(own[0])
 
 
-def replay(trial: Row, data_root: str | None) -> list[dict[str, Any]]:
+def replay(trial: Row, data_root: str | None) -> list[Row]:
     """The rows of `embedding_core.train` up to the trial's last epoch, with as many threads as it had.
 
     Args:

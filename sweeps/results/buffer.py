@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from embedding_core.storage.result_tables import Row
 from sweeps.results.store import Store, check_rows
 
@@ -29,12 +31,12 @@ class Buffer:
         self._store = store
         self._max_age_s = max_age_s
         self._clock = clock
-        self._rows: dict[_Group, list[Row]] = {}
+        self._rows: dict[_Group, list[pa.Table]] = {}
         self._since: dict[_Group, float] = {}
 
     def __len__(self) -> int:
         """Rows not yet published."""
-        return sum(len(rows) for rows in self._rows.values())
+        return sum(rows.num_rows for taken in self._rows.values() for rows in taken)
 
     def add(self, table: str, stage: str, trial_id: str, attempt: int, row: Row) -> None:
         """Take a row. Arguments as for `Store.write`.
@@ -47,10 +49,10 @@ class Buffer:
     def extend(self, table: str, stage: str, trial_id: str, attempt: int, rows: Sequence[Row]) -> None:
         """Take all of `rows`, or none, as `add` takes one."""
         # Here and not when flushing: one bad row must not keep good ones from the disk.
-        check_rows(table, stage, trial_id, attempt, rows)
+        taken = check_rows(table, stage, trial_id, attempt, rows)
         if rows:
             group = _Group(table, stage, trial_id, attempt)
-            self._rows.setdefault(group, []).extend(dict(row) for row in rows)
+            self._rows.setdefault(group, []).append(taken)
             self._since.setdefault(group, self._clock())
 
     def flush_due(self) -> None:
@@ -71,5 +73,5 @@ class Buffer:
         groups = [group for group in self._rows if trial_id in (None, group.trial_id)]
         # A row in `trials` says that the trial is finished: it comes after all the others.
         for group in sorted(groups, key=lambda group: group.table == "trials"):
-            self._store.write(*group, self._rows[group])
+            self._store.publish(*group, pa.concat_tables(self._rows[group]).combine_chunks())
             del self._rows[group], self._since[group]

@@ -71,15 +71,22 @@ class Store:
             table: any table but `contrasts`.
             stage: one of STAGES.
             trial_id: letters, digits, `_`, `.` and `-`.
-            attempt: >= 1, see `next_attempt`.
+            attempt: >= 1: 1 + the highest already published for the trial, see `attempts`.
             rows: values by column; `trial_id` and `attempt` are filled in. See `rows.cast` for what happens to them.
 
         Raises:
             Faults: unknown names, values that do not fit; nothing is written.
             OSError: e.g. disk full; names the file, and nothing is written.
         """
-        content = check_rows(table, stage, trial_id, attempt, rows)
-        if not rows:
+        return self.publish(table, stage, trial_id, attempt, check_rows(table, stage, trial_id, attempt, rows))
+
+    def publish(self, table: str, stage: str, trial_id: str, attempt: int, content: pa.Table) -> Path | None:
+        """As `write`, of rows that `check_rows` has cast under the same names.
+
+        Raises:
+            OSError: as `write` does.
+        """
+        if not content.num_rows:
             return None
         key = (table, stage, trial_id, attempt)
         while True:
@@ -199,15 +206,6 @@ def attempts(results_dir: Path | str, *, stage: str | None = None) -> dict[str, 
             for part in files.parts(results_dir, table, name):
                 highest[part.trial_id] = max(part.attempt, highest.get(part.trial_id, 0))
     return highest
-
-
-def next_attempt(results_dir: Path | str, trial_id: str) -> int:
-    """1 + the highest attempt published for the trial; for many trials take `attempts` once.
-
-    Raises:
-        Faults: as `attempts` does.
-    """
-    return 1 + attempts(results_dir).get(trial_id, 0)
 
 
 def finished(results_dir: Path | str, stage: str, *, retry: Collection[str] = frozenset()) -> set[str]:

@@ -178,9 +178,8 @@ def test_a_model_needs_neither_network_nor_the_device_it_was_trained_on(
     network = build_network(config, shape=(3, 32, 32), mean=torch.zeros(3), std=torch.ones(3), precision="float32")
     objective = Objective.of(config, classes=torch.arange(2))
     trained = replace(config, weights="imagenet", device="cuda")
-    checkpoint.save(
-        tmp_path / "run.pt", trained, network, objective, build_optimizer(network, objective.parameters(), config), []
-    )
+    optimizer = build_optimizer(network, objective.parameters(), optimizer=config.optimizer, lr=config.lr)
+    checkpoint.save(tmp_path / "run.pt", trained, network, objective, optimizer, [])
     checkpoint.export_model(tmp_path / "run.pt", tmp_path / "model.pt")
 
     def fetch(*_: object, **__: object) -> None:

@@ -17,7 +17,7 @@ from embedding_core import train as loop
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
-from embedding_core.evaluation.validation import Row
+from embedding_core.storage.result_tables import Row
 from embedding_core.train import main, pick_device, pick_precision, train
 from embedding_core.transforms import recipe
 
@@ -363,7 +363,7 @@ def test_a_stale_optimizer_shows_in_every_row(
     small: Small, digits: DeviceData, monkeypatch: pytest.MonkeyPatch, stale: dict[str, Any]
 ) -> None:
     build = loop.build_optimizer
-    monkeypatch.setattr(loop, "build_optimizer", lambda network, loss, config: build(network, loss, small(**stale)))
+    monkeypatch.setattr(loop, "build_optimizer", lambda *of, **settings: build(*of, **settings | stale))
     rows = list(train(small(), data=digits))
     assert {row["config_sha256"] for row in rows} == {small().sha256}
     assert {row["config_seen_sha256"] for row in rows} == {small(**stale).sha256}

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.evaluation.validation import Row
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.report.compose import compose
 from sweeps.cli.main import main
 from sweeps.design import Design, plan_file

@@ -12,7 +12,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps import mining_curriculum, semi_hard_phases, simclr
 from sweeps.analysis.published import study2, study3, study4
-from sweeps.analysis.published.published import Settings
+from sweeps.analysis.published.study import Settings
 from sweeps.cli.main import main
 from sweeps.design import Design
 from sweeps.design.plan import Plan
@@ -64,10 +64,10 @@ def test_arcface_has_its_published_margin_in_every_preset() -> None:
 @pytest.mark.parametrize(
     ("design", "preset", "published", "but"),
     [
-        (mining_curriculum.DESIGN, "study2", study2.SETTINGS, {"dataset"}),  # theirs is private
-        (semi_hard_phases.DESIGN, "study3", study3.SETTINGS, set()),
-        (simclr.DESIGN, "alexnet", study4.SETTINGS, {"epochs"}),  # theirs is not said
-        (simclr.DESIGN, "resnet50", study4.SETTINGS, set()),
+        (mining_curriculum.DESIGN, "study2", study2.STUDY.settings, {"dataset"}),  # theirs is private
+        (semi_hard_phases.DESIGN, "study3", study3.STUDY.settings, set()),
+        (simclr.DESIGN, "alexnet", study4.STUDY.settings, {"epochs"}),  # theirs is not said
+        (simclr.DESIGN, "resnet50", study4.STUDY.settings, set()),
     ],
 )
 def test_presets_of_published_networks_are_as_published(

@@ -20,7 +20,7 @@ GREY_MODES = ("1", "L", "LA")
 MAX_PIXELS = 89_478_485
 """Pillow warns of a decompression bomb from here on; an image beyond it is an error, before a pixel is decoded."""
 
-BROKEN = (
+NO_IMAGE = (
     OSError,
     ValueError,
     SyntaxError,
@@ -50,7 +50,7 @@ def decode_image(encoded: bytes | memoryview) -> Image.Image:
     except UnidentifiedImageError:
         # Pillow's own sentence names the address of a buffer.
         raise ValueError(f"cannot identify its format (known: {', '.join(FORMATS)})") from None
-    except BROKEN as error:
+    except NO_IMAGE as error:
         raise ValueError(str(error)) from error
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
 from embedding_core.data.readers.image_cache import Decoded, cached
-from embedding_core.data.readers.image_rows import MAX_FAULTS, Rows, few
+from embedding_core.data.readers.image_rows import MAX_FAULTS, ImageRows, few
 from embedding_core.errors import Faults
 
 
@@ -50,7 +50,7 @@ class ClassFolders:
             except OSError as error:
                 raise ValueError(str(error)) from error
 
-        rows = Rows(np.array(labels, np.int64), class_names, picture, lambda row: str(files[row]), str(self.path))
+        rows = ImageRows(np.array(labels, np.int64), class_names, picture, lambda row: str(files[row]), str(self.path))
         return cached(content, lambda: rows, image_size=image_size)
 
     def _pieces(self) -> bool:

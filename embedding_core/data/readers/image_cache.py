@@ -13,7 +13,7 @@ import PIL
 from filelock import FileLock
 from PIL import Image
 
-from embedding_core.data.readers.image_rows import Rows, write_images
+from embedding_core.data.readers.image_rows import ImageRows, write_images
 from embedding_core.errors import Faults
 
 DECODER_VERSION = 2
@@ -30,7 +30,7 @@ def cache_dir() -> Path:
     return base.expanduser()
 
 
-def cached(content: str, rows: Callable[[], Rows], *, image_size: int | None) -> Decoded:
+def cached(content: str, rows: Callable[[], ImageRows], *, image_size: int | None) -> Decoded:
     """The decoded set, mapped from this machine's cache; `rows` is called only if it is not there.
 
     Safe under many processes: the first decodes under a lock, the others wait and map the same files.
@@ -80,7 +80,7 @@ def array_set(
     def picture(row: int) -> Image.Image:
         return Image.fromarray(images[row, 0] if images.shape[1] == 1 else images[row].transpose(1, 2, 0))
 
-    rows = Rows(labels, class_names, picture, name=str, where="array")
+    rows = ImageRows(labels, class_names, picture, name=str, where="array")
     return cached(digest.hexdigest(), lambda: rows, image_size=image_size)
 
 
@@ -99,7 +99,7 @@ def _stored(folder: Path) -> Decoded | None:
     return images, labels, tuple(class_names)
 
 
-def _publish(folder: Path, rows: Rows, image_size: int | None) -> None:
+def _publish(folder: Path, rows: ImageRows, image_size: int | None) -> None:
     """Write beside and rename, so that a killed process leaves no half-written entry under the final name."""
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed process; the lock is ours

@@ -31,7 +31,7 @@ TASKS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ImageRows:
     """Images with a class each, decoded one at a time."""
 
     labels: npt.NDArray[np.int64]
@@ -71,7 +71,7 @@ def _square(side: int, channels: int = 1) -> _Layout:
     return _Layout(side, side, channels, fitted=True)
 
 
-def write_images(file: Path, rows: Rows, *, image_size: int | None) -> None:
+def write_images(file: Path, rows: ImageRows, *, image_size: int | None) -> None:
     """Decode all rows into the `.npy` file uint8 [n, c, h, w].
 
     Grey only if all are grey. With an `image_size` all are fitted to it; without, images of one size stay as they are,
@@ -88,7 +88,7 @@ def write_images(file: Path, rows: Rows, *, image_size: int | None) -> None:
             layout = wider
 
 
-def _natural(rows: Rows) -> _Layout:
+def _natural(rows: ImageRows) -> _Layout:
     """Size of the first image that is one."""
     for row in range(len(rows.labels)):
         try:
@@ -99,7 +99,7 @@ def _natural(rows: Rows) -> _Layout:
     return _square(1)
 
 
-def _fill(file: Path, rows: Rows, layout: _Layout, pool: Executor) -> _Layout:
+def _fill(file: Path, rows: ImageRows, layout: _Layout, pool: Executor) -> _Layout:
     """Write `file`, or stop at an image that asks for a wider layout and return that."""
     n, shape = len(rows.labels), (layout.channels, layout.height, layout.width)
     block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // math.prod(shape)))
@@ -126,7 +126,7 @@ def _fill(file: Path, rows: Rows, layout: _Layout, pool: Executor) -> _Layout:
 
 
 def _decode(
-    rows: Rows, layout: _Layout, pixels: npt.NDArray[np.uint8], start: int, broken: dict[int, str], span: range
+    rows: ImageRows, layout: _Layout, pixels: npt.NDArray[np.uint8], start: int, broken: dict[int, str], span: range
 ) -> _Layout:
     """Decode rows into the `span` of `pixels`, which begin with row `start`; the layout they need."""
     for i in span:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from embedding_core.data.readers.decode import decode_image
 from embedding_core.data.readers.image_cache import Decoded, cached
-from embedding_core.data.readers.image_rows import Rows
+from embedding_core.data.readers.image_rows import ImageRows
 from embedding_core.errors import Faults
 
 IMAGE_COLUMNS = ("image", "img")
@@ -118,7 +118,7 @@ def _unreadable(file: Path, error: Exception) -> Faults:
     return Faults([f"{file} is not a readable Parquet file (truncated?): {error}"])
 
 
-def _rows(files: tuple[Path, ...], lowest: int) -> Rows:
+def _rows(files: tuple[Path, ...], lowest: int) -> ImageRows:
     tables: list[pa.Table] = []
     faults: list[str] = []
     for file in files:
@@ -153,7 +153,7 @@ def _rows(files: tuple[Path, ...], lowest: int) -> Rows:
             f"{where}: {len(outside)} labels lie outside the {len(class_names)} classes; the first is "
             f"{labels[outside[0]]} in {name(int(outside[0])).removeprefix(f'{where}: ')}."
         ]
-    return Rows(labels, class_names, picture, name, where, tuple(faults))
+    return ImageRows(labels, class_names, picture, name, where, tuple(faults))
 
 
 def _read(file: Path) -> pa.Table:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-BROKEN = (
+NO_PICKLE = (
     pickle.UnpicklingError,
     EOFError,
     ValueError,
@@ -42,7 +42,7 @@ def read_pickle(data: bytes) -> Any:
             if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
                 raise ValueError(f"it numbers a value {argument}, but has {len(data)} bytes")
         return _Unpickler(io.BytesIO(data), encoding="bytes").load()
-    except BROKEN as error:
+    except NO_PICKLE as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 

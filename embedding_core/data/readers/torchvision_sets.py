@@ -16,7 +16,7 @@ from PIL import Image
 
 from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.image_cache import Decoded, array_set, cache_dir, cached
-from embedding_core.data.readers.image_rows import Rows
+from embedding_core.data.readers.image_rows import ImageRows
 from embedding_core.errors import Faults
 
 PLACES = {
@@ -112,7 +112,7 @@ class TorchvisionSet:
             labelled = len(parts[0])
             return Image.fromarray(parts[0][row] if row < labelled else parts[1][row - labelled])
 
-        rows = Rows(labels, tuple(raw.classes), picture, name=str, where=str(folder))
+        rows = ImageRows(labels, tuple(raw.classes), picture, name=str, where=str(folder))
         # torchvision has just checked these sums against the files.
         content = hashlib.sha256(repr(("stl10", names, lists)).encode()).hexdigest()
         return cached(content, lambda: rows, image_size=image_size)

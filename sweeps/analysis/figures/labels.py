@@ -10,22 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from sweeps.analysis.document import Picture, Section, Table
-from sweeps.analysis.figures.figure_data import looks_of
-from sweeps.analysis.figures.figures import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import Looks, dash_of
+from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import Looks, dash_of, each, looks_of
 from sweeps.analysis.stats.curves import MOST_CELLS, counted
 from sweeps.analysis.stats.held_out import SPLITS, Mean, having, mean_of, measured
-from sweeps.analysis.wording import number
 
 KINDS: Final = {"probe_svc": "SVC (RBF)", "probe_linear": "linear SVM", "probe_knn": "kNN"}
 
-HEADING: Final = "Few labels"
-
-METHOD: Final = (
-    "Probes fitted to the embeddings of a few labelled images, tested on others of the same classes: balanced "
-    "accuracy, mean over repeated draws within a run. Means over blocks; bars and ± are 95 % t intervals."
-)
 READING: Final = "Each mark is a cell's mean over blocks with its interval; marks are moved apart sideways."
 
 _SPREAD: Final = 0.22
@@ -67,30 +58,9 @@ def label_data(
         for cell in shown[:MOST_CELLS]:
             points = {k: mean_of(found.get((kind, split, k), {}), cell) for k in budgets}
             means.setdefault(kind, {})[cell] = {k: mean for k, mean in points.items() if mean is not None}
-    blocks = sorted({m.n for of_cell in means.values() for points in of_cell.values() for m in points.values()})
-    n = str(blocks[0]) if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
+    n = each(mean.n for of_cell in means.values() for points in of_cell.values() for mean in points.values())
     caption = f"n = {n} blocks, {counted(shown[:MOST_CELLS], shown)}; {dataset}, {SPLITS[split]}; stage confirm"
     return LabelData(split, means, budgets, looks_of(trials), caption)
-
-
-def section(evaluations: pa.Table, trials: pa.Table, cells: Sequence[str], *, dataset: str) -> Section:
-    """Tables and figures of every split; empty without probes."""
-    found = [label_data(evaluations, trials, cells, split=split, dataset=dataset) for split in SPLITS]
-    there = [data for data in found if data is not None]
-    pictures = [Picture(f"labels-{data.split}", draw_labels(data), READING) for data in there]
-    tables = [table for data in there for table in label_tables(data)]
-    return Section(HEADING, [METHOD] if there else [], tables=tables, pictures=pictures)
-
-
-def label_tables(data: LabelData) -> list[Table]:
-    """A table per kind: cells down, numbers of labels across."""
-    return [
-        Table(
-            [f"{KINDS[kind]}, {SPLITS[data.split]}", *(f"{k:,} labels" for k in data.budgets)],
-            [[cell, *(_text(points.get(k)) for k in data.budgets)] for cell, points in of_cell.items()],
-        )
-        for kind, of_cell in data.means.items()
-    ]
 
 
 @styled
@@ -130,10 +100,3 @@ def _draw_line(axes: Axes, points: dict[int, Mean], shift: float, looks: Looks, 
 def _handle(looks: Looks, cell: str) -> Line2D:
     colour, marker = looks[cell]
     return Line2D([], [], color=colour, marker=marker, linestyle=dash_of(looks, cell), markersize=5, label=cell)
-
-
-def _text(mean: Mean | None) -> str:
-    if mean is None:
-        return "–"
-    half = "" if mean.interval is None else f" ± {number(mean.interval.ci_high - mean.mean)}"
-    return number(mean.mean) + half

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_core.config.rules import MARGIN_LOSSES
-from sweeps.analysis.figures.figures import styled
-from sweeps.analysis.figures.grids import by_epoch, panel_grid
+from sweeps.analysis.figures.canvas import styled
+from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid
 from sweeps.analysis.figures.style import COLOURS, GREY, STAMP_COLOUR, Dash
-from sweeps.analysis.stats.checks import is_number
+from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.curves import Line, Run, counted, mean_line, runs_of
 
 COLUMNS: Final = (

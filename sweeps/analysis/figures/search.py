@@ -1,194 +1,71 @@
-"""Figures that audit the adaptive search: whom ASHA stopped, and where the sampler went. Descriptive only."""
+"""The last validation AUC of each search trial, in the order they were drawn."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
-from sweeps.analysis.figures.figure_data import ADAPTIVE, looks_of
-from sweeps.analysis.figures.figures import canvas, dots, legend_below, log_ticks, plain_ticks, styled
-from sweeps.analysis.figures.style import GREY, Looks
+from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.wording import number
 
-STAGE: Final = "search"
-
-FEWEST_RANKED: Final = 4
-"""Below this many trials a rank correlation says nothing."""
-
-WINDOWS: Final = 8
-"""A running share or median is taken over this fraction of the search."""
+READING: Final = "The first ten trials are drawn at random, later ones where earlier ones did well: it rises by design."
 
 
 @dataclass(frozen=True, slots=True)
-class RungRank:
-    """How well the values at a rung rank the trials that completed."""
+class SearchData:
+    """Last validation AUC of each search trial, in the order they were drawn."""
 
-    rung: str
-    spearman: float | None
-    """None where fewer than FEWEST_RANKED completed, or where all are tied."""
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class AuditData:
-    """Trials of each arm that reached each rung, and what the rungs' values say about the final ones."""
-
-    marks: tuple[str, ...]
-    """`start`, the rungs in images, `end`."""
-    alive: dict[str, tuple[int, ...]]
-    """Per arm one count per mark; the first is all of its trials."""
-    ranks: tuple[RungRank, ...]
+    arms: tuple[str, ...]
+    numbers: tuple[int, ...]
+    values: tuple[float, ...]
+    completed: tuple[bool, ...]
     looks: Looks
     stamp: str
     caption: str
 
 
-@dataclass(frozen=True, slots=True)
-class DriftData:
-    """What the sampler drew over the search."""
+def search_data(trials: pa.Table, *, dataset: str) -> SearchData | None:
+    """Last validation AUC against trial order; trials without a finite value are counted in the caption.
 
-    shares: dict[str, tuple[float, ...]]
-    """Per arm its share among the last `window` trials, at each trial."""
-    lrs: tuple[tuple[int, float], ...]
-    """(trial number, lr)"""
-    medians: tuple[float, ...]
-    """Of lr over the same windows."""
-    window: int
-    looks: Looks
-    stamp: str
-    caption: str
-
-
-def audit_data(trials: pa.Table, rungs: pa.Table, *, dataset: str) -> AuditData | None:
-    """Survivors per rung and arm; None without rungs.
-
-    An exempt trial that ASHA would have stopped went on, but counts as stopped where it would have been; its final
-    value is among those that the rungs are held against.
-
-    Args:
-        trials: the table `trials` with `stage`.
-        rungs: the table `rungs` with `stage`.
-        dataset: for the caption.
+    None where no trial has a finite value.
     """
-    rows = {row["trial_id"]: row for row in rows_of(trials, STAGE, _TRIAL_COLUMNS)}
-    reached = [row for row in rows_of(rungs, STAGE, ("trial_id", "rung", "value")) if row["trial_id"] in rows]
-    if not reached:
+    rows = rows_of(trials, "search", ("cell_id", "end_reason", "final_val_auc"))
+    shown = [(i, row) for i, row in enumerate(rows) if row["final_val_auc"] is not None]
+    if not shown:
         return None
-    levels = sorted({row["rung"] for row in reached})
-    arms = sorted({row["cell_id"] for row in rows.values()})
-    alive = {}
-    for arm in arms:
-        own = [row for row in rows.values() if row["cell_id"] == arm]
-        at = [sum(r["rung"] == level and rows[r["trial_id"]]["cell_id"] == arm for r in reached) for level in levels]
-        ended = sum(row["end_reason"] == "completed" and row["would_stop_rung"] is None for row in own)
-        alive[arm] = (len(own), *at, ended)
-    exempt = sum(row["would_stop_rung"] is not None for row in rows.values())
-    also = f"; exempt trials count as stopped where ASHA would have stopped them ({exempt})" if exempt else ""
-    return AuditData(
-        marks=("start", *(_images(level) for level in levels), "end"),
-        alive=alive,
-        ranks=tuple(_rank(reached, rows, level) for level in levels),
+    lost = len(rows) - len(shown)
+    without = f"; {lost} without a value" if lost else ""
+    return SearchData(
+        arms=tuple(row["cell_id"] for _, row in shown),
+        numbers=tuple(i for i, _ in shown),
+        values=tuple(row["final_val_auc"] for _, row in shown),
+        completed=tuple(row["end_reason"] == "completed" for _, row in shown),
         looks=looks_of(trials),
         stamp=ADAPTIVE,
-        caption=f"n = {len(rows)} trials; {dataset}; stage search{also}",
-    )
-
-
-def drift_data(trials: pa.Table, *, dataset: str) -> DriftData | None:
-    """Running share of each arm and running median of lr; None without two search trials."""
-    rows = rows_of(trials, STAGE, ("cell_id", "lr"))
-    if len(rows) < 2:
-        return None
-    window = min(len(rows), max(5, len(rows) // WINDOWS))
-    arms, lrs = np.array([row["cell_id"] for row in rows]), np.array([row["lr"] for row in rows], dtype=float)
-    starts = [max(0, i + 1 - window) for i in range(len(rows))]
-    return DriftData(
-        shares={
-            arm: tuple(float(np.mean(arms[start : i + 1] == arm)) for i, start in enumerate(starts))
-            for arm in sorted(set(arms.tolist()))
-        },
-        lrs=tuple(enumerate(lrs.tolist())),
-        medians=tuple(float(np.median(lrs[start : i + 1])) for i, start in enumerate(starts)),
-        window=window,
-        looks=looks_of(trials),
-        stamp=ADAPTIVE,
-        caption=f"n = {len(rows)} trials; {dataset}; stage search; over the last {window} trials",
+        caption=f"n = {len(rows)} trials{without}; {dataset}; stage search",
     )
 
 
 @styled
-def draw_audit(data: AuditData) -> Figure:
-    """Above, the share of each arm still running at each rung; below, rung against final rank."""
-    figure, (top, bottom) = canvas("Who was stopped", data.caption, height=4.6, rows=2, stamp=data.stamp)
-    places = range(len(data.marks))
-    for arm, counts in data.alive.items():
-        colour, marker = data.looks[arm]
-        top.plot(places, [n / counts[0] for n in counts], marker=marker, color=colour, linewidth=1.8, markersize=6)
-    for row, (arm, counts) in enumerate(data.alive.items(), start=1):  # counts in rows of their own, under the lines
-        for x, n in zip(places, counts, strict=True):
-            top.text(x, -0.17 * row, str(n), fontsize=8, ha="center", va="center", color=data.looks[arm][0])
-    top.set(xticks=places, xticklabels=data.marks, ylabel="share reached", ylim=(-0.1 - 0.17 * len(data.alive), 1.08))
-    known = [(x, rank.spearman) for x, rank in enumerate(data.ranks, start=1) if rank.spearman is not None]
-    bottom.axhline(0, color=GREY, linewidth=1)
-    bottom.plot([x for x, _ in known], [r for _, r in known], "D", color="black", linestyle="none")
-    for x, rank in enumerate(data.ranks, start=1):
-        text = f"n = {rank.n}" if rank.spearman is None else f"{number(rank.spearman, decimals=2)}\nn = {rank.n}"
-        height = rank.spearman if rank.spearman is not None else 0.2  # clear of the line at 0
-        bottom.annotate(text, (x, height), (9, 0), textcoords="offset points", fontsize=8, va="center")
-    bottom.set(xticks=places, xticklabels=data.marks, xlim=top.get_xlim(), ylim=(-1.1, 1.1))
-    bottom.set(xlabel="images forwarded at the rung", ylabel="Spearman with final")
-    plain_ticks(bottom, "y")
-    top.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
-    for axes in (top, bottom):
-        axes.tick_params(axis="x", labelsize=8)
-    legend_below(figure, dots(data.looks, data.alive))
+def draw_search(data: SearchData) -> Figure:
+    """Last validation AUC against trial number; filled if the trial completed, hollow if it was stopped or failed."""
+    figure, (axes,) = canvas("Search: validation AUC by trial", data.caption, height=3.2, stamp=data.stamp)
+    looks = {arm: look for arm, look in data.looks.items() if arm in data.arms}
+    for arm, (colour, marker) in looks.items():
+        for completed, face in ((True, colour), (False, "white")):
+            chosen = [i for i, name in enumerate(data.arms) if name == arm and data.completed[i] == completed]
+            points = [(data.numbers[i], data.values[i]) for i in chosen] or np.empty((0, 2))
+            axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
+    axes.set(xlabel="trial", ylabel="last validation AUC")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plain_ticks(axes, "y")
+    handles = dots(looks, looks)
+    for label, face in (("completed", GREY), ("stopped or failed", "white")):
+        handles.append(Line2D([], [], color=GREY, marker="o", markerfacecolor=face, linestyle="none", label=label))
+    legend_below(figure, handles)
     return figure
-
-
-@styled
-def draw_drift(data: DriftData) -> Figure:
-    """Above, the arms' running shares; below, every lr drawn and its running median."""
-    figure, (top, bottom) = canvas("Where the sampler went", data.caption, height=4.4, rows=2, stamp=data.stamp)
-    for arm, shares in data.shares.items():
-        colour, marker = data.looks[arm]
-        every = max(1, len(shares) // 8)
-        top.plot(range(len(shares)), shares, color=colour, marker=marker, markersize=5, markevery=every, linewidth=1.6)
-    top.set(ylim=(-0.04, 1.04), ylabel="share of the trials")
-    bottom.plot(*np.transpose(data.lrs), ".", color=GREY, markersize=4, linestyle="none")
-    bottom.plot(range(len(data.medians)), data.medians, color="black", linewidth=1.6)
-    bottom.set(xlabel="trial", ylabel="learning rate")
-    log_ticks(bottom, "y")
-    for axes in (top, bottom):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-    plain_ticks(top, "y")
-    legend_below(figure, dots(data.looks, data.shares))
-    return figure
-
-
-_TRIAL_COLUMNS: Final = ("trial_id", "cell_id", "end_reason", "final_val_auc", "would_stop_rung")
-
-
-def _rank(reached: list[dict[str, Any]], rows: dict[str, dict[str, Any]], level: int) -> RungRank:
-    pairs = [
-        (row["value"], rows[row["trial_id"]]["final_val_auc"])
-        for row in reached
-        if row["rung"] == level and row["value"] is not None and _has_final(rows[row["trial_id"]])
-    ]
-    if len(pairs) < FEWEST_RANKED or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
-        return RungRank(_images(level), None, len(pairs))
-    early, final = zip(*pairs, strict=True)
-    return RungRank(_images(level), float(stats.spearmanr(early, final).statistic), len(pairs))
-
-
-def _has_final(row: dict[str, Any]) -> bool:
-    return row["end_reason"] == "completed" and row["final_val_auc"] is not None
-
-
-def _images(n: int) -> str:
-    """12,345 as `12.3k`: the axis has little room."""
-    return f"{n / 1000:.3g}k" if n >= 1000 else str(n)

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias
 
 import matplotlib
+import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
+
+from sweeps.analysis.stats.descriptive import UNKNOWN_CELL
 
 WIDTH_IN: Final = 4.4
 """At a phone's width, text of 10 pt comes out at about 12 px."""
@@ -45,8 +49,17 @@ GREY: Final = "#767676"
 BAND: Final = "#dcdcdc"
 STAMP_COLOUR: Final = "#9a3d00"
 
+ADAPTIVE: Final = "descriptive: adaptive sample"
+"""Stamp on every figure of search data."""
+
+K: Final = "accum_steps"
+"""The column that figures of accumulation have across."""
+
 Looks: TypeAlias = dict[str, tuple[str, str]]
 """Colour and marker by name."""
+
+Points: TypeAlias = tuple[tuple[float, float], ...]
+"""(x, y) of each mark."""
 
 Dash: TypeAlias = Literal["-", "--", ":", "-."]
 
@@ -65,6 +78,21 @@ def arm_style(arms: Iterable[str]) -> Looks:
     return {name: (COLOURS[i % shift], MARKERS[(i + i // shift) % len(MARKERS)]) for i, name in enumerate(names)}
 
 
+def looks_of(trials: pa.Table) -> Looks:
+    """Colour and marker of every cell of the sweep, and of trials whose cell is not known."""
+    return arm_style(pc.unique(trials["cell_id"]).to_pylist()) | {UNKNOWN_CELL: (GREY, "o")}
+
+
+def series_name(cell: str) -> str:
+    """The cell's name without its level of accum_steps."""
+    return ",".join(part for part in cell.split(",") if part.partition("=")[0].strip() != K) or "all arms"
+
+
+def series_looks(trials: pa.Table) -> Looks:
+    """Colour and marker of every arm of the sweep, the same in each figure over K."""
+    return arm_style(series_name(cell) for cell in pc.unique(trials["cell_id"]).to_pylist())
+
+
 def dash_of(looks: Looks, name: str) -> Dash:
     """Solid for the first names of a colour, then dashed, dotted, both: lines of one colour are told apart."""
     return DASHES[list(looks).index(name) // len(COLOURS) % len(DASHES)]
@@ -80,6 +108,20 @@ def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
 def wrapped(name: str, width: int) -> str:
     """A name on lines of at most `width`; a cell's name, which has no spaces, gets one after each comma."""
     return "\n".join(textwrap.wrap(_breakable(name), width))
+
+
+def short(name: str, length: int) -> str:
+    """The name, its middle left out where it is longer than `length` (>= 3)."""
+    if len(name) <= length:
+        return name
+    tail = (length - 1) // 2
+    return f"{name[: length - 1 - tail]}…{name[len(name) - tail :]}"
+
+
+def each(counts: Iterable[int]) -> str:
+    """`8`, or `7 to 8` where they differ; `counts` holds at least one."""
+    ordered = sorted(counts)
+    return str(ordered[0]) if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"
 
 
 def _breakable(text: str) -> str:

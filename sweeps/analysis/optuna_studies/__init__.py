@@ -1,0 +1,1 @@
+"""The descriptive report of any Optuna study."""

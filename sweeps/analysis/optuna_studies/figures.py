@@ -9,9 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.analysis.figures.figure_data import ADAPTIVE
-from sweeps.analysis.figures.figures import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import GREY, Looks, arm_style
+from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, arm_style
 from sweeps.analysis.optuna_studies.counts import NOT_SET, Arms
 
 

@@ -10,18 +10,17 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from sweeps.analysis.document import Picture, Section, Table
-from sweeps.analysis.figures import figure_data, figures
+from sweeps.analysis.document import Picture, Report, Section, Table
+from sweeps.analysis.figures.importances import draw_importances, importance_data
+from sweeps.analysis.numbers import or_absent, plain
 from sweeps.analysis.optuna_studies import figures as study_figures
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
-from sweeps.analysis.report.compose import output_folder
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.report.sections import Report
 from sweeps.analysis.stats.importances import importances, remarks
+from sweeps.analysis.wording import capital
 
 OUTCOME: Final = "value of the objective"
-ABSENT: Final = "–"
 MAX_PICTURES: Final = 6
 """Parameters whose levels are drawn."""
 
@@ -37,7 +36,7 @@ def render_study(target: str, output: Path | None = None) -> Path:
         Faults: as `read_study` does, or `output` is not a folder.
     """
     study = read_study(target)
-    return write_pages(output_folder(output or Path(f"{study.path.stem}-report")), optuna_report(study))
+    return write_pages(output or Path(f"{study.path.stem}-report"), optuna_report(study))
 
 
 def optuna_report(study: StoredStudy) -> Report:
@@ -60,7 +59,6 @@ def optuna_report(study: StoredStudy) -> Report:
         question="",
         verdicts=[f"Nothing is claimed about an effect: {n} trial{'s' * (n != 1)} of an Optuna study ({there})."],
         sections=[s for s in sections if s.paragraphs or s.tables or s.pictures],
-        findings=[],
     )
 
 
@@ -73,7 +71,7 @@ def _supports(study: StoredStudy, found: list[Arms]) -> Section:
         levels = " against ".join(level.name for level in arm.levels)
         if arm.against:
             lines.append(
-                f"Not supported: {arm.parameter}, {levels}. " + " ".join(f"{_capital(r)}." for r in arm.against)
+                f"Not supported: {arm.parameter}, {levels}. " + " ".join(f"{capital(r)}." for r in arm.against)
             )
         else:
             lines.append(
@@ -154,13 +152,13 @@ def _importances(study: StoredStudy) -> Section:
     lines = remarks(given)
     if not any(item.shares for item in given):
         return Section(heading, lines)
-    data = figure_data.bar_data(given, dataset=study.name)
+    data = importance_data(given, dataset=study.name)
     data = replace(data, caption=f"n = {len(done)} completed trials; study {study.name}")
     reading = (
         "Completed trials only: the sample is the sampler's and the survivors'. The evaluators answer different "
         "questions and may disagree."
     )
-    return Section(heading, lines, pictures=[Picture("importances", figures.draw_importances(data), reading)])
+    return Section(heading, lines, pictures=[Picture("importances", draw_importances(data), reading)])
 
 
 def _provenance(study: StoredStudy) -> Section:
@@ -179,13 +177,9 @@ def _provenance(study: StoredStudy) -> Section:
 
 
 def _time(moment: datetime | None) -> str:
-    return ABSENT if moment is None else moment.isoformat(sep=" ", timespec="seconds")
+    return or_absent(moment, lambda known: known.isoformat(sep=" ", timespec="seconds"))
 
 
 def _text(value: Any) -> str:
     """A setting or a value, floats with four digits that count."""
-    return NOT_SET if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return NOT_SET if value is None else plain(value)

@@ -1,0 +1,1 @@
+"""Figures of earlier studies as data, and ours beside them."""

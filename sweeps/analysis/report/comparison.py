@@ -1,15 +1,9 @@
 """The report that lays two sweeps side by side."""
 
-from typing import Final
-
-from sweeps.analysis.document import Section, Table
-from sweeps.analysis.report.sections import Report
+from sweeps.analysis.document import Report, Section, Table
+from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
-from sweeps.analysis.stats.effects import Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.wording import interval
-
-ABSENT: Final = "–"
 
 
 def comparison(first: Sweep, second: Sweep) -> Report:
@@ -20,7 +14,7 @@ def comparison(first: Sweep, second: Sweep) -> Report:
             one.first.contrast.label.removesuffix(","),
             *_cells(one.first),
             *_cells(one.second),
-            _difference(one.difference),
+            or_absent(one.difference, interval),
         ]
         for one in pairs
     ]
@@ -40,7 +34,6 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         question="",
         verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
         sections=[s for s in sections if s.paragraphs or s.tables],
-        findings=[],
     )
 
 
@@ -63,10 +56,6 @@ def _cells(finding: Finding) -> list[str]:
         return [ABSENT, ABSENT, "not estimated"]
     effect = finding.result[0]
     return [interval(effect), str(effect.n), effect.verdict.replace("_", " ")]
-
-
-def _difference(difference: Interval | None) -> str:
-    return ABSENT if difference is None else interval(difference)
 
 
 def _sentences(sweep: Sweep) -> list[str]:

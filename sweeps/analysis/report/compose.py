@@ -5,13 +5,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from embedding_core.errors import Faults
+from sweeps.analysis.document import Report
 from sweeps.analysis.report.comparison import comparison
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.report.sections import Report, Tables, report_of
+from sweeps.analysis.report.sections import SweepTables, report_of
 from sweeps.analysis.stats.compare import Sweep
-from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.plan import read_plan
+from sweeps.analysis.stats.stored_plan import read_plan
 from sweeps.results import store
 
 
@@ -35,7 +35,7 @@ def compose(results_dir: Path) -> Report:
     """
     names = ("trials", "curves", "rungs", "views", "evaluations", "eval_groups")
     latest = [store.read(results_dir, name) for name in names]
-    tables = Tables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
+    tables = SweepTables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
     if not tables.trials.num_rows and not tables.curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
     return report_of(tables, read_plan(results_dir, tables.trials))
@@ -43,7 +43,7 @@ def compose(results_dir: Path) -> Report:
 
 def write_report(results_dir: Path, report: Report) -> Path:
     """Write `report` as `render_sweep` does, and return the path of report.html."""
-    store.Store.open(results_dir).replace("contrasts", contrast_rows(report.findings))
+    store.Store.open(results_dir).replace("contrasts", report.contrasts)
     return write_pages(results_dir, report)
 
 
@@ -64,19 +64,7 @@ def render_comparison(first: Path | str, second: Path | str, output: Path | None
         names = [str(folder) for folder in folders]
     sweeps = [_sweep(folder, name) for folder, name in zip(folders, names, strict=True)]
     default = Path("-".join(["compare", *(folder.resolve().name for folder in folders)]))
-    return write_pages(output_folder(output or default), comparison(*sweeps))
-
-
-def output_folder(path: Path) -> Path:
-    """`path` as a folder that a report can be written to, made if it is missing.
-
-    Raises:
-        Faults: it is not a folder.
-    """
-    if path.exists() and not path.is_dir():
-        raise Faults([f"{path} is not a folder: a report cannot be written there."])
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return write_pages(output or default, comparison(*sweeps))
 
 
 def _sweep(folder: Path, name: str) -> Sweep:

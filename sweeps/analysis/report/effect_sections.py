@@ -1,21 +1,24 @@
-"""The sections on planned contrasts: effects, block by block, epoch by epoch."""
+"""The section on planned contrasts: their effects."""
 
-import re
 from typing import Final
 
 import numpy as np
 
-from sweeps.analysis.document import Picture, Section, Table, transposed
-from sweeps.analysis.figures import figure_data, figures
-from sweeps.analysis.figures.forest import name_of
-from sweeps.analysis.stats.checks import levels_of
-from sweeps.analysis.stats.effects import Effect, Interval
+from sweeps.analysis.document import Section, Table, transposed
+from sweeps.analysis.numbers import (
+    ABSENT,
+    decimals_for,
+    ends,
+    estimate_texts,
+    interval,
+    number,
+    or_absent,
+    p_text,
+    sesoi_text,
+)
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import CURVES, named
-from sweeps.analysis.stats.plan import FAMILIES, ROUNDING, Contrast
-from sweeps.analysis.wording import decimals_for, interval, number, p_text, sesoi_text
-
-ABSENT: Final = "–"
+from sweeps.analysis.stats.stored_plan import FAMILIES
+from sweeps.results.columns import named
 
 OTHER_INTERVALS: Final = (
     "Other intervals of the primaries. BCa covers too little below about ten blocks. Blocks x classes also draws the "
@@ -48,58 +51,16 @@ def effects(found: list[Finding]) -> Section:
     return Section("Effect", [note for family, note in notes.items() if family in families], tables=tables)
 
 
-def paired(found: list[Finding], dataset: str) -> list[Picture]:
-    """Outcomes of each primary contrast, block by block; an effect on an effect has no two sides to draw."""
-    pictures = []
-    for i, finding in enumerate(found):
-        if finding.result is not None and finding.contrast.family == "primary" and _has_two_sides(finding.contrast):
-            effect, blocks = finding.result
-            data = figure_data.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
-            reading = (
-                "Each line is one block: one seed, so the same split and triplets in all cells and, where their "
-                "settings agree, the same initialisation, data order and augmentation."
-            )
-            if len(blocks.cells) > 2:
-                reading += " A side is the weighted mean of its cells."
-            pictures.append(Picture(_stem("paired", finding, i), figures.draw_paired(data), reading))
-    return pictures
-
-
-def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
-    """Each primary contrast at every epoch that all runs reached."""
-    pictures = []
-    for i, finding in enumerate(found):
-        if finding.by_epoch and finding.contrast.family == "primary":
-            epochs = figure_data.epoch_data(
-                finding.by_epoch,
-                outcome=CURVES[finding.contrast.outcome],
-                dataset=dataset,
-                sesoi=finding.contrast.sesoi,
-            )
-            reading = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
-            pictures.append(Picture(_stem("epochs", finding, i), figures.draw_epochs(epochs), reading))
-    return pictures
-
-
-def _has_two_sides(contrast: Contrast) -> bool:
-    """Whether it compares levels: an interaction weighs every level of every factor to 0."""
-    totals: dict[tuple[str, str], float] = {}
-    for cell, weight in contrast.weights.items():
-        for level in levels_of(cell).items():
-            totals[level] = totals.get(level, 0.0) + weight
-    return not totals or any(abs(total) > ROUNDING for total in totals.values())
-
-
 def _primary(found: list[Finding], what: str) -> list[Table]:
     """One column per contrast: these numbers fit a phone downwards, not across."""
     columns: dict[str, list[str]] = {}
     for finding in found:
         assert finding.result is not None
         effect, looks = finding.result[0], finding.robustness
-        columns[name_of(finding)] = [
+        columns[finding.name] = [
             *estimate_texts(effect),
             p_text(effect.p_value),
-            ABSENT if finding.p_holm is None else p_text(finding.p_holm),
+            or_absent(finding.p_holm, p_text),
             str(effect.n),
             f"±{sesoi_text(effect.sesoi)}",
             "yes" if effect.equivalent else "no",
@@ -114,10 +75,10 @@ def _primary(found: list[Finding], what: str) -> list[Table]:
 
 def _other_intervals(found: list[Finding], what: str) -> list[Table]:
     columns = {
-        name_of(finding): [
-            _ends(looks.bca),
-            _ends(looks.crossed),
-            ABSENT if looks.logit is None else interval(looks.logit),
+        finding.name: [
+            or_absent(looks.bca, ends),
+            or_absent(looks.crossed, ends),
+            or_absent(looks.logit, interval),
         ]
         for finding in found
         if (looks := finding.robustness) is not None
@@ -135,7 +96,7 @@ def _exploratory(found: list[Finding], what: str) -> list[Table]:
     rows = []
     for finding in found:
         assert finding.result is not None
-        rows.append([name_of(finding), *estimate_texts(finding.result[0]), str(finding.result[0].n)])
+        rows.append([finding.name, *estimate_texts(finding.result[0]), str(finding.result[0].n)])
     return [Table([f"exploratory{what}", "effect", "95 % interval", "n"], rows)] if rows else []
 
 
@@ -170,22 +131,3 @@ def _noise(found: list[Finding]) -> str:
     if apart < sesoi:
         return f"{CONTROLS}: {size}."
     return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over blocks can."
-
-
-def estimate_texts(effect: Effect | Interval) -> list[str]:
-    """Estimate and interval, as two cells of a table."""
-    digits = decimals_for(effect)
-    return [number(effect.estimate, decimals=digits, signed=True), _ends(effect, digits)]
-
-
-def _ends(effect: Effect | Interval | None, digits: int | None = None) -> str:
-    if effect is None:
-        return ABSENT
-    decimals = decimals_for(effect) if digits is None else digits
-    low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
-    return f"{low} to {high}"
-
-
-def _stem(kind: str, finding: Finding, index: int) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", finding.contrast.estimand.lower()).strip("-") or "contrast"
-    return f"{kind}-{slug}-{index + 1}" if index else f"{kind}-{slug}"

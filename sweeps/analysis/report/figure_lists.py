@@ -1,113 +1,141 @@
 """Figures of the report's sections, each with how to read it; those without data are left out."""
 
-from collections.abc import Sequence
-from typing import Final
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from matplotlib.figure import Figure
 
 from sweeps.analysis.document import Picture
-from sweeps.analysis.figures import budget, figure_data, figures, similarity
-from sweeps.analysis.figures import design as design_figures
-from sweeps.analysis.figures import losses as loss_figures
-from sweeps.analysis.figures import mechanism as mechanism_figures
+from sweeps.analysis.figures import curves as curve_figures
+from sweeps.analysis.figures import (
+    dose,
+    epochs,
+    forest,
+    gap,
+    interaction,
+    isolation,
+    losses,
+    plane,
+    similarities,
+    stopping,
+)
+from sweeps.analysis.figures import paired as paired_figures
+from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
-from sweeps.analysis.figures.forest import forests
 from sweeps.analysis.stats import descriptive
+from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
+from sweeps.results.columns import WHILE_TRAINING
 
-INTERACTION: Final = (
-    "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
-    "parallel are what an interaction looks like; whether there is one is for the interval to say."
-)
-FOREST: Final = "Each contrast over its own band of ±SESOI. Only the primary ones are adjusted for their number."
-ISOLATION: Final = (
-    "Every cell met the same settings. Tuning is fair where each cell's best lies inside the range and the others fall "
-    "off around it."
-)
-DOSE: Final = (
-    "Pairs of trials at the same point of the other settings, one seed: KoLeo on minus off. The best of each cell is "
-    "what goes on to confirm, not this average."
-)
-TUNING: Final = (
-    "What the best of n trials would reach, half of the time: an arm that needs more tuning rises later. Bands treat "
-    "the points as independent draws."
-)
-PLANE: Final = "Large marks are means of a cell."
-PUSHED: Final = " KoLeo pushes nearest neighbours apart."
-GAP: Final = (
-    "What a micro-batch of B / K still sees of the batch, and whether its gradient points the same way. Measured on "
-    "training batches, in either mode; nothing is lost at K = 1."
-)
-COST: Final = "Large marks are means of a cell. Seconds are those of the machine named under provenance."
+T = TypeVar("T")
 
 
 def design(trials: pa.Table, found: list[Finding], dataset: str, aside: set[str]) -> list[Picture]:
     """The planned comparison: outcomes against accumulation steps, and a forest per outcome."""
-    pictures = []
-    interaction = design_figures.interaction_data(trials, dataset=dataset, without=aside)
-    if interaction is not None:
-        pictures.append(Picture("interaction", design_figures.draw_interaction(interaction), INTERACTION))
-    for i, (outcome, items) in enumerate(forests(found).items()):
-        forest = design_figures.forest_data([item[:3] for item in items], dataset=dataset, outcome=outcome)
+    data = interaction.interaction_data(trials, dataset=dataset, without=aside)
+    pictures = _drawn("interaction", data, interaction.draw_interaction, interaction.READING)
+    for i, (outcome, items) in enumerate(forest.forests(found).items()):
         name = f"forest-{outcome.replace('_', '-')}" if i else "forest"
-        pictures.append(Picture(name, design_figures.draw_forest(forest), FOREST))
+        figure = forest.draw_forest(forest.forest_data(items, dataset=dataset))
+        pictures.append(Picture(name, figure, forest.READING))
+    return pictures
+
+
+def paired(found: list[Finding], dataset: str) -> list[Picture]:
+    """Outcomes of each primary contrast, block by block; an effect on an effect has no two sides to draw."""
+    pictures = []
+    for i, finding in enumerate(found):
+        if finding.result is not None and finding.contrast.family == "primary" and _has_two_sides(finding.contrast):
+            effect, blocks = finding.result
+            data = paired_figures.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
+            figure = paired_figures.draw_paired(data)
+            pictures.append(Picture(_name("paired", finding, i), figure, paired_figures.reading(data)))
+    return pictures
+
+
+def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
+    """Each primary contrast at every epoch that all runs reached."""
+    pictures = []
+    for i, finding in enumerate(found):
+        contrast = finding.contrast
+        if finding.by_epoch and contrast.family == "primary":
+            data = epochs.epoch_data(
+                finding.by_epoch, outcome=WHILE_TRAINING[contrast.outcome], dataset=dataset, sesoi=contrast.sesoi
+            )
+            pictures.append(Picture(_name("epochs", finding, i), epochs.draw_epochs(data), epochs.READING))
     return pictures
 
 
 def tuning(trials: pa.Table, dataset: str) -> list[Picture]:
     """Where tuning looked, and what it found."""
-    pictures = []
-    isolation = tuning_figures.isolation_data(trials, dataset=dataset)
-    if isolation is not None:
-        pictures.append(Picture("isolation", tuning_figures.draw_isolation(isolation), ISOLATION))
-    dose = tuning_figures.dose_data(trials, dataset=dataset)
-    if dose is not None:
-        pictures.append(Picture("dose", tuning_figures.draw_dose(dose), DOSE))
-    curves = budget.tuning_data(trials, dataset=dataset)
-    if curves is not None:
-        pictures.append(Picture("tuning", budget.draw_tuning(curves), TUNING))
-    return pictures
+    settings = isolation.isolation_data(trials, dataset=dataset)
+    weights = dose.dose_data(trials, dataset=dataset)
+    best = tuning_figures.tuning_data(trials, dataset=dataset)
+    return [
+        *_drawn("isolation", settings, isolation.draw_isolation, isolation.READING),
+        *_drawn("dose", weights, dose.draw_dose, dose.READING),
+        *_drawn("tuning", best, tuning_figures.draw_tuning, tuning_figures.reading),
+    ]
 
 
 def learning_curves(trials: pa.Table, curves: pa.Table, dataset: str, aside: set[str]) -> list[Picture]:
     """Validation AUC by epoch, a figure per stage."""
     pictures = []
     for stage in descriptive.trials_by_stage(trials, curves):
-        data = figure_data.curve_data(trials, curves, stage=stage, dataset=dataset, without=aside)
-        if data.curves:
-            reading = "A thin line is one trial" + ("; a thick line is the mean of its arm." if data.means else ".")
-            pictures.append(Picture(f"curves-{stage}", figures.draw_curves(data), reading))
+        data = curve_figures.curve_data(trials, curves, stage=stage, dataset=dataset, without=aside)
+        pictures += _drawn(f"curves-{stage}", data, curve_figures.draw_curves, curve_figures.reading)
     return pictures
 
 
 def by_cell(trials: pa.Table, curves: pa.Table, cells: Sequence[str], dataset: str) -> list[Picture]:
     """What training looked like in each confirmed cell."""
-    pictures = []
-    losses = loss_figures.loss_data(trials, curves, cells, dataset=dataset)
-    if losses is not None:
-        pictures.append(Picture("losses", loss_figures.draw_losses(losses), loss_figures.reading(losses)))
-    similar = similarity.similarity_data(trials, curves, cells, dataset=dataset)
-    if similar is not None:
-        figure = similarity.draw_similarities(similar)
-        pictures.append(Picture("similarities", figure, similarity.READING))
-    return pictures
+    loss = losses.loss_data(trials, curves, cells, dataset=dataset)
+    similar = similarities.similarity_data(trials, curves, cells, dataset=dataset)
+    return [
+        *_drawn("losses", loss, losses.draw_losses, losses.reading),
+        *_drawn("similarities", similar, similarities.draw_similarities, similarities.READING),
+    ]
+
+
+def search(trials: pa.Table, rungs: pa.Table, dataset: str) -> list[Picture]:
+    """Every trial of the search, and the censoring by ASHA."""
+    tried = search_figures.search_data(trials, dataset=dataset)
+    stopped = stopping.stopping_data(trials, rungs, dataset=dataset)
+    return [
+        *_drawn("search", tried, search_figures.draw_search, search_figures.READING),
+        *_drawn("stopping", stopped, stopping.draw_stopping, stopping.READING),
+    ]
 
 
 def mechanism(trials: pa.Table, curves: pa.Table, dataset: str) -> list[Picture]:
     """How KoLeo and accumulation act."""
-    pictures = []
-    plane = mechanism_figures.plane_data(trials, curves, dataset=dataset)
-    if plane is not None:
-        reading = PLANE + (PUSHED if pc.any(trials["koleo"]).as_py() else "")
-        pictures.append(Picture("plane", mechanism_figures.draw_scatter(plane), reading))
-    gap = mechanism_figures.gap_data(trials, curves, dataset=dataset)
-    if gap is not None:
-        pictures.append(Picture("gap", mechanism_figures.draw_gap(gap), GAP))
-    return pictures
+    space = plane.plane_data(trials, curves, dataset=dataset)
+    kept = gap.gap_data(trials, curves, dataset=dataset)
+    return [
+        *_drawn("plane", space, plane.draw_plane, plane.reading(trials)),
+        *_drawn("gap", kept, gap.draw_gap, gap.READING),
+    ]
 
 
-def cost(trials: pa.Table, dataset: str) -> list[Picture]:
-    """What a run costs."""
-    data = mechanism_figures.cost_data(trials, dataset=dataset)
-    return [Picture("cost", mechanism_figures.draw_scatter(data), COST)] if data is not None else []
+def _drawn(name: str, data: T | None, draw: Callable[[T], Figure], reading: str | Callable[[T], str]) -> list[Picture]:
+    """The figure, if there are data."""
+    if data is None:
+        return []
+    return [Picture(name, draw(data), reading if isinstance(reading, str) else reading(data))]
+
+
+def _has_two_sides(contrast: Contrast) -> bool:
+    """Whether it compares levels: an interaction weighs every level of every factor to 0."""
+    totals: dict[tuple[str, str], float] = {}
+    for cell, weight in contrast.weights.items():
+        for level in levels_of(cell).items():
+            totals[level] = totals.get(level, 0.0) + weight
+    return not totals or any(abs(total) > ROUNDING for total in totals.values())
+
+
+def _name(kind: str, finding: Finding, index: int) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", finding.contrast.estimand.lower()).strip("-") or "contrast"
+    return f"{kind}-{slug}-{index + 1}" if index else f"{kind}-{slug}"

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.numbers import ABSENT, four, interval, mean_text, number, or_absent
+from sweeps.analysis.stats.descriptive import mean_of_known, rows_of
 from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.held_out import (
+    SHOWN_NEIGHBOURS,
     SPLITS,
     STAGE,
     Mean,
@@ -21,39 +22,40 @@ from sweeps.analysis.stats.held_out import (
     mean_of,
     measured,
 )
-from sweeps.analysis.wording import interval, number
+from sweeps.results.columns import MEASURED
 
-ABSENT: Final = "–"
+RAW_PIXELS: Final = "raw pixels"
 
-PIXELS: Final = "raw pixels"
+SHOWN: Final = (
+    "test_accuracy",
+    "test_fitted_svm_accuracy",
+    "test_fitted_knn_accuracy",
+    "test_knn_accuracy",
+    "test_recall_at_1",
+    "test_map_at_r",
+    "unseen_auc",
+    "unseen_recall_at_1",
+    "unseen_map_at_r",
+)
+"""Columns of `trials`."""
 
-COLUMNS: Final = {
-    "test_accuracy": ("classified right", None),
-    "test_fitted_svm_accuracy": ("fitted SVM", ("pixels_fitted_svm_accuracy", "test")),
-    "test_fitted_knn_accuracy": ("fitted kNN", ("pixels_fitted_knn_accuracy", "test")),
-    "test_knn_accuracy": ("leave-one-out kNN", ("pixels_knn_accuracy", "test")),
-    "test_recall_at_1": ("R@1", ("pixels_recall", "test")),
-    "test_map_at_r": ("MAP@R", ("pixels_map_at_r", "test")),
-    "unseen_auc": ("unseen: AUC", ("pixels_auc", "unseen")),
-    "unseen_recall_at_1": ("unseen: R@1", ("pixels_recall", "unseen")),
-    "unseen_map_at_r": ("unseen: MAP@R", ("pixels_map_at_r", "unseen")),
+OF_PIXELS: Final = {
+    "test_fitted_svm_accuracy": ("pixels_fitted_svm_accuracy", "test"),
+    "test_fitted_knn_accuracy": ("pixels_fitted_knn_accuracy", "test"),
+    "test_knn_accuracy": ("pixels_knn_accuracy", "test"),
+    "test_recall_at_1": ("pixels_recall", "test"),
+    "test_map_at_r": ("pixels_map_at_r", "test"),
+    "unseen_auc": ("pixels_auc", "unseen"),
+    "unseen_recall_at_1": ("pixels_recall", "unseen"),
+    "unseen_map_at_r": ("pixels_map_at_r", "unseen"),
 }
-"""Column of `trials` -> its name and the same of the pixels themselves: metric and split."""
-
-WORDS: Final = {
-    "test_accuracy": "Classified right: by the trained head",
-    "test_fitted_svm_accuracy": "Fitted: to the embeddings of all training images; an SVM of more than 64 numbers, as "
-    "of raw pixels, by gradient descent that stops a little short of the optimum",
-    "test_knn_accuracy": "Leave-one-out kNN: by the nearest other images of the split",
-}
+"""Column of `trials` -> metric and split of the same measure of the images themselves."""
 
 MOST_CLASSES: Final = 30
 
-NEIGHBOURS: Final = 5
-
 SHORTCUT: Final = (
-    f"Share of a query's {NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in colour, "
-    "and turned grey. What is lost was told by colour alone; the interval is over blocks."
+    f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
+    "colour, and turned grey. What is lost was told by colour alone; the interval is over blocks."
 )
 
 
@@ -66,7 +68,7 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
         eval_groups: the table with `stage`.
         cells: rows of the table.
     """
-    found = {column: column_values(trials, column) for column in COLUMNS}
+    found = {column: column_values(trials, column) for column in SHOWN}
     there = {column: values for column, values in found.items() if having([values], cells)}
     if not set(there) - {"unseen_auc"}:
         return Section("Accuracy")
@@ -77,10 +79,11 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
         rows.append([cell, *(_with_deviation(mean, n) for mean in means), str(n)])
     pixels = [_pixels(evaluations, trials, column) for column in there]
     if any(value is not None for value in pixels):
-        rows.append([PIXELS, *(ABSENT if value is None else number(value, decimals=4) for value in pixels), ""])
-    note = "Means over blocks ± SD; n blocks. " + ". ".join(text for name, text in WORDS.items() if name in there)
-    table = Table(["held-out images", *(COLUMNS[column][0] for column in there), "n"], rows)
-    return Section("Accuracy", [note.rstrip(". ") + "."], tables=[table, *_by_class(trials, eval_groups, cells)])
+        rows.append([RAW_PIXELS, *(or_absent(value, four) for value in pixels), ""])
+    notes = ["Means over blocks ± SD; n blocks", *(note for column in there if (note := MEASURED[column].note))]
+    table = Table(["held-out images", *(MEASURED[column].header for column in there), "n"], rows)
+    tables = [table, *_by_class(trials, eval_groups, cells)]
+    return Section("Accuracy", [". ".join(notes) + "."], tables=tables)
 
 
 def shortcut(trials: pa.Table, evaluations: pa.Table, cells: Sequence[str]) -> Section:
@@ -88,7 +91,7 @@ def shortcut(trials: pa.Table, evaluations: pa.Table, cells: Sequence[str]) -> S
     found = measured(evaluations, trials, ("hit_rate", "hit_rate_grey"))
     tables = []
     for split, name in SPLITS.items():
-        colour, grey = (found.get((metric, split, NEIGHBOURS), {}) for metric in ("hit_rate", "hit_rate_grey"))
+        colour, grey = (found.get((metric, split, SHOWN_NEIGHBOURS), {}) for metric in ("hit_rate", "hit_rate_grey"))
         rows = [_shortcut_row(colour, grey, cell) for cell in having([grey], cells)]
         if rows:
             tables.append(Table([name, "colour", "grey", "grey less colour", "n"], rows))
@@ -99,29 +102,24 @@ def _shortcut_row(colour: Values, grey: Values, cell: str) -> list[str]:
     change = differences(grey, colour, cell)
     text = interval(t_interval(change)) if len(change) > 1 else "".join(number(x, signed=True) for x in change)
     means = [mean_of(values, cell) for values in (colour, grey)]
-    return [cell, *(ABSENT if mean is None else number(mean.mean) for mean in means), text or ABSENT, str(len(change))]
+    return [cell, *(or_absent(mean and mean.mean) for mean in means), text or ABSENT, str(len(change))]
 
 
 def _with_deviation(mean: Mean | None, n: int) -> str:
     """`.973 ± .004`; the number of blocks where it is not `n`."""
     if mean is None:
         return ABSENT
-    spread = "" if mean.deviation is None else f" ± {number(mean.deviation, decimals=4)}"
-    return f"{number(mean.mean, decimals=4)}{spread}" + (f" ({mean.n})" if mean.n != n else "")
+    spread = "" if mean.deviation is None else f" ± {four(mean.deviation)}"
+    return f"{four(mean.mean)}{spread}" + (f" ({mean.n})" if mean.n != n else "")
 
 
 def _pixels(evaluations: pa.Table, trials: pa.Table, column: str) -> float | None:
     """Mean over the runs that measured it: no training enters, but the training images of a block do."""
-    baseline = COLUMNS[column][1]
-    if baseline is None:
+    if column not in OF_PIXELS:
         return None
-    values = [
-        value
-        for (_, split, _), runs in measured(evaluations, trials, baseline[:1]).items()
-        if split == baseline[1]
-        for value in runs.values()
-    ]
-    return float(np.mean(values)) if values else None
+    metric, wanted = OF_PIXELS[column]
+    found = measured(evaluations, trials, (metric,))
+    return mean_of_known(value for (_, split, _), runs in found.items() if split == wanted for value in runs.values())
 
 
 def _by_class(trials: pa.Table, eval_groups: pa.Table, cells: Sequence[str]) -> list[Table]:
@@ -139,10 +137,8 @@ def _by_class(trials: pa.Table, eval_groups: pa.Table, cells: Sequence[str]) -> 
         return []
     shown = sorted(sorted(classes, key=lambda c: -classes[c][0])[:MOST_CLASSES])
     columns = [cell for cell in cells if any(cell in of_cell for of_cell in values.values())]
-    rows = [[classes[c][1], str(classes[c][0]), *(_mean_text(values[c].get(cell)) for cell in columns)] for c in shown]
+    rows = [
+        [classes[c][1], str(classes[c][0]), *(mean_text(values[c].get(cell, ())) for cell in columns)] for c in shown
+    ]
     which = f" ({len(shown)} largest of {len(classes)})" if len(shown) < len(classes) else ""
     return [Table([f"classified right, by class{which}", "images", *columns], rows)]
-
-
-def _mean_text(values: list[float] | None) -> str:
-    return number(float(np.mean(values)), decimals=4) if values else ABSENT

@@ -2,19 +2,25 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from embedding_core.errors import Faults
+from sweeps.analysis.document import Report
 from sweeps.analysis.figures.style import inline_svg, svg_of
-from sweeps.analysis.report import template
-from sweeps.analysis.report.sections import Report
 
 
 def write_pages(folder: Path, report: Report) -> Path:
-    """Write report.html, report.md and figures/*.svg into an existing folder, replacing earlier ones.
+    """Write report.html, report.md and figures/*.svg into a folder, made if it is missing, replacing earlier ones.
 
     Returns the path of report.html, which is self-contained: styles and figures are inline, and nothing is fetched.
+
+    Raises:
+        Faults: `folder` is something else.
     """
+    if folder.exists() and not folder.is_dir():
+        raise Faults([f"{folder} is not a folder: a report cannot be written there."])
+    folder.mkdir(parents=True, exist_ok=True)
     svgs = {picture.name: svg_of(picture.figure) for section in report.sections for picture in section.pictures}
     _write_figures(folder / "figures", svgs)
     (folder / "report.md").write_text(markdown_of(report), encoding="utf-8")
@@ -28,15 +34,20 @@ def html_of(report: Report, svgs: dict[str, str]) -> str:
     readings = {picture.name: picture.reading for section in report.sections for picture in section.pictures}
     # Our own SVG, whose text matplotlib has escaped; all else goes through autoescape.
     inline = {name: Markup(inline_svg(svg, name=name, label=readings[name])) for name, svg in svgs.items()}
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(template.HTML)
-    return page.render(report=report, svgs=inline)
+    return _environment(autoescape=True).get_template("report.html.j2").render(report=report, svgs=inline)
 
 
 def markdown_of(report: Report) -> str:
     """The same content as Markdown, figures by relative path."""
-    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True)
+    environment = _environment(autoescape=False)
     environment.filters |= {"md": _markdown_text, "code": _code_line}
-    return environment.from_string(template.MARKDOWN).render(report=report).strip() + "\n"
+    return environment.get_template("report.md.j2").render(report=report).strip() + "\n"
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    """Of the templates beside this module."""
+    loader = PackageLoader("sweeps.analysis.report", "")
+    return Environment(loader=loader, autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True)
 
 
 def _write_figures(folder: Path, svgs: dict[str, str]) -> None:

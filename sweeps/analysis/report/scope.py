@@ -2,18 +2,18 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.stats.descriptive import rows_of, trials_by_stage, unfinished
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.plan import Contrast, Plan
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
 from sweeps.results.endings import FAILED_TRAINING
-
-Row = dict[str, Any]
 
 
 def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
@@ -58,7 +58,7 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     return lines
 
 
-def extensions(plan: Plan) -> list[str]:
+def extensions(plan: StoredPlan) -> list[str]:
     """What was added to a sweep after its confirmation had begun, and what that does to its statements."""
     lines = []
     sizes = [*((before["samples"], before["blocks"]) for before in plan.extended), (plan.samples, plan.blocks)]
@@ -143,7 +143,7 @@ def _tuned(trials: pa.Table) -> str:
     )
 
 
-def _cells_differ(confirm: list[Row], contrast: Contrast) -> str:
+def _cells_differ(confirm: Sequence[Row], contrast: Contrast) -> str:
     """Settings in which the cells of a contrast differ, read from the configurations that ran."""
     configs = {row["cell_id"]: json.loads(row["config_json"]) for row in confirm if row["cell_id"] in contrast.weights}
     names = sorted({name for config in configs.values() for name in config} - {"seed", "views"})
@@ -162,7 +162,7 @@ def _per_arm(trials: pa.Table) -> str:
     return "; ".join(f"{arm} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
 
 
-def _distinct(rows: list[Row], name: str) -> str:
+def _distinct(rows: Sequence[Row], name: str) -> str:
     return ", ".join(sorted({str(row[name]) for row in rows if row[name] is not None}))
 
 

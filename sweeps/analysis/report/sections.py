@@ -1,34 +1,35 @@
 """The report as a list of sections: text, tables and figures in reading order, before any markup."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sweeps.analysis.document import Picture, Section
-from sweeps.analysis.figures import labels, view_data
-from sweeps.analysis.published import study1, study2, study3, study4
+from sweeps.analysis.document import Report, Section
+from sweeps.analysis.figures.embeddings import stored_views
+from sweeps.analysis.published import study1
+from sweeps.analysis.published.beside import STUDIES, beside
 from sweeps.analysis.report import (
     effect_sections,
+    embedding_figures,
+    few_labels,
     figure_lists,
     held_out_sections,
-    search_sections,
+    importances,
     suggestion,
     support_sections,
     table_sections,
-    view_figures,
 )
 from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
-from sweeps.analysis.stats import censoring
 from sweeps.analysis.stats import curves as cell_curves
+from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.derived import codes
+from sweeps.analysis.stats.descriptive import distinct
 from sweeps.analysis.stats.findings import Finding, findings
-from sweeps.analysis.stats.plan import Plan
+from sweeps.analysis.stats.stored_plan import StoredPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class SweepTables:
     """The tables of a sweep that a report reads, all with `stage`."""
 
     trials: pa.Table
@@ -41,18 +42,7 @@ class Tables:
     """`trials` of confirm with every attempt, where the others have the latest alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All that the page says."""
-
-    study: str
-    question: str
-    verdicts: list[str]
-    sections: list[Section]
-    findings: list[Finding]
-
-
-def report_of(tables: Tables, plan: Plan) -> Report:
+def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     """The report of a sweep's tables, of which `trials` or `curves` has rows."""
     trials, curves = tables.trials, tables.curves
     found = findings(trials, curves, plan.contrasts, tables.eval_groups)
@@ -60,7 +50,7 @@ def report_of(tables: Tables, plan: Plan) -> Report:
     # Differences of planned contrasts stand in the tables alone: their sentences would say little and at length.
     planned = [finding for finding in found if finding.contrast in plan.contrasts]
     others = [finding for finding in planned if finding.contrast.family != "primary"] if primary else []
-    dataset = _distinct(trials, "dataset") or "data set not recorded yet"
+    dataset = distinct(trials, "dataset") or "data set not recorded yet"
     aside = {cell.cell_id for cell in plan.cells if cell.role in cell_curves.ASIDE}
     cells = cell_curves.cells_of(trials, plan)
     sections = [
@@ -71,10 +61,18 @@ def report_of(tables: Tables, plan: Plan) -> Report:
             "What this can and cannot say", scope(trials, found) + extensions(plan) + retries(tables.confirm_attempts)
         ),
         Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
-        _beside_published(tables, plan, cells, aside),
-        Section("Block by block", pictures=effect_sections.paired(found, dataset)),
+        # A plan that names no study may fit the first.
+        beside(
+            STUDIES.get(plan.published, study1.STUDY),
+            trials,
+            curves,
+            cells,
+            evaluations=tables.evaluations,
+            views=tables.views,
+        ),
+        Section("Block by block", pictures=figure_lists.paired(found, dataset)),
         held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
-        labels.section(tables.evaluations, trials, cells, dataset=dataset),
+        few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),
         *support_sections.support(found, trials),
         table_sections.tuned(plan, figure_lists.tuning(trials, dataset)),
@@ -83,50 +81,38 @@ def report_of(tables: Tables, plan: Plan) -> Report:
         Section(
             "Learning curves",
             pictures=figure_lists.learning_curves(trials, curves, dataset, aside)
-            + effect_sections.by_epoch(found, dataset),
+            + figure_lists.by_epoch(found, dataset),
         ),
         Section("Losses and similarities", pictures=figure_lists.by_cell(trials, curves, cells, dataset)),
-        search_sections.search(trials, tables.rungs, dataset),
-        censoring.audit_section(trials),
+        Section("Search", pictures=figure_lists.search(trials, tables.rungs, dataset)),
+        table_sections.stopping(trials),
         suggestion.section(trials, _confirmed(found, "E1"), _confirmed(found, "E2")),
-        search_sections.importances(trials, dataset),
+        importances.section(trials, dataset),
         table_sections.mechanism(trials, curves, figure_lists.mechanism(trials, curves, dataset)),
         _embeddings(tables, plan, dataset),
-        table_sections.cost(trials, figure_lists.cost(trials, dataset)),
+        table_sections.cost(trials),
         table_sections.provenance(trials, curves),
     ]
     return Report(
-        study=_distinct(trials, "study_id") or plan.study_id or "sweep",
+        study=distinct(trials, "study_id") or plan.study_id or "sweep",
         question=plan.question,
         verdicts=[finding.verdict for finding in primary or found] or [no_effect_claimed(trials, curves)],
         sections=[s for s in sections if s.paragraphs or s.commands or s.tables or s.pictures],
-        findings=found,
+        contrasts=contrast_rows(found),
     )
 
 
-def _beside_published(tables: Tables, plan: Plan, cells: list[str], aside: Collection[str]) -> Section:
-    """Ours beside the figures of the study that the plan names; a plan that names none may fit study 1."""
-    trials, curves = tables.trials, tables.curves
-    match plan.published:
-        case "study2":
-            return study2.section(trials, tables.evaluations)
-        case "study3":
-            return study3.section(trials, curves, cells)
-        case "study4":
-            return study4.section(trials, curves, tables.views, cells)
-    return study1.section(trials, curves, without=aside)
-
-
-def _embeddings(tables: Tables, plan: Plan, dataset: str) -> Section:
+def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
     """The compared cells of the plan; those of its contrasts where it lists none."""
     cells = [cell.cell_id for cell in plan.cells if cell.role not in cell_curves.ASIDE]
     contrasted = [cell for contrast in plan.contrasts for cell in (*contrast.control_cells, *contrast.treatment_cells)]
     cells = cells or list(dict.fromkeys(contrasted))
-    shown = view_data.shown(tables.views, tables.trials, cells, dataset=dataset, first=contrasted)
+    shown = stored_views.shown(tables.views, tables.trials, cells, dataset=dataset, first=contrasted)
     if shown is None:
         return Section("Embeddings")
-    pictures = [Picture(*item) for item in view_figures.pictures(shown, tables.eval_groups)]
-    return Section("Embeddings", [view_figures.chosen(shown)] * (shown.sheet_cells != shown.cells), pictures=pictures)
+    pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
+    note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
+    return Section("Embeddings", note, pictures=pictures)
 
 
 def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
@@ -135,7 +121,3 @@ def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
     wanted = [one for one in primary if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
     effects = [(one.verdict, one.result[0]) for one in wanted if one.result is not None]
     return next(((verdict, effect.ci_low, effect.ci_high) for verdict, effect in effects), None)
-
-
-def _distinct(trials: pa.Table, name: str) -> str:
-    return ", ".join(sorted({str(value) for value in pc.unique(trials[name]).to_pylist() if value is not None}))

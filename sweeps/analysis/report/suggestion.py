@@ -7,13 +7,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.wording import number
+from sweeps.analysis.numbers import number, or_absent
+from sweeps.analysis.stats.descriptive import mean_of_known, rows_of
 
 HEADING: Final = "What the search alone would have suggested"
-
-ABSENT: Final = "–"
 
 Confirmed = tuple[str, float, float]
 """Sentence of a contrast, and the ends of its 95 % interval."""
@@ -47,7 +46,7 @@ def arms_of(trials: pa.Table, column: str = "cell_id") -> list[ArmRows]:
         own = [row for row in rows if row[column] == level]
         last = [row["final_val_auc"] for row in own if row["final_val_auc"] is not None]
         done = [row["final_val_auc"] for row in own if _completed(row) and row["final_val_auc"] is not None]
-        values = (_mean(last), _mean(done), max(done, default=None))
+        values = (mean_of_known(last), mean_of_known(done), max(done, default=None))
         name = str(level) if column == "cell_id" else f"{column}={level}"
         found.append(ArmRows(name, len(own), sum(_completed(row) for row in own), values))
     return found
@@ -76,7 +75,7 @@ def _table(arms: Sequence[ArmRows]) -> Table:
     rows = [
         ["trials", *(str(arm.trials) for arm in arms)],
         ["completed", *(str(arm.completed) for arm in arms)],
-        *([name, *(_text(arm.values[i]) for arm in arms)] for i, name in enumerate(READINGS)),
+        *([name, *(or_absent(arm.values[i]) for arm in arms)] for i, name in enumerate(READINGS)),
     ]
     return Table(["validation AUC", *(arm.name for arm in arms)], rows)
 
@@ -114,13 +113,5 @@ def _beside(confirmed: Confirmed | None, arms: Sequence[ArmRows]) -> str:
     return f"Paired runs, on the test split: {sentence}{other}"
 
 
-def _completed(row: dict[str, object]) -> bool:
-    return row["end_reason"] == "completed"
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
-
-
-def _text(value: float | None) -> str:
-    return ABSENT if value is None else number(value)
+def _completed(row: Row) -> bool:
+    return bool(row["end_reason"] == "completed")

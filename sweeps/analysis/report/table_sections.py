@@ -1,30 +1,27 @@
-"""Sections of tables that claim no effect: configurations, endings, tuned settings, mechanism, cost, provenance."""
+"""Sections of tables that claim no effect: configurations, endings, stopping, settings, mechanism, cost, provenance."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.document import Picture, Section, Table, compact
-from sweeps.analysis.figures.figure_data import ADAPTIVE
+from sweeps.analysis.figures.style import ADAPTIVE
+from sweeps.analysis.numbers import ABSENT, number, or_absent, percent, setting
 from sweeps.analysis.stats import costs, descriptive
-from sweeps.analysis.stats.plan import Plan
-from sweeps.analysis.wording import number
+from sweeps.analysis.stats.censoring import ipw_means
+from sweeps.analysis.stats.mechanism import SHOWN, final_means
+from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.results.columns import MEASURED, named
 from sweeps.results.schema import STAGES
 
-ABSENT: Final = "–"
-
-MECHANISM_WORDS: Final = {
-    "val_effective_rank": "effective rank",
-    "val_uniformity": "uniformity (lower: more uniform)",
-    "val_nn_distance": "nearest-neighbour distance",
-    "koleo_nn_same_class_frac": "same-class share of KoLeo's neighbours",
-    "nn_agreement": "neighbours in the same micro-batch",
-    "micro_full_grad_cos": "cosine of naive and full-batch gradient",
-    "val_sim_mean": "mean cosine similarity",
-}
+STOPPING: Final = (
+    "Weighted means correct for stopping: a trial that ASHA would have stopped, but that was drawn to go on, stands "
+    "for all that were stopped (weight 1 / share exempt), others count once. ± is the linearised standard error of a "
+    "weighted ratio over the arm's trials, taken as independent, which under an adaptive sampler they are not: this "
+    "audits the stopping and compares no arms."
+)
 
 
 def configurations(trials: pa.Table) -> Section:
@@ -60,14 +57,35 @@ def endings(trials: pa.Table, curves: pa.Table) -> Section:
     for row in descriptive.censoring(trials):
         if row["stopped"]:
             when = "" if row["median_epoch"] is None else f", half of them by epoch {row['median_epoch']:g}"
-            stops.append(f"{row['cell_id']} {row['stopped']} of {row['n']} ({row['share']:.0%}{when})")
+            stops.append(f"{row['cell_id']} {row['stopped']} of {row['n']} ({percent(row['share'])}{when})")
     paragraphs = [f"Stopped early by ASHA: {'; '.join(stops)}."] if stops else []
     errors = Counter(reason for reason in trials["error_type"].to_pylist() if reason is not None)
     paragraphs += [f"{count} trials: {reason}" for reason, count in sorted(errors.items())]
     return Section("Runs per arm and ending", paragraphs, tables=tables)
 
 
-def tuned(plan: Plan, pictures: list[Picture]) -> Section:
+def stopping(trials: pa.Table) -> Section:
+    """The means of `ipw_means`; empty where no trial was exempt from stopping."""
+    found = ipw_means(trials)
+    if not any(one.exempt for one in found):
+        return Section("What stopping hid")
+    header = ["arm", "trials", "stopped", "exempt, below a cutoff", "last values", "completed", "weighted"]
+    rows = [
+        [
+            one.cell_id,
+            str(one.n),
+            str(one.stopped),
+            str(one.exempt),
+            number(one.last_values),
+            or_absent(one.complete_cases),
+            or_absent(one.weighted) + ("" if one.se is None else f" ± {number(one.se)}"),
+        ]
+        for one in found
+    ]
+    return Section("What stopping hid", [STOPPING], tables=[Table(header, rows)])
+
+
+def tuned(plan: StoredPlan, pictures: list[Picture]) -> Section:
     """Settings that each cell runs with, and whether tuning found them at an edge of their range."""
     settings, best = plan.nuisance or {}, plan.tuned or {}
     if not any(settings.values()) and not best:
@@ -77,9 +95,9 @@ def tuned(plan: Plan, pictures: list[Picture]) -> Section:
     for cell, values in settings.items():
         trial = best.get(cell, {})
         edges = trial.get("edges") or {}
-        column = [_setting(values[name], edges.get(name)) if name in values else ABSENT for name in names]
+        column = [_tuned(values[name], edges.get(name)) if name in values else ABSENT for name in names]
         auc = trial.get("final_val_auc")
-        columns[cell] = column + ([trial.get("trial_id", ABSENT), _or_absent(auc, number)] if best else [])
+        columns[cell] = column + ([trial.get("trial_id", ABSENT), or_absent(auc)] if best else [])
     labels = [name.replace("_", " ") for name in names] + (["from trial", "its validation AUC"] if best else [])
     flagged = sorted(cell for cell, trial in best.items() if trial.get("edges"))
     lines = []
@@ -98,24 +116,25 @@ def tuned(plan: Plan, pictures: list[Picture]) -> Section:
 def mechanism(trials: pa.Table, curves: pa.Table, pictures: list[Picture]) -> Section:
     """Means of what tells how KoLeo and accumulation act."""
     stage = "confirm" if pc.any(pc.equal(trials["stage"], "confirm")).as_py() else "search"
-    rows = descriptive.mechanism(trials, curves, stage=stage)
-    names = [name for name in descriptive.MECHANISM if any(row[name] is not None for row in rows)]
-    columns = {row["cell_id"]: [str(row["n"]), *(_or_absent(row[name], number) for name in names)] for row in rows}
+    rows = final_means(trials, curves, stage=stage)
+    names = [name for name in SHOWN if any(row[name] is not None for row in rows)]
+    columns = {row["cell_id"]: [str(row["n"]), *(or_absent(row[name]) for name in names)] for row in rows}
     what = f"Means at the final epoch over completed {stage} trials"
     what += f"; {ADAPTIVE}." if stage == "search" else ", validation split."
-    tables = compact(stage, ["n", *(MECHANISM_WORDS[name] for name in names)], columns)
+    tables = compact(stage, ["n", *(named(name) for name in names)], columns)
     return Section("Mechanism", [what] if tables else [], tables=tables, pictures=pictures)
 
 
-def cost(trials: pa.Table, pictures: list[Picture]) -> Section:
+def cost(trials: pa.Table) -> Section:
     """Time, images and memory per stage and cell."""
-    names = ["trials", "mean time (s)", "total time (s)", "GPU time (s)", "images forwarded", "peak GPU memory (MiB)"]
+    time, gpu_time = (f"{MEASURED[name].label} ({MEASURED[name].unit})" for name in ("wall_s", "gpu_s"))
+    names = ["trials", f"mean {time}", f"total {time}", gpu_time, named("images_seen"), "peak GPU memory (MiB)"]
     tables, rows = [], descriptive.cost(trials)
     for stage in sorted({r["stage"] for r in rows}, key=STAGES.index):
         columns = {
             r["cell_id"]: [
                 str(r["n"]),
-                _or_absent(r["mean_wall_s"], lambda x: f"{x:,.1f}"),
+                or_absent(r["mean_wall_s"], lambda x: f"{x:,.1f}"),
                 f"{r['wall_s']:,.0f}",
                 f"{r['gpu_s']:,.0f}",
                 f"{r['images_seen']:,}",
@@ -128,8 +147,8 @@ def cost(trials: pa.Table, pictures: list[Picture]) -> Section:
     known = costs.rows_of(trials)
     saving = costs.saving(known)
     saved = f"ASHA stopped {saving.stopped} trials, which at their own rates would have cost another "
-    saved += f"{saving.saved_s:,.0f} {costs.unit_of(known)}, {saving.share:.0%} of the whole search."
-    return Section("Cost", [saved] if saving.stopped else [], tables=tables, pictures=pictures)
+    saved += f"{saving.saved_s:,.0f} {costs.unit_of(known)}, {percent(saving.share)} of the whole search."
+    return Section("Cost", [saved] if saving.stopped else [], tables=tables)
 
 
 def provenance(trials: pa.Table, curves: pa.Table) -> Section:
@@ -138,15 +157,5 @@ def provenance(trials: pa.Table, curves: pa.Table) -> Section:
     return Section("Provenance", tables=[Table(["", "value"], [[n.replace("_", " "), value] for n, value in pairs])])
 
 
-def _setting(value: Any, edge: str | None) -> str:
-    text = number(value, decimals=_decimals(value)) if isinstance(value, float) else str(value)
-    return f"{text} ({edge}est tried)" if edge else text
-
-
-def _decimals(value: float) -> int:
-    """Digits after the point that show three that count, at least three and at most seven."""
-    return next((d for d in range(3, 7) if abs(value) >= 10.0 ** (2 - d)), 7)
-
-
-def _or_absent(value: float | None, write: Callable[[Any], str]) -> str:
-    return ABSENT if value is None else write(value)
+def _tuned(value: Any, edge: str | None) -> str:
+    return f"{setting(value)} ({edge}est tried)" if edge else setting(value)

@@ -1,0 +1,1 @@
+"""What the tables of a sweep support: refusals, effects, findings, descriptions; nothing is drawn here."""

@@ -2,24 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from sweeps.analysis.document import Section, Table
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.wording import number
 
-ABSENT: Final = "–"
 COLUMNS: Final = ("cell_id", "end_reason", "final_val_auc", "exempt_prob", "would_stop_rung")
-
-METHOD: Final = (
-    "Weighted means correct for stopping: a trial that ASHA would have stopped, but that was drawn to go on, stands "
-    "for all that were stopped (weight 1 / share exempt), others count once. ± is the linearised standard error of a "
-    "weighted ratio over the arm's trials, taken as independent, which under an adaptive sampler they are not: this "
-    "audits the stopping and compares no arms."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +55,7 @@ def ipw_means(trials: pa.Table) -> list[CensoredMean]:
     return [_mean(arm, [row for row in rows if row["cell_id"] == arm]) for arm in arms]
 
 
-def audit_section(trials: pa.Table) -> Section:
-    """The means of `ipw_means`; empty where no trial was exempt from stopping."""
-    found = ipw_means(trials)
-    if not any(one.exempt for one in found):
-        return Section("What stopping hid")
-    header = ["arm", "trials", "stopped", "exempt, below a cutoff", "last values", "completed", "weighted"]
-    rows = [
-        [
-            one.cell_id,
-            str(one.n),
-            str(one.stopped),
-            str(one.exempt),
-            number(one.last_values),
-            _text(one.complete_cases),
-            _text(one.weighted) + ("" if one.se is None else f" ± {number(one.se)}"),
-        ]
-        for one in found
-    ]
-    return Section("What stopping hid", [METHOD], tables=[Table(header, rows)])
-
-
-def _mean(arm: str, rows: list[dict[str, Any]]) -> CensoredMean:
+def _mean(arm: str, rows: list[Row]) -> CensoredMean:
     values = np.array([row["final_val_auc"] for row in rows])
     weights = np.array([_weight(row) for row in rows])
     completed = weights > 0
@@ -102,12 +72,8 @@ def _mean(arm: str, rows: list[dict[str, Any]]) -> CensoredMean:
     return CensoredMean(arm, len(rows), stopped, exempt, float(values.mean()), complete_cases, weighted, se)
 
 
-def _weight(row: dict[str, Any]) -> float:
+def _weight(row: Row) -> float:
     """0 for a stopped trial, 1 / probability for one that only its draw let complete, else 1."""
     if row["end_reason"] == "asha_stopped":
         return 0.0
     return 1.0 if row["would_stop_rung"] is None else 1 / float(row["exempt_prob"])
-
-
-def _text(value: float | None) -> str:
-    return ABSENT if value is None else number(value)

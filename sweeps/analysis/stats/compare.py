@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
+from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.effects import MIN_BLOCKS, Interval, t_interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import label_of
-from sweeps.analysis.wording import interval
+from sweeps.analysis.wording import capital
 
 NOT_COMPARED: Final = ("seed", "data_root", "device", "views", "probes", "stop_if_collapsed")
 """Fields that do not change what a run learns, and the seed, which blocks differ in by design."""
@@ -130,7 +130,7 @@ def _paired(one: Finding, other: Finding, first: Sweep, second: Sweep, refused: 
 
 
 def _said(one: Finding, difference: Interval, method: str, first: Sweep, second: Sweep) -> str:
-    label, outcome = one.contrast.label.removesuffix(","), label_of(one.contrast)
+    label, outcome = one.contrast.label.removesuffix(","), one.contrast.outcome_text
     what = f"the effect of {label} on {outcome}"
     context = f"({second.name} minus {first.name}, {method}, at least {difference.n} blocks, exploratory)"
     text = interval(difference)
@@ -139,7 +139,7 @@ def _said(one: Finding, difference: Interval, method: str, first: Sweep, second:
     if difference.ci_low <= 0 <= difference.ci_high:
         return f"No evidence that {what} differs between the sweeps: {text} {context}."
     higher = "higher" if difference.estimate > 0 else "lower"
-    return f"{what[:1].upper()}{what[1:]} was {higher} in {second.name} than in {first.name}: {text} {context}."
+    return f"{capital(what)} was {higher} in {second.name} than in {first.name}: {text} {context}."
 
 
 def _refused(one: Finding, reasons: Sequence[str]) -> str:

@@ -6,17 +6,15 @@ from typing import Any
 
 from sweeps.analysis.stats.effects import Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.outcomes import CURVES
-
-Row = dict[str, Any]
+from sweeps.results.columns import WHILE_TRAINING
 
 
-def contrast_rows(found: list[Finding]) -> list[Row]:
+def contrast_rows(found: list[Finding]) -> list[dict[str, Any]]:
     """Rows of the table `contrasts`, in the order of the findings; refused contrasts have none."""
     return [row for finding in found if finding.result is not None for row in _rows_of(finding)]
 
 
-def _rows_of(finding: Finding) -> list[Row]:
+def _rows_of(finding: Finding) -> list[dict[str, Any]]:
     names, looks = _names(finding), finding.robustness
     rows = [_main(finding)]
     if looks is not None and looks.logit is not None:
@@ -24,7 +22,7 @@ def _rows_of(finding: Finding) -> list[Row]:
     rows += [
         {
             **names,
-            "metric": CURVES[finding.contrast.outcome],
+            "metric": WHILE_TRAINING[finding.contrast.outcome],
             "scale": "raw",
             "epoch": mark.epoch,
             **asdict(mark.effect),
@@ -40,7 +38,7 @@ def _rows_of(finding: Finding) -> list[Row]:
     return rows[:1] + [row | {"family": "exploratory"} for row in rows[1:]]
 
 
-def _main(finding: Finding) -> Row:
+def _main(finding: Finding) -> dict[str, Any]:
     assert finding.result is not None
     effect, looks = finding.result[0], finding.robustness
     row = _names(finding) | {"metric": finding.contrast.outcome, "scale": "raw"} | asdict(effect)
@@ -51,7 +49,7 @@ def _main(finding: Finding) -> Row:
     return row
 
 
-def _names(finding: Finding) -> Row:
+def _names(finding: Finding) -> dict[str, Any]:
     contrast = finding.contrast
     return {
         "code": contrast.code or None,
@@ -63,5 +61,5 @@ def _names(finding: Finding) -> Row:
     }
 
 
-def _ends(name: str, interval: Interval | None) -> Row:
+def _ends(name: str, interval: Interval | None) -> dict[str, Any]:
     return {} if interval is None else {f"{name}_low": interval.ci_low, f"{name}_high": interval.ci_high}

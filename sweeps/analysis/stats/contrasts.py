@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweeps.analysis.stats.checks import Refused, block_faults, checked_rows, is_number
+from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.effects import SESOI, Effect, Interval, effect_of, t_interval
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.refusals import Refused, block_faults, checked_rows
+from sweeps.analysis.stats.stored_plan import Contrast
 
 COMPOSITE_AUC: Final = 0.5
 """Outcome of a run that diverged or collapsed before it could be measured: chance level."""
@@ -101,7 +102,7 @@ def cell_blocks(trials: pa.Table, contrast: Contrast) -> CellBlocks:
         contrast: which cells, how weighted, in which blocks.
 
     Raises:
-        Refused: as in `checks.checked_rows`; a block that is not complete; unequal seeds or data in a block. All
+        Refused: as in `refusals.checked_rows`; a block that is not complete; unequal seeds or data in a block. All
             reasons at once.
     """
     # One order whatever the plan's, so that sums round alike.

@@ -5,14 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
+from embedding_core.storage.result_tables import Row
 from sweeps.results.schema import STAGES
-
-Row = Mapping[str, Any]
-"""Of the table `trials` with `stage`."""
 
 COLUMNS: Final = (
     "stage", "cell_id", "end_reason", "epochs", "last_epoch", "wall_s", "gpu_s", "gpu_share", "cpu_threads",

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.analysis.stats.checks import is_number
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.stats.plan import Plan
+from sweeps.analysis.stats.stored_plan import StoredPlan
 
 STAGE: Final = "confirm"
 
@@ -22,8 +23,6 @@ ASIDE: Final = ("drop-in", "control")
 
 Line = tuple[tuple[int, float], ...]
 """(epoch, value), by epoch."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Run:
         return tuple((row["epoch"], row[column]) for row in self.epochs if is_number(row[column]))
 
 
-def cells_of(trials: pa.Table, plan: Plan) -> list[str]:
+def cells_of(trials: pa.Table, plan: StoredPlan) -> list[str]:
     """Confirm cells to compare: in the plan's order, then by name; without controls and drop-in cells."""
     ran = set(pc.unique(trials["cell_id"].filter(pc.equal(trials["stage"], STAGE))).to_pylist())
     aside = {cell.cell_id for cell in plan.cells if cell.role in ASIDE}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from sweeps.analysis.stats.checks import levels_of
-from sweeps.analysis.stats.plan import ROUNDING, Contrast
+from sweeps.analysis.stats.cells import levels_of
+from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
 
 DROP_IN: Final = ", drop-in"
 """Ending of the estimand of a primary that was estimated again with nothing retuned (E4)."""

@@ -1,9 +1,9 @@
-"""Summaries that claim no effect: endings, censoring, best configurations, mechanism, cost, provenance. Pure."""
+"""Summaries that claim no effect: endings, censoring, best configurations, cost, provenance. Pure."""
 
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.storage.result_tables import Row
 from sweeps.results.endings import END_REASONS
 from sweeps.results.schema import SCHEMA_VERSION, STAGES
-
-Row = dict[str, Any]
 
 EMBEDDED: Final = ("digits",)
 """Data sets that need no `data_root`."""
@@ -24,17 +23,6 @@ UNFINISHED: Final = "unfinished"
 """Pseudo-ending of trials that have curves but no trials row: the sweep was interrupted."""
 
 UNKNOWN_CELL: Final = "arm unknown"
-
-MECHANISM: Final = (
-    "val_effective_rank",
-    "val_uniformity",
-    "val_nn_distance",
-    "koleo_nn_same_class_frac",
-    "nn_agreement",
-    "micro_full_grad_cos",
-    "val_sim_mean",
-)
-"""Columns of `curves` that say how KoLeo acts rather than whether it helps."""
 
 PROVENANCE: Final = (
     "study_id",
@@ -63,26 +51,36 @@ class Best:
     trial_id: str
     final_val_auc: float
     n_completed: int
-    n_trials: int
     command: str
     """Runs the same configuration again, without Ray."""
 
 
-def rows_of(table: pa.Table, stage: str, columns: Sequence[str] | None = None) -> list[Row]:
+def rows_of(table: pa.Table, stage: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Rows of one stage, in order of trial and epoch; only `columns`, where those are named (the table is wide)."""
     own = table.filter(pc.equal(table["stage"], stage))
     keys = [name for name in ("trial_id", "epoch") if name in own.column_names]
     order = pc.sort_indices(own.select(keys), sort_keys=[(name, "ascending") for name in keys])
-    rows: list[Row] = (own if columns is None else own.select(list(columns))).take(order).to_pylist()
+    rows: list[dict[str, Any]] = (own if columns is None else own.select(list(columns))).take(order).to_pylist()
     return rows
 
 
-def last_rows(curves: pa.Table, stage: str, columns: Sequence[str]) -> dict[str, Row]:
+def last_rows(curves: pa.Table, stage: str, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
     """`columns` of the last epoch of each trial of a stage, by trial_id."""
     own = curves.filter(pc.equal(curves["stage"], stage))
     last = own.group_by("trial_id").aggregate([("epoch", "max")])
     ends = last.rename_columns({"epoch_max": "epoch"}).join(own, ["trial_id", "epoch"], join_type="left outer")
     return {row["trial_id"]: row for row in ends.select(["trial_id", *columns]).to_pylist()}
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are there; None without any."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def distinct(table: pa.Table, column: str) -> str:
+    """The values of a column in order, joined by commas; nulls left out."""
+    return ", ".join(sorted({str(value) for value in pc.unique(table[column]).to_pylist() if value is not None}))
 
 
 def unfinished(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
@@ -95,7 +93,7 @@ def unfinished(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
     return sorted(seen - done)
 
 
-def endings(trials: pa.Table, curves: pa.Table) -> list[Row]:
+def endings(trials: pa.Table, curves: pa.Table) -> list[dict[str, Any]]:
     """Trials per stage, arm and ending: `stage`, `cell_id`, one count per ending that occurs, `total`."""
     ended = trials.select(["stage", "cell_id", "end_reason"]).to_pylist()
     counts = Counter((r["stage"], r["cell_id"], r["end_reason"]) for r in ended)
@@ -129,7 +127,7 @@ def best_by_arm(trials: pa.Table) -> list[Best]:
         completed = [r for r in arm if r["end_reason"] == "completed" and r["final_val_auc"] is not None]
         if completed:
             top = max(completed, key=lambda r: r["final_val_auc"])
-            found.append(Best(cell, top["trial_id"], top["final_val_auc"], len(completed), len(arm), command_of(top)))
+            found.append(Best(cell, top["trial_id"], top["final_val_auc"], len(completed), command_of(top)))
     return sorted(found, key=lambda best: (-best.final_val_auc, best.cell_id))
 
 
@@ -155,7 +153,7 @@ def command_of(row: Row) -> str:
     return threads + " ".join(["python -m embedding_core.train", *parts])
 
 
-def censoring(trials: pa.Table) -> list[Row]:
+def censoring(trials: pa.Table) -> list[dict[str, Any]]:
     """Per search arm: trials, how many ASHA stopped, their share, and the median epoch of the stop."""
     found = []
     search = rows_of(trials, "search", ("cell_id", "end_reason", "last_epoch"))
@@ -170,24 +168,7 @@ def censoring(trials: pa.Table) -> list[Row]:
     return found
 
 
-def mechanism(trials: pa.Table, curves: pa.Table, *, stage: str) -> list[Row]:
-    """Final-epoch means per cell over the completed trials of `stage`: `cell_id`, `n`, the columns of `MECHANISM`.
-
-    A mean skips runs without a value (KoLeo's own columns are null when it is off, those of the gap between
-    micro-batch and batch without accumulation) and is None if there is none.
-    """
-    last = last_rows(curves, stage, MECHANISM)
-    rows = rows_of(trials, stage, ("trial_id", "cell_id", "end_reason"))
-    completed = [r for r in rows if r["end_reason"] == "completed" and r["trial_id"] in last]
-    found = []
-    for cell in sorted({r["cell_id"] for r in completed}):
-        ends = [last[r["trial_id"]] for r in completed if r["cell_id"] == cell]
-        means = {name: _mean([end[name] for end in ends]) for name in MECHANISM}
-        found.append({"cell_id": cell, "n": len(ends)} | means)
-    return found
-
-
-def cost(trials: pa.Table) -> list[Row]:
+def cost(trials: pa.Table) -> list[dict[str, Any]]:
     """Per stage and cell: trials, mean and total time (s), GPU time (s), images forwarded, peak device memory (B)."""
     found = []
     for stage in STAGES:
@@ -199,7 +180,7 @@ def cost(trials: pa.Table) -> list[Row]:
                     "stage": stage,
                     "cell_id": cell,
                     "n": len(arm),
-                    "mean_wall_s": _mean([r["wall_s"] for r in arm]),
+                    "mean_wall_s": mean_of_known([r["wall_s"] for r in arm]),
                     "wall_s": sum(r["wall_s"] or 0.0 for r in arm),
                     "gpu_s": sum(r["gpu_s"] or 0.0 for r in arm),
                     "images_seen": sum(r["images_seen"] or 0 for r in arm),
@@ -217,11 +198,6 @@ def provenance(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
         values = sorted({str(v) for v in pc.unique(trials[name]).to_pylist() if v is not None})
         found.append((name, "; ".join(values) or "not recorded"))
     return found
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _spelled(value: Any) -> str:

@@ -91,24 +91,6 @@ def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effe
     return effect_of(arms["treatment"] - arms["control"], sesoi=sesoi)
 
 
-def interaction(a_control: Arm, a_treatment: Arm, b_control: Arm, b_treatment: Arm, *, sesoi: float = SESOI) -> Effect:
-    """Difference of differences, (b_treatment - b_control) - (a_treatment - a_control), per block.
-
-    Args:
-        a_control: control at the first level of the other factor, one value per block.
-        a_treatment: treatment at the first level.
-        b_control: control at the second level.
-        b_treatment: treatment at the second level.
-        sesoi: as in `paired_effect`.
-
-    Raises:
-        ValueError: as in `paired_effect`.
-    """
-    arms = _blocks(a_control=a_control, a_treatment=a_treatment, b_control=b_control, b_treatment=b_treatment)
-    first = arms["a_treatment"] - arms["a_control"]
-    return effect_of((arms["b_treatment"] - arms["b_control"]) - first, sesoi=sesoi)
-
-
 def effect_of(values: ArrayLike, *, sesoi: float = SESOI) -> Effect:
     """Effect from one contrast per block: differences, slopes, differences of differences.
 

@@ -7,16 +7,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from statsmodels.stats.multitest import multipletests
 
-from sweeps.analysis.report.caveats import caveats
-from sweeps.analysis.stats.checks import Refused
+from sweeps.analysis.stats.caveats import caveats
 from sweeps.analysis.stats.contrasts import CellBlocks, EpochEffect, contrast_effect, effect_by_epoch
 from sweeps.analysis.stats.derived import derived
-from sweeps.analysis.stats.effects import MIN_BLOCKS, Effect, blocks_needed, with_adjusted_p
+from sweeps.analysis.stats.descriptive import distinct
+from sweeps.analysis.stats.effects import ALPHA, MIN_BLOCKS, Effect, blocks_needed, with_adjusted_p
 from sweeps.analysis.stats.mechanism import MechanismEffect, mechanism_effects
-from sweeps.analysis.stats.outcomes import CURVES, label_of
-from sweeps.analysis.stats.plan import FAMILIES, Contrast
+from sweeps.analysis.stats.refusals import Refused
 from sweeps.analysis.stats.robustness import Robustness, robustness
+from sweeps.analysis.stats.stored_plan import FAMILIES, Contrast
 from sweeps.analysis.wording import control_sentence, sentence
+from sweeps.results.columns import WHILE_TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ class Finding:
     robustness: Robustness | None = None
     mechanism: list[MechanismEffect] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """Code and estimand, or the contrast's cells where the plan has no code: short, for tables and figures."""
+        one = self.contrast
+        return f"{one.code} {one.estimand}" if one.code else f"{one.treatment} − {one.control}"
+
 
 def findings(
     trials: pa.Table, curves: pa.Table, contrasts: Sequence[Contrast], eval_groups: pa.Table | None = None
@@ -58,7 +65,7 @@ def findings(
     primaries = sum(contrast.family == "primary" for contrast in ordered)
     found = _each_measure_once([_finding(confirm, curves, contrast, eval_groups, primaries) for contrast in ordered])
     losses = set(pc.unique(confirm["loss"]).to_pylist())
-    setting = ", ".join([_distinct(confirm, "dataset"), *(losses if len(losses) == 1 else ())])
+    setting = ", ".join([distinct(confirm, "dataset"), *(losses if len(losses) == 1 else ())])
     needed = blocks_needed(max(1, primaries))
     return _each_line_once([_worded(finding, setting, needed) for finding in _held_to_holm(found, needed)])
 
@@ -72,14 +79,14 @@ def _finding(
     confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_groups: pa.Table | None, primaries: int
 ) -> Finding:
     own = confirm.filter(pc.is_in(confirm["cell_id"], pa.array(contrast.weights, pa.string())))
-    note = _distinct(own, "origin") or "unknown"
+    note = distinct(own, "origin") or "unknown"
     try:
         effect, blocks = contrast_effect(confirm, contrast)
     except Refused as error:
         what = contrast.label.removesuffix(",")
         return Finding(contrast, f"Not estimated: the effect of {what}. {' '.join(error.faults)}", note, None)
     held = primaries if contrast.family == "primary" else 1
-    measure = CURVES.get(contrast.outcome)
+    measure = WHILE_TRAINING.get(contrast.outcome)
     looks = robustness(blocks, eval_groups, outcome=contrast.outcome, adjusted_for=held)
     return Finding(
         contrast,
@@ -135,7 +142,7 @@ def _worded(finding: Finding, setting: str, needed: int) -> Finding:
             blocks.values,
             sesoi=contrast.sesoi,
             what=f"{contrast.treatment} against {contrast.control}",
-            outcome=label_of(contrast),
+            outcome=contrast.outcome_text,
             unit_note=unit_note,
         )
     else:
@@ -143,9 +150,10 @@ def _worded(finding: Finding, setting: str, needed: int) -> Finding:
         text = sentence(
             effect,
             what=contrast.label,
-            outcome=label_of(contrast),
+            outcome=contrast.outcome_text,
             unit_note=unit_note,
             needed=least,
+            alpha=ALPHA,
             p_holm=finding.p_holm,
         )
     said = f"Exploratory: {text}" if contrast.family == "exploratory" else text
@@ -171,7 +179,3 @@ def _each_line_once(found: list[Finding]) -> list[Finding]:
         kept.append(replace(finding, sensitivity=[line for line in finding.sensitivity if line not in said]))
         said |= set(finding.sensitivity)
     return kept
-
-
-def _distinct(rows: pa.Table, name: str) -> str:
-    return ", ".join(sorted({str(value) for value in pc.unique(rows[name]).to_pylist() if value is not None}))

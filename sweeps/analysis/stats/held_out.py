@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.analysis.stats.checks import is_number
+from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.effects import Interval, t_interval
 
@@ -16,6 +16,9 @@ STAGE: Final = "confirm"
 
 SPLITS: Final = {"unseen": "unseen classes", "test": "test split"}
 """The harder question first."""
+
+SHOWN_NEIGHBOURS: Final = 5
+"""Nearest others of a query that the views hold, and `k` of the hit rates over them."""
 
 Key = tuple[str, str, int | None]
 """(metric, split, k)"""

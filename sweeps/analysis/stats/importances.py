@@ -18,7 +18,8 @@ from optuna.importance import (
 )
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.analysis.wording import number
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.numbers import number
 
 MIN_COMPLETED: Final = 10
 FANOVA_SEED: Final = 0
@@ -31,8 +32,6 @@ SETTINGS: Final = tuple(field.name for field in fields(TrainConfig) if field.nam
 
 MAX_LEVELS: Final = 8
 """A whole number with more values than these is a range."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,9 @@ def search_importances(trials: pa.Table) -> list[Importances]:
     return importances(rows, SETTINGS, outcome="final_val_auc")
 
 
-def importances(rows: list[Row], settings: Sequence[str], *, outcome: str, maximize: bool = True) -> list[Importances]:
+def importances(
+    rows: Sequence[Row], settings: Sequence[str], *, outcome: str, maximize: bool = True
+) -> list[Importances]:
     """Importances of `settings` for `outcome`, one entry per evaluator.
 
     Args:
@@ -118,16 +119,16 @@ def remarks(given: list[Importances]) -> list[str]:
     return lines
 
 
-def varying_settings(rows: list[Row], settings: Sequence[str] = SETTINGS) -> list[str]:
+def varying_settings(rows: Sequence[Row], settings: Sequence[str] = SETTINGS) -> list[str]:
     """Settings with more than one value over the rows, nulls aside; one null in some rows counts."""
     return [name for name in settings if len({row[name] for row in rows} - {None}) > 1]
 
 
-def _in_all(name: str, rows: list[Row]) -> bool:
+def _in_all(name: str, rows: Sequence[Row]) -> bool:
     return all(row[name] is not None for row in rows)
 
 
-def _shares(rows: list[Row], names: list[str], target: Target, evaluator: str) -> tuple[dict[str, float], str]:
+def _shares(rows: Sequence[Row], names: list[str], target: Target, evaluator: str) -> tuple[dict[str, float], str]:
     """Importances of `names`, largest first, or none and the reason."""
     if len(rows) < MIN_COMPLETED:
         return {}, f"{len(rows)} completed trials; at least {MIN_COMPLETED} are needed"
@@ -149,7 +150,7 @@ def _shares(rows: list[Row], names: list[str], target: Target, evaluator: str) -
     return dict(shares), ""
 
 
-def _study(rows: list[Row], names: list[str], target: Target) -> optuna.Study:
+def _study(rows: Sequence[Row], names: list[str], target: Target) -> optuna.Study:
     """In-memory study of the rows; ranges are those observed."""
     distributions = {name: _distribution([row[name] for row in rows]) for name in names}
     study = optuna.create_study(direction="maximize" if target.maximize else "minimize")

@@ -13,7 +13,7 @@ from statsmodels.stats.power import TTestPower
 
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks, weighted
 from sweeps.analysis.stats.effects import ALPHA, Interval, t_interval
-from sweeps.analysis.stats.outcomes import SPLITS, is_auc
+from sweeps.results.columns import is_auc
 
 RESAMPLES: Final = 4999
 """For percentiles; a standard error needs fewer."""
@@ -21,6 +21,9 @@ RESAMPLES: Final = 4999
 RESAMPLES_FOR_ERROR: Final = 1999
 SEED: Final = 0
 POWER: Final = 0.8
+
+SPLITS: Final = {"test_auc": "test", "unseen_auc": "unseen"}
+"""Outcomes whose parts by class are stored, and of which split."""
 
 NO_SPREAD: Final = 1e-12
 """Standard deviation, in AUC, below which blocks differ by rounding alone."""

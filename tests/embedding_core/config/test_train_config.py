@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding_core.config.train_config import TrainConfig, field_types, parse_value
+from embedding_core.config.parsing import parse_value
+from embedding_core.config.train_config import TrainConfig, field_types
 from embedding_core.errors import Faults
 
 OTHER: dict[str, Any] = {
@@ -189,36 +190,6 @@ def test_the_hash_is_the_same_in_another_process() -> None:
         env={**os.environ, "PYTHONHASHSEED": "99"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert result.stdout.split() == [config.sha256, "False"]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("lr", "1e-3", 1e-3), ("lr", "1", 1.0), ("epochs", "7", 7), ("subset", "none", None), ("subset", "12", 12),
-        ("koleo", "true", True), ("koleo", "False", False), ("koleo_weight", "None", None), ("flip", "none", None),
-        ("flip", "true", True), ("weights", "none", "none"), ("dataset", "cifar10", "cifar10"),
-        ("data_root", "none", None),
-    ],
-)  # fmt: skip
-def test_values_from_the_command_line(name: str, text: str, value: object) -> None:
-    parsed = parse_value(name, text)
-    assert parsed == value
-    assert type(parsed) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("lr", "fast", "`lr` must be float, but got `fast`"),
-        ("epochs", "1.5", "`epochs` must be int, but got `1.5`"),
-        ("koleo", "yes", "`koleo` must be true or false, but got `yes`"),
-        ("epochs", "none", "`epochs` must be int, but got `none`"),
-        ("epoch", "3", "Did you mean `epochs`"),
-    ],
-)
-def test_text_that_is_no_value(name: str, text: str, message: str) -> None:
-    with pytest.raises(Faults, match=message):
-        parse_value(name, text)
 
 
 @given(st.data())

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.image_sets import ImageSet, load, shared_images, size_of_test_file
+from embedding_core.data.image_sets import ImageSet, load, size_of_test_file
 from embedding_core.data.readers.decode import fit
 from embedding_core.data.readers.image_rows import DEFAULT_SIDE
 from embedding_core.errors import Faults
@@ -188,17 +188,6 @@ def test_test_images_follow_the_training_images(write_set: WriteSet, tmp_path: P
     write_set(grey(2, 9, 9), [0, 1], name="uniform")
     write_set(grey(2, 5, 5), [0, 1], name="uniform", split="test")
     assert load("uniform", tmp_path, split="test").images.shape == (2, 1, 5, 5)  # DeviceData tells
-
-
-def test_shared_images_are_counted(write_set: WriteSet, tmp_path: Path) -> None:
-    images = colour(6)
-    write_set(images, [0, 1] * 3)
-    write_set([images[4], *colour(3, 5, 7)[1:], images[4], 255 - images[0]], [0, 1, 0, 1, 0], split="test")
-    train, test = load("mine", tmp_path), load("mine", tmp_path, split="test")
-    naive = sum(any(torch.equal(image, other) for other in train.images) for image in test.images)
-    assert shared_images(train, test) == naive == 4
-    assert shared_images(train, train) == 6
-    assert shared_images(load("digits"), train) == 0
 
 
 # On the device

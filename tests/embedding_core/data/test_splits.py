@@ -6,12 +6,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
-from embedding_core.data.splits import Split, choose_classes, fixed_triplets, split
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.splits import Split, choose_classes, split
 from embedding_core.errors import Faults
 from embedding_core.seeding import generator
 
@@ -19,7 +18,10 @@ UNBALANCED = torch.tensor([3] * 50 + [1] * 30 + [8] * 21)[torch.randperm(101, ge
 
 
 def of(labels: Tensor = UNBALANCED, *, test_file_size: int | None = None, **settings: object) -> Split:
-    return split(TrainConfig.from_flat(settings), labels, test_file_size=test_file_size)
+    """By way of a configuration, as `train` has it."""
+    images = torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8)
+    data = DeviceData("mine", "", None, torch.device("cpu"), images, labels, "", test_file_size)
+    return data.split(TrainConfig.from_flat(settings))
 
 
 def assert_valid(triplets: Tensor, labels: Tensor) -> None:
@@ -69,47 +71,20 @@ def test_only_what_is_about_the_split_moves_it() -> None:
     assert of(val_share=0.3).sha256 != base.sha256
 
 
+def test_a_split_needs_no_configuration() -> None:
+    alone = split(UNBALANCED, test_file_size=None, loss="triplet", seed=3, val_share=0.3)
+    assert (alone.sha256, alone.pairs_sha256) == (
+        of(seed=3, val_share=0.3).sha256,
+        of(seed=3, val_share=0.3).pairs_sha256,
+    )
+    with pytest.raises(Faults, match="Did you mean `disjoint`"):
+        split(UNBALANCED, test_file_size=None, loss="triplet", seed=3, val_share=0.3, triplets="disjunct")
+
+
 def test_the_test_share_of_digits_ignores_every_flag() -> None:
     tests = [of(val_share=share, triplets=kind, seed=s).test for share in (0.1, 0.4) for kind in ("disjoint", "study")
              for s in (0, 5)]  # fmt: skip
     assert all(torch.equal(test, tests[0]) for test in tests)
-
-
-@given(st.lists(st.integers(2, 9), min_size=2, max_size=6), st.integers(0, 1000))
-def test_triplets_are_valid_and_pair_every_image_once(sizes: list[int], seed: int) -> None:
-    labels = torch.cat([torch.full((size,), 3 * c) for c, size in enumerate(sizes)])
-    triplets = fixed_triplets(labels, torch.arange(len(labels)), generator(seed, "test"))
-    assert_valid(triplets, labels)
-    assert len(triplets) == sum(size // 2 for size in sizes)
-
-
-def test_triplets_stay_inside_the_index_they_are_given() -> None:
-    index = torch.tensor([2, 5, 7, 11, 30, 44, 61, 99])
-    labels = UNBALANCED.clone()
-    labels[index] = torch.tensor([1, 1, 3, 3, 1, 3, 1, 3])
-    triplets = fixed_triplets(labels, index, generator(0, "test"))
-    assert_valid(triplets, labels)
-    assert torch.isin(triplets, index).all()
-
-
-def test_negatives_are_uniform_over_the_other_classes() -> None:
-    labels = torch.tensor([0] * 2000 + [1] * 20 + [2] * 60)
-    triplets = fixed_triplets(labels, torch.arange(len(labels)), generator(0, "test"))
-    negatives = triplets[labels[triplets[:, 0]] == 0, 2].bincount(minlength=len(labels))[2000:]
-    # 1,000 draws over 80 images: 12.5 each, Poisson deviation 3.5; none beyond five of them.
-    assert negatives.sum() == 1000
-    assert negatives.max() <= 31
-    # By class: 250 expected in class 1, binomial deviation 13.7.
-    assert abs(negatives[:20].sum().item() - 250) < 5 * 13.7
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [([1, 1, 1, 1], "1 classes have 2 pairs"), ([0, 1, 2, 3], "4 classes have 0 pairs")],
-)
-def test_sets_without_triplets_are_refused(labels: list[int], message: str) -> None:
-    with pytest.raises(Faults, match=message):
-        fixed_triplets(torch.tensor(labels), torch.arange(4), generator(0, "test"))
 
 
 def test_a_subset_is_a_prefix_of_the_same_draw() -> None:

@@ -18,12 +18,14 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
-from embedding_core.data.device_data import DeviceData, ImageRows
+from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, held_out, held_out_images
+from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
 from embedding_core.evaluation.validation import embed
 from embedding_core.losses.objective import Objective
-from embedding_core.metrics import embeddings, retrieval
+from embedding_core.metrics import retrieval
+from embedding_core.metrics.retrieval import map_at_r, recall_at_k
+from embedding_core.metrics.verification import verification_auc
 from embedding_core.models.heads import MeanPool
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.storage import result_tables
@@ -39,10 +41,18 @@ def network(digits: DeviceData) -> EmbeddingNetwork:
     return build_network(UNSEEN, shape=digits.shape, mean=mean, std=std, precision="float32")
 
 
+def judged(network: EmbeddingNetwork, objective: Objective, images: HeldOutImages, config: TrainConfig) -> HeldOut:
+    """By way of a configuration, as `train` does it."""
+    return evaluate_held_out(
+        network, objective, images, layer=config.held_out_layer, seed=config.seed, probes=config.probes,
+        classifiers=config.classifiers, views=config.views,
+    )  # fmt: skip
+
+
 def evaluated(network: EmbeddingNetwork, digits: DeviceData, config: TrainConfig) -> HeldOut:
     split = digits.split(config)
     objective = Objective.of(config, classes=split.classes)
-    return held_out(network, objective, held_out_images(digits, split), config)
+    return judged(network, objective, held_out_images(digits, split), config)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +67,9 @@ def test_test_and_unseen_metrics_are_of_their_own_images(
     for name, index in (("test", split.test), ("unseen", split.unseen)):
         z, labels = embed(network, digits.images[index]), digits.labels[index]
         row = found.row
-        assert row[f"{name}_auc"] == pytest.approx(embeddings.verification_auc(z, labels), abs=1e-12)
-        assert row[f"{name}_recall_at_1"] == pytest.approx(embeddings.recall_at_k(z, labels, k=1), abs=1e-12)
-        assert row[f"{name}_map_at_r"] == pytest.approx(embeddings.map_at_r(z, labels), abs=1e-12)
+        assert row[f"{name}_auc"] == pytest.approx(verification_auc(z, labels), abs=1e-12)
+        assert row[f"{name}_recall_at_1"] == pytest.approx(recall_at_k(z, labels, k=1), abs=1e-12)
+        assert row[f"{name}_map_at_r"] == pytest.approx(map_at_r(z, labels), abs=1e-12)
         n = len(index)
         assert row[f"{name}_positive_pairs"] + row[f"{name}_negative_pairs"] == n * (n - 1) // 2
     assert set(digits.labels[split.test].tolist()).isdisjoint(digits.labels[split.unseen].tolist())
@@ -124,7 +134,7 @@ def test_reading_the_test_split_is_no_cost_of_training(
         clock.add_(1000)
         return HeldOut({"test_auc": 0.5}, {})
 
-    monkeypatch.setattr("embedding_core.train.held_out", slow)
+    monkeypatch.setattr("embedding_core.train.evaluate_held_out", slow)
     *_, last = train(small(eval_test=True), data=digits)
     assert last["test_auc"] == 0.5
     assert last["elapsed_s"] == 0
@@ -155,8 +165,8 @@ def test_the_backbone_is_judged_by_its_unit_features_and_the_trained_head_never_
     with torch.no_grad():
         features = network.eval().features(digits.images[split.test])
     unit, labels = F.normalize(features, dim=1), digits.labels[split.test]
-    assert found.row["test_auc"] == pytest.approx(embeddings.verification_auc(unit, labels), abs=1e-6)
-    assert found.row["test_map_at_r"] == pytest.approx(embeddings.map_at_r(unit, labels), abs=1e-6)
+    assert found.row["test_auc"] == pytest.approx(verification_auc(unit, labels), abs=1e-6)
+    assert found.row["test_map_at_r"] == pytest.approx(map_at_r(unit, labels), abs=1e-6)
     stored = [row["embedding"] for row in found.tables["embeddings"] if row["split"] == "test"]
     torch.testing.assert_close(torch.tensor(np.stack(stored)), unit)
     for column in ("test_auc", "unseen_auc", "test_fitted_svm_accuracy", "test_fitted_knn_accuracy"):
@@ -223,9 +233,9 @@ def test_raw_pixels_are_ranked_like_embeddings(of_arcface: HeldOut, digits: Devi
     for name, index in (("test", split.test), ("unseen", split.unseen)):
         pixels, labels = digits.images[index].flatten(1).float(), digits.labels[index]
         row = of_arcface.row
-        assert row[f"{name}_pixels_auc"] == pytest.approx(embeddings.verification_auc(pixels, labels), abs=1e-6)
-        assert row[f"{name}_pixels_recall_at_1"] == pytest.approx(embeddings.recall_at_k(pixels, labels, k=1), abs=1e-6)
-        assert row[f"{name}_pixels_map_at_r"] == pytest.approx(embeddings.map_at_r(pixels, labels), abs=1e-6)
+        assert row[f"{name}_pixels_auc"] == pytest.approx(verification_auc(pixels, labels), abs=1e-6)
+        assert row[f"{name}_pixels_recall_at_1"] == pytest.approx(recall_at_k(pixels, labels, k=1), abs=1e-6)
+        assert row[f"{name}_pixels_map_at_r"] == pytest.approx(map_at_r(pixels, labels), abs=1e-6)
         vote = retrieval.knn_accuracy(pixels, labels, pixels, labels, k=20, exclude_self=True)
         assert row[f"{name}_pixels_knn_accuracy"] == pytest.approx(vote.value, abs=1e-6)
 
@@ -265,7 +275,7 @@ def colour_blind() -> tuple[EmbeddingNetwork, HeldOutImages]:
         Colours(), MeanPool(), torch.nn.Identity(), image_shape=(3, 4, 4), mean=half, std=half, precision="float32"
     )
     test = ImageSet(images, labels, ("red", "grey", "blue"))
-    return network, HeldOutImages({"test": test}, ImageRows(images, torch.arange(21), labels))
+    return network, HeldOutImages({"test": test}, ImageSubset(images, torch.arange(21), labels))
 
 
 def test_a_class_known_by_its_colour_is_lost_in_grey(
@@ -273,7 +283,7 @@ def test_a_class_known_by_its_colour_is_lost_in_grey(
 ) -> None:
     network, images = colour_blind
     config = TrainConfig(views="pca")
-    found = held_out(network, Objective.of(config, classes=torch.arange(3)), images, config)
+    found = judged(network, Objective.of(config, classes=torch.arange(3)), images, config)
     rows = evaluations_of(found)
     assert (rows["hit_rate"]["value"], rows["hit_rate"]["se"]) == (1, 0)
     grey = rows["hit_rate_grey"]
@@ -291,7 +301,7 @@ def test_grey_images_have_no_colour_to_lose(
     grey = replace(images.parts["test"], images=images.parts["test"].images[:, :1].expand(-1, 3, -1, -1))
     config = TrainConfig(views="pca")
     objective = Objective.of(config, classes=torch.arange(3))
-    for one in (found, held_out(network, objective, images._replace(parts={"test": grey}), config)):
+    for one in (found, judged(network, objective, images._replace(parts={"test": grey}), config)):
         assert not any(row["metric"].startswith("hit_rate") for row in one.tables["evaluations"])
         assert not any(row["view"] == "neighbours_grey" for row in one.tables["views"])
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from embedding_core.losses.functional import koleo, koleo_terms, triplet_hinge, triplet_margin
-from embedding_core.metrics import distances
-from embedding_core.metrics.distances import nearest_neighbours, paired_distance
+from embedding_core.metrics import neighbours
+from embedding_core.metrics.distances import paired_distance
+from embedding_core.metrics.neighbours import nearest_neighbours
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": lambda x, y: 1 - torch.dot(x, y) / (x.norm() * y.norm()),
@@ -155,7 +156,7 @@ def test_koleo_searches_some_rows_at_a_time(
 ) -> None:
     z, labels = rows(40, 5), torch.arange(40) % 3
     expected = koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=exclude)
-    monkeypatch.setattr(distances, "ROWS", 7)
+    monkeypatch.setattr(neighbours, "SEARCH_ROWS", 7)
     assert koleo(z, top_k=2, group_size=group_size, labels=labels, exclude_same_class=exclude).equal(expected)
 
 
@@ -190,8 +191,8 @@ def test_koleo_terms_name_the_neighbours() -> None:
 
 def test_a_row_is_not_its_own_neighbour_even_among_duplicates() -> None:
     unit = F.normalize(torch.ones(40, 3), dim=1)
-    neighbours = nearest_neighbours(unit, top_k=2)
-    assert not (neighbours == torch.arange(40)[:, None]).any()
+    found = nearest_neighbours(unit, top_k=2)
+    assert not (found == torch.arange(40)[:, None]).any()
 
 
 @given(st.integers(0, 10**6), st.integers(2, 20), st.integers(2, 8))

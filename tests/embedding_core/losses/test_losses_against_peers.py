@@ -14,7 +14,8 @@ from pytorch_metric_learning import miners as pml_miners
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
 
-from embedding_core.losses.functional import ArcFace, SoftmaxClassifier, koleo, nt_xent, triplet_margin
+from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
+from embedding_core.losses.functional import koleo, nt_xent, triplet_margin
 from embedding_core.losses.miners import Triplets, mine
 
 seeds = st.integers(0, 10**6)

@@ -6,14 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from embedding_core.losses.functional import (
-    ArcFace,
-    SoftmaxClassifier,
-    koleo,
-    nt_xent,
-    triplet_margin,
-    triplet_semihard,
-)
+from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
+from embedding_core.losses.functional import koleo, nt_xent, triplet_margin, triplet_semihard
 from embedding_core.losses.miners import mine
 from embedding_core.metrics.distances import DISTANCES
 

@@ -1,15 +1,17 @@
-"""Distances, paired and all with all, against their definitions."""
+"""Distances, paired, all with all and class with class, against their definitions."""
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from embedding_core.metrics.distances import DISTANCES, distance_matrix, paired_distance
+from embedding_core.metrics import distances
+from embedding_core.metrics.distances import DISTANCES, class_distances, distance_matrix, intra_inter, paired_distance
 
 DEFINITIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": lambda x, y: 1 - torch.dot(x, y) / (x.norm() * y.norm()),
@@ -98,3 +100,49 @@ def test_an_unknown_distance_names_the_nearest() -> None:
     ):
         with pytest.raises(ValueError, match="Did you mean `cosine`"):
             compute()
+
+
+@pytest.mark.parametrize("block", [3, 7, 1024])
+@pytest.mark.parametrize("metric", DISTANCES)
+def test_class_distances_are_the_naive_loop(metric: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distances, "ROWS_AT_A_TIME", block)
+    z, labels = rows(23, 5), torch.tensor([7, 3, 3, 9] * 6)[:23]
+    classes = [3, 7, 9]
+    found = class_distances(z, labels, metric=metric)
+    for a, first in enumerate(classes):
+        for b, second in enumerate(classes):
+            between = [
+                DEFINITIONS[metric](z[i], z[j]).item()
+                for i in range(23)
+                for j in range(23)
+                if i != j and labels[i] == first and labels[j] == second
+            ]
+            assert found[a, b].item() == pytest.approx(np.mean(between), rel=1e-9)
+
+
+def test_a_class_of_one_image_has_no_distance_to_itself() -> None:
+    distances = class_distances(rows(4, 3), torch.tensor([0, 0, 1, 0]), metric="l2")
+    assert distances.isnan().tolist() == [[False, False], [False, True]]
+    intra, inter = intra_inter(distances)
+    assert intra == pytest.approx(distances[0, 0].item())
+    assert inter == pytest.approx(distances[0, 1].item())
+
+
+def test_intra_and_inter_weigh_classes_equally_and_do_not_hide_nan() -> None:
+    distances = torch.tensor([[1.0, 2.0, 3.0], [2.0, 5.0, 7.0], [3.0, 7.0, 9.0]])
+    assert intra_inter(distances) == pytest.approx((5.0, 4.0))
+    assert all(math.isnan(value) for value in intra_inter(torch.full((3, 3), math.nan)))
+
+
+def test_an_unknown_metric_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="Did you mean `angular`"):
+        class_distances(rows(4, 3), torch.tensor([0, 0, 1, 1]), metric="angle")
+
+
+@given(st.integers(0, 10**6))
+def test_class_distances_depend_on_neither_rotation_nor_order(seed: int) -> None:
+    z, labels = torch.nn.functional.normalize(rows(12, 4, seed), dim=1), torch.arange(12) % 3
+    rotation = torch.linalg.qr(rows(4, 4, seed + 1)).Q
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(seed))
+    found = class_distances((z @ rotation)[order], labels[order], metric="angular")
+    torch.testing.assert_close(found, class_distances(z, labels, metric="angular"), rtol=1e-9, atol=1e-9)

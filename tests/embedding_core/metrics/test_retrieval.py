@@ -17,8 +17,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_precision
 
-from embedding_core.metrics import retrieval
-from embedding_core.metrics.embeddings import map_at_r, recall_at_k
+from embedding_core.metrics import neighbours, retrieval
+from embedding_core.metrics.neighbours import top_k_neighbours
+from embedding_core.metrics.retrieval import map_at_r, recall_at_k
 
 
 def clusters(n: int, classes: int, d: int = 6, *, seed: int = 0, noise: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -50,61 +51,7 @@ def naive_map_at_r(z: Tensor, labels: Tensor, metric: str) -> float:
 
 @pytest.fixture(params=[1, 5, 1024])
 def queries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "QUERIES", request.param)
-
-
-# Neighbours
-
-
-@pytest.mark.usefixtures("queries")
-@pytest.mark.parametrize("metric", ["cosine", "dot"])
-def test_neighbours_are_the_naive_ranking(metric: str) -> None:
-    (query, _), (reference, _) = clusters(11, 3), clusters(17, 3, seed=1)
-    found = retrieval.top_k_neighbours(query, reference, k=17, metric=metric)
-    for i in range(11):
-        ranking = naive_ranking(query[i], reference, metric)
-        assert found.indices[i].tolist() == ranking
-        expected = [similarity(query[i], reference[j], metric) for j in ranking]
-        assert found.similarities[i].tolist() == pytest.approx(expected, rel=1e-12)
-    few = retrieval.top_k_neighbours(query, reference, k=4, metric=metric)
-    assert torch.equal(few.indices, found.indices[:, :4])
-
-
-@pytest.mark.usefixtures("queries")
-def test_self_is_excluded_by_index_and_a_duplicate_is_not() -> None:
-    z, _ = clusters(12, 3)
-    z[7] = z[2]
-    found = retrieval.top_k_neighbours(z, z, k=11, exclude_self=True)
-    assert [sorted(row) for row in found.indices.tolist()] == [[j for j in range(12) if j != i] for i in range(12)]
-    assert (found.indices[2, 0], found.indices[7, 0]) == (7, 2)
-    assert found.similarities[2, 0].item() == pytest.approx(1)
-
-
-def test_dot_sees_the_length_that_cosine_ignores() -> None:
-    reference = torch.tensor([[1.0, 0.0], [5.0, 5.0]])
-    query = torch.tensor([[2.0, 0.5]])
-    assert retrieval.top_k_neighbours(query, reference, k=1, metric="cosine").indices.item() == 0
-    assert retrieval.top_k_neighbours(query, reference, k=1, metric="dot").indices.item() == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"k": 0}, "k=0, 4 candidates"),
-        ({"k": 5}, "k=5, 4 candidates"),
-        ({"k": 4, "exclude_self": True}, "k=4, 3 candidates"),
-        ({"k": 1, "metric": "cosin"}, "Did you mean `cosine`"),
-    ],
-)
-def test_what_neighbours_refuse(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        retrieval.top_k_neighbours(torch.ones(4, 2), torch.ones(4, 2), **arguments)  # type: ignore[arg-type]
-
-
-def test_self_needs_one_query_per_reference_and_no_query_has_no_neighbour() -> None:
-    with pytest.raises(ValueError, match="got 3 and 4"):
-        retrieval.top_k_neighbours(torch.ones(3, 2), torch.ones(4, 2), k=1, exclude_self=True)
-    assert retrieval.top_k_neighbours(torch.ones(0, 2), torch.ones(4, 2), k=3).indices.shape == (0, 3)
+    monkeypatch.setattr(neighbours, "ROWS_AT_A_TIME", request.param)
 
 
 def test_label_hit_rates_by_hand_and_by_torchmetrics() -> None:
@@ -112,7 +59,7 @@ def test_label_hit_rates_by_hand_and_by_torchmetrics() -> None:
     rates = retrieval.label_hit_rates(indices, torch.tensor([5, 6]), torch.tensor([5, 5, 6]))
     assert rates.tolist() == pytest.approx([2 / 3, 1 / 3])
     (query, mine), (reference, theirs) = clusters(9, 3), clusters(20, 3, seed=1)
-    rates = retrieval.label_hit_rates(retrieval.top_k_neighbours(query, reference, k=5).indices, mine, theirs)
+    rates = retrieval.label_hit_rates(top_k_neighbours(query, reference, k=5).indices, mine, theirs)
     for i in range(9):
         scores = F.cosine_similarity(query[i : i + 1], reference)
         assert rates[i] == pytest.approx(retrieval_precision(scores, theirs == mine[i], top_k=5).item())
@@ -211,8 +158,6 @@ def test_one_class_two_rows_and_half_precision() -> None:
     corners = torch.eye(2, 3)[labels]
     for dtype in (torch.float16, torch.bfloat16):
         assert recall_at_k(corners.to(dtype), labels, k=1) == map_at_r(corners.to(dtype), labels) == 1.0
-        neighbours = retrieval.top_k_neighbours(corners.to(dtype), corners.to(dtype), k=2)
-        assert neighbours.similarities.dtype == torch.float32
 
 
 @pytest.mark.parametrize("metric", [map_at_r, lambda z, labels: recall_at_k(z, labels, k=1)])
@@ -322,8 +267,3 @@ def test_a_collapsed_network_recalls_at_chance() -> None:
     z = torch.tensor([[0.3, 0.4, 0.5]]).expand(500, 3)
     assert recall_at_k(z, torch.arange(500) % 5, k=1) == pytest.approx(0.2, abs=0.01)
     assert map_at_r(z, torch.arange(500) % 5) < 0.2
-
-
-def test_neighbours_carry_no_gradient() -> None:
-    z, _ = clusters(6, 3)
-    assert not retrieval.top_k_neighbours(z.requires_grad_(), z, k=2, exclude_self=True).similarities.requires_grad

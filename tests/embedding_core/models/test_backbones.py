@@ -7,7 +7,7 @@ from torchvision import models
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
-from embedding_core.models.backbones import feature_shape
+from embedding_core.models.backbones import build_backbone, feature_shape
 from embedding_core.models.network import EmbeddingNetwork, build_network, describe
 from embedding_core.seeding import generator
 
@@ -153,3 +153,18 @@ def test_patches_follow_the_image(side: int, patches: int) -> None:
 def test_images_that_a_backbone_cannot_take(backbone: str, side: tuple[int, int], words: str) -> None:
     with pytest.raises(Faults, match=words):
         build((3, *side), backbone=backbone, **NONE)
+
+
+def test_a_backbone_needs_no_configuration_and_no_unknown_name() -> None:
+    whole, first = (
+        build_backbone("efficientnet_v2_s", channels=3, side=(64, 64), norm_kind="batch", stages=stages)
+        for stages in (None, 4)
+    )
+    assert [feature_shape(each, channels=3, side=(64, 64)) for each in (whole, first)] == [(1280, 2, 2), (64, 8, 8)]
+    small, published = (
+        build_backbone("resnet18", channels=3, side=(32, 32), norm_kind="group", published_stem=published)
+        for published in (False, True)
+    )
+    assert [feature_shape(each, channels=3, side=(32, 32))[1] for each in (small, published)] == [4, 1]
+    with pytest.raises(Faults, match="Did you mean `resnet18`"):
+        build_backbone("resnet8", channels=3, side=(32, 32), norm_kind="group")

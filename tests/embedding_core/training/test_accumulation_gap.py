@@ -8,7 +8,7 @@ from torch import Tensor
 
 from embedding_core.losses.functional import koleo, triplet_margin
 from embedding_core.training.accumulation import LossOf, accumulated_step
-from embedding_core.training.accumulation_gap import gap, nn_agreement
+from embedding_core.training.accumulation_gap import measure_gap, nn_agreement
 
 
 def rows(*shape: int, seed: int = 0) -> Tensor:
@@ -53,7 +53,7 @@ def test_the_gap_is_between_the_gradients_of_the_two_modes(k: int, shape: tuple[
         )
         assert parameter.grad is not None
         gradients[mode], losses[mode] = parameter.grad.flatten(), step.loss
-    found = gap(z, koleo_of, accum_steps=k)
+    found = measure_gap(z, koleo_of, accum_steps=k)
     cosine = torch.dot(gradients["naive"], gradients["cached"]) / gradients["naive"].norm() / gradients["cached"].norm()
     assert found.micro_full_grad_cos.item() == pytest.approx(cosine.item(), abs=1e-12)
     ratio = gradients["naive"].norm() / gradients["cached"].norm()
@@ -67,7 +67,9 @@ def test_the_gap_is_between_the_gradients_of_the_two_modes(k: int, shape: tuple[
 @pytest.mark.parametrize(("k", "published"), [(4, 0.31), (8, 0.19), (32, 0.02)])
 def test_the_published_cosines_of_naive_koleo_are_draws_like_ours(k: int, published: float) -> None:
     """256 random vectors of 64 numbers; the published figures are single draws."""
-    draws = torch.stack([gap(rows(256, 64, seed=s), koleo_of, accum_steps=k).micro_full_grad_cos for s in range(12)])
+    draws = torch.stack(
+        [measure_gap(rows(256, 64, seed=s), koleo_of, accum_steps=k).micro_full_grad_cos for s in range(12)]
+    )
     assert abs(draws.mean() - published) <= 3 * draws.std()
 
 
@@ -75,7 +77,7 @@ def test_a_per_sample_loss_has_no_gap() -> None:
     def loss_of(z: Tensor, part: slice) -> Tensor:
         return triplet_margin(z[:, 0], z[:, 1], z[:, 2], margin=2.0, distance="cosine")
 
-    found = gap(rows(10, 3, 8), loss_of, accum_steps=4)
+    found = measure_gap(rows(10, 3, 8), loss_of, accum_steps=4)
     assert found.micro_full_grad_cos.item() == pytest.approx(1, abs=1e-12)
     assert found.micro_full_grad_norm_ratio.item() == pytest.approx(1, abs=1e-12)
     assert found.micro_full_loss_diff.item() == pytest.approx(0, abs=1e-12)
@@ -91,7 +93,7 @@ def in_parts_only(z: Tensor, part: slice) -> Tensor:
 
 @pytest.mark.parametrize(("loss_of", "agreement"), [(vanishing, 1.0), (in_parts_only, 0.0)])
 def test_a_vanishing_gradient_makes_no_nan(loss_of: LossOf, agreement: float) -> None:
-    found = gap(rows(6, 4), loss_of, accum_steps=2)
+    found = measure_gap(rows(6, 4), loss_of, accum_steps=2)
     assert found.micro_full_grad_cos.item() == agreement
     assert found.micro_full_grad_norm_ratio.item() == agreement
 
@@ -103,6 +105,6 @@ def test_the_meter_leaves_embeddings_and_parameters_of_the_loss_alone() -> None:
     def loss_of(z: Tensor, part: slice) -> Tensor:
         return torch.nn.functional.cross_entropy(proxies(z), torch.arange(12)[part] % 3)
 
-    gap(z, loss_of, accum_steps=3)
+    measure_gap(z, loss_of, accum_steps=3)
     assert proxies.weight.grad is None
     assert not z.requires_grad

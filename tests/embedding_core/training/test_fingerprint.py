@@ -14,9 +14,9 @@ from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.network import build_network
 from embedding_core.training.accumulation import StepReport, accumulated_step
-from embedding_core.training.fingerprint import UNKNOWN_SEED, config_seen
+from embedding_core.training.fingerprint import UNKNOWN_SEED, observed_config
 from embedding_core.training.optimizers import build_optimizer
-from embedding_core.training.schedules import lr_at, set_lr
+from embedding_core.training.schedules import schedule_of, set_lr
 
 BASE = TrainConfig(subset=70, batch_size=32, accum_steps=2, koleo=True, koleo_weight=0.1)
 
@@ -37,9 +37,13 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         accum_steps=config.accum_steps,
         mode=config.accum_mode,
     )
-    optimizer = build_optimizer(network, objective.parameters(), config)
+    optimizer = build_optimizer(
+        network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
+        momentum=config.momentum, backbone_lr_ratio=config.backbone_lr_ratio,
+    )  # fmt: skip
     updates_per_epoch = math.ceil(len(order) / config.batch_size)
-    set_lr(optimizer, config, lr_at(config, epoch * updates_per_epoch, updates_per_epoch))
+    lr = schedule_of(config, updates_per_epoch)(epoch * updates_per_epoch)
+    set_lr(optimizer, lr, backbone_lr_ratio=config.backbone_lr_ratio)
     return {
         "data": digits, "split": split, "network": network, "optimizer": optimizer, "objective": objective,
         "order": order, "epoch": epoch, "step": step,
@@ -70,7 +74,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dict[str, Any], epoch: int) -> None:
     config = replace(BASE, **settings)
-    assert config_seen(config, **objects_of(config, digits, epoch)) == config
+    assert observed_config(config, **objects_of(config, digits, epoch)) == config
 
 
 @pytest.mark.parametrize(
@@ -86,22 +90,22 @@ def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dic
 )  # fmt: skip
 def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:
     """A stale actor: asked for BASE, still holding the objects of the trial before."""
-    seen = config_seen(BASE, **objects_of(replace(BASE, **stale), digits))
-    assert seen == replace(BASE, **stale)
-    assert seen.sha256 != BASE.sha256
+    observed = observed_config(BASE, **objects_of(replace(BASE, **stale), digits))
+    assert observed == replace(BASE, **stale)
+    assert observed.sha256 != BASE.sha256
 
 
 def test_a_stale_subset_shows_where_none_was_asked_for_and_the_other_way_round(digits: DeviceData) -> None:
     whole = replace(BASE, subset=None)
-    assert config_seen(whole, **objects_of(BASE, digits)) == BASE
+    assert observed_config(whole, **objects_of(BASE, digits)) == BASE
     # All triplets, by their number: a subset was asked for, so one is recorded.
-    assert config_seen(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
+    assert observed_config(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
 
 
 def test_a_stale_cap_shows_under_another_and_under_none(digits: DeviceData) -> None:
     capped = replace(BASE, max_images_per_class=20)
-    assert config_seen(replace(capped, max_images_per_class=30), **objects_of(capped, digits)) == capped
-    everything = config_seen(capped, **objects_of(BASE, digits)).max_images_per_class
+    assert observed_config(replace(capped, max_images_per_class=30), **objects_of(capped, digits)) == capped
+    everything = observed_config(capped, **objects_of(BASE, digits)).max_images_per_class
     whole = digits.split(BASE)
     assert everything == digits.labels[torch.cat([whole.train, whole.val])].bincount().max()
 
@@ -112,40 +116,40 @@ def test_a_last_layer_that_the_optimiser_does_not_know_is_not_trained(digits: De
     last = {id(p) for p in objects["network"].head.parameters()}
     for group in objects["optimizer"].param_groups:
         group["params"] = [p for p in group["params"] if id(p) not in last]
-    assert config_seen(BASE, **objects) == replace(BASE, train_last_layer=False)
+    assert observed_config(BASE, **objects) == replace(BASE, train_last_layer=False)
 
 
 def test_dot_needs_a_loss_that_takes_lengths_and_a_network_that_leaves_them(digits: DeviceData) -> None:
     base = replace(BASE, loss="nt_xent")
     dot = replace(base, similarity="dot")
-    assert config_seen(dot, **objects_of(base, digits)) == base
+    assert observed_config(dot, **objects_of(base, digits)) == base
     objects = objects_of(dot, digits)
-    assert config_seen(base, **objects) == dot
+    assert observed_config(base, **objects) == dot
     objects["network"].unit = True
-    assert config_seen(dot, **objects) == base  # of unit vectors the two are one
+    assert observed_config(dot, **objects) == base  # of unit vectors the two are one
     triplets = objects_of(BASE, digits)
     triplets["network"].unit = False
-    assert config_seen(BASE, **triplets) == replace(BASE, similarity="dot")
+    assert observed_config(BASE, **triplets) == replace(BASE, similarity="dot")
 
 
 def test_another_seeds_order_is_recorded_as_unknown(digits: DeviceData) -> None:
-    seen = config_seen(BASE, **objects_of(replace(BASE, seed=1), digits))
-    assert seen.seed == UNKNOWN_SEED
+    observed = observed_config(BASE, **objects_of(replace(BASE, seed=1), digits))
+    assert observed.seed == UNKNOWN_SEED
 
 
 def test_another_epochs_order_is_not_this_one(digits: DeviceData) -> None:
     objects = objects_of(BASE, digits, epoch=2)
-    assert config_seen(BASE, **{**objects, "epoch": 1}).seed == UNKNOWN_SEED
+    assert observed_config(BASE, **{**objects, "epoch": 1}).seed == UNKNOWN_SEED
 
 
 def test_arms_swapped_as_in_the_published_study(digits: DeviceData) -> None:
     """K=4 labelled K=1 and the other way round."""
     one, four = replace(BASE, accum_steps=1), replace(BASE, accum_steps=4)
-    assert config_seen(one, **objects_of(four, digits)).sha256 == four.sha256
-    assert config_seen(four, **objects_of(one, digits)).sha256 == one.sha256
+    assert observed_config(one, **objects_of(four, digits)).sha256 == four.sha256
+    assert observed_config(four, **objects_of(one, digits)).sha256 == one.sha256
 
 
 def test_the_number_of_passes_is_counted_not_believed(digits: DeviceData) -> None:
     objects = objects_of(BASE, digits)
     step: StepReport = objects["step"]
-    assert config_seen(BASE, **{**objects, "step": step._replace(passes=1)}).accum_steps == 1
+    assert observed_config(BASE, **{**objects, "step": step._replace(passes=1)}).accum_steps == 1

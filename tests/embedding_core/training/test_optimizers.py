@@ -17,6 +17,18 @@ def network_of(config: TrainConfig) -> EmbeddingNetwork:
     return build_network(config, shape=(1, 8, 8), mean=mean, std=std, precision="float32")
 
 
+def optimizer_of(config: TrainConfig, network: EmbeddingNetwork, *of_loss: nn.Parameter) -> torch.optim.Optimizer:
+    return build_optimizer(
+        network,
+        of_loss,
+        optimizer=config.optimizer,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        backbone_lr_ratio=config.backbone_lr_ratio,
+    )
+
+
 def parameter(values: list[list[float]] | list[float], gradient: list[list[float]] | list[float]) -> nn.Parameter:
     w = nn.Parameter(torch.tensor(values, dtype=torch.float64))
     w.grad = torch.tensor(gradient, dtype=torch.float64)
@@ -120,7 +132,7 @@ def group_parameters(optimizer: torch.optim.Optimizer, name: str) -> list[Tensor
 def test_groups_hold_every_parameter_once_at_its_rate(name: str) -> None:
     config = TrainConfig(optimizer=name, lr=0.01, weight_decay=0.1, backbone_lr_ratio=0.1)
     network, proxies = network_of(config), nn.Parameter(torch.ones(3, 64))
-    optimizer = build_optimizer(network, [proxies], config)
+    optimizer = optimizer_of(config, network, proxies)
     assert type(optimizer) is OPTIMIZERS[name]
     assert optimizer.param_groups[0]["name"] == "head"
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
@@ -139,7 +151,7 @@ def test_groups_hold_every_parameter_once_at_its_rate(name: str) -> None:
 def test_an_untrained_last_layer_is_in_no_group(name: str) -> None:
     config = TrainConfig(optimizer=name, weight_decay=0.1, head="mlp", train_last_layer=False)
     network = network_of(config)
-    optimizer = build_optimizer(network, [], config)
+    optimizer = optimizer_of(config, network)
     last = network.head[-1]
     known = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert known == {id(p) for p in network.parameters()} - {id(last.weight), id(last.bias)}
@@ -147,7 +159,7 @@ def test_an_untrained_last_layer_is_in_no_group(name: str) -> None:
 
 def test_no_group_without_parameters() -> None:
     config = TrainConfig(optimizer="adamw", weight_decay=0.1, head="study3")
-    names = [group["name"] for group in build_optimizer(network_of(config), iter(()), config).param_groups]
+    names = [group["name"] for group in optimizer_of(config, network_of(config)).param_groups]
     assert names == ["head", "head", "backbone", "backbone"]
 
 
@@ -161,7 +173,7 @@ def test_weight_decay_reaches_what_it_should(name: str, decays_biases: bool) -> 
     for p in network.parameters():
         p.grad = torch.zeros_like(p)
     before = [p.detach().clone() for p in network.parameters()]
-    build_optimizer(network, [], config).step()
+    optimizer_of(config, network).step()
     for p, old in zip(network.parameters(), before, strict=True):
         nonzero = old != 0  # a bias of zero decays to zero
         moved = not torch.equal(p[nonzero], old[nonzero])
@@ -175,7 +187,7 @@ def test_each_optimiser_is_torchs_own(name: str) -> None:
     ours, theirs = network_of(config), network_of(config)
     settings = {"momentum": 0.7} if name in ("sgd", "lars") else {}
     expected = OPTIMIZERS[name](theirs.parameters(), lr=0.01, **settings | ({"weight_decay": 0.0}))
-    optimizer = build_optimizer(ours, [], config)
+    optimizer = optimizer_of(config, ours)
     for step in range(3):
         for network in (ours, theirs):
             draws = generator(step, "test")
@@ -185,3 +197,14 @@ def test_each_optimiser_is_torchs_own(name: str) -> None:
         expected.step()
     for p, e in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(p, e, rtol=1e-6, atol=1e-7)
+
+
+def test_an_optimizer_needs_no_configuration_and_no_unknown_name() -> None:
+    network = network_of(TrainConfig())
+    optimizer = build_optimizer(network, iter(()), optimizer="sgd", lr=0.3)
+    assert {(group["name"], group["lr"], group["momentum"]) for group in optimizer.param_groups} == {
+        ("head", 0.3, 0.9),
+        ("backbone", 0.3, 0.9),
+    }
+    with pytest.raises(ValueError, match="Did you mean `adamw`"):
+        build_optimizer(network, [], optimizer="adamww", lr=0.3)

@@ -10,15 +10,15 @@ from torch.optim import lr_scheduler
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.models.network import build_network
 from embedding_core.training.optimizers import build_optimizer
-from embedding_core.training.schedules import lr_at, set_lr
+from embedding_core.training.schedules import lr_at, schedule_of, set_lr
 
 LR = 0.3
 
 
 def rates(updates_per_epoch: int = 5, **settings: object) -> list[float]:
-    """Rate of every update of a run."""
+    """Rate of every update of a run by a configuration."""
     config = TrainConfig.from_flat({"lr": LR, **settings})
-    return [lr_at(config, update, updates_per_epoch) for update in range(config.epochs * updates_per_epoch)]
+    return [schedule_of(config, updates_per_epoch)(update) for update in range(config.epochs * updates_per_epoch)]
 
 
 def torchs(scheduler_of: type[lr_scheduler.LRScheduler], updates: int, **settings: float) -> list[float]:
@@ -89,15 +89,22 @@ def test_a_backbone_frozen_to_the_end_is_one_phase() -> None:
 @pytest.mark.parametrize("update", [-1, 10])
 def test_updates_outside_the_run(update: int) -> None:
     with pytest.raises(ValueError, match=rf"in \[0, 10\), but got {update}"):
-        lr_at(TrainConfig(epochs=2), update, 5)
+        lr_at(update, schedule="cosine", lr=LR, updates=10)
+
+
+def test_a_schedule_needs_no_configuration_and_no_unknown_name() -> None:
+    alone = [lr_at(u, schedule="cosine", lr=LR, updates=20, warmup_updates=4, frozen_updates=8) for u in range(20)]
+    assert alone == rates(4, epochs=5, freeze_epochs=2, warmup_epochs=1, schedule="cosine")
+    with pytest.raises(ValueError, match="Did you mean `cosine`"):
+        lr_at(0, schedule="cosin", lr=LR, updates=1)
 
 
 def test_groups_follow_at_their_ratio() -> None:
-    config = TrainConfig(optimizer="adamw", weight_decay=0.1, backbone_lr_ratio=0.1)
     mean = torch.ones(1)
-    network = build_network(config, shape=(1, 8, 8), mean=mean, std=mean, precision="float32")
-    optimizer = build_optimizer(network, [nn.Parameter(torch.ones(2, 2))], config)
-    set_lr(optimizer, config, 0.5)
+    network = build_network(TrainConfig(), shape=(1, 8, 8), mean=mean, std=mean, precision="float32")
+    proxies = nn.Parameter(torch.ones(2, 2))
+    optimizer = build_optimizer(network, [proxies], optimizer="adamw", lr=0.1, weight_decay=0.1, backbone_lr_ratio=0.1)
+    set_lr(optimizer, 0.5, backbone_lr_ratio=0.1)
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
         {"head": 0.5, "loss": 0.5, "backbone": 0.05}
     )

@@ -96,7 +96,7 @@ def test_of_an_ending_that_cannot_be_stored_nobody_hears(
     def full(*arguments: Any, **keywords: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "write", full)
+    monkeypatch.setattr(Buffer, "flush", full)
     monkeypatch.setattr("sweeps.engine.recorder.patiently", lambda act, what: act())
     callback.on_trial_result(0, [], trial, ROW)
     callback.on_trial_complete(0, [], trial)

@@ -20,7 +20,7 @@ from rich.console import Console
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
-from embedding_core.evaluation.validation import Row
+from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
 from sweeps.cli.main import main

@@ -1,12 +1,15 @@
 """The driver's buffer: when rows reach the disk, in which files, and what a failure leaves."""
 
+import math
 import resource
 from pathlib import Path
 
 import pytest
 
 from embedding_core.errors import Faults
+from sweeps.results import store as results_store
 from sweeps.results.buffer import Buffer
+from sweeps.results.rows import cast
 from sweeps.results.store import Store, finished, read
 
 
@@ -105,6 +108,29 @@ def test_many_rows_are_taken_together_or_not_at_all(store: Store, buffer: Buffer
     buffer.flush()
     assert epochs(store) == [("t0", 1), ("t0", 2), ("t0", 3)]
     assert len(list((store.results_dir / "v1").rglob("*.parquet"))) == 1
+
+
+def test_rows_taken_one_by_one_make_the_file_of_rows_written_together(
+    store: Store, buffer: Buffer, tmp_path: Path
+) -> None:
+    rows = [{"epoch": 1, "lr": 1, "val_auc": math.nan}, {"epoch": 2, "miner": "x"}, {"epoch": 3, "is_finite": False}]
+    for row in rows:
+        buffer.add("curves", "tune", "t0", 1, row)
+    buffer.flush()
+    (taken,) = store.results_dir.glob("v1/**/*.parquet")
+    together = Store.create(tmp_path / "together").write("curves", "tune", "t0", 1, rows)
+    assert together is not None
+    assert taken.read_bytes() == together.read_bytes()
+
+
+def test_a_row_is_cast_once(store: Store, buffer: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(results_store, "cast", lambda table, rows: given.append(len(rows)) or cast(table, rows))
+    for epoch in (1, 2):
+        buffer.add("curves", "tune", "t0", 1, {"epoch": epoch})
+    buffer.flush()
+    assert given == [1, 1]
+    assert epochs(store) == [("t0", 1), ("t0", 2)]
 
 
 def test_the_caller_may_reuse_its_dict(store: Store, buffer: Buffer) -> None:

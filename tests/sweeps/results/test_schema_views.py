@@ -10,21 +10,24 @@ import pytest
 
 from embedding_core.data.image_sets import ImageSet, load
 from embedding_core.errors import Faults
-from embedding_core.views import scatter, views
+from embedding_core.views.sampling import shown_queries
+from embedding_core.views.scatter import PROJECTIONS
+from embedding_core.views.view_tables import ViewTables, compute_views
 from sweeps.results.rows import cast
+from sweeps.results.scan import compact
 from sweeps.results.schema import KEYS, TABLES, VIEW_NAMES
-from sweeps.results.store import Store, compact, read
+from sweeps.results.store import Store, read
 
 TABLES_OF_VIEWS = ("views", "eval_groups", "embeddings")
 
 
 @pytest.fixture(scope="module")
-def computed() -> views.Tables:
+def computed() -> ViewTables:
     digits = load("digits")
     few = ImageSet(digits.images[:90], digits.labels[:90], digits.class_names)
     z = few.images.flatten(1).float()
-    grey_z = z[views.queries(few.labels, seed=1)]
-    return views.compute(z, few, split="test", seed=1, projections=("pca", "tsne"), grey_z=grey_z)
+    grey_z = z[shown_queries(few.labels, seed=1)]
+    return compute_views(z, few, split="test", seed=1, projections=("pca", "tsne"), grey_z=grey_z)
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def stored(row: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("table", TABLES_OF_VIEWS)
 def test_what_the_core_computes_comes_back_in_the_order_of_the_key(
-    store: Store, computed: views.Tables, table: str
+    store: Store, computed: ViewTables, table: str
 ) -> None:
     given = getattr(computed, table)
     store.write(table, "confirm", "t00003", 1, given)
@@ -56,13 +59,13 @@ def test_what_the_core_computes_comes_back_in_the_order_of_the_key(
         }
 
 
-def test_the_views_are_the_documented_ones(computed: views.Tables) -> None:
+def test_the_views_are_the_documented_ones(computed: ViewTables) -> None:
     assert {row["view"] for row in computed.views} == set(VIEW_NAMES) - {"umap"}
-    assert set(scatter.PROJECTIONS) < set(VIEW_NAMES)
+    assert set(PROJECTIONS) < set(VIEW_NAMES)
 
 
 @pytest.mark.parametrize("table", TABLES_OF_VIEWS)
-def test_a_later_attempt_replaces_row_by_row(store: Store, computed: views.Tables, table: str) -> None:
+def test_a_later_attempt_replaces_row_by_row(store: Store, computed: ViewTables, table: str) -> None:
     given = getattr(computed, table)
     for attempt in (1, 2):
         store.write(table, "confirm", "t00003", attempt, given)
@@ -87,7 +90,7 @@ def test_embeddings_of_two_sizes_share_the_table(store: Store) -> None:
     assert found == [[float(np.float32(0.1))] * 2, [float(np.float32(0.1))] * 3]
 
 
-def test_a_value_that_is_not_finite_is_flagged(computed: views.Tables) -> None:
+def test_a_value_that_is_not_finite_is_flagged(computed: ViewTables) -> None:
     ids = {"trial_id": "t", "attempt": 1}
     row = {**ids, **computed.eval_groups[0], "value": float("nan")}
     assert cast("eval_groups", [row]).select(["value", "is_finite"]).to_pylist() == [
@@ -106,7 +109,7 @@ def test_a_value_that_is_not_finite_is_flagged(computed: views.Tables) -> None:
         ("eval_groups", {"class_id": None}),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(computed: views.Tables, table: str, wrong: dict[str, Any]) -> None:
+def test_rows_that_do_not_fit_are_refused(computed: ViewTables, table: str, wrong: dict[str, Any]) -> None:
     row = {"trial_id": "t", "attempt": 1, **getattr(computed, table)[0], **wrong}
     with pytest.raises(Faults, match=next(iter(wrong))):
         cast(table, [row])

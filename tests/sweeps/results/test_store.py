@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_core.errors import Faults
+from sweeps.results.scan import compact
 from sweeps.results.schema import KEYS, STAGES, TABLES
-from sweeps.results.store import Store, attempts, compact, finished, next_attempt, read
+from sweeps.results.store import Store, attempts, finished, read
 
 
 @pytest.fixture
@@ -183,12 +184,11 @@ def test_reading_agrees_with_a_dict_keyed_by_stage_trial_and_epoch(
 # Attempts and endings
 
 
-def test_the_next_attempt_follows_the_highest_in_any_table(store: Store) -> None:
-    assert next_attempt(store.results_dir, "t00000") == 1
+def test_attempts_are_the_highest_in_any_table(store: Store) -> None:
+    assert attempts(store.results_dir) == {}
     store.write("trials", "tune", "t00000", 1, [{}])
     store.write("curves", "tune", "t00000", 10, [curve(1)])
     store.write("rungs", "search", "t00001", 2, [{"rung": 100}])
-    assert next_attempt(store.results_dir, "t00000") == 11
     assert attempts(store.results_dir) == {"t00000": 10, "t00001": 2}
     assert attempts(store.results_dir, stage="search") == {"t00001": 2}
 
@@ -393,7 +393,7 @@ def test_a_damaged_file_is_named_and_does_not_block_resuming(store: Store, keep:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(Faults, match=r"t00001-a1-00000\.parquet` is damaged: move it away"):
         read(store.results_dir, "curves")
-    assert next_attempt(Store.open(store.results_dir).results_dir, "t00001") == 2
+    assert attempts(Store.open(store.results_dir).results_dir) == {"t00000": 1, "t00001": 1}
 
 
 @contextmanager

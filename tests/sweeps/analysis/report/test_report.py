@@ -1,8 +1,10 @@
 import json
 import re
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,14 @@ def planned(folder: Path) -> pa.Table:
     return read(folder, "contrasts").filter(pc.is_valid(pc.field("verdict")))
 
 
+def test_the_templates_are_part_of_the_package() -> None:
+    folder = files("sweeps.analysis.report")
+    assert folder.joinpath("report.html.j2").read_text(encoding="utf-8").startswith("{#")
+    assert "## {{ section.heading }}" in folder.joinpath("report.md.j2").read_text(encoding="utf-8")
+    declared = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())
+    assert "*.j2" in declared["tool"]["setuptools"]["package-data"]["sweeps.analysis.report"]
+
+
 def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_confirm(effect=-0.021).write(tmp_path / "quick", plan=plan)
     page = page_of(render_sweep(folder))
@@ -114,10 +124,8 @@ def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(rendered: Path) -> N
     html = (rendered / "report.html").read_text(encoding="utf-8")
     files = sorted(path.stem for path in (rendered / "figures").iterdir())
     assert files == [
-        "cost",
         "curves-confirm",
         "curves-search",
-        "drift",
         "epochs-koleo",
         "importances",
         "paired-koleo",
@@ -173,7 +181,7 @@ def test_same_inputs_same_bytes(full_sweep: Path) -> None:
         return {str(path): path.read_bytes() for path in written if path.is_file()}
 
     first = outputs()
-    assert len(first) == 2 + 9 + 1
+    assert len(first) == 2 + 7 + 1
     assert outputs() == first
 
 

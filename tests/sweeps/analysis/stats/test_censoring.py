@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweeps.analysis.stats.censoring import CensoredMean, audit_section, ipw_means
+from sweeps.analysis.report.table_sections import stopping
+from sweeps.analysis.stats.censoring import CensoredMean, ipw_means
 from sweeps.results.schema import TRIALS
 
 TRUTH = {"koleo=off": 0.900, "koleo=on": 0.905}
@@ -123,11 +124,11 @@ def test_without_stopping_it_is_the_mean_and_without_a_stand_in_there_is_none() 
 
 
 def test_the_section_is_there_when_trials_were_exempt() -> None:
-    section = audit_section(searched(seed=1, n=200))
+    section = stopping(searched(seed=1, n=200))
     ((header, rows),) = [(t.header, t.rows) for t in section.tables]
     assert header[-1] == "weighted"
     assert [row[0] for row in rows] == ["koleo=off", "koleo=on"]
     assert all(" ± ." in row[-1] for row in rows)
-    nothing = audit_section(table([trial("koleo=off", 0.9, "completed")]))
+    nothing = stopping(table([trial("koleo=off", 0.9, "completed")]))
     assert not nothing.tables
     assert not nothing.paragraphs

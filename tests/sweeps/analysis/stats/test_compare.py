@@ -13,7 +13,7 @@ from sweeps.analysis.stats.compare import Sweep, compare, config_differences, we
 from sweeps.analysis.stats.contrasts import contrast_effect
 from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.commands.report import main
 
 Make = Callable[..., Any]

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.analysis.stats.checks import Refused, levels_of
 from sweeps.analysis.stats.contrasts import cell_blocks, contrast_effect, effect_by_epoch
-from sweeps.analysis.stats.effects import effect_of, interaction, t_interval
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.effects import effect_of, paired_effect, t_interval
+from sweeps.analysis.stats.refusals import Refused
+from sweeps.analysis.stats.stored_plan import Contrast
 
 KOLEO = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
 Make = Callable[..., Any]
@@ -154,11 +154,6 @@ def test_effect_by_epoch(make_confirm: Make) -> None:
     assert [a.effect == b.effect for a, b in zip(found, after, strict=True)] == [True, True, True, False, False]
 
 
-def test_levels_of_a_label() -> None:
-    assert levels_of("koleo=on,accum_steps=4") == {"koleo": "on", "accum_steps": "4"}
-    assert levels_of("baseline") == {}
-
-
 def test_empty_table_is_refused(make_confirm: Make) -> None:
     empty: pa.Table = make_confirm().trials.slice(0, 0)
     with pytest.raises(Refused, match="cells with trials: none"):
@@ -208,8 +203,8 @@ def test_an_interaction_is_a_difference_of_differences(make_factorial: Make) -> 
     tables = make_factorial({off[0]: 0.9, off[1]: 0.89, K1: 0.93, K4: 0.90})
     weights = {off[0]: 1.0, off[1]: -1.0, K1: -1.0, K4: 1.0}
     effect, _ = contrast_effect(tables.trials, Contrast(weights=weights, label="accumulation"))
-    arms = [np.array([tables.row(cell, b)["test_auc"] for b in range(1, 8)]) for cell in (*off, K1, K4)]
-    expected = interaction(*arms)
+    off1, off4, on1, on4 = (np.array([tables.row(cell, b)["test_auc"] for b in range(1, 8)]) for cell in (*off, K1, K4))
+    expected = paired_effect(off4 - off1, on4 - on1)
     assert effect.estimate == pytest.approx(expected.estimate)
     assert (effect.ci_low, effect.ci_high) == pytest.approx((expected.ci_low, expected.ci_high))
     assert effect.p_value == expected.p_value

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from embedding_core.config.train_config import TrainConfig, parse_value
+from embedding_core.config.parsing import parse_value
+from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats import descriptive
 from sweeps.analysis.stats.importances import EVALUATORS, search_importances
 
@@ -48,16 +49,6 @@ def test_censoring(make_search: Make) -> None:
     rows = descriptive.censoring(make_search().trials)
     assert sum(row["n"] for row in rows) == 59
     assert all(row["share"] == row["stopped"] / row["n"] and row["median_epoch"] <= 3 for row in rows)
-
-
-def test_mechanism_takes_the_last_epoch_and_leaves_koleo_out_where_it_is_off(make_confirm: Make) -> None:
-    tables = make_confirm()
-    for row in tables.curve_rows:
-        if row["epoch"] < 5:
-            row["val_effective_rank"] = -1.0
-    off, on = descriptive.mechanism(tables.trials, tables.curves, stage="confirm")
-    assert (off["n"], off["val_effective_rank"], off["koleo_nn_same_class_frac"]) == (7, 20.0, None)
-    assert (on["val_effective_rank"], on["koleo_nn_same_class_frac"]) == (28.0, pytest.approx(0.71))
 
 
 def test_cost_adds_up(make_confirm: Make) -> None:

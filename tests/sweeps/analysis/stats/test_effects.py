@@ -1,14 +1,13 @@
 import math
 import warnings
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.analysis.stats.effects import EXACT_BLOCKS, VERDICTS, Effect, interaction, paired_effect
-from sweeps.analysis.wording import number, p_text, sentence
+from sweeps.analysis.stats.effects import EXACT_BLOCKS, paired_effect
 
 WITHOUT = [0.9140, 0.9194, 0.9270, 0.9301, 0.9300]
 WITH = [0.9186, 0.9126, 0.9214, 0.9253, 0.9217]
@@ -82,14 +81,6 @@ def test_swapping_arms_flips_the_effect_exactly() -> None:
         assert (one.p_value, one.equivalent, one.verdict) == (other.p_value, other.equivalent, other.verdict)
 
 
-def test_interaction_is_the_paired_effect_of_the_differences() -> None:
-    a0, a1, b0, b1 = np.random.default_rng(6).normal(0.9, 0.01, (4, 8))
-    both = interaction(a0, a1, b0, b1, sesoi=0.004)
-    assert both.estimate == pytest.approx((b1 - b0).mean() - (a1 - a0).mean())
-    assert both == paired_effect(a1 - a0, b1 - b0, sesoi=0.004)
-    assert interaction(a1, a0, b1, b0).estimate == -interaction(a0, a1, b0, b1).estimate
-
-
 @pytest.mark.parametrize(("shift", "verdict"), [(0.0, "equivalent"), (0.5, "beyond"), (0.001953125, "below_sesoi")])
 def test_equal_differences_give_a_point_without_warnings(shift: float, verdict: str) -> None:
     control = np.array([0.25, 0.5, 0.75, 0.25, 0.5, 0.75, 0.5])
@@ -139,84 +130,3 @@ def test_coverage_and_null_calibration() -> None:
     assert 0.93 <= covered / sets <= 0.97
     assert rejected / sets <= 0.065
     assert excluded / sets <= 0.065
-
-
-EFFECT = Effect(-0.0206, -0.0281, -0.0131, 0.016, 7, False, "beyond")
-
-
-@pytest.mark.parametrize(
-    ("effect", "text"),
-    [
-        (
-            EFFECT,
-            "KoLeo (weight .1) lowered AUC by .021 [.013, .028] (7 blocks, digits, drop-in), more than the SESOI "
-            "(.003).",
-        ),
-        (
-            Effect(0.0206, 0.0131, 0.0281, 0.016, 7, False, "beyond"),
-            "KoLeo (weight .1) raised AUC by .021 [.013, .028] (7 blocks, digits, drop-in), more than the SESOI "
-            "(.003).",
-        ),
-        (
-            Effect(0.005, 0.001, 0.009, 0.03, 7, False, "unsettled"),
-            "KoLeo (weight .1) raised AUC by .005 [.001, .009] (7 blocks, digits, drop-in); whether that matters is "
-            "not settled (SESOI .003).",
-        ),
-        (
-            Effect(-0.0015, -0.0023, -0.0007, 0.03, 9, True, "below_sesoi"),
-            "KoLeo (weight .1) lowered AUC by .002 [.001, .002] (9 blocks, digits, drop-in): a difference was detected "
-            "but is smaller than the SESOI (.003).",
-        ),
-        (
-            Effect(0.0006, -0.0009, 0.0021, 0.4, 7, True, "equivalent"),
-            "KoLeo (weight .1) left AUC equivalent within ±.003 (the SESOI): +.001 [-.001, +.002] "
-            "(7 blocks, digits, drop-in).",
-        ),
-        (
-            Effect(-0.0042, -0.0105, 0.0021, 0.125, 7, False, "no_evidence"),
-            "No evidence that KoLeo (weight .1) changes AUC: -.004 [-.011, +.002] (7 blocks, digits, drop-in); the "
-            "data are compatible with -.011 to +.002.",
-        ),
-        (
-            Effect(-0.0042, -0.0105, 0.0021, 0.125, 5, False, "pilot"),
-            "Pilot, no verdict: with KoLeo (weight .1), AUC differed by -.004 [-.011, +.002] (5 blocks, digits, "
-            "drop-in); a verdict needs at least 7 blocks.",
-        ),
-    ],
-)
-def test_sentences(effect: Effect, text: str) -> None:
-    assert sentence(effect, what="KoLeo (weight .1)", outcome="AUC", unit_note="digits, drop-in") == text
-
-
-def test_an_interval_without_0_that_is_no_evidence_says_why() -> None:
-    lowered = Effect(-0.012, -0.019, -0.004, 0.031, 7, False, "no_evidence")
-    said = [
-        sentence(effect, what="KoLeo", outcome="AUC", unit_note="", p_holm=p_holm)
-        for effect, p_holm in ((lowered, 0.094), (replace(lowered, p_value=0.062), 0.125))
-    ]
-    start = "No evidence that KoLeo changes AUC: -.012 [-.019, -.004] (7 blocks); the data are compatible with -.019 to"
-    assert said == [
-        f"{start} -.004, which excludes 0, but with the other primary contrasts allowed for p is .094 (Holm).",
-        f"{start} -.004, which excludes 0, but the sign-flip test gives p = .062.",
-    ]
-
-
-def test_no_sentence_says_no_effect_and_small_numbers_keep_a_digit() -> None:
-    for verdict in VERDICTS:
-        text = sentence(replace(EFFECT, verdict=verdict), what="KoLeo", outcome="AUC", unit_note="")
-        assert "no effect" not in text.lower()
-    tiny = Effect(0.00012, -0.00003, 0.0004, 0.3, 8, True, "equivalent")
-    assert "+.00012 [-.00003, +.00040]" in sentence(tiny, what="KoLeo", outcome="AUC", unit_note="")
-
-
-def test_numbers() -> None:
-    assert [number(x) for x in (0.0213, -0.0213, 1.5, 0.0, -0.0001, 10.25)] == [
-        ".021",
-        "-.021",
-        "1.500",
-        ".000",
-        ".000",
-        "10.250",
-    ]
-    assert [number(x, signed=True) for x in (0.002, -0.002)] == ["+.002", "-.002"]
-    assert [p_text(x) for x in (0.125, 0.0004, 1.0)] == [".125", "<.001", "1.000"]

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from sweeps.analysis.stats.effects import interaction, paired_effect, with_adjusted_p
+from sweeps.analysis.stats.effects import paired_effect, with_adjusted_p
 
 OFF, ON = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96], [0.91, 0.93, 0.93, 0.95, 0.95, 0.97, 0.97]
 
@@ -26,8 +26,6 @@ def test_adaptive_rows_are_refused_in_either_arm(position: int) -> None:
     arms[position] = rows("koleo=on", ON, stage="search")
     with pytest.raises(ValueError, match="adaptive sample"):
         paired_effect(*arms)
-    with pytest.raises(ValueError, match="adaptive sample"):
-        interaction(OFF, ON, *arms)
 
 
 def test_other_blocks_a_second_cell_or_a_block_twice_are_refused() -> None:

@@ -15,7 +15,7 @@ from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.derived import derived
 from sweeps.analysis.stats.effects import blocks_needed, effect_of, with_adjusted_p
 from sweeps.analysis.stats.findings import Finding, findings, holm
-from sweeps.analysis.stats.plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast
 
 Make = Callable[..., Any]
 OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"

@@ -9,7 +9,6 @@ from scipy import special, stats
 
 from sweeps.analysis.stats.contrasts import cell_blocks
 from sweeps.analysis.stats.effects import t_interval
-from sweeps.analysis.stats.plan import Contrast
 from sweeps.analysis.stats.robustness import (
     bca_interval,
     class_parts,
@@ -18,6 +17,7 @@ from sweeps.analysis.stats.robustness import (
     minimum_detectable,
     robustness,
 )
+from sweeps.analysis.stats.stored_plan import Contrast
 
 Make = Callable[..., Any]
 OFF, ON = "koleo=off", "koleo=on"

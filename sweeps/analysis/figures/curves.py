@@ -1,0 +1,135 @@
+"""Validation AUC of every trial of a stage by epoch, with the means of its arms."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
+from sweeps.analysis.stats.descriptive import UNKNOWN_CELL, rows_of
+
+END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One trial's validation AUC by epoch."""
+
+    arm: str
+    end_reason: str
+    epochs: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CurveData:
+    """All trials of a stage; per-arm means only outside `search`, where stopping would bias them."""
+
+    curves: tuple[Curve, ...]
+    means: tuple[Curve, ...]
+    looks: Looks
+    stamp: str
+    caption: str
+
+
+def curve_data(
+    trials: pa.Table, curves: pa.Table, *, stage: str, dataset: str, without: Collection[str] = ()
+) -> CurveData | None:
+    """Learning curves of one stage by arm, unfinished trials included; epochs without a finite value are gaps.
+
+    None where no trial has a finite value.
+
+    Args:
+        trials: the table `trials` with `stage`.
+        curves: the table `curves` with `stage`.
+        stage: which one.
+        dataset: for the caption.
+        without: cells to leave out.
+    """
+    known = {row["trial_id"]: row for row in rows_of(trials, stage, ("trial_id", "cell_id", "end_reason"))}
+    points: dict[str, list[tuple[int, float]]] = {}
+    for row in rows_of(curves, stage, ("trial_id", "epoch", "val_auc")):
+        if row["val_auc"] is not None:
+            points.setdefault(row["trial_id"], []).append((row["epoch"], row["val_auc"]))
+    found = []
+    for trial_id, pairs in points.items():
+        row = known.get(trial_id, {"cell_id": UNKNOWN_CELL, "end_reason": "unfinished"})
+        if row["cell_id"] not in without:
+            epochs, values = zip(*sorted(pairs), strict=True)
+            found.append(Curve(row["cell_id"], row["end_reason"], epochs, values))
+    if not found:
+        return None
+    adaptive = stage == "search"
+    return CurveData(
+        curves=tuple(found),
+        means=() if adaptive else tuple(_mean_curves(found)),
+        looks=looks_of(trials),
+        stamp=ADAPTIVE if adaptive else "",
+        caption=f"n = {len(found)} trials; {dataset}; stage {stage}",
+    )
+
+
+def _mean_curves(curves: list[Curve]) -> list[Curve]:
+    """Mean per arm at the epochs that every completed run of the arm has."""
+    means = []
+    for arm in sorted({curve.arm for curve in curves}):
+        runs = [dict(zip(c.epochs, c.values, strict=True)) for c in curves if c.arm == arm and _completed(c)]
+        epochs = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
+        if epochs:
+            values = tuple(float(np.mean([run[epoch] for run in runs])) for epoch in epochs)
+            means.append(Curve(arm, "completed", tuple(epochs), values))
+    return means
+
+
+def _completed(curve: Curve) -> bool:
+    return curve.end_reason == "completed"
+
+
+def reading(data: CurveData) -> str:
+    """How to read the figure."""
+    return "A thin line is one trial" + ("; a thick line is the mean of its arm." if data.means else ".")
+
+
+@styled
+def draw_curves(data: CurveData) -> Figure:
+    """Validation AUC by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
+    figure, (axes,) = canvas("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
+    faint, looks = 0.45 if data.means else 0.7, data.looks
+    arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
+    for arm in arms:
+        colour = looks[arm][0]
+        own = [curve for curve in data.curves if curve.arm == arm]
+        lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint))
+        alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
+        axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
+        for reason, (mark, _) in END_MARKS.items():
+            ends = [line[-1] for curve, line in zip(own, lines, strict=True) if curve.end_reason == reason]
+            if ends:
+                axes.plot(*np.transpose(ends), mark, color=colour, markersize=6, markeredgewidth=1.4, linestyle="none")
+    for mean in data.means:
+        colour, marker = looks[mean.arm]
+        every = max(1, len(mean.epochs) // 8)
+        axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5, markevery=every)
+    axes.set(xlabel="epoch", ylabel="validation AUC")
+    axes.autoscale_view()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    plain_ticks(axes, "y")
+    means = {mean.arm for mean in data.means}
+    handles = [
+        Line2D([], [], color=looks[arm][0], linewidth=2, marker=looks[arm][1], label=f"{arm}, mean")
+        if arm in means
+        else Line2D([], [], color=looks[arm][0], linewidth=1, label=arm)
+        for arm in arms
+    ]
+    for reason, (mark, label) in END_MARKS.items():
+        if any(curve.end_reason == reason for curve in data.curves):
+            handles.append(Line2D([], [], color=GREY, marker=mark, markersize=7, linestyle="none", label=label))
+    legend_below(figure, handles)
+    return figure

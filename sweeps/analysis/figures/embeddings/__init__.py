@@ -1,0 +1,1 @@
+"""Figures of embeddings, from the views that the runs stored."""

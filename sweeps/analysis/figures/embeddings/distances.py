@@ -1,0 +1,129 @@
+"""Mean distances between the classes in embedding space, a matrix per cell."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sweeps.analysis.figures.canvas import canvas, styled
+from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
+from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
+from sweeps.analysis.figures.style import short, wrapped
+from sweeps.analysis.numbers import number
+
+READING: Final = (
+    "Mean distance between the images of two classes; on the diagonal within a class, without an image's distance to "
+    "itself. One scale of colour for all panels."
+)
+
+DISTANCES: Final = {
+    "class_distance": "cosine distance",
+    "class_distance_l2": "Euclidean distance",
+    "class_distance_angular": "angular distance in radians",
+}
+"""View -> what it holds."""
+
+COLOUR_MAP: Final = "cividis"
+"""Perceptually even, the same with any colour vision."""
+
+NUMBERED_CLASSES: Final = 12
+"""Above this many classes the squares are too small for numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceData:
+    """Mean distance between classes per cell, averaged over blocks."""
+
+    cells: tuple[str, ...]
+    class_names: tuple[str, ...]
+    matrices: tuple[tuple[tuple[float | None, ...], ...], ...]
+    """One per cell, classes by row and column; None where no pair exists."""
+    caption: str
+
+
+def distance_data(data: Shown, split: str, view: str = "class_distance") -> DistanceData:
+    """Class distances of one of DISTANCES, mean over each cell's blocks; classes that every run shows."""
+    per_cell = [
+        [{(r["class_id"], r["other_class_id"]): r for r in data.rows(view, split, trial)} for trial in blocks.values()]
+        for blocks in data.trials.values()
+    ]
+    runs = [run for cell in per_cell for run in cell]
+    classes = sorted(set.intersection(*({row for row, _ in run} for run in runs)))
+    matrices = tuple(
+        tuple(tuple(_mean([run[a, b]["value"] for run in cell]) for b in classes) for a in classes) for cell in per_cell
+    )
+    names = tuple(runs[0][c, c]["class_name"] for c in classes)
+    blocks = " and ".join(how_many(n, "block") for n in sorted({len(cell) for cell in per_cell}))
+    what = f"n = {data.images(split):,} images, {len(classes)} classes shown, mean over {blocks}"
+    return DistanceData(
+        data.cells, names, matrices, f"{what}; {where(data, split)}; {DISTANCES[view]}, {IN_EMBEDDING_SPACE}"
+    )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+@styled
+def draw_distances(data: DistanceData) -> Figure:
+    """One matrix per cell on a common scale of colour."""
+    if len(data.cells) > STACKED:
+        return _distance_grid(data)
+    rows, n = len(data.cells), len(data.class_names)
+    names, numbered = [short(name, 14) for name in data.class_names], n <= NUMBERED_CLASSES
+    figure, panels = canvas("Distances between classes", data.caption, height=3.6 * rows, rows=rows)
+    matrices = [np.array(matrix, dtype=float) for matrix in data.matrices]
+    top = max(float(np.nanmax(matrix)) for matrix in matrices)
+    for axes, cell, matrix in zip(panels, data.cells, matrices, strict=True):
+        mesh = _draw_matrix(axes, matrix, top)
+        ticks = np.arange(n) + 0.5
+        axes.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=8 if numbered else 6)
+        axes.set_yticks(ticks, names, fontsize=8 if numbered else 6)
+        axes.set_title(wrapped(cell, 50), fontsize=9)
+        if numbered:
+            _write_numbers(axes, matrix, top)
+        else:
+            figure.colorbar(mesh, ax=axes, shrink=0.8, aspect=25).ax.tick_params(labelsize=8)
+    return figure
+
+
+def _distance_grid(data: DistanceData) -> Figure:
+    """Two abreast, classes by number: too small for names and values."""
+    marks = [f"{i} {short(name, 22)}" for i, name in enumerate(data.class_names, start=1)]
+    key_in = 0.16 * -(-len(marks) // 2) + 0.5
+    figure, panels = panel_grid("Distances between classes", data.caption, data.cells, (), height=1.75, foot=key_in)
+    matrices = [np.array(matrix, dtype=float) for matrix in data.matrices]
+    top = max(float(np.nanmax(matrix)) for matrix in matrices)
+    every = 1 if len(marks) <= NUMBERED_CLASSES else 5
+    places = [i for i in range(len(marks)) if i == 0 or (i + 1) % every == 0]
+    for axes, matrix in zip(panels, matrices, strict=True):
+        mesh = _draw_matrix(axes, matrix, top)
+        for set_ticks in (axes.set_xticks, axes.set_yticks):
+            set_ticks([i + 0.5 for i in places], [str(i + 1) for i in places], fontsize=6.5)
+    figure.colorbar(mesh, ax=panels, shrink=0.6, aspect=30, location="bottom").ax.tick_params(labelsize=8)
+    handles = [Line2D([], [], linestyle="none", label=mark) for mark in marks]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=0, fontsize=7)
+    return figure
+
+
+def _draw_matrix(axes: Axes, matrix: np.ndarray, top: float) -> QuadMesh:
+    mesh = axes.pcolormesh(np.ma.masked_invalid(matrix), cmap=COLOUR_MAP, vmin=0, vmax=top)
+    axes.set_aspect("equal")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    return mesh
+
+
+def _write_numbers(axes: Axes, matrix: np.ndarray, top: float) -> None:
+    for (row, column), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            colour = "white" if value < 0.55 * top else "black"
+            text = number(float(value), decimals=2)
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=colour)

@@ -1,0 +1,64 @@
+"""A primary contrast at every epoch that all runs reached."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.style import BAND, GREY, wrapped
+from sweeps.analysis.numbers import sesoi_text
+from sweeps.analysis.stats.contrasts import EpochEffect
+from sweeps.analysis.stats.effects import SESOI
+from sweeps.results.columns import named
+
+READING: Final = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
+
+
+@dataclass(frozen=True, slots=True)
+class EpochData:
+    """The contrast at each epoch with its interval."""
+
+    outcome: str
+    epochs: tuple[int, ...]
+    estimates: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    sesoi: float
+    caption: str
+
+
+def epoch_data(effects: Sequence[EpochEffect], *, outcome: str, dataset: str, sesoi: float = SESOI) -> EpochData:
+    """Figure of the contrast at every mark of the curves; `sesoi` is the contrast's.
+
+    Raises:
+        ValueError: no marks.
+    """
+    if not effects:
+        raise ValueError("No epoch was reached by all runs, so there is no mark to show.")
+    return EpochData(
+        outcome=outcome,
+        epochs=tuple(e.epoch for e in effects),
+        estimates=tuple(e.effect.estimate for e in effects),
+        lows=tuple(e.effect.ci_low for e in effects),
+        highs=tuple(e.effect.ci_high for e in effects),
+        sesoi=sesoi,
+        caption=f"n = {effects[0].effect.n} blocks; {dataset}; stage confirm; exploratory",
+    )
+
+
+@styled
+def draw_epochs(data: EpochData) -> Figure:
+    """The contrast against epochs, with pointwise 95 % intervals."""
+    figure, (axes,) = canvas("Difference at each epoch", data.caption, height=2.9)
+    axes.axhspan(-data.sesoi, data.sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(data.sesoi)})")
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")
+    axes.plot(data.epochs, data.estimates, "D-", color="black", markersize=5, linewidth=0.8)
+    axes.set(xlabel="epoch", ylabel=wrapped(f"difference in {named(data.outcome)}", 30))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    plain_ticks(axes, "y", signed=True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

@@ -1,0 +1,124 @@
+"""Outcomes against accumulation steps by arm."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.style import K, Looks, series_looks, series_name
+from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.cells import levels_of
+from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
+from sweeps.analysis.stats.descriptive import rows_of
+
+READING: Final = (
+    "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
+    "parallel are what an interaction looks like; whether there is one is for the interval to say."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One arm over accumulation steps."""
+
+    name: str
+    """The cell without its level of accum_steps."""
+
+    ks: tuple[int, ...]
+    """Ascending."""
+
+    values: tuple[tuple[tuple[int, float], ...], ...]
+    """Per K the (block, outcome) of each run."""
+
+    means: tuple[float, ...]
+
+    for_all: bool
+    """Whether one cell stands for every K, since accumulation does nothing there."""
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionData:
+    """Outcome of every run against accumulation steps, by arm, with cell means."""
+
+    series: tuple[Series, ...]
+    ks: tuple[int, ...]
+    looks: Looks
+    caption: str
+
+
+def interaction_data(trials: pa.Table, *, dataset: str, without: Collection[str] = ()) -> InteractionData | None:
+    """Confirm runs by arm and K; None if no arm has more than one K.
+
+    A run that failed has no outcome and counts as `COMPOSITE_AUC`, as it does in the contrasts; the caption says so.
+
+    Args:
+        trials: the table `trials` with `stage`.
+        dataset: for the caption.
+        without: cells to leave out: controls, drop-in cells.
+    """
+    columns = ("cell_id", "block", K, "test_auc", "end_reason")
+    rows = [row for row in rows_of(trials, "confirm", columns) if row["cell_id"] not in without]
+    cells = {row["cell_id"]: row[K] for row in rows}
+    ks = sorted(set(cells.values()))
+    names = sorted({series_name(cell) for cell in cells})
+    series = []
+    for name in names:
+        own = {k: cell for cell, k in cells.items() if series_name(cell) == name}
+        values = [
+            tuple(
+                (row["block"], COMPOSITE_AUC if row["test_auc"] is None else row["test_auc"])
+                for row in rows
+                if row["cell_id"] == own[k]
+            )
+            for k in sorted(own)
+        ]
+        means = tuple(float(np.mean([value for _, value in of_k])) for of_k in values)
+        for_all = len(own) == 1 and K not in levels_of(next(iter(own.values())))
+        series.append(Series(name, tuple(sorted(own)), tuple(values), means, for_all))
+    if not any(len(one.ks) > 1 for one in series):
+        return None
+    lost = sum(row["test_auc"] is None for row in rows)
+    failed = f"; {lost} failed, counted as {number(COMPOSITE_AUC, decimals=1)}" if lost else ""
+    blocks = len({row["block"] for row in rows})
+    caption = f"n = {blocks} blocks, {len(rows)} runs; {dataset}; stage confirm{failed}"
+    return InteractionData(tuple(series), tuple(ks), series_looks(trials), caption)
+
+
+@styled
+def draw_interaction(data: InteractionData) -> Figure:
+    """K across, one line of cell means per arm, one dot per run; faint lines join the runs of a block."""
+    figure, (axes,) = canvas("Outcome by accumulation steps and arm", data.caption, height=3.4)
+    place = {k: i for i, k in enumerate(data.ks)}
+    spread = 0.16 * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
+    for series, offset in zip(data.series, spread, strict=True):
+        colour, marker = data.looks[series.name]
+        xs = np.array([place[k] for k in series.ks]) + offset
+        of_block: dict[int, list[tuple[float, float]]] = {}
+        for x, of_k in zip(xs.tolist(), series.values, strict=True):
+            for block, value in of_k:
+                of_block.setdefault(block, []).append((x, value))
+        axes.add_collection(LineCollection(list(of_block.values()), colors=colour, linewidths=0.6, alpha=0.3))
+        for x, of_k in zip(xs, series.values, strict=True):
+            axes.plot(
+                [x] * len(of_k), [v for _, v in of_k], ".", color=colour, markersize=6, alpha=0.5, markeredgewidth=0
+            )
+        if series.for_all:
+            axes.axhline(series.means[0], color=colour, linewidth=1.4, linestyle=(0, (5, 3)))
+        axes.plot(xs, series.means, marker=marker, color=colour, linewidth=2, markersize=7, markeredgecolor="white")
+    axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
+    axes.set(xlabel="accumulation steps K", ylabel="test AUC")
+    plain_ticks(axes, "y")
+    handles: list[Line2D] = []
+    for series in data.series:
+        (handle,) = dots(data.looks, [series.name])
+        handle.set(linestyle=(0, (5, 3)) if series.for_all else "-")
+        handle.set_label(f"{series.name}, the same at every K" if series.for_all else series.name)
+        handles.append(handle)
+    legend_below(figure, handles)
+    return figure

@@ -1,0 +1,121 @@
+"""Numbers as text: the digits of sentences, tables and figures, and what stands where there is no number."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+ABSENT: Final = "–"
+"""In a table, for what was not measured or does not apply."""
+
+
+class Estimated(Protocol):
+    """A number with the ends of its interval, whatever else is known of it."""
+
+    @property
+    def estimate(self) -> float:
+        """The number."""
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end."""
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end."""
+
+
+def is_number(value: float | None) -> bool:
+    """Whether a measured value is there and finite."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float, *, decimals: int = 3, signed: bool = False) -> str:
+    """`value` without a leading zero: .021, -.004, +.002, 1.500.
+
+    Args:
+        value: finite.
+        decimals: digits after the point, >= 1.
+        signed: put + before a positive value.
+    """
+    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    head, _, tail = text.partition(".")
+    return f"{head.removesuffix('0')}.{tail}" if head.lstrip("+-") == "0" else text
+
+
+def four(value: float) -> str:
+    """With four digits after the point: means of outcomes."""
+    return number(value, decimals=4)
+
+
+def percent(value: float, *, decimals: int = 0, signed: bool = False) -> str:
+    """A share in percent: `40%`, `+2.5%`."""
+    return f"{value:+.{decimals}%}" if signed else f"{value:.{decimals}%}"
+
+
+def plain(value: Any) -> str:
+    """A setting as text: four digits that count of a float, all else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def setting(value: Any) -> str:
+    """A tuned setting as text: three digits that count of a float, and at least three after the point."""
+    if not isinstance(value, float):
+        return str(value)
+    return number(value, decimals=next((d for d in range(3, 7) if abs(value) >= 10.0 ** (2 - d)), 7))
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with three digits: `.125`, `<.001`."""
+    return "<.001" if p_value < 0.001 else number(p_value)
+
+
+def sesoi_text(sesoi: float) -> str:
+    """The SESOI with as many digits as it has, at least three."""
+    decimals = next((d for d in range(3, 7) if abs(round(sesoi, d) - sesoi) < 1e-12), 6)
+    return number(sesoi, decimals=decimals)
+
+
+def or_absent(value: Any, write: Callable[[Any], str] = number) -> str:
+    """What `write` makes of the value; `ABSENT` for None."""
+    return ABSENT if value is None else write(value)
+
+
+def mean_text(values: Iterable[float | None]) -> str:
+    """Mean of the values that are there and finite, with four digits; `ABSENT` without any."""
+    known = [value for value in values if is_number(value)]
+    return four(float(np.mean(known))) if known else ABSENT  # type: ignore[arg-type]
+
+
+def decimals_of(*values: float) -> int:
+    """Digits after the point that keep every value but 0 from reading as zero: 3, at most 6."""
+    smallest = min((abs(value) for value in values if value != 0), default=1.0)
+    return next((d for d in range(3, 6) if smallest >= 0.5 * 10**-d), 6)
+
+
+def decimals_for(found: Estimated) -> int:
+    """`decimals_of` an estimate and its interval."""
+    return decimals_of(found.estimate, found.ci_low, found.ci_high)
+
+
+def interval(found: Estimated) -> str:
+    """Estimate and signed 95 % interval: `-.004 [-.011, +.002]`."""
+    decimals = decimals_for(found)
+    estimate, low, high = (
+        number(x, decimals=decimals, signed=True) for x in (found.estimate, found.ci_low, found.ci_high)
+    )
+    return f"{estimate} [{low}, {high}]"
+
+
+def ends(found: Estimated) -> str:
+    """The interval alone: `-.011 to +.002`."""
+    low, high = (number(x, decimals=decimals_for(found), signed=True) for x in (found.ci_low, found.ci_high))
+    return f"{low} to {high}"
+
+
+def estimate_texts(found: Estimated) -> list[str]:
+    """Estimate and interval, as two cells of a table."""
+    return [number(found.estimate, decimals=decimals_for(found), signed=True), ends(found)]

@@ -1,0 +1,62 @@
+"""The figures of embeddings that a report shows."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from sweeps.analysis.document import Picture
+from sweeps.analysis.figures.embeddings import distances, images, neighbours, pca_umap_tsne, spectra
+from sweeps.analysis.figures.embeddings.sheets import draw_sheet
+from sweeps.analysis.figures.embeddings.stored_views import Shown
+from sweeps.analysis.stats.held_out import SPLITS
+
+
+def chosen(data: Shown) -> str:
+    """Which cells get what, where there are too many for sheets of all."""
+    return (
+        f"Distances, planes and spectra are of {len(data.cells)} cells; sheets of images, and planes of training "
+        f"images, of {len(data.sheet_cells)}, those of the first contrasts: {'; '.join(data.sheet_cells)}."
+    )
+
+
+def pictures(data: Shown, groups: pa.Table) -> Iterator[Picture]:
+    """Everything stored: averages over blocks, and single runs of the first common block.
+
+    Args:
+        data: the views of the cells to compare.
+        groups: the table `eval_groups` with `stage`.
+    """
+    for split in SPLITS:
+        for view in distances.DISTANCES:
+            if data.has(view, split):
+                figure = distances.draw_distances(distances.distance_data(data, split, view))
+                name = f"{view.replace('class_distance', 'distances').replace('_', '-')}-{split}"
+                yield Picture(name, figure, distances.READING)
+        if data.has("spectrum", split):
+            figure = spectra.draw_spectra(spectra.spectrum_data(data, split))
+            yield Picture(f"spectra-{split}", figure, spectra.READING)
+        if data.block is not None:
+            yield from _projections(data, split, data.block)
+            yield from _sheets(data, groups, split, data.block)
+
+
+def _projections(data: Shown, split: str, block: int) -> Iterator[Picture]:
+    for view in pca_umap_tsne.PROJECTIONS:
+        if data.has(view, split):
+            found = pca_umap_tsne.projection_data(data, split, view, block=block)
+            reading = pca_umap_tsne.PCA_READING if view == "pca" else pca_umap_tsne.UMAP_TSNE_READING
+            yield Picture(f"{view}-{split}", pca_umap_tsne.draw_projection(found), reading)
+        if split == "test" and data.has(view, "train"):
+            found = pca_umap_tsne.train_projection_data(data, view, block=block)
+            yield Picture(f"{view}-train", pca_umap_tsne.draw_projection(found), pca_umap_tsne.TRAIN_READING)
+
+
+def _sheets(data: Shown, groups: pa.Table, split: str, block: int) -> Iterator[Picture]:
+    for i, cell in enumerate(data.sheet_cells, start=1):
+        if data.has("closest", split):
+            sheet = images.class_sheet(data, split, cell, block=block)
+            yield Picture(f"images-{split}-{i}", draw_sheet(sheet), images.READING)
+        for view, reading in neighbours.READINGS.items():
+            if data.has(view, split):
+                sheet = neighbours.neighbour_sheet(data, groups, split, cell, block=block, view=view)
+                yield Picture(f"{view.replace('_', '-')}-{split}-{i}", draw_sheet(sheet), reading)

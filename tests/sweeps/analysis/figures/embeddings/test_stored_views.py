@@ -1,0 +1,30 @@
+"""Which runs are shown."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sweeps.analysis.figures.embeddings import stored_views
+from sweeps.results.store import read
+
+CELLS = ("koleo=off", "koleo=on")
+
+
+def test_cells_in_the_order_asked_and_their_blocks(viewed: Path) -> None:
+    tables = read(viewed, "views"), read(viewed, "trials")
+    found = stored_views.shown(*tables, ["koleo=on", "koleo=off"], dataset="digits")
+    assert found is not None
+    assert found.trials == {"koleo=on": {1: "t00001", 2: "t00003"}, "koleo=off": {1: "t00000", 2: "t00002"}}
+    assert found.block == 1
+    alone = stored_views.shown(*tables, ["koleo=on", "never run"], dataset="digits")
+    assert alone is not None
+    assert alone.cells == ("koleo=on",)
+    others = stored_views.shown(*tables, ["never run"], dataset="digits")
+    assert others is not None
+    assert others.cells == CELLS
+
+
+def test_nothing_stored_is_nothing_shown(make_confirm: Callable[..., Any], viewed: Path) -> None:
+    trials = read(viewed, "trials")
+    assert stored_views.shown(read(viewed, "views").slice(0, 0), trials, CELLS, dataset="digits") is None
+    assert stored_views.shown(read(viewed, "views"), trials.slice(0, 0), CELLS, dataset="digits") is None

@@ -1,0 +1,48 @@
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib
+import pytest
+
+from sweeps.analysis.figures.curves import curve_data, draw_curves
+from sweeps.analysis.figures.epochs import draw_epochs, epoch_data
+from sweeps.analysis.figures.importances import draw_importances, importance_data
+from sweeps.analysis.figures.paired import draw_paired, paired_data
+from sweeps.analysis.figures.search import draw_search, search_data
+from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.stats.contrasts import contrast_effect, effect_by_epoch
+from sweeps.analysis.stats.importances import Importances
+from sweeps.analysis.stats.stored_plan import Contrast
+from tests.sweeps.analysis.svg_texts import texts
+
+Make = Callable[..., Any]
+CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
+
+
+@pytest.mark.slow
+def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Make, make_search: Make) -> None:
+    tables = make_confirm(tables=make_search())
+    confirm = make_confirm()
+    effect, blocks = contrast_effect(confirm.trials, CONTRAST)
+    paired = paired_data(blocks, effect, CONTRAST, dataset="digits", note="drop-in")
+    curves = curve_data(tables.trials, tables.curves, stage="search", dataset="digits")
+    search = search_data(tables.trials, dataset="digits")
+    bars = importance_data([Importances("fANOVA", 30, {"lr": 1.0}, {}, "")], dataset="digits")
+    marks = effect_by_epoch(confirm.curves, blocks)
+    assert curves is not None
+    assert search is not None
+    before = dict(matplotlib.rcParams)
+    for draw in (
+        lambda: draw_paired(paired),
+        lambda: draw_epochs(epoch_data(marks, outcome="val_auc", dataset="digits")),
+        lambda: draw_curves(curves),
+        lambda: draw_search(search),
+        lambda: draw_importances(bars),
+    ):
+        svg = svg_of(draw())
+        assert svg == svg_of(draw())
+        assert "dc:date" not in svg
+        words = texts(svg)
+        assert "digits; stage" in words
+        assert ("descriptive: adaptive sample" in words) == ("stage search" in words)
+    assert dict(matplotlib.rcParams) == before

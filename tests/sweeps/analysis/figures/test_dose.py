@@ -1,0 +1,43 @@
+from typing import Any
+
+from sweeps.analysis.figures.dose import dose_data, draw_dose
+from sweeps.analysis.figures.style import svg_of
+
+OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
+
+
+def test_dose_is_the_change_at_the_same_point(staged: Any) -> None:
+    data = dose_data(staged.tables.trials, dataset="digits")
+    assert data is not None
+    off = {row["point"]: row["final_val_auc"] for row in staged.rows("tune", OFF)}
+    for cell in (ON1, ON4):
+        expected = [
+            (row["koleo_weight"], row["final_val_auc"] - off[row["point"]])
+            for row in staged.rows("tune", cell)
+            if row["final_val_auc"] is not None
+        ]
+        assert data.points[cell] == tuple(sorted(expected))
+    assert data.caption == "n = 7 to 8 pairs per cell; digits; stage tune; exploratory"
+
+
+def test_dose_pairs_cells_at_the_same_k_where_both_arms_have_it(staged: Any) -> None:
+    for row in [dict(row) for row in staged.rows("tune", OFF)]:
+        extra = {"cell_id": "koleo=off,accum_steps=4", "final_val_auc": 0.5, "trial_id": f"x{row['point']}"}
+        staged.tables.trial_rows.append(row | extra)
+    data = dose_data(staged.tables.trials, dataset="digits")
+    assert data is not None
+    expected = {row["final_val_auc"] - 0.5 for row in staged.rows("tune", ON4) if row["final_val_auc"] is not None}
+    assert {change for _, change in data.points[ON4]} == expected
+    assert max(abs(change) for _, change in data.points[ON1]) < 0.1
+
+
+def test_no_tune_stage_no_figure(make_confirm: Any) -> None:
+    assert dose_data(make_confirm().trials, dataset="digits") is None
+
+
+def test_the_drawing_names_the_cells_with_koleo(staged: Any) -> None:
+    data = dose_data(staged.tables.trials, dataset="digits")
+    assert data is not None
+    svg = svg_of(draw_dose(data))
+    assert "change in validation AUC" in svg
+    assert f">{OFF}<" not in svg

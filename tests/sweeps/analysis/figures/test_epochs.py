@@ -1,0 +1,8 @@
+import pytest
+
+from sweeps.analysis.figures.epochs import epoch_data
+
+
+def test_a_figure_needs_a_mark() -> None:
+    with pytest.raises(ValueError, match="No epoch"):
+        epoch_data([], outcome="val_auc", dataset="digits")

@@ -1,0 +1,57 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweeps.analysis.figures.interaction import draw_interaction, interaction_data
+from sweeps.analysis.figures.style import svg_of
+
+OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
+CONTROLS = ("koleo=off,accum_steps=4", "koleo=on,accum_steps=4,accum_mode=cached")
+
+
+def outcomes(staged: Any, cell: str) -> dict[int, float]:
+    return {row["block"]: row["test_auc"] for row in staged.rows("confirm", cell)}
+
+
+def test_interaction_holds_every_run_and_the_cell_means(staged: Any) -> None:
+    data = interaction_data(staged.tables.trials, dataset="digits", without=CONTROLS)
+    assert data is not None
+    off, on = data.series
+    assert (off.name, off.ks, off.for_all) == ("koleo=off", (1,), True)
+    assert (on.name, on.ks, on.for_all) == ("koleo=on", (1, 4), False)
+    assert data.ks == (1, 4)
+    for values, mean, cell in zip(on.values, on.means, (ON1, ON4), strict=True):
+        assert dict(values) == outcomes(staged, cell)
+        assert mean == pytest.approx(np.mean(list(outcomes(staged, cell).values())))
+    assert data.caption == "n = 7 blocks, 21 runs; digits; stage confirm"
+
+
+def test_a_failed_run_counts_as_in_the_contrasts(staged: Any) -> None:
+    lost = next(r for r in staged.tables.trial_rows if (r["stage"], r["cell_id"]) == ("confirm", ON4))
+    lost |= {"test_auc": None, "end_reason": "diverged"}
+    data = interaction_data(staged.tables.trials, dataset="digits", without=CONTROLS)
+    assert data is not None
+    assert 0.5 in [value for _, value in data.series[1].values[1]]
+    assert data.caption.endswith("1 failed, counted as .5")
+
+
+def test_an_arm_at_one_k_that_names_it_does_not_stand_for_all(staged: Any) -> None:
+    data = interaction_data(staged.tables.trials, dataset="digits", without=(OFF, *CONTROLS[1:]))
+    assert data is not None
+    assert [(one.name, one.ks, one.for_all) for one in data.series] == [
+        ("koleo=off", (4,), False),
+        ("koleo=on", (1, 4), False),
+    ]
+
+
+def test_without_two_values_of_k_there_is_no_interaction_to_show(make_confirm: Any) -> None:
+    assert interaction_data(make_confirm().trials, dataset="digits") is None
+
+
+def test_interaction_is_drawn_with_its_arms_and_steps(staged: Any) -> None:
+    data = interaction_data(staged.tables.trials, dataset="digits", without=CONTROLS)
+    assert data is not None
+    svg = svg_of(draw_interaction(data))
+    for text in ("koleo=off, the same at every K", ">koleo=on<", "accumulation steps K", "test AUC"):
+        assert text in svg

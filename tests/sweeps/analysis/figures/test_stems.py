@@ -1,0 +1,43 @@
+"""Whoever sees figures/X.svg in a report finds all about it in the module of that name."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import sweeps.analysis.figures
+from sweeps.analysis.report.compose import compose
+
+Make = Callable[..., Any]
+FOLDER = Path(sweeps.analysis.figures.__path__[0])
+MODULES = {
+    file.stem: ".".join(("sweeps.analysis.figures", *file.relative_to(FOLDER).with_suffix("").parts))
+    for file in FOLDER.rglob("*.py")
+    if file.stem != "__init__"
+}
+SHARED = {"canvas", "panel_grid", "sheets", "stored_views", "style"}
+"""Modules of no figure."""
+
+ONE_PLANE = {"pca", "umap", "tsne"}
+
+
+def module_of(picture: str) -> str | None:
+    """The longest beginning of a picture's name that is the name of a module."""
+    parts = picture.split("-")
+    stems = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    return next((stem for stem in stems if stem in MODULES), "pca_umap_tsne" if parts[0] in ONE_PLANE else None)
+
+
+def test_every_figure_has_the_module_of_its_name_and_every_module_its_figure(
+    staged: Any, make_arms: Make, with_views: Make, many: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    arms = make_arms({cell: many[cell] for cell in list(many)[:2]}, blocks=2)
+    with_views(arms, classes=3, points=12)
+    folders = (staged.write(tmp_path / "staged"), arms.write(tmp_path / "arms"))
+    names = {picture.name for folder in folders for section in compose(folder).sections for picture in section.pictures}
+    found = {name: module_of(name) for name in names}
+    assert [name for name, module in found.items() if module is None] == []
+    assert set(found.values()) == set(MODULES) - SHARED
+    for stem in set(found.values()):
+        module = import_module(MODULES[str(stem)])
+        assert [name for name in vars(module) if name == "reading" or "READING" in name], f"{stem} is not explained"

@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from typing import Any
+
+from sweeps.analysis.figures.forest import forests
+from sweeps.analysis.report.effect_sections import effects
+from sweeps.analysis.report.figure_lists import paired
+from sweeps.analysis.report.support_sections import support
+from sweeps.analysis.stats.findings import findings
+from sweeps.analysis.stats.stored_plan import Contrast
+
+Make = Callable[..., Any]
+CURRICULUM, ARCFACE, SOFTMAX = "loss=mined,mining=curriculum,margin=.5", "loss=arcface", "loss=softmax"
+
+
+def test_outcomes_may_be_mixed_and_share_no_axis_and_no_table(make_arms: Make) -> None:
+    sweep = make_arms(blocks=4)
+    contrasts = [
+        Contrast.pair(CURRICULUM, cell, label=cell, outcome=outcome, estimand=f"{cell} {outcome}")
+        for outcome in ("test_auc", "unseen_recall_at_1")
+        for cell in (ARCFACE, SOFTMAX)
+    ]
+    found = findings(sweep.trials, sweep.curves, contrasts, sweep.groups)
+    assert {outcome: len(items) for outcome, items in forests(found).items()} == {
+        "test_auc": 2,
+        "unseen_recall_at_1": 2,
+    }
+    titles = [table.header[0] for table in effects(found).tables]
+    unseen = ": recall at 1 on unseen classes"
+    assert titles == ["primary", "other intervals", f"primary{unseen}", f"other intervals{unseen}"]
+    assert [bool(finding.mechanism) for finding in found] == [True, True, False, False]  # the same cells again
+    cells = next(section for section in support(found, sweep.trials) if section.heading == "Cells")
+    assert [table.header[0] for table in cells.tables] == ["test AUC", "recall at 1 on unseen classes"]
+    assert len(paired(found, "digits")) == 4
+
+
+def test_an_interaction_has_no_two_sides_to_draw_and_a_slope_has(make_arms: Make) -> None:
+    arms = {
+        f"accum_steps={k},loss={loss}": {"accum_steps": k, "loss": loss}
+        for k in (1, 4)
+        for loss in ("arcface", "softmax")
+    }
+    sweep = make_arms(arms, margin=0.5)
+    weights = dict(zip(arms, (0.5, -0.5, -0.5, 0.5), strict=True))
+    interaction = Contrast(weights=weights, label="K", outcome="test_accuracy", outcome_label="softmax's effect")
+    slope = Contrast(
+        weights=dict(zip(arms, (-0.25, -0.25, 0.25, 0.25), strict=True)), label="K", outcome="test_accuracy"
+    )
+    found = findings(sweep.trials, sweep.curves, [interaction, slope])
+    assert all(finding.result is not None for finding in found)
+    assert [picture.name for picture in paired(found, "digits")] == ["paired-koleo-2"]
