@@ -34,9 +34,10 @@ import polars as pl
 import pyarrow.dataset as ds
 from machine import machine_class
 
-from sweeps.engine.optuna_study import latest, trial_name
+from sweeps.engine.optuna_study import latest
 from sweeps.results import store
 from sweeps.results.endings import INFRASTRUCTURE
+from trainables.run_label import trial_name
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "koleo_accum.py"
 SAMPLES, BLOCKS, EPOCHS = 16, 8, 10

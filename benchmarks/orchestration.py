@@ -31,7 +31,8 @@ from sweeps.design import plan_file
 from sweeps.design.plan import Plan
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT
 from sweeps.engine.resources import Slots
-from sweeps.engine.runner import Sweep
+from sweeps.engine.runner import run_stage
+from sweeps.engine.sweep import Sweep
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.store import Store
 from trainables.run_files import RunFiles
@@ -127,7 +128,7 @@ def ours(
     slots = Slots(1, 0)
     quiet = Console(file=sys.stderr, quiet=True)
     sweep = Sweep(plan, folder / "sweep", store, DATA, slots, quiet, trainable)
-    finished = sweep.stage(stage)
+    finished = run_stage(sweep, stage)
     assert finished
 
 

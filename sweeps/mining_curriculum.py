@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 
 from sweeps.cli.main import main
-from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
 
 FIXED_POLICIES = ("easy/semihard", "easy/hard", "hard/semihard", "hard/hard")
 POLICIES = ("curriculum", *FIXED_POLICIES, "random", "all/all")

@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 
 from sweeps.cli.main import main
-from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
 
 CROSSED = {(fallback, flip): Cell(levels={"fallback": fallback, "flip": flip})
            for fallback in ("farthest", "nearest") for flip in (False, True)}  # fmt: skip

@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 
 from sweeps.cli.main import main
-from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
 
 BASE = Cell(levels={"augmentation": "simclr"})
 WEAK = Cell(levels={"augmentation": "study4_weak"})

@@ -25,7 +25,6 @@ ORDERS = {
     ),
     "": (
         "embedding_core -> trainables.run_label -> trainables -> sweeps.engine",
-        "trainables.run_label -> sweeps.design",
         "embedding_core -> sweeps.results",
     ),
     "sweeps.": (
@@ -242,7 +241,7 @@ def test_imports_keep_the_order() -> None:
             "sweeps/engine/runner.py:1: sweeps.engine.runner imports sweeps.analysis.stats.effects, against every "
             "order: none has sweeps.analysis.stats below sweeps.engine",
         ),
-        ("trainables.run_label", "import trainables.failures", "against embedding_core -> trainables.run_label -> "),
+        ("trainables.run_label", "import trainables.endings", "against embedding_core -> trainables.run_label -> "),
         ("sweeps.cli.main", "import sweeps.simclr", "sweeps.cli.main imports sweeps.simclr, against results -> design"),
     ],
 )
@@ -258,10 +257,10 @@ def test_an_import_against_the_order_is_named_with_file_line_and_order(module: s
             "sweeps.engine.runner",
             "from trainables.embedding import EmbeddingTrainable\nfrom embedding_core import train",
         ),
-        ("sweeps.design.runs", "from trainables.run_label import RunLabel"),
+        ("sweeps.engine.designed_stages", "from trainables.run_label import RunLabel\nfrom sweeps.design import runs"),
         ("sweeps.cli.main", "from sweeps.analysis.report.compose import compose\nfrom sweeps.engine import runner"),
         ("sweeps.commands.replay", "from sweeps.engine.provenance import Provenance\nfrom sweeps.results import store"),
-        ("sweeps.simclr", "from sweeps.cli.main import main\nfrom sweeps.design.design import Design"),
+        ("sweeps.simclr", "from sweeps.cli.main import main\nfrom sweeps.design import Design"),
         ("embedding_core.data.splits", "from embedding_core.data.readers import decode\nimport torch"),
     ],
 )

@@ -18,7 +18,7 @@ from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import PATIENCE_S, patiently
 from embedding_core.train import pick_device, train
 from embedding_core.training import checkpoint
-from trainables.failures import Ending
+from trainables.endings import Ending
 from trainables.run_files import RunFiles
 from trainables.run_label import from_flat
 

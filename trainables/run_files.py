@@ -1,4 +1,4 @@
-"""A run's checkpoint and hand-over file: written in a folder of its machine, kept in the depot."""
+"""A run's checkpoint and hand-over file: written in a folder of its machine, kept in the checkpoint store."""
 
 import logging
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from pathlib import Path
 from embedding_core.storage import result_tables
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.retry import patiently
-from trainables.checkpoint_store import DAMAGED, depot_at
+from trainables.checkpoint_store import DAMAGED, CheckpointStore
 from trainables.run_label import RunLabel
 
 _logger = logging.getLogger(__name__)
 
 
 class RunFiles:
-    """Every method raises a StorageError while the depot is out of reach; `keep` waits out an outage first."""
+    """Every method raises a StorageError while the checkpoint store is out of reach; `keep` waits it out first."""
 
     def __init__(self, label: RunLabel, folder: Path) -> None:
         """Args: folder: of this process alone."""
@@ -27,13 +27,13 @@ class RunFiles:
         for left in (self.save_to, self._held_out):
             left.unlink(missing_ok=True)  # of a process that was killed before it kept them
         with _storage_errors():
-            self._depot = depot_at(label.checkpoint_dir)
+            self._checkpoint_store = CheckpointStore.at(label.checkpoint_dir)
 
     def fetch(self) -> Path | None:
         """The checkpoint to go on from, until the next `fetch` or `keep`; None: there is none."""
         file, name = self._folder / "resume.pt", self._label.checkpoint
         with _storage_errors():
-            return file if self._depot.get(name, file) else None
+            return file if self._checkpoint_store.get(name, file) else None
 
     def keep(self) -> None:
         """Move what the loop has written, if anything; the checkpoint last, for it says that the rest is there."""
@@ -46,17 +46,17 @@ class RunFiles:
         name = self._label.checkpoint
         _logger.error("%s starts anew, its checkpoint is put aside as %s: %s", name, name + DAMAGED, why)
         with _storage_errors():
-            self._depot.put_aside(name)
+            self._checkpoint_store.put_aside(name)
 
     def _put(self, file: Path, name: str) -> None:
         if file.exists():
             with _storage_errors():
-                patiently(lambda: self._depot.put(file, name), what=f"{name} cannot be kept")
+                patiently(lambda: self._checkpoint_store.put(file, name), what=f"{name} cannot be kept")
 
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Says of an error that it is the depot's."""
+    """Says of an error that it is the checkpoint store's."""
     try:
         yield
     except OSError as error:

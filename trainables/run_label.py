@@ -18,7 +18,7 @@ class RunLabel:
     cell_id: str
     """Combination of scientific levels."""
     trial_id: str
-    """Ours and stable: `t00012`, Optuna's number in search, the plan's index elsewhere."""
+    """Ours and stable: `trial_name` of Optuna's number in search, of the plan's index elsewhere."""
     block: int
     """Seed index shared by all cells."""
     origin: str
@@ -26,7 +26,7 @@ class RunLabel:
     attempt: int
     """1 + the highest attempt already published."""
     checkpoint_dir: str
-    """Absolute folder that every node sees, or URI of an object store: see `depot`."""
+    """Absolute folder that every node sees, or URI of an object store: see `CheckpointStore`."""
     point: int | None = None
     """Index of the settings in the stage tune, shared by its cells."""
     epoch_deadline_s: float = 0.0
@@ -42,6 +42,11 @@ class RunLabel:
     def held_out(self) -> str:
         """Name of the file by which the run hands over its longer results on held-out images."""
         return f"{self.stage}/{self.trial_id}{result_tables.SUFFIX}"
+
+
+def trial_name(number: int) -> str:
+    """`t00012`."""
+    return f"t{number:05d}"
 
 
 def to_flat(config: TrainConfig, label: RunLabel) -> dict[str, Any]:

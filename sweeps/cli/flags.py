@@ -2,21 +2,17 @@
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from embedding_core.config.train_config import CHOICES, DATASETS
 from embedding_core.errors import Faults, unknown
-from sweeps.design.design import Design
+from sweeps.design import Design
+from sweeps.design.plan import CONFIRM, DEFAULT_PRESET
+from sweeps.design.plan_file import EXTENDABLE
 from sweeps.results.endings import RETRIABLE
 from sweeps.results.schema import STAGES
-
-RUNNABLE_STAGES = STAGES
-DEFAULT_PRESET = "quick"
-
-EXTENDABLE = ("search", "confirm")
-"""Sobol points of the stage tune are balanced in their number, and stay as many as they are."""
 
 NEVER = "never"
 EPOCH_DEADLINE = "2h"
@@ -25,12 +21,8 @@ EPOCH_DEADLINE = "2h"
 MAX_SEED = 10**12
 """Seeds of blocks are derived from it and must fit 64 bits."""
 
-CONFIRM_FLAG: dict[str, Literal["drop-in", "best of search", "best of tune"]] = {
-    "drop-in": "drop-in",
-    "best": "best of search",
-    "tuned": "best of tune",
-}
-"""Value of `--confirm` -> where the cells' nuisance values come from."""
+_Add = Callable[..., argparse.Action]
+"""Takes a flag and what it may be."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,92 +36,84 @@ class _Parser(argparse.ArgumentParser):
 def parser_of(design: Design) -> argparse.ArgumentParser:
     """The flags of a sweep with this design."""
     parser = _Parser(description=design.question, allow_abbrev=False)
-    _add_what(parser.add_argument_group("what to run"), design)
-    _add_how(parser.add_argument_group("starting, going on"))
-    _add_where(parser.add_argument_group("where to run"))
+    _add_what(parser.add_argument_group("what to run").add_argument, design)
+    _add_how(parser.add_argument_group("starting, going on").add_argument)
+    _add_where(parser.add_argument_group("where to run").add_argument)
     return parser
 
 
-def _add_what(what: argparse._ArgumentGroup, design: Design) -> None:
+def _add_what(add: _Add, design: Design) -> None:
     presets = "; ".join(f"{name}: {preset.purpose}" for name, preset in design.presets.items())
-    what.add_argument("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
-    what.add_argument(
+    add("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
+    add(
         "--dataset",
         metavar="NAME",
         help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
     )
-    what.add_argument("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
-    what.add_argument("--stages", metavar="A,B", help=f"of {', '.join(RUNNABLE_STAGES)}; the preset's")
-    what.add_argument("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
-    what.add_argument(
-        "--points", type=_lenient(int), metavar="N", help="settings tuned in every cell, a power of two; the preset's"
-    )
-    what.add_argument("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
-    what.add_argument(
-        "--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's"
-    )
-    what.add_argument(
+    add("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
+    add("--stages", metavar="A,B", help=f"of {', '.join(STAGES)}; the preset's")
+    add("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
+    add("--points", type=_lenient(int), metavar="N", help="settings tuned in every cell, a power of two; the preset's")
+    add("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
+    add("--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's")
+    add(
         "--confirm",
         metavar="HOW",
         help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
     )
-    what.add_argument(
-        "--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all"
-    )
-    what.add_argument("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
-    what.add_argument(
+    add("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all")
+    add("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
+    add(
         "--exempt",
         type=_lenient(float),
         metavar="SHARE",
         help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
     )
-    what.add_argument("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
-    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
+    add("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
 
 
-def _add_how(how: argparse._ArgumentGroup) -> None:
-    how.add_argument("--results", default="results", metavar="DIR", help="default %(default)s")
-    how.add_argument("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
-    how.add_argument("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
-    how.add_argument(
+def _add_how(add: _Add) -> None:
+    add("--results", default="results", metavar="DIR", help="default %(default)s")
+    add("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
+    add("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
+    add(
         "--extend",
         metavar="[STAGE=]N",
         help="go on with N more search trials, or with confirm=N more blocks, which the report says",
     )
-    how.add_argument(
+    add(
         "--retry",
         metavar="KINDS",
         help=f"go on and run again the trials that ended so, of {', '.join(RETRIABLE)}: after a bug is fixed, say",
     )
-    how.add_argument("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
-    how.add_argument("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
+    add("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
+    add("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
 
 
-def _add_where(where: argparse._ArgumentGroup) -> None:
-    where.add_argument(
+def _add_where(add: _Add) -> None:
+    add(
         "--checkpoints",
         metavar="DIR|URI",
         help="folder that all nodes see, or s3://bucket/prefix, for checkpoints; a folder in that of the sweep",
     )
-    where.add_argument(
+    add(
         "--epoch-deadline",
         default=EPOCH_DEADLINE,
         metavar="TIME",
         help=f"a trial without a row for so long hangs, and starts again from its checkpoint; %(default)s, or {NEVER}",
     )
-    where.add_argument("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
-    where.add_argument("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
-    where.add_argument(
+    add("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
+    add("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
+    add(
         "--gpus-per-trial",
         type=_lenient(float),
         metavar="F",
         help="share of a GPU, or auto: what a trial is found to need; default .25 where there is a GPU, else 0",
     )
-    where.add_argument("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
-    where.add_argument(
-        "--memory-per-trial", type=_lenient(float), metavar="GIB", help="host memory that a trial reserves; none"
-    )
-    where.add_argument(
+    add("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
+    add("--memory-per-trial", type=_lenient(float), metavar="GIB", help="host memory that a trial reserves; none")
+    add(
         "--max-concurrent",
         type=_lenient(int),
         metavar="N",
@@ -149,9 +133,14 @@ def _lenient(kind: type[int] | type[float]) -> Callable[[str], int | float | str
     return convert
 
 
-def unknown_flags(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
-    """What the parser did not take, with the nearest flag that it knows."""
-    flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+def flag_of(name: str) -> str:
+    """The flag of an argument by its name in the code."""
+    return "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
+
+
+def unknown_flags(names: Iterable[str], rest: Sequence[str]) -> list[str]:
+    """What the parser did not take, with the nearest flag that it knows. `names`: of all arguments."""
+    flags = ["--help", *map(flag_of, names)]
     faults = []
     for before, text in zip(["", *rest], rest, strict=False):
         if text.startswith("-"):
@@ -177,7 +166,7 @@ _LEAST = {
 def value_faults(arguments: argparse.Namespace) -> list[str]:
     """Every value that cannot be."""
     faults = _number_faults(arguments)
-    for name, known in (("confirm", tuple(CONFIRM_FLAG)), ("loss", CHOICES["loss"])):
+    for name, known in (("confirm", tuple(CONFIRM)), ("loss", CHOICES["loss"])):
         value = getattr(arguments, name)
         if value is not None and value not in known:
             faults.append(unknown(name, value, known))
@@ -205,7 +194,7 @@ def _number_faults(arguments: argparse.Namespace) -> list[str]:
         value = getattr(arguments, name)
         if name == "gpus_per_trial" and value == "auto":
             continue
-        flag = "--train-triplets" if name == "subset" else f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         if isinstance(value, str):
             faults.append(f"`{flag}` must be a number, but got `{value}`.")
         elif name in _LEAST and value is not None and not value >= _LEAST[name]:

@@ -3,23 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from embedding_core.config.parsing import parse_settings
 from embedding_core.data.image_sets import resolve_root
 from embedding_core.errors import Faults, unknown
-from sweeps.cli.flags import (
-    DEFAULT_PRESET,
-    EXTENDABLE,
-    NEVER,
-    RUNNABLE_STAGES,
-    kinds,
-    parser_of,
-    seconds_of,
-    unknown_flags,
-    value_faults,
-)
-from sweeps.design.design import Design, Settings
+from sweeps.cli.flags import NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults
+from sweeps.design import Design
+from sweeps.design.design import Settings
+from sweeps.design.plan import DEFAULT_PRESET
+from sweeps.design.plan_file import EXTENDABLE
+from sweeps.engine.cluster import Where
+from sweeps.engine.resources import Request
+from sweeps.results.schema import STAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +30,8 @@ class Options:
     resume: bool
     """Also where `extend` or `retry` is given: both go on with a sweep."""
     plan: bool
-    local: bool
-    address: str | None
-    gpus_per_trial: float | Literal["auto"] | None
-    cpus_per_trial: float
-    memory_per_trial: float | None
-    """GiB of host memory."""
-    max_concurrent: int | None
+    where: Where
+    request: Request
     extend: tuple[str, int] | None
     """Stage, and how many search trials or blocks of the confirmation to add."""
     retry: tuple[str, ...]
@@ -59,7 +50,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     """
     parser = parser_of(design)
     arguments, rest = parser.parse_known_args(argv)
-    faults = [*unknown_flags(parser, rest), *value_faults(arguments)]
+    faults = [*unknown_flags(vars(arguments), rest), *value_faults(arguments)]
     what: dict[str, Any] = {}
     for name in (
         "preset",
@@ -79,7 +70,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     if arguments.stages is not None:
         what["stages"] = arguments.stages
         stages = arguments.stages.split(",")
-        faults += [unknown("stage", stage, RUNNABLE_STAGES) for stage in stages if stage not in RUNNABLE_STAGES]
+        faults += [unknown("stage", stage, STAGES) for stage in stages if stage not in STAGES]
     if arguments.data_root is not None:
         what["data_root"] = str(resolve_root(arguments.data_root))
     if what.get("preset", DEFAULT_PRESET) not in design.presets:
@@ -99,12 +90,13 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         name=arguments.name,
         resume=bool(arguments.resume or arguments.extend or arguments.retry),
         plan=arguments.plan,
-        local=arguments.local,
-        address=arguments.address,
-        gpus_per_trial=arguments.gpus_per_trial,
-        cpus_per_trial=arguments.cpus_per_trial,
-        memory_per_trial=arguments.memory_per_trial,
-        max_concurrent=arguments.max_concurrent,
+        where=Where(local=arguments.local, address=arguments.address),
+        request=Request(
+            gpus=arguments.gpus_per_trial,
+            cpus=arguments.cpus_per_trial,
+            memory_gib=arguments.memory_per_trial,
+            most=arguments.max_concurrent,
+        ),
         extend=_extension(arguments.extend),
         retry=kinds(arguments.retry),
         time_budget_s=seconds_of(arguments.time_budget) if arguments.time_budget is not None else None,

@@ -16,7 +16,8 @@ from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
 from sweeps.design import plan_file
 from sweeps.design.plan import Plan
-from sweeps.engine.cluster import local_faults
+from sweeps.engine.cluster import joins_cluster
+from sweeps.engine.resources import share_faults
 from sweeps.results.files import holds_sweep
 
 BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
@@ -27,7 +28,7 @@ NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "
 
 def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     """The data set, once everything that can be checked before the first trial has been; all faults at once."""
-    faults = [*config_faults(plan), *local_faults(options), *_folder_faults(options, folder)]
+    faults = [*config_faults(plan), *_machine_faults(options), *_folder_faults(options, folder)]
     data = None
     try:
         where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
@@ -57,6 +58,20 @@ def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
             of_block = replace(config, seed=seed)
             faults += batch_faults(of_block, data.split(of_block))
     return faults
+
+
+def _machine_faults(options: Options) -> list[str]:
+    """What this machine cannot give; of a cluster only its address, the rest is asked after connecting."""
+    if joins_cluster(options.where):
+        address = options.where.cluster or ""
+        client = f"`{address}` is an address of Ray's client, where no driver runs: submit the sweep as a job instead."
+        return [client] if address.startswith("ray://") else []
+    gpus, asked = torch.cuda.device_count(), options.request.gpus
+    if asked == "auto" and not gpus:
+        return ["`--gpus-per-trial auto` tries a trial on a GPU, and this machine has none."]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    this = {"CPU": float(os.cpu_count() or 1), "GPU": float(gpus), "memory": float(memory)}
+    return share_faults(options.request, [this], gpus=0.0 if asked is None or asked == "auto" else float(asked))
 
 
 def _folder_faults(options: Options, folder: Path) -> list[str]:

@@ -11,10 +11,9 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
 from embedding_core.train import pick_device, train
-from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import distinct
 from sweeps.design.plan import Plan
-from sweeps.engine.resources import autoscaled, nodes
+from sweeps.engine.resources import Request, autoscaled, nodes
 
 PROBE_BATCHES = 2
 
@@ -39,7 +38,7 @@ def shortened(config: TrainConfig, examples: int) -> TrainConfig:
     )
 
 
-def gpu_share(plan: Plan, options: Options) -> float:
+def gpu_share(plan: Plan, request: Request) -> float:
     """Share of a GPU that every trial of a plan can do with, found by trying on one that is wholly ours.
 
     Raises:
@@ -48,7 +47,7 @@ def gpu_share(plan: Plan, options: Options) -> float:
     if not any(node.get("GPU") for node in [*nodes(), *autoscaled()]):
         raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, and the cluster has none."])
     configs = [config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]
-    task = ray.remote(num_gpus=1, num_cpus=options.cpus_per_trial)(measure)
+    task = ray.remote(num_gpus=1, num_cpus=request.cpus)(measure)
     return share_of(*ray.get(task.remote(configs)))
 
 

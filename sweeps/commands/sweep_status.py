@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from embedding_core.errors import Faults, unknown
 from sweeps.analysis.stats import costs
 from sweeps.analysis.stats.costs import CellCost, NodeCost, Saving
+from sweeps.design.planned_counts import planned_trials
 from sweeps.results import files, store
 from sweeps.results.schema import STAGES
 
@@ -89,7 +90,7 @@ def status_of(folder: Path, prices: Mapping[str, float]) -> Status:
     Raises:
         Faults: no sweep there, no readable plan, or, once any trial has ended, a price of a node type that none ran on.
     """
-    planned = planned_trials(folder)
+    planned = _planned(folder)
     trials = store.read(folder, "trials")
     rows = costs.rows_of(trials)
     nodes = costs.by_node_type(costs.rows_of(store.read(folder, "trials", attempts="all")), prices)
@@ -109,7 +110,7 @@ def status_of(folder: Path, prices: Mapping[str, float]) -> Status:
     )
 
 
-def planned_trials(folder: Path) -> dict[str, int]:
+def _planned(folder: Path) -> dict[str, int]:
     """Trials by planned stage.
 
     Raises:
@@ -118,14 +119,7 @@ def planned_trials(folder: Path) -> dict[str, int]:
     file = folder / PLAN
     files.check_sweep(folder)
     try:
-        plan = json.loads(file.read_text())
-        tuned = [cell for cell in plan["cells"] if cell["role"] == "factorial"]
-        planned = {
-            "search": int(plan["samples"]),
-            "tune": int(plan["points"]) * len(tuned),
-            "confirm": sum(int(cell["blocks"]) for cell in plan["cells"]),
-        }
-        return {stage: planned[stage] for stage in plan["stages"]}
+        return planned_trials(json.loads(file.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Faults([f"{file} is not a readable plan: {type(error).__name__}: {error}."]) from error
 

@@ -1,0 +1,8 @@
+"""What a sweep is to find out and what it will run: factors, cells, estimands, presets; plan, runs, selection.
+
+What a sweep script needs is here; it loads neither Ray nor torch.
+"""
+
+from sweeps.design.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+
+__all__ = ["Cell", "Design", "Estimand", "Factor", "Levels", "Preset", "Range"]

@@ -3,13 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, Literal
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.image_sets import resolve_root
-from sweeps.cli.flags import CONFIRM_FLAG, DEFAULT_PRESET, RUNNABLE_STAGES
 from sweeps.design.cells import Contrast, Factorial, contrasts_of
 from sweeps.design.design import Cell, Design, Factor, Preset, Settings, Value, spelled
+from sweeps.results.schema import STAGES
+
+DEFAULT_PRESET: Final = "quick"
+"""What is planned where no preset is named."""
+
+CONFIRM: Final[Mapping[str, Literal["drop-in", "best of search", "best of tune"]]] = {
+    "drop-in": "drop-in",
+    "best": "best of search",
+    "tuned": "best of tune",
+}
+"""As people ask for it -> where the nuisance settings of the cells come from."""
 
 BLOCKS_PER_SEED = 1000
 """Master seeds are spaced so that two sweeps share no block."""
@@ -60,7 +70,7 @@ class Plan:
             "data_root": str(resolve_root(what.get("data_root"))),  # type: ignore[arg-type]
         }
         points = int(what.get("points", preset.points))  # type: ignore[arg-type]
-        confirm = CONFIRM_FLAG[str(what["confirm"])] if "confirm" in what else preset.confirm
+        confirm = CONFIRM[str(what["confirm"])] if "confirm" in what else preset.confirm
         samples = int(what.get("samples", preset.samples))  # type: ignore[arg-type]
         needed = {"search": samples > 0, "tune": confirm == "best of tune", "confirm": True}
         stages = str(what["stages"]).split(",") if "stages" in what else [name for name in needed if needed[name]]
@@ -69,7 +79,7 @@ class Plan:
             design_sha256=design.sha256,
             preset=preset,
             what={**what, "preset": preset_name, "dataset": dataset, "data_root": base["data_root"]},
-            stages=tuple(s for s in RUNNABLE_STAGES if s in stages),
+            stages=tuple(s for s in STAGES if s in stages),
             samples=samples,
             points=points,
             blocks=int(what.get("blocks", preset.blocks)),  # type: ignore[arg-type]

@@ -4,17 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from embedding_core.errors import Faults
-from sweeps.cli.flags import EXTENDABLE
 from sweeps.design.design import Design, Settings
 from sweeps.design.plan import Plan
 from sweeps.design.selection import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.results import frozen, store
 from sweeps.results.files import holds_sweep, table_dir
 
-NAME = "plan.json"
+NAME: Final = "plan.json"
+
+EXTENDABLE: Final = ("search", "confirm")
+"""Stages that can be given more to run; the Sobol points of the stage tune are balanced in their number."""
 
 
 def content_of(

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from scipy.stats import qmc
 
@@ -9,9 +10,20 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.seeding import stream
 from sweeps.design.design import Cell, Factor, Range, Settings, Value
 from sweeps.design.plan import SEARCH_BLOCK, Plan
-from trainables.run_label import RunLabel
 
-Runs = list[tuple[TrainConfig, RunLabel]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a designed stage computes once; the engine gives it an id, and a label for where it is computed."""
+
+    config: TrainConfig
+    cell_id: str
+    block: int
+    """Seed index shared by all cells."""
+    origin: str
+    """Where the nuisance settings come from: `designed`, `drop-in`, `best of search` or `best of tune`."""
+    point: int | None = None
+    """Index of the settings in the stage tune, shared by its cells."""
 
 
 def settings_at(plan: Plan, point: Sequence[float], cell: Cell) -> Settings:
@@ -23,7 +35,7 @@ def settings_at(plan: Plan, point: Sequence[float], cell: Cell) -> Settings:
     return drawn
 
 
-def tune_runs(plan: Plan, *, study_id: str, checkpoint_dir: str) -> Runs:
+def tune_runs(plan: Plan) -> list[Run]:
     """Scrambled Sobol points, the same for every cell; point after point, cells in random order at each.
 
     A sweep that is interrupted has tuned its cells alike. Source: Owen 1998, by `scipy.stats.qmc`.
@@ -31,21 +43,10 @@ def tune_runs(plan: Plan, *, study_id: str, checkpoint_dir: str) -> Runs:
     sobol = qmc.Sobol(len(plan.nuisances), rng=stream(plan.seed, "tune points") % 2**32)
     points = sobol.random_base2((plan.points - 1).bit_length())
     ordered = [(i, cell) for i in range(plan.points) for cell in _shuffled(plan, plan.factorial.distinct, "tune", i)]
-    runs: Runs = []
+    runs = []
     for i, cell in ordered:
         config = TrainConfig.from_flat({**plan.tune_base, **settings_at(plan, points[i], cell), **cell.settings})
-        label = RunLabel(
-            study_id=study_id,
-            stage="tune",
-            cell_id=cell.cell_id,
-            trial_id=f"t{len(runs):05d}",
-            block=SEARCH_BLOCK,
-            origin="designed",
-            attempt=1,
-            checkpoint_dir=checkpoint_dir,
-            point=i,
-        )
-        runs.append((config, label))
+        runs.append(Run(config=config, cell_id=cell.cell_id, block=SEARCH_BLOCK, origin="designed", point=i))
     return runs
 
 
@@ -59,29 +60,15 @@ def confirm_config(plan: Plan, cell: Cell, block: int, nuisance: Settings) -> Tr
     )
 
 
-def confirm_runs(plan: Plan, nuisance: Mapping[str, Settings], *, study_id: str, checkpoint_dir: str) -> Runs:
-    """Complete blocks, one after the other, cells in random order within each.
-
-    Args:
-        nuisance: settings by cell id.
-        study_id: name of the sweep.
-        checkpoint_dir: see `RunLabel`.
-    """
-    runs: Runs = []
+def confirm_runs(plan: Plan, nuisance: Mapping[str, Settings]) -> list[Run]:
+    """Complete blocks, one after the other, cells in random order within each. `nuisance`: settings by cell id."""
+    runs = []
     for block in range(1, plan.blocks + 1):
         cells = [cell for cell in plan.cells if block <= plan.blocks_of(cell)]
         for cell in _shuffled(plan, cells, "cell order", block):
-            label = RunLabel(
-                study_id=study_id,
-                stage="confirm",
-                cell_id=cell.cell_id,
-                trial_id=f"t{len(runs):05d}",
-                block=block,
-                origin="drop-in" if cell.role == "drop-in" else plan.confirm,
-                attempt=1,
-                checkpoint_dir=checkpoint_dir,
-            )
-            runs.append((confirm_config(plan, cell, block, nuisance[cell.cell_id]), label))
+            config = confirm_config(plan, cell, block, nuisance[cell.cell_id])
+            origin = "drop-in" if cell.role == "drop-in" else plan.confirm
+            runs.append(Run(config=config, cell_id=cell.cell_id, block=block, origin=origin))
     return runs
 
 

@@ -3,14 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from embedding_core.errors import Faults
+from embedding_core.storage.result_tables import Row
 from sweeps.design.design import Cell, Factor, Range, Settings
 from sweeps.results.endings import INFRASTRUCTURE
-
-Rows = Sequence[Mapping[str, Any]]
-"""Of the table `trials`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +21,8 @@ class Tuned:
     """`low` or `high` by nuisance whose best value is the outermost tried, so that better ones may lie beyond."""
 
 
-def best_of_search(rows: Rows, arms: Sequence[Cell], factors: Sequence[Factor]) -> dict[str, Settings]:
-    """Every factor of the best completed trial, by arm.
+def best_of_search(rows: Sequence[Row], arms: Sequence[Cell], factors: Sequence[Factor]) -> dict[str, Settings]:
+    """Every factor of the best completed trial, by arm, from rows of `trials`.
 
     Raises:
         Faults: an arm in which no trial completed.
@@ -34,8 +31,8 @@ def best_of_search(rows: Rows, arms: Sequence[Cell], factors: Sequence[Factor]) 
     return {cell: {factor.name: row[factor.name] for factor in factors} for cell, row in best.items()}
 
 
-def best_of_tune(rows: Rows, cells: Sequence[Cell], nuisances: Sequence[Factor]) -> dict[str, Tuned]:
-    """The point with the highest final validation AUC, by cell; of equal ones the first.
+def best_of_tune(rows: Sequence[Row], cells: Sequence[Cell], nuisances: Sequence[Factor]) -> dict[str, Tuned]:
+    """The point with the highest final validation AUC, by cell, from rows of `trials`; of equal ones the first.
 
     Raises:
         Faults: runs that ended for want of memory or in an error, so that cells were not tried alike; a cell in which
@@ -70,8 +67,8 @@ def nuisance_of(cells: Sequence[Cell], tuned: Mapping[str, Tuned]) -> dict[str, 
     return found
 
 
-def _best(rows: Rows, cells: Sequence[Cell], what: str, remedy: str) -> dict[str, Mapping[str, Any]]:
-    best: dict[str, Mapping[str, Any]] = {}
+def _best(rows: Sequence[Row], cells: Sequence[Cell], what: str, remedy: str) -> dict[str, Row]:
+    best: dict[str, Row] = {}
     for row in rows:
         value = row["final_val_auc"] if row["end_reason"] == "completed" else None
         if value is not None and value > best.get(row["cell_id"], {}).get("final_val_auc", -math.inf):
@@ -87,7 +84,7 @@ def _best(rows: Rows, cells: Sequence[Cell], what: str, remedy: str) -> dict[str
     return {cell.cell_id: best[cell.cell_id] for cell in cells}
 
 
-def _edge(factor: Factor, row: Mapping[str, Any], tried: Rows) -> str | None:
+def _edge(factor: Factor, row: Row, tried: Sequence[Row]) -> str | None:
     if not isinstance(factor.domain, Range):
         return None
     values = [other[factor.name] for other in tried]

@@ -1,0 +1,1 @@
+"""What runs a plan: Ray Tune with Optuna and ASHA, the one writer of results, and all that must survive a failure."""

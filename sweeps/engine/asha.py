@@ -1,7 +1,7 @@
 """ASHA on `images_seen`: a decision without input or output, and the Ray scheduler that asks it."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -117,20 +117,23 @@ class Rungs:
 
 
 class ImagesSeenASHA(ASHAScheduler):
-    """Ray's ASHA with `Rungs` deciding: NaN stops a trial, late values enter no rung, a resumed sweep remembers."""
+    """Ray's ASHA with `Rungs` deciding: NaN stops a trial, late values enter no rung, a resumed sweep remembers.
 
-    def __init__(self, rungs: Rungs) -> None:
+    A decision is stored before it holds: Tune asks for it first of all, before it tells the searcher or lets the trial
+    go on, so that a driver killed at any moment has acted on none that its successor does not know.
+    """
+
+    def __init__(self, rungs: Rungs, store: Callable[[Trial, Decision], None]) -> None:
+        """Args: rungs: what decides. store: puts a decision on the disk."""
         super().__init__(time_attr="images_seen", metric="val_auc", mode="max", stop_last_trials=False)
-        self.rungs = rungs
-        self.latest: dict[str, Decision] = {}
-        """By trial id, the decision about its last row; the recorder stores it."""
+        self._rungs, self._store = rungs, store
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Stop or go on after one row."""
-        decision = self.rungs.decide(trial.config["trial_id"], result["images_seen"], result["val_auc"])
+        decision = self._rungs.decide(trial.config["trial_id"], result["images_seen"], result["val_auc"])
         if decision is None:
             return str(self.CONTINUE)
-        self.latest[decision.trial_id] = decision
+        self._store(trial, decision)
         return str(self.STOP if decision.stop else self.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
@@ -139,3 +142,7 @@ class ImagesSeenASHA(ASHAScheduler):
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the `rungs` table is what a resumed sweep reads."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the same reason: Tune pickles what it is given."""
+        return {}

@@ -10,7 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from embedding_core.errors import Faults
 from sweeps.engine.resources import autoscaled
-from trainables.checkpoint_store import below, checked, depot_at
+from trainables.checkpoint_store import CheckpointStore, below
 
 NAME: Final = "checkpoints_at"
 """File beside the plan, if they are not in the sweep's folder. The plan says what is run, and its hash not where."""
@@ -34,7 +34,7 @@ def settled(folder: Path, asked: str | None, *, resume: bool) -> str:
     if resume and wanted != there:
         kept = there or "the sweep's own folder"
         raise Faults([f"A resumed sweep keeps its checkpoints in {kept}, but got {wanted}: leave `--checkpoints` out."])
-    if wanted and not checked(wanted, make=not resume).is_empty() and not resume:
+    if wanted and not CheckpointStore.ready(wanted, make=not resume).is_empty() and not resume:
         text = f"`{wanted}` holds the checkpoints of an earlier sweep, which this one would take for its own"
         raise Faults([f"{text}: delete them, or give another `--name`."])
     return wanted
@@ -50,7 +50,7 @@ def check_reach(where: str, *, own: bool) -> None:
     Raises:
         Faults: a node that does not; or one that is yet to be started and can only be guessed at.
     """
-    checked(where, make=own)
+    CheckpointStore.ready(where, make=own)
     driver = ray.get_runtime_context().get_node_id()
     there = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != driver]  # type: ignore[no-untyped-call]
     others = [node for node in there if node["Resources"].get("CPU")]
@@ -76,7 +76,7 @@ def _unreached(where: str) -> str:
     """Why this machine cannot read there; empty: it can."""
     try:
         with TemporaryDirectory() as scratch:
-            depot_at(where).get("search/none.pt", Path(scratch) / "none.pt")
+            CheckpointStore.at(where).get("search/none.pt", Path(scratch) / "none.pt")
     except OSError as error:
         return str(error)
     return ""

@@ -4,13 +4,11 @@ import logging
 import os
 import signal
 import socket
+from dataclasses import dataclass
 
 import ray
-import torch
 
 from embedding_core.errors import Faults
-from sweeps.cli.options import Options
-from sweeps.engine.resources import share_faults
 
 DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,28 +28,27 @@ TRIAL_ENVIRONMENT = {
 ANSWER_TIMEOUT_S = 5.0
 
 
-def local_faults(options: Options) -> list[str]:
-    """What this machine cannot give; of a cluster only its address, the rest is asked after connecting."""
-    if joins_cluster(options):
-        address = options.address or os.environ.get("RAY_ADDRESS") or ""
-        client = f"`{address}` is an address of Ray's client, where no driver runs: submit the sweep as a job instead."
-        return [client] if address.startswith("ray://") else []
-    gpus = torch.cuda.device_count()
-    if options.gpus_per_trial == "auto" and not gpus:
-        return ["`--gpus-per-trial auto` tries a trial on a GPU, and this machine has none."]
-    asked = 0.0 if options.gpus_per_trial in (None, "auto") else float(options.gpus_per_trial)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    this = {"CPU": float(os.cpu_count() or 1), "GPU": float(gpus), "memory": float(memory)}
-    return share_faults(options, [this], gpus=asked)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where trials are to run, as the user asks for it."""
+
+    local: bool = False
+    """On this machine alone, whatever $RAY_ADDRESS says."""
+    address: str | None = None
+    """Of a Ray cluster; None: $RAY_ADDRESS, else this machine."""
+
+    @property
+    def cluster(self) -> str | None:
+        """Address of the cluster that is to be joined, if one is."""
+        return None if self.local else self.address or os.environ.get("RAY_ADDRESS") or None
 
 
-def joins_cluster(options: Options) -> bool:
+def joins_cluster(where: Where) -> bool:
     """Whether trials run on a cluster that is up already."""
-    named = options.address or os.environ.get("RAY_ADDRESS")
-    return ray.is_initialized() or (not options.local and bool(named))
+    return ray.is_initialized() or where.cluster is not None
 
 
-def connect(options: Options) -> str | None:
+def connect(where: Where) -> str | None:
     """Start or join Ray; a Ray that this process has started already is used as it is.
 
     Returns:
@@ -63,9 +60,9 @@ def connect(options: Options) -> str | None:
     os.environ.update(DRIVER_ENVIRONMENT)
     dashboard: str | None = None
     if not ray.is_initialized():
-        address = options.address or os.environ.get("RAY_ADDRESS") if joins_cluster(options) else "local"
+        address = where.cluster or "local"
         try:
-            _answers(str(address))
+            _answers(address)
             context = ray.init(
                 address=address,
                 log_to_driver=False,

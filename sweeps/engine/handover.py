@@ -8,8 +8,7 @@ from typing import Any, Final
 from embedding_core.errors import Faults
 from embedding_core.storage import result_tables
 from embedding_core.storage.retry import patiently
-from trainables.checkpoint_store import Depot
-from trainables.failures import ERROR_LENGTH
+from trainables.checkpoint_store import CheckpointStore
 from trainables.run_label import RunLabel
 
 SEEN_AFTER_S: Final = 90.0
@@ -22,17 +21,17 @@ class _Missing(Faults):
     """Not there, or not yet to be seen here."""
 
 
-def fetched(depot: Depot, label: RunLabel) -> dict[str, list[dict[str, Any]]]:
-    """Rows by table that a completed run left in the depot.
+def fetched(checkpoint_store: CheckpointStore, label: RunLabel) -> dict[str, list[dict[str, Any]]]:
+    """Rows by table that a completed run left in the checkpoint store.
 
     Raises:
-        OSError: the depot is out of reach.
+        OSError: the checkpoint store is out of reach.
         Faults: the file is not there, or cannot be read.
     """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "held_out"
         patiently(
-            lambda: _get(depot, label.held_out, file),
+            lambda: _get(checkpoint_store, label.held_out, file),
             what=f"{label.trial_id} has completed",
             patience_s=SEEN_AFTER_S,
             kinds=(_Missing,),
@@ -40,19 +39,17 @@ def fetched(depot: Depot, label: RunLabel) -> dict[str, list[dict[str, Any]]]:
         return result_tables.read(file)
 
 
-def begun_anew(depot: Depot, label: RunLabel, why: Faults) -> dict[str, Any]:
-    """Put the run's files aside, lest its complete checkpoint only send the rows again; its ending.
+def put_aside(checkpoint_store: CheckpointStore, label: RunLabel, why: Faults) -> None:
+    """Put the run's files aside, lest its complete checkpoint only send the rows again.
 
     Raises:
-        OSError: the depot is out of reach.
+        OSError: the checkpoint store is out of reach.
     """
     for name in (label.checkpoint, label.held_out):
-        depot.put_aside(name)
+        checkpoint_store.put_aside(name)
     _logger.error("%s is computed again: %s", label.trial_id, why)
-    text = f"Results on held-out images are lost: {why}"
-    return {"end_reason": "preempted", "error_type": text[:ERROR_LENGTH], "traceback": None}
 
 
-def _get(depot: Depot, name: str, file: Path) -> None:
-    if not depot.get(name, file):
+def _get(checkpoint_store: CheckpointStore, name: str, file: Path) -> None:
+    if not checkpoint_store.get(name, file):
         raise _Missing([f"{name} is not among the checkpoints."])

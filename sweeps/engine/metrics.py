@@ -3,13 +3,11 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from ray.util.metrics import Counter, Gauge
 
-from trainables.run_label import RunLabel, from_flat
+from embedding_core.storage.result_tables import Row
 
 GAUGES: Final = {
     "koleo_trial_images_per_second": "images forwarded per second of training, last epoch",
@@ -27,15 +25,16 @@ REFRESH_S: Final = 1.0
 time, for an epoch may be longer, and an ended one's series ends by itself."""
 
 
-class Metrics(Callback):
+class Metrics:
     """Sets the gauges of one stage's trials while they run, and counts endings.
 
     In the driver, which sees every row: a trial's process goes on to other trials.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Set up while Ray is up. Args: clock: seconds, never going back."""
-        tags = ("sweep", "stage", "cell")
+    def __init__(self, study_id: str, stage: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Set up while Ray is up. Args: study_id: name of the sweep. clock: seconds, never going back."""
+        self._of_all = {"sweep": study_id, "stage": stage}
+        tags = (*self._of_all, "cell")
         self._gauges = {name: Gauge(name, description, (*tags, "trial")) for name, description in GAUGES.items()}
         self._ended = Counter(ENDED, "trials that ended", (*tags, "end_reason"))
         self._live: dict[str, tuple[dict[str, str], dict[str, float]]] = {}
@@ -43,30 +42,23 @@ class Metrics(Callback):
         self._clock = clock
         self._refreshed = clock()
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
+    def on_result(self, trial_id: str, cell_id: str, result: Row) -> None:
         """Show a row's values."""
         if "epoch" in result:
-            _, label = from_flat(trial.config)
-            self._live[label.trial_id] = {**_tags(label), "trial": label.trial_id}, values_of(result)
-            self._set(label.trial_id)
+            self._live[trial_id] = {**self._of_all, "cell": cell_id, "trial": trial_id}, values_of(result)
+            self._set(trial_id)
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+    def refresh(self) -> None:
         """Set everything live again."""
         if self._clock() - self._refreshed >= REFRESH_S:
             self._refreshed = self._clock()
             for trial_id in self._live:
                 self._set(trial_id)
 
-    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
-        """Count a final `trials` row."""
-        self._live.pop(label.trial_id, None)
-        self._ended.inc(tags={**_tags(label), "end_reason": row["end_reason"]})
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
-        return {}
+    def on_stored(self, row: Row) -> None:
+        """Count a final row of `trials`."""
+        self._live.pop(row["trial_id"], None)
+        self._ended.inc(tags={**self._of_all, "cell": row["cell_id"], "end_reason": row["end_reason"]})
 
     def _set(self, trial_id: str) -> None:
         tags, values = self._live[trial_id]
@@ -74,7 +66,7 @@ class Metrics(Callback):
             self._gauges[name].set(value, tags=tags)
 
 
-def values_of(row: dict[str, Any]) -> dict[str, float]:
+def values_of(row: Row) -> dict[str, float]:
     """Value by gauge of one row of `embedding_core.train`; what is absent, null or not finite is left out."""
     train_s = row.get("train_s")
     found = {
@@ -85,7 +77,3 @@ def values_of(row: dict[str, Any]) -> dict[str, float]:
         "koleo_trial_gpu_peak_bytes": row.get("peak_gpu_bytes"),
     }
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
-
-
-def _tags(label: RunLabel) -> dict[str, str]:
-    return {"sweep": label.study_id, "stage": label.stage, "cell": label.cell_id}

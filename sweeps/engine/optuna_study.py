@@ -14,9 +14,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from embedding_core.seeding import stream
-from sweeps.design.design import Design, Factor, Levels, Settings
+from sweeps.design import Design, Factor, Levels
+from sweeps.design.design import Settings
 from sweeps.engine.filesystems import is_local
+from sweeps.engine.private_api import gone_on_with, reported
 from sweeps.results.endings import INFEASIBLE, UNINFORMATIVE
+from trainables.run_label import trial_name
 
 STUDY_NAME = "search"
 STARTUP_TRIALS = 10
@@ -82,7 +85,7 @@ def reconcile(study: optuna.Study, design: Design, trials: pa.Table, finished: C
     running = {name: trial for name, trial in latest(study).items() if trial.state == TrialState.RUNNING}
     for row in trials.to_pylist():
         if row["trial_id"] in running and row["trial_id"] in finished:
-            trial = Trial(study, running[row["trial_id"]]._trial_id)
+            trial = gone_on_with(study, running[row["trial_id"]])
             tell(study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"])
 
 
@@ -133,7 +136,7 @@ def report(trial: Trial, images_seen: int | None, val_auc: float | None) -> None
     """A value at its `images_seen`, once; a resumed run sends some again."""
     if images_seen is None or val_auc is None or not math.isfinite(val_auc):
         return
-    if int(images_seen) not in trial.storage.get_trial(trial._trial_id).intermediate_values:
+    if int(images_seen) not in reported(trial):
         trial.report(float(val_auc), int(images_seen))
 
 
@@ -145,11 +148,11 @@ def _connect(file: str) -> sqlite3.Connection:
     return connection
 
 
-def retry(study: optuna.Study, ended: FrozenTrial) -> int:
-    """A further trial with the parameters of one that has ended, or the one that there is; its id in the storage."""
+def retry(study: optuna.Study, ended: FrozenTrial) -> FrozenTrial:
+    """A further trial with the parameters of one that has ended, or the one that there is."""
     again = latest(study)[name_of(ended)]
     if again.state == TrialState.RUNNING:  # added before the disk failed
-        return again._trial_id
+        return again
     study.add_trial(
         optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -158,14 +161,9 @@ def retry(study: optuna.Study, ended: FrozenTrial) -> int:
             user_attrs={RETRY_OF: name_of(ended)},
         )
     )
-    return latest(study)[name_of(ended)]._trial_id
+    return latest(study)[name_of(ended)]
 
 
 def name_of(trial: FrozenTrial) -> str:
     """Our id of an Optuna trial."""
     return str(trial.user_attrs.get(RETRY_OF, trial_name(trial.number)))
-
-
-def trial_name(number: int) -> str:
-    """Our stable id of a trial: `t00012`."""
-    return f"t{number:05d}"

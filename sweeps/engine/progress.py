@@ -2,15 +2,13 @@
 
 import time
 from collections import Counter
-from typing import Any
 
-from ray.tune import Callback
 from ray.tune.experiment import Trial
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from trainables.run_label import RunLabel
+from embedding_core.storage.result_tables import Row
 
 LINE_EVERY_S = 15.0
 """Without a terminal: seconds between lines at which nothing ended."""
@@ -19,7 +17,7 @@ LIVE_EVERY_S = 1.0
 """The same on a terminal."""
 
 
-class Progress(Callback):
+class Progress:
     """Live display of one stage."""
 
     def __init__(
@@ -37,47 +35,40 @@ class Progress(Callback):
         self._due = False
         self._started = self._shown = time.monotonic()
 
-    def setup(self, *arguments: Any, **info: Any) -> None:
+    def start(self) -> None:
         """Show the display."""
         if self._live is not None:
             self._live.start()
             self._show()
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
+    def on_result(self, trial_id: str, result: Row) -> None:
         """Count images; remember the best value."""
         seen = int(result.get("images_seen", 0))
-        trial_id = trial.config["trial_id"]
         self._images_here += seen - self._images.get(trial_id, 0)
         self._images[trial_id] = seen
         value = result["val_auc"]
         if value == value and (self._best is None or value > self._best):
             self._best = value
 
-    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
-        """Count a final `trials` row."""
-        self._images.pop(label.trial_id, None)
+    def on_stored(self, row: Row) -> None:
+        """Count a final row of `trials`."""
+        self._images.pop(row["trial_id"], None)
         self._ended[row["end_reason"]] += 1
         self._due = True
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+    def refresh(self, trials: list[Trial]) -> None:
         """Show the state, also where nothing happens: without a node there are no results for as long as it takes."""
         every_s = LINE_EVERY_S if self._live is None else LIVE_EVERY_S
         if self._due or time.monotonic() - self._shown >= every_s:
             self._count(trials)
             self._show()
 
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+    def stop(self, trials: list[Trial]) -> None:
         """Take the display down, leave its last state as a line."""
         self._count(trials)
         if self._live is not None:
             self._live.stop()
         self._print()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune snapshots its callbacks, and ours are never restored from there."""
-        return {}
 
     def _count(self, trials: list[Trial]) -> None:
         """By Tune's status: a trial whose node died waits again."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import yaml
@@ -13,7 +13,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from embedding_core.errors import Faults
-from sweeps.cli.options import Options
+from sweeps.engine.private_api import AUTOSCALER_CONFIG
 
 DEFAULT_GPU_SHARE = 0.25
 ASK_EVERY_S = 2.0
@@ -21,16 +21,27 @@ WORKERS_JOIN_S = 900.0
 """How long a driver waits for the first worker of a cluster whose size nothing says; hosts are set up meanwhile."""
 
 ROUNDING = 1e-9
-AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml")
-"""`ray up` leaves it on the head; it says what the autoscaler may start."""
 
 Resources = Mapping[str, float]
 """Of one node: `CPU`, `GPU`, `memory` in bytes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What each trial is to hold, as the user asks for it."""
+
+    gpus: float | Literal["auto"] | None = None
+    """A share of one GPU or a whole number of them; `auto`: what a probe finds, None: a share where there is a GPU."""
+    cpus: float = 1.0
+    memory_gib: float | None = None
+    """Host memory; None: not asked for."""
+    most: int | None = None
+    """Trials at once; None: as many as there is room for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """What a trial holds, and so how many of them a cluster has room for."""
+    """What a trial holds, settled, and so how many of them a cluster has room for."""
 
     cpus: float
     gpus: float
@@ -104,7 +115,7 @@ def _workers(cluster: Mapping[str, Any]) -> Iterator[Resources]:
 
 
 def slots(
-    options: Options,
+    request: Request,
     *,
     joined: bool,
     share: float | None = None,
@@ -114,7 +125,7 @@ def slots(
     """What a trial holds in the Ray that is up, with room for at least one.
 
     Args:
-        options: from the command line.
+        request: of the user.
         joined: a cluster, whose workers may still be on their way.
         share: GPUs per trial, if a probe has found it.
         say: told what is being waited for.
@@ -123,20 +134,20 @@ def slots(
     Raises:
         Faults: not even one trial fits.
     """
-    asked = options.gpus_per_trial if share is None else share
+    asked = request.gpus if share is None else share
     if joined and not autoscaled():
-        _first_worker(options, say, patience_s)
+        _first_worker(request, say, patience_s)
     there = [*nodes(), *(autoscaled() if joined else ())]
     if asked is None or asked == "auto":
         asked = DEFAULT_GPU_SHARE if any(node.get("GPU") for node in there) else 0.0
     found = Slots(
-        cpus=options.cpus_per_trial,
+        cpus=request.cpus,
         gpus=float(asked),
-        memory=int((options.memory_per_trial or 0) * 2**30),
-        most=options.max_concurrent,
+        memory=int((request.memory_gib or 0) * 2**30),
+        most=request.most,
         waits=joined,
     )
-    faults = share_faults(options, there, gpus=float(asked))
+    faults = share_faults(request, there, gpus=float(asked))
     if not faults and not found.fit(there):
         faults = [f"No node holds all that a trial asks for ({_spelled(found)}); there are: {_nodes(there)}."]
     if faults:
@@ -144,17 +155,16 @@ def slots(
     return found
 
 
-def share_faults(options: Options, there: Sequence[Resources], *, gpus: float) -> list[str]:
+def share_faults(request: Request, there: Sequence[Resources], *, gpus: float) -> list[str]:
     """Shares that are larger than what the largest node has."""
     largest = {name: max((node.get(name, 0.0) for node in there), default=0.0) for name in ("CPU", "GPU", "memory")}
-    memory = options.memory_per_trial or 0
+    memory = request.memory_gib or 0
     faults = []
     if gpus > largest["GPU"]:
         faults.append(f"`--gpus-per-trial` must be at most the {largest['GPU']:g} GPUs of a node, but got {gpus:g}.")
-    if options.cpus_per_trial > largest["CPU"]:
+    if request.cpus > largest["CPU"]:
         faults.append(
-            f"`--cpus-per-trial` must be at most the {largest['CPU']:g} CPUs of a node, "
-            f"but got {options.cpus_per_trial:g}."
+            f"`--cpus-per-trial` must be at most the {largest['CPU']:g} CPUs of a node, but got {request.cpus:g}."
         )
     if memory * 2**30 > largest["memory"]:
         faults.append(
@@ -164,7 +174,7 @@ def share_faults(options: Options, there: Sequence[Resources], *, gpus: float) -
     return faults
 
 
-def _first_worker(options: Options, say: Callable[[str], None], patience_s: float) -> None:
+def _first_worker(request: Request, say: Callable[[str], None], patience_s: float) -> None:
     """Wait until some node has a CPU: `ray up` returns before the workers have joined.
 
     An autoscaler that left no word here, as that of Kubernetes, is asked for one; others take no notice.
@@ -178,8 +188,8 @@ def _first_worker(options: Options, say: Callable[[str], None], patience_s: floa
             )
         if not told:
             say("The cluster has no worker yet; waiting for the first one.")
-            share = options.gpus_per_trial if isinstance(options.gpus_per_trial, float) else 0.0
-            request_resources(bundles=[{"CPU": math.ceil(options.cpus_per_trial), "GPU": math.ceil(share)}])
+            share = request.gpus if isinstance(request.gpus, float) else 0.0
+            request_resources(bundles=[{"CPU": math.ceil(request.cpus), "GPU": math.ceil(share)}])
             told = True
         time.sleep(ASK_EVERY_S)
     if told:

@@ -1,17 +1,16 @@
 """Which weights stay on disk: the best of each cell where settings are tried, all of the confirmation, one model."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
+from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
 from sweeps.results import store
 from sweeps.results.endings import FAILED_TRAINING, RESUMABLE
-from trainables.checkpoint_store import Depot
-from trainables.run_label import RunLabel
+from trainables.checkpoint_store import CheckpointStore
 
 _logger = logging.getLogger(__name__)
 
@@ -22,13 +21,13 @@ CHECKPOINTS = "checkpoints"
 """Folder of the runs' checkpoints in that of the sweep, unless they are elsewhere; below it a folder per stage."""
 
 
-def keep_best(folder: Path, depot: Depot) -> None:
+def keep_best(folder: Path, checkpoint_store: CheckpointStore) -> None:
     """Keep weights and config of a sweep's best completed trial under `best/`: of those tried, else of the confirmed.
 
     The trials of search and tune share a block, so their values compare. If its checkpoint is gone, the old one stays.
 
     Raises:
-        OSError: the depot was out of reach for long.
+        OSError: the checkpoint store was out of reach for long.
     """
     rows = store.read(folder, "trials").to_pylist()
     completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
@@ -43,7 +42,7 @@ def keep_best(folder: Path, depot: Depot) -> None:
     with TemporaryDirectory() as scratch:
         weights = Path(scratch) / "run.pt"
         try:
-            if not patiently(lambda: depot.get(name, weights), what="The best model cannot be kept"):
+            if not patiently(lambda: checkpoint_store.get(name, weights), what="The best model cannot be kept"):
                 _logger.warning("best/ is not of the best trial: its checkpoint %s is gone.", name)
                 return
             model.parent.mkdir(exist_ok=True)
@@ -54,38 +53,38 @@ def keep_best(folder: Path, depot: Depot) -> None:
     described.write_text(config)
 
 
-def start_anew(depot: Depot, stage: str, rows: Iterable[Mapping[str, Any]]) -> None:
+def start_anew(checkpoint_store: CheckpointStore, stage: str, rows: Iterable[Row]) -> None:
     """Delete the checkpoints of those `trials` that came to an end by themselves: going on would be to end again."""
     for row in rows:
         if row["end_reason"] in FAILED_TRAINING:
-            depot.delete(_name(stage, row["trial_id"]))
+            checkpoint_store.delete(_name(stage, row["trial_id"]))
 
 
 class CheckpointKeeper:
     """Deletes checkpoints of ended trials of search or tune, but for the best of each cell; the confirmed stay."""
 
-    def __init__(self, folder: Path, stage: str, depot: Depot) -> None:
+    def __init__(self, folder: Path, stage: str, checkpoint_store: CheckpointStore) -> None:
         self._best: dict[str, tuple[float, str]] = {}
-        self._stage, self._depot = stage, depot
+        self._stage, self._checkpoint_store = stage, checkpoint_store
         for row in store.read(folder, "trials", stage=stage).to_pylist() if stage in TRYING else []:
             self._consider(row)
 
-    def on_end(self, label: RunLabel, row: dict[str, Any]) -> None:
-        """Take note of a `trials` row."""
-        if label.stage in TRYING:
+    def on_stored(self, row: Row) -> None:
+        """Take note of a final row of `trials`."""
+        if self._stage in TRYING:
             self._consider(row)
 
-    def _consider(self, row: dict[str, Any]) -> None:
+    def _consider(self, row: Row) -> None:
         """Keep the best of its cell; of equal values the first trial's, which `settle` and `keep_best` take too."""
         if row["end_reason"] in RESUMABLE:
             return  # a resume runs it again, from where it was
         value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
         completed = row["end_reason"] == "completed" and value is not None
         if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
-            self._depot.delete(_name(self._stage, trial_id))
+            self._checkpoint_store.delete(_name(self._stage, trial_id))
             return
         if best is not None and best[1] != trial_id:
-            self._depot.delete(_name(self._stage, best[1]))
+            self._checkpoint_store.delete(_name(self._stage, best[1]))
         self._best[row["cell_id"]] = (value, trial_id)
 
 

@@ -1,4 +1,4 @@
-"""Where Tune gets its runs from: what OptunaSearch gets wrong put right, and a plan handed out in its order."""
+"""Where Tune gets its runs from: an Optuna study that is told how each one ended, or a plan handed out in its order."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -7,37 +7,34 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
-from sweeps.design.design import Design, Levels, Settings, Value
-from sweeps.engine.optuna_study import RETRY_OF, latest, name_of, report, retry, tell, trial_name
-from trainables.run_label import RunLabel, to_flat
+from sweeps.design import Design, Levels
+from sweeps.design.design import Settings, Value
+from sweeps.engine.optuna_study import RETRY_OF, latest, name_of, report, retry, tell
+from sweeps.engine.private_api import gone_on_with
+from trainables.run_label import RunLabel, to_flat, trial_name
 
 _Result = TypeVar("_Result")
 
 
-class DesignSpace:
-    """The factors of a design as an Optuna define-by-run space; a class so that OptunaSearch can pickle it."""
+class RunSearcher(Searcher):
+    """A searcher that needs no snapshots of Tune's, and is told what was stored of each run that has ended."""
 
-    def __init__(self, design: Design) -> None:
-        self._factors = design.factors
+    def on_stored(self, row: Row) -> None:
+        """Take note of a final row of `trials`, once it is on the disk; a plan learns nothing from it."""
 
-    def __call__(self, trial: Any) -> None:
-        """Draw each factor whose condition holds."""
-        drawn: dict[str, Value] = {}
-        for factor in self._factors:
-            if factor.when is not None and drawn.get(factor.when[0]) not in factor.when[1]:
-                continue
-            domain = factor.domain
-            if isinstance(domain, Levels):
-                drawn[factor.name] = trial.suggest_categorical(factor.name, list(domain.values))
-            else:
-                drawn[factor.name] = trial.suggest_float(factor.name, domain.low, domain.high, log=domain.log)
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a resumed sweep reads its own tables and its study."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the same reason: Tune pickles what it is given."""
+        return {}
 
 
-class StudySearch(OptunaSearch):
+class StudySearch(RunSearcher):
     """Suggests whole runs from an Optuna study, and tells it how each one ended.
 
     A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
@@ -69,11 +66,12 @@ class StudySearch(OptunaSearch):
             finished: trial ids that are left alone.
             retried: trial ids that have ended in a way that is to be tried again.
         """
-        super().__init__(DesignSpace(design), metric="val_auc", mode="max", storage=optuna.storages.InMemoryStorage())
-        self._ot_study = study  # type: ignore[assignment]
+        super().__init__(metric="val_auc", mode="max")
         self._study = study
         self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
         self._finished = frozenset(finished)
+        self._handed_out: dict[str, Trial] = {}
+        """By Ray's trial id."""
         self._waiting = self._left()
         self._unsure = False
         self._died: set[str] = set()
@@ -88,7 +86,7 @@ class StudySearch(OptunaSearch):
 
     def _left(self) -> list[FrozenTrial]:
         """Trials that have begun, are not finished, and were not handed out."""
-        in_hand = {trial.number for trial in self._ot_trials.values()}
+        in_hand = {trial.number for trial in self._handed_out.values()}
         begun = latest(self._study).items()
         return [trial for name, trial in begun if name not in self._finished and trial.number not in in_hand]
 
@@ -96,15 +94,11 @@ class StudySearch(OptunaSearch):
         if self._unsure:  # the study's disk has failed in here: a trial may have begun that nobody holds
             self._waiting = self._left()
         self._unsure = True
-        if trial_id not in self._ot_trials and self._waiting:
-            waiting = self._waiting[0]
-            number = retry(self._study, waiting) if waiting.number in self._again else waiting._trial_id
-            self._ot_trials[trial_id] = Trial(self._study, number)
-            del self._waiting[0]
-        drawn = super().suggest(trial_id) or {}
-        trial = self._ot_trials[trial_id]
+        if trial_id not in self._handed_out:
+            self._handed_out[trial_id] = self._next()
+        trial = self._handed_out[trial_id]
+        config = TrainConfig.from_flat({**self._base, **drawn(self._design, trial)})
         ours = str(trial.user_attrs.get(RETRY_OF, trial_name(trial.number)))
-        config = TrainConfig.from_flat({**self._base, **drawn})
         label = RunLabel(
             **self._label,
             cell_id=self._design.arm_of(config.to_flat()).cell_id,
@@ -115,18 +109,27 @@ class StudySearch(OptunaSearch):
         self._unsure = False
         return to_flat(config, label)
 
+    def _next(self) -> Trial:
+        """The first of those that wait, else a new trial."""
+        if not self._waiting:
+            return self._study.ask()
+        waiting = self._waiting[0]
+        trial = gone_on_with(self._study, retry(self._study, waiting) if waiting.number in self._again else waiting)
+        del self._waiting[0]
+        return trial
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report the value at its `images_seen`."""
-        trial = self._ot_trials[trial_id]
+        trial = self._handed_out[trial_id]
         if trial.number not in self._told:
             _waited_for(lambda: report(trial, result["images_seen"], result["val_auc"]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the run ended; an interrupted one stays RUNNING for the resume.
 
-        Of one whose process died only its row will say what of: see `on_end`.
+        Of one whose process died only its row will say what of: see `on_stored`.
         """
-        trial = self._ot_trials[trial_id]
+        trial = self._handed_out[trial_id]
         if trial.number in self._told:
             return
         if error:
@@ -136,14 +139,25 @@ class StudySearch(OptunaSearch):
             val_auc = result.get("val_auc")
             _waited_for(lambda: tell(self._study, trial, reason, images_seen, val_auc))
 
-    def on_end(self, label: RunLabel, row: Mapping[str, Any]) -> None:
+    def on_stored(self, row: Row) -> None:
         """Tell the study of a run whose process died what its stored row says; after a kill here `reconcile` does."""
         if row["ray_trial_id"] in self._died:
-            trial = self._ot_trials[row["ray_trial_id"]]
+            trial = self._handed_out[row["ray_trial_id"]]
             _waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"]))
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study's own storage is what a resumed sweep reads."""
+
+def drawn(design: Design, trial: Trial) -> Settings:
+    """A value of each factor whose condition holds, as the trial suggests it."""
+    values: dict[str, Value] = {}
+    for factor in design.factors:
+        if factor.when is not None and values.get(factor.when[0]) not in factor.when[1]:
+            continue
+        domain = factor.domain
+        if isinstance(domain, Levels):
+            values[factor.name] = trial.suggest_categorical(factor.name, list(domain.values))
+        else:
+            values[factor.name] = trial.suggest_float(factor.name, domain.low, domain.high, log=domain.log)
+    return values
 
 
 def _waited_for(act: Callable[[], _Result]) -> _Result:
@@ -151,7 +165,7 @@ def _waited_for(act: Callable[[], _Result]) -> _Result:
     return patiently(act, what="The study cannot be written", kinds=(StorageInternalError,))
 
 
-class PlannedSearch(Searcher):
+class PlannedSearch(RunSearcher):
     """Hands out a list of runs in its order."""
 
     def __init__(self, runs: list[dict[str, Any]]) -> None:
@@ -165,6 +179,3 @@ class PlannedSearch(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A plan learns nothing."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: what is planned minus what is finished is run again."""

@@ -17,12 +17,12 @@ import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
-from sweeps.design.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
-from sweeps.engine.optuna_study import trial_name
 from sweeps.results import store
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES
+from trainables.run_label import trial_name
 
 TINY = Design(
     name="tiny",

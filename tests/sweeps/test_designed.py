@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sweeps.cli.main import main
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.engine.asha import Exemption
 from sweeps.results import frozen, store
 

@@ -18,12 +18,12 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.report.compose import compose
 from sweeps.cli.main import main
-from sweeps.design import plan_file
-from sweeps.design.design import Design
+from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import NAME
+from sweeps.engine import runner
 from sweeps.engine.resources import Slots
-from sweeps.engine.runner import Sweep
+from sweeps.engine.sweep import Sweep
 from sweeps.results import frozen, store
 from sweeps.results.store import Store
 from trainables.embedding import EmbeddingTrainable
@@ -122,7 +122,7 @@ def test_what_a_bug_made_diverge_is_run_again_once_it_is_mended(
 
     def run(**options: Any) -> list[dict[str, Any]]:
         sweep = Sweep(plan, folder, store_of, data, Slots(1, 0), Console(file=io.StringIO()), Buggy, **options)
-        assert sweep.run()
+        assert runner.run(sweep)
         return store.read(folder, "trials").to_pylist()
 
     endings = {row["trial_id"]: (row["cell_id"], row["end_reason"]) for row in run()}

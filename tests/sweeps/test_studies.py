@@ -14,7 +14,7 @@ from sweeps import mining_curriculum, semi_hard_phases, simclr
 from sweeps.analysis.published import study2, study3, study4
 from sweeps.analysis.published.study import Settings
 from sweeps.cli.main import main
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.results import store
 

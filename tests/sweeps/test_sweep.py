@@ -16,7 +16,7 @@ from embedding_core import embed
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
 from sweeps.cli.main import main
-from sweeps.design.design import Design, Factor, Levels
+from sweeps.design import Design, Factor, Levels
 from sweeps.results import store
 
 pytestmark = pytest.mark.ray

@@ -23,7 +23,7 @@ from ray.util.state import list_actors
 from sweeps.cli.main import INTERRUPTED, main
 from sweeps.commands import replay
 from sweeps.commands.sweep_status import Status, status_of
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.engine.metrics import ENDED, GAUGES
 from sweeps.results import store
 from sweeps.results.store import Store

@@ -8,14 +8,14 @@ import pytest
 
 from embedding_core.errors import Faults
 from embedding_core.storage.retry import PATIENCE_S
-from trainables.checkpoint_store import Depot, Folder, below, checked, depot_at
+from trainables.checkpoint_store import CheckpointStore, below
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def depot(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
+def checkpoint_store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
     if request.param == "folder":
-        return checked(str(tmp_path / "depot"))
-    return checked(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
+        return CheckpointStore.ready(str(tmp_path / "store"))
+    return CheckpointStore.ready(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
 
 
 def file_of(tmp_path: Path, content: bytes) -> Path:
@@ -24,33 +24,33 @@ def file_of(tmp_path: Path, content: bytes) -> Path:
     return file
 
 
-def test_what_was_put_is_got_again_until_it_is_deleted(depot: Depot, tmp_path: Path) -> None:
+def test_what_was_put_is_got_again_until_it_is_deleted(checkpoint_store: CheckpointStore, tmp_path: Path) -> None:
     there = tmp_path / "got"
-    assert depot.is_empty()
+    assert checkpoint_store.is_empty()
     for content in (b"first", b"second"):
         file = file_of(tmp_path, content)
-        depot.put(file, "search/t00000.pt")
+        checkpoint_store.put(file, "search/t00000.pt")
         assert not file.exists()
-        assert depot.get("search/t00000.pt", there)
+        assert checkpoint_store.get("search/t00000.pt", there)
         assert there.read_bytes() == content
-    assert not depot.get("search/t00001.pt", there)
-    assert not depot.is_empty()
+    assert not checkpoint_store.get("search/t00001.pt", there)
+    assert not checkpoint_store.is_empty()
     for _ in range(2):
-        depot.delete("search/t00000.pt")
-    assert not depot.get("search/t00000.pt", there)
-    assert depot.is_empty()
+        checkpoint_store.delete("search/t00000.pt")
+    assert not checkpoint_store.get("search/t00000.pt", there)
+    assert checkpoint_store.is_empty()
 
 
-def test_a_damaged_file_is_put_aside_under_one_name(depot: Depot, tmp_path: Path) -> None:
+def test_a_damaged_file_is_put_aside_under_one_name(checkpoint_store: CheckpointStore, tmp_path: Path) -> None:
     for content in (b"first", b"second"):
-        depot.put(file_of(tmp_path, content), "search/t00000.pt")
-        depot.put_aside("search/t00000.pt")
+        checkpoint_store.put(file_of(tmp_path, content), "search/t00000.pt")
+        checkpoint_store.put_aside("search/t00000.pt")
     there = tmp_path / "got"
-    assert not depot.get("search/t00000.pt", there)
-    assert depot.get("search/t00000.pt.damaged", there)
+    assert not checkpoint_store.get("search/t00000.pt", there)
+    assert checkpoint_store.get("search/t00000.pt.damaged", there)
     assert there.read_bytes() == b"second"
-    depot.put_aside("search/t00000.pt")  # again, after an outage: nothing is lost by it
-    assert depot.get("search/t00000.pt.damaged", there)
+    checkpoint_store.put_aside("search/t00000.pt")  # again, after an outage: nothing is lost by it
+    assert checkpoint_store.get("search/t00000.pt.damaged", there)
 
 
 def test_a_sweep_has_a_place_of_its_own_name() -> None:
@@ -61,43 +61,42 @@ def test_a_sweep_has_a_place_of_its_own_name() -> None:
 
 def test_a_folder_that_is_not_mounted_is_not_written(tmp_path: Path) -> None:
     """The mount point of a share that is gone is an empty folder of another disk."""
-    depot = Folder(tmp_path / "share")
-    depot.prepare()
+    checkpoint_store = CheckpointStore.ready(str(tmp_path / "share"))
     (tmp_path / "share").rename(tmp_path / "gone")
     (tmp_path / "share").mkdir()
     with pytest.raises(FileNotFoundError, match="not mounted here"):
-        depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+        checkpoint_store.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
     with pytest.raises(FileNotFoundError, match="not mounted here"):
-        depot.get("search/t00000.pt", tmp_path / "got")
+        checkpoint_store.get("search/t00000.pt", tmp_path / "got")
     with pytest.raises(Faults, match="not mounted here"):
-        checked(str(tmp_path / "share"), make=False)
+        CheckpointStore.ready(str(tmp_path / "share"), make=False)
     assert list((tmp_path / "share").iterdir()) == []
     (tmp_path / "share").rmdir()
     (tmp_path / "gone").rename(tmp_path / "share")
-    checked(str(tmp_path / "share"), make=False)
+    CheckpointStore.ready(str(tmp_path / "share"), make=False)
 
 
 def test_what_killed_processes_left_half_copied_goes_when_it_is_old(tmp_path: Path) -> None:
-    depot = checked(str(tmp_path))
-    depot.tidy("search")  # before its first trial
-    depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+    checkpoint_store = CheckpointStore.ready(str(tmp_path))
+    checkpoint_store.tidy("search")  # before its first trial
+    checkpoint_store.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
     old = time.time() - 2 * PATIENCE_S
     for name in (".t00001.pt.4711", ".t00002.held_out.4711", ".t00003.pt.4711", ".nfs000000000123"):
         (tmp_path / "search" / name).touch()
         if name != ".t00003.pt.4711":
             os.utime(tmp_path / "search" / name, (old, old))
     os.utime(tmp_path / "search" / "t00000.pt", (old, old))
-    depot.tidy("search")
+    checkpoint_store.tidy("search")
     left = {file.name for file in (tmp_path / "search").iterdir()}
     assert left == {"t00000.pt", ".t00003.pt.4711", ".nfs000000000123"}
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second disk")
 def test_a_folder_on_another_disk_gets_whole_files(tmp_path: Path) -> None:
-    shared = Path("/dev/shm") / f"depot-{os.getpid()}-{tmp_path.name}"
+    shared = Path("/dev/shm") / f"checkpoints-{os.getpid()}-{tmp_path.name}"
     try:
-        depot = checked(str(shared))
-        depot.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+        checkpoint_store = CheckpointStore.ready(str(shared))
+        checkpoint_store.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
         assert [file.name for file in (shared / "search").iterdir()] == ["t00000.pt"]
         assert (shared / "search" / "t00000.pt").read_bytes() == b"rows"
         assert not (tmp_path / "local.pt").exists()
@@ -122,10 +121,24 @@ def test_a_folder_on_another_disk_gets_whole_files(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_a_fault(tmp_path: Path, where: str, message: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Faults, match=message) as caught:
-        checked(where.format(tmp_path=tmp_path))
+        CheckpointStore.ready(where.format(tmp_path=tmp_path))
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a b", "q?x=1", "per%20cent", "#hash", "a:b", "s3:"])
+def test_any_folder_name_holds_checkpoints(tmp_path: Path, name: str) -> None:
+    checkpoint_store = CheckpointStore.ready(str(tmp_path / name))
+    checkpoint_store.put(file_of(tmp_path, b"rows"), "search/t00000.pt")
+    assert (tmp_path / name / "search" / "t00000.pt").read_bytes() == b"rows"
+    assert checkpoint_store.get("search/t00000.pt", tmp_path / "got")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [name]
+
+
+def test_what_lies_beside_the_stages_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert CheckpointStore.ready(str(tmp_path)).is_empty()
+
+
 def test_opening_a_place_neither_writes_nor_asks(tmp_path: Path) -> None:
-    depot_at(str(tmp_path / "nowhere"))
+    CheckpointStore.at(str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()

@@ -15,7 +15,7 @@ from ray.exceptions import ActorDiedError
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
 from trainables import embedding
-from trainables.checkpoint_store import checked
+from trainables.checkpoint_store import CheckpointStore
 from trainables.embedding import EmbeddingTrainable
 from trainables.run_label import RunLabel, to_flat
 
@@ -40,7 +40,7 @@ def _ray() -> Iterator[None]:
 
 @pytest.fixture
 def flat(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    checked(str(tmp_path / "checkpoints"))
+    CheckpointStore.ready(str(tmp_path / "checkpoints"))
 
     def build(trial_id: str, settings: dict[str, Any]) -> dict[str, Any]:
         label = RunLabel(

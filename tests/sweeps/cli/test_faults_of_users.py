@@ -18,10 +18,9 @@ import ray
 import torch
 from PIL import Image
 
-from sweeps.cli import main as cli
+from sweeps.cli import session
 from sweeps.cli.main import main
-from sweeps.design import plan_file
-from sweeps.design.design import Design
+from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.store import Store
@@ -204,10 +203,10 @@ def test_results_below_a_file(refused: Callable[..., str], tmp_path: Path) -> No
 def test_a_disk_that_is_full(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the driver meets it; Ray's own files are the first that it has written."""
 
-    def full(options: object) -> None:
+    def full(where: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "session")
 
-    monkeypatch.setattr(cli, "connect", full)
+    monkeypatch.setattr(session, "connect", full)
     message = refused("")
     assert "No space left on device: 'session'" in message
     assert "`--resume`" in message

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.cli.main import main
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.koleo_accum import DESIGN
 
 

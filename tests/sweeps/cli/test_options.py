@@ -1,12 +1,15 @@
 """The command line: what is unknown or impossible is told at once, with the nearest known name and the values."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from embedding_core.errors import Faults
 from sweeps.cli.options import parse
-from sweeps.design.design import Design
+from sweeps.design import Design
+from sweeps.engine.cluster import Where
+from sweeps.engine.resources import Request
 from sweeps.koleo_accum import DESIGN
 
 
@@ -30,6 +33,14 @@ def test_an_unknown_flag_names_the_nearest(typed: str, meant: str) -> None:
     assert fault.startswith(f"Unknown flag `{typed}`. Did you mean `{meant}`?")
     (fault,) = faults_of(f"{typed}=3")
     assert f"Did you mean `{meant}`?" in fault
+
+
+def test_the_known_flags_are_those_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(DESIGN, ["--help"])
+    usage = capsys.readouterr().out.split("\n\n")[0]
+    known = faults_of("--nonsense")[0].partition("Known: ")[2].rstrip(".").split(", ")
+    assert known == sorted({"--help", *re.findall(r"\[(--[a-z-]+)", usage)})
 
 
 def test_no_abbreviations() -> None:
@@ -96,9 +107,18 @@ def test_only_what_was_given_is_kept(tmp_path: Path) -> None:
         "samples": 3, "subset": 96, "lr": 1e-3, "koleo_weight": None, "data_root": str(tmp_path)
     }  # fmt: skip
     assert options.plan
-    assert options.name is options.address is options.gpus_per_trial is None
+    assert options.name is options.where.address is options.request.gpus is None
     assert options.results == Path("results").resolve()
     assert parse(DESIGN, []).what == {}
+
+
+def test_the_engine_is_given_what_a_trial_asks_for_and_where(tmp_path: Path) -> None:
+    line = "--gpus-per-trial .5 --cpus-per-trial 2 --memory-per-trial 3 --max-concurrent 4 --address here:1"
+    options = parse(DESIGN, line.split())
+    assert options.request == Request(gpus=0.5, cpus=2, memory_gib=3, most=4)
+    assert options.where == Where(address="here:1")
+    assert parse(DESIGN, ["--local", "--gpus-per-trial", "auto"]).request == Request(gpus="auto")
+    assert parse(DESIGN, ["--local"]).where == Where(local=True)
 
 
 def test_help_lists_the_presets_with_their_purpose(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from embedding_core.config.train_config import TrainConfig
+from sweeps.design import Design, Estimand
 from sweeps.design.cells import Contrast, Factorial, contrasts_of
-from sweeps.design.design import Design, Estimand
 from sweeps.design.plan import Plan
 from sweeps.koleo_accum import DESIGN
 

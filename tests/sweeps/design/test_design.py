@@ -12,7 +12,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design.design import Cell, Design, Factor, Levels, Range, spelled
 from sweeps.design.plan import Plan
-from sweeps.engine.searchers import DesignSpace
+from sweeps.engine.searchers import drawn
 from sweeps.koleo_accum import DESIGN
 
 
@@ -108,20 +108,19 @@ def test_a_design_is_plain_data() -> None:
     assert DESIGN.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_the_space_draws_within_the_domains_after_pickling() -> None:
-    design = Plan.of(DESIGN, {}).design
-    space = pickle.loads(pickle.dumps(DesignSpace(design)))
+def test_a_design_draws_within_its_domains_after_pickling() -> None:
+    design = pickle.loads(pickle.dumps(Plan.of(DESIGN, {}).design))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
         trial = study.ask()
-        space(trial)
-        drawn = trial.params
-        assert set(drawn) == {f.name for f in design.factors if f.when is None or drawn["koleo"]}
+        values = drawn(design, trial)
+        assert values == trial.params
+        assert set(values) == {f.name for f in design.factors if f.when is None or values["koleo"]}
         for factor in design.factors:
-            if factor.name not in drawn:
+            if factor.name not in values:
                 continue
             if isinstance(factor.domain, Levels):
-                assert drawn[factor.name] in factor.domain.values
+                assert values[factor.name] in factor.domain.values
             else:
-                assert factor.domain.low <= drawn[factor.name] <= factor.domain.high
+                assert factor.domain.low <= values[factor.name] <= factor.domain.high
                 assert trial.distributions[factor.name].log == factor.domain.log

@@ -9,8 +9,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
 from sweeps.cli.plan_checks import config_faults
-from sweeps.design import plan_file
-from sweeps.design.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range, plan_file
 from sweeps.design.plan import Plan
 from sweeps.design.runs import confirm_runs, tune_runs
 
@@ -59,8 +58,8 @@ DESIGN = Design(
 
 def test_a_run_has_its_cells_levels_and_what_goes_with_them() -> None:
     untuned = {cell.cell_id: cell.drop_in for cell in DESIGN.cells}
-    runs = confirm_runs(Plan.of(DESIGN, {}), untuned, study_id="s", checkpoint_dir="/")
-    by_cell = {label.cell_id: config for config, label in runs}
+    runs = confirm_runs(Plan.of(DESIGN, {}), untuned)
+    by_cell = {run.cell_id: run.config for run in runs}
     assert len(runs) == 9
     sgd = by_cell["optimizer=sgd"]
     assert (sgd.optimizer, sgd.momentum, sgd.lr, sgd.loss) == ("sgd", 0.0, 0.1, "arcface")
@@ -69,8 +68,8 @@ def test_a_run_has_its_cells_levels_and_what_goes_with_them() -> None:
 
 
 def test_cells_of_one_factor_are_tuned_in_ranges_of_their_own() -> None:
-    runs = tune_runs(Plan.of(DESIGN, {"preset": "two"}), study_id="s", checkpoint_dir="/")
-    rates = {cell: [c.lr for c, label in runs if label.cell_id == cell] for cell in ids(DESIGN)}
+    runs = tune_runs(Plan.of(DESIGN, {"preset": "two"}))
+    rates = {cell: [run.config.lr for run in runs if run.cell_id == cell] for cell in ids(DESIGN)}
     assert len(rates["optimizer=adam"]) == len(rates["optimizer=sgd"]) == 4
     assert not rates["loss=softmax"]
     assert 1e-4 <= min(rates["optimizer=adam"]) < max(rates["optimizer=adam"]) <= 1e-2

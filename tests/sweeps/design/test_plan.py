@@ -14,7 +14,7 @@ from sweeps.cli.plan_checks import config_faults
 from sweeps.design import plan_file
 from sweeps.design.design import Design, Factor, Levels, Settings
 from sweeps.design.plan import Plan
-from sweeps.design.runs import Runs, confirm_runs
+from sweeps.design.runs import Run, confirm_runs
 from sweeps.koleo_accum import DESIGN
 from sweeps.results import frozen
 
@@ -23,9 +23,9 @@ def plan_of(line: str = "", design: Design = DESIGN) -> Plan:
     return Plan.of(design, parse(design, line.split()).what)
 
 
-def runs_of(plan: Plan) -> Runs:
+def runs_of(plan: Plan) -> list[Run]:
     nuisance: dict[str, Settings] = {cell.cell_id: cell.drop_in for cell in plan.cells}
-    return confirm_runs(plan, nuisance, study_id="s", checkpoint_dir="/checkpoints")
+    return confirm_runs(plan, nuisance)
 
 
 def test_flags_come_before_preset_before_data_set_before_design() -> None:
@@ -80,46 +80,45 @@ def test_set_takes_a_factor_out_of_the_search() -> None:
 def test_the_search_never_reads_the_test_split_and_the_confirmation_does() -> None:
     plan = plan_of("--set eval_test=true")
     assert plan.search_base["eval_test"] is False
-    assert all(config.eval_test for config, _ in runs_of(plan))
+    assert all(run.config.eval_test for run in runs_of(plan))
 
 
 def test_confirmation_is_complete_blocks_one_after_the_other() -> None:
     plan = plan_of("--blocks 12")
     runs = runs_of(plan)
-    assert [label.block for _, label in runs] == [block for block in range(1, 13) for _ in plan.cells]
+    assert [run.block for run in runs] == [block for block in range(1, 13) for _ in plan.cells]
     cells = {cell.cell_id for cell in plan.cells}
     for start in range(0, len(runs), len(cells)):
         block = runs[start : start + len(cells)]
-        assert {label.cell_id for _, label in block} == cells
-        assert len({config.seed for config, _ in block}) == 1
-    assert len({config.seed for config, _ in runs}) == 12
-    assert [label.trial_id for _, label in runs] == [f"t{i:05d}" for i in range(24)]
-    assert {(label.stage, label.attempt, label.origin) for _, label in runs} == {("confirm", 1, "drop-in")}
+        assert {run.cell_id for run in block} == cells
+        assert len({run.config.seed for run in block}) == 1
+    assert len({run.config.seed for run in runs}) == 12
+    assert {run.origin for run in runs} == {"drop-in"}
 
 
 def test_runs_of_a_block_differ_by_their_cell_alone() -> None:
-    first, second = (config.to_flat() for config, _ in runs_of(plan_of())[:2])
+    first, second = (run.config.to_flat() for run in runs_of(plan_of())[:2])
     assert {name for name in first if first[name] != second[name]} == {"koleo", "koleo_weight"}
 
 
 def test_cells_are_shuffled_within_blocks_and_stay_so_when_rebuilt() -> None:
     runs = runs_of(plan_of("--blocks 20"))
-    orders = {tuple(label.cell_id for _, label in runs[i : i + 2]) for i in range(0, 40, 2)}
+    orders = {tuple(run.cell_id for run in runs[i : i + 2]) for i in range(0, 40, 2)}
     assert len(orders) == 2
     assert runs == runs_of(plan_of("--blocks 20"))
     other = runs_of(plan_of("--blocks 20 --seed 1"))
-    assert [label.cell_id for _, label in runs] != [label.cell_id for _, label in other]
+    assert [run.cell_id for run in runs] != [run.cell_id for run in other]
 
 
-def test_a_label_says_what_its_run_does() -> None:
-    for config, label in runs_of(plan_of()):
-        assert DESIGN.arm_of(config.to_flat()).cell_id == label.cell_id
+def test_a_run_is_named_by_what_it_does() -> None:
+    for run in runs_of(plan_of()):
+        assert DESIGN.arm_of(run.config.to_flat()).cell_id == run.cell_id
 
 
 def test_seeds_of_master_seeds_are_disjoint_and_block_0_is_the_searchs() -> None:
     def seeds(master: int) -> set[int]:
         plan = plan_of(f"--seed {master} --blocks 999")
-        drawn = {config.seed for config, _ in runs_of(plan)}
+        drawn = {run.config.seed for run in runs_of(plan)}
         assert plan.search_base["seed"] not in drawn
         return drawn | {plan.search_base["seed"]}
 

@@ -9,66 +9,62 @@ from scipy.stats import qmc
 
 from embedding_core.errors import Faults
 from embedding_core.seeding import stream
-from sweeps.design.design import Cell, Factor, Levels, Range
+from sweeps.design import Cell, Factor, Levels, Range
 from sweeps.design.plan import Plan
 from sweeps.design.runs import confirm_runs, settings_at, tune_runs
 from sweeps.design.selection import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.koleo_accum import DESIGN
 
-WHERE = {"study_id": "s", "checkpoint_dir": "/checkpoints"}
 PLAN = Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard"})
-RUNS = tune_runs(PLAN, **WHERE)
+RUNS = tune_runs(PLAN)
 
 
 def test_every_cell_is_tried_at_the_same_points() -> None:
     assert len(RUNS) == 8 * 4
     for point in range(8):
-        configs = {label.cell_id: config for config, label in RUNS if label.point == point}
+        configs = {run.cell_id: run.config for run in RUNS if run.point == point}
         assert set(configs) == {cell.cell_id for cell in PLAN.factorial.distinct}
         assert len({(config.lr, config.margin) for config in configs.values()}) == 1
         on = [config for config in configs.values() if config.koleo]
         assert len({config.koleo_weight for config in on}) == 1
-    assert len({config.lr for config, _ in RUNS}) == 8
+    assert len({run.config.lr for run in RUNS}) == 8
 
 
 def test_the_points_are_the_scrambled_sobol_points_of_the_seed() -> None:
     sobol = qmc.Sobol(3, rng=stream(0, "tune points") % 2**32).random_base2(3)
-    for config, label in RUNS:
-        assert label.point is not None
-        u = sobol[label.point]
+    for run in RUNS:
+        assert run.point is not None
+        u, config = sobol[run.point], run.config
         assert config.lr == pytest.approx(10 ** (-4 + 2 * u[1]))
         assert config.margin == pytest.approx(0.2 + 0.4 * u[2])
         assert config.koleo_weight == (pytest.approx(10 ** (-4 + 3 * u[0])) if config.koleo else None)
-    other = tune_runs(Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard", "seed": 1}), **WHERE)
-    assert {config.lr for config, _ in RUNS}.isdisjoint(config.lr for config, _ in other)
+    other = tune_runs(Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard", "seed": 1}))
+    assert {run.config.lr for run in RUNS}.isdisjoint(run.config.lr for run in other)
 
 
 def test_one_point_lies_in_each_eighth_of_every_range() -> None:
-    octants = {int(8 * (math.log10(config.lr) + 4) / 2) for config, _ in RUNS}
+    octants = {int(8 * (math.log10(run.config.lr) + 4) / 2) for run in RUNS}
     assert octants == set(range(8))
 
 
 def test_points_are_tried_one_after_the_other_with_cells_in_changing_order() -> None:
-    assert [label.point for _, label in RUNS] == [point for point in range(8) for _ in range(4)]
-    assert len({tuple(label.cell_id for _, label in RUNS[i : i + 4]) for i in range(0, 32, 4)}) > 1
-    assert [label.trial_id for _, label in RUNS] == [f"t{i:05d}" for i in range(32)]
-    assert tune_runs(PLAN, **WHERE) == RUNS
+    assert [run.point for run in RUNS] == [point for point in range(8) for _ in range(4)]
+    assert len({tuple(run.cell_id for run in RUNS[i : i + 4]) for i in range(0, 32, 4)}) > 1
+    assert tune_runs(PLAN) == RUNS
 
 
 def test_tuning_neither_reads_the_test_split_nor_a_block_of_the_confirmation() -> None:
     nuisance = {cell.cell_id: cell.drop_in for cell in PLAN.cells}
-    confirmed = {config.seed for config, _ in confirm_runs(PLAN, nuisance, **WHERE)}
-    for config, label in RUNS:
-        assert not config.eval_test
-        assert config.seed not in confirmed
-        assert (label.stage, label.block, label.origin) == ("tune", 0, "designed")
+    confirmed = {run.config.seed for run in confirm_runs(PLAN, nuisance)}
+    for run in RUNS:
+        assert not run.config.eval_test
+        assert run.config.seed not in confirmed
+        assert (run.block, run.origin) == (0, "designed")
 
 
 def test_more_points_begin_with_the_fewer() -> None:
-    more = tune_runs(Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard", "points": 16}), **WHERE)
-    assert {config.lr for config, label in more if label.point is not None and label.point < 8} == {
-        config.lr for config, _ in RUNS
-    }
+    more = tune_runs(Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard", "points": 16}))
+    assert {run.config.lr for run in more if run.point is not None and run.point < 8} == {run.config.lr for run in RUNS}
 
 
 def test_levels_are_drawn_evenly() -> None:
@@ -125,17 +121,17 @@ def test_twins_take_the_settings_of_their_cell_and_untuned_ones_the_stated_weigh
     stated = {"lr": 1e-3, "margin": 0.3, "koleo_weight": 0.1}
     assert nuisance["koleo=on,accum_steps=1,origin=drop-in"] == stated
     assert nuisance["koleo=on,accum_steps=4,origin=drop-in"] == stated
-    for config, label in confirm_runs(plan, nuisance, **WHERE):
-        levels = next(cell.levels for cell in plan.cells if cell.cell_id == label.cell_id)
-        flat = config.to_flat()
+    for run in confirm_runs(plan, nuisance):
+        levels = next(cell.levels for cell in plan.cells if cell.cell_id == run.cell_id)
+        flat = run.config.to_flat()
         assert {name: flat[name] for name in levels} == dict(levels)
-        assert {name: flat[name] for name in nuisance[label.cell_id]} == dict(nuisance[label.cell_id])
-        assert label.origin == ("drop-in" if "origin=drop-in" in label.cell_id else "best of tune")
+        assert {name: flat[name] for name in nuisance[run.cell_id]} == dict(nuisance[run.cell_id])
+        assert run.origin == ("drop-in" if "origin=drop-in" in run.cell_id else "best of tune")
 
 
 def test_controls_run_in_the_first_four_blocks_alone() -> None:
     plan = Plan.of(DESIGN, {"preset": "minimal"})
-    runs = confirm_runs(plan, {cell.cell_id: cell.drop_in for cell in plan.cells}, **WHERE)
-    blocks = {cell.cell_id: [label.block for _, label in runs if label.cell_id == cell.cell_id] for cell in plan.cells}
+    runs = confirm_runs(plan, {cell.cell_id: cell.drop_in for cell in plan.cells})
+    blocks = {cell.cell_id: [run.block for run in runs if run.cell_id == cell.cell_id] for cell in plan.cells}
     for cell in plan.cells:
         assert blocks[cell.cell_id] == list(range(1, 5 if cell.role == "control" else 9))

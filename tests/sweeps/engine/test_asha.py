@@ -187,18 +187,19 @@ def result(images_seen: int, val_auc: float) -> dict[str, Any]:
 
 
 def test_the_scheduler_stops_by_our_ids_and_leaves_the_last_row_alone() -> None:
-    scheduler = ImagesSeenASHA(Rungs([10], 2))
+    stored: dict[str, Decision] = {}
+    scheduler = ImagesSeenASHA(Rungs([10], 2), lambda trial, made: stored.update({trial.config["trial_id"]: made}))
     trials = [SimpleNamespace(trial_id=f"ray{i}", config={"trial_id": f"t0000{i}"}) for i in range(3)]
     for trial in trials:
         scheduler.on_trial_add(None, trial)
     assert scheduler.on_trial_result(None, trials[0], result(10, 0.9)) == "CONTINUE"
     assert scheduler.on_trial_result(None, trials[1], result(5, 0.1)) == "CONTINUE"
     assert scheduler.on_trial_result(None, trials[1], result(10, 0.1)) == "STOP"
-    assert scheduler.latest["t00001"] == Decision("t00001", 10, 0.1, 0.9, True)
+    assert stored["t00001"] == Decision("t00001", 10, 0.1, 0.9, True)
     scheduler.on_trial_complete(None, trials[1], result(10, 0.1))
     scheduler.on_trial_complete(None, trials[2], result(10, 0.95))
     # The one that ended at a rung by itself enters no cutoff.
     late = SimpleNamespace(trial_id="ray3", config={"trial_id": "t00003"})
     scheduler.on_trial_add(None, late)
     scheduler.on_trial_result(None, late, result(10, 0.6))
-    assert scheduler.latest["t00003"].cutoff == pytest.approx(0.5)
+    assert stored["t00003"].cutoff == pytest.approx(0.5)

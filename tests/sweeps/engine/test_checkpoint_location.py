@@ -11,11 +11,11 @@ from rich.console import Console
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine import checkpoint_location
 from sweeps.engine.resources import Slots
-from sweeps.engine.runner import Sweep
+from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store
 from trainables.checkpoint_store import MARKER
 
@@ -49,6 +49,6 @@ def test_a_sweep_goes_on_without_the_checkpoints_deleted_in_its_own_folder(folde
     plan = Plan.of(tiny, {"stages": "confirm"})
     sweep = Sweep(plan, folder, Store.create(folder), data, Slots(1, 0), Console(file=io.StringIO()))
     assert checkpoint_location.settled(folder, None, resume=True) == ""
-    sweep.depot()
+    sweep.checkpoint_store()
     shutil.rmtree(sweep.checkpoint_dir)
-    assert sweep.depot().is_empty()
+    assert sweep.checkpoint_store().is_empty()

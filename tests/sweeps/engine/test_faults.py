@@ -24,13 +24,14 @@ from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
 from sweeps.cli.main import main
-from sweeps.design.design import Design
+from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
-from sweeps.engine import handover, recorder, runner
+from sweeps.engine import handover, recorder, runner, tuner
 from sweeps.engine.resources import Slots
-from sweeps.engine.runner import Sweep
+from sweeps.engine.runner import run
+from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read
-from trainables.checkpoint_store import checked, depot_at
+from trainables.checkpoint_store import CheckpointStore
 from trainables.embedding import EmbeddingTrainable
 
 pytestmark = pytest.mark.ray
@@ -116,9 +117,9 @@ def sweep_in(tiny: Design) -> Callable[..., Sweep]:
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
         store = Store.open(folder) if (folder / "v1").exists() else Store.create(folder)
         if "checkpoints" in options:
-            checked(options["checkpoints"])
+            CheckpointStore.ready(options["checkpoints"])
         if not (folder / "plan.json").exists():
-            runner.plan_file.write(folder / "plan.json", runner.plan_file.content_of(plan, folder.name))
+            plan_file.write(folder / "plan.json", plan_file.content_of(plan, folder.name))
         return Sweep(plan, folder, store, data, Slots(1, 0), Console(file=io.StringIO()), trainable, **options)
 
     return build
@@ -153,12 +154,12 @@ def test_each_fault_of_a_trial_has_its_ending_and_a_resume_runs_again_what_was_n
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "RETRIES", 1)
+    monkeypatch.setattr(tuner, "RETRIES", 1)
     monkeypatch.setattr(runner, "PREEMPTED_ROUNDS", 1)
     notes, folder = tmp_path / "notes", tmp_path / "hurt"
     notes.mkdir()
     monkeypatch.setattr(Hurt, "notes", str(notes))
-    assert sweep_in(folder, Hurt).run()
+    assert run(sweep_in(folder, Hurt))
     trials = {row["trial_id"]: row for row in read(folder, "trials").to_pylist()}
     assert {trial_id: (row["end_reason"], starts(notes, trial_id)) for trial_id, row in trials.items()} == {
         "t00000": ("error", 1),  # a bug is the same at the next attempt
@@ -176,7 +177,7 @@ def test_each_fault_of_a_trial_has_its_ending_and_a_resume_runs_again_what_was_n
     assert damaged == {"t00002.pt.damaged", "t00005.pt.damaged", "t00005.held_out.damaged"}
     check_calm(folder, {"t00001", "t00002", "t00005"})
 
-    assert sweep_in(folder).run()
+    assert run(sweep_in(folder))
     check_calm(folder, ALL)
     attempts = {row["trial_id"]: row["attempt"] for row in read(folder, "trials").to_pylist()}
     assert attempts == dict.fromkeys(ALL, 1) | {"t00000": 2, "t00003": 2, "t00004": 3, "t00005": 2}
@@ -188,13 +189,13 @@ def test_a_death_in_the_search_is_told_to_the_study(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "RETRIES", 0)
+    monkeypatch.setattr(tuner, "RETRIES", 0)
     monkeypatch.setattr(runner, "PREEMPTED_ROUNDS", 0)
     notes, folder = tmp_path / "notes", tmp_path / "search"
     notes.mkdir()
     monkeypatch.setattr(Hurt, "notes", str(notes))
     monkeypatch.setattr(Hurt, "_hurt", _die_at_once)
-    assert sweep_in(folder, Hurt, stages="search").run()
+    assert run(sweep_in(folder, Hurt, stages="search"))
     endings = {row["trial_id"]: row["end_reason"] for row in read(folder, "trials").to_pylist()}
     assert endings["t00001"] == "preempted"
     assert study_states(folder)["t00001"] == "FAIL"
@@ -258,12 +259,12 @@ def test_results_that_are_gone_for_a_while_are_waited_for_and_for_long_end_the_s
 
     during(gone_and_back)
     with pytest.raises(Faults, match="The results could not be written"):
-        sweep_in(folder, checkpoints=elsewhere).run()
+        run(sweep_in(folder, checkpoints=elsewhere))
     away.rename(folder)
     before = written(folder, "trials")
     assert 1 <= before < len(ALL)
     monkeypatch.undo()
-    assert sweep_in(folder, checkpoints=elsewhere).run()
+    assert run(sweep_in(folder, checkpoints=elsewhere))
     check_calm(folder, ALL)
     assert written(folder, "trials") == len(ALL)
 
@@ -301,7 +302,7 @@ def test_a_full_disk_is_waited_out(
 
     try:
         during(fill_and_free)
-        assert sweep_in(folder).run()
+        assert run(sweep_in(folder))
         check_calm(folder, ALL)
         assert written(folder, "trials") == len(ALL)
     finally:
@@ -315,13 +316,13 @@ def test_checkpoints_in_a_bucket_survive_the_death_of_a_process(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "RETRIES", 1)
+    monkeypatch.setattr(tuner, "RETRIES", 1)
     notes, folder = tmp_path / "notes", tmp_path / "remote"
     notes.mkdir()
     monkeypatch.setattr(Hurt, "notes", str(notes))
     monkeypatch.setattr(Hurt, "_hurt", _die_once)
     place = f"{bucket}/remote"
-    assert sweep_in(folder, Hurt, checkpoints=place).run()
+    assert run(sweep_in(folder, Hurt, checkpoints=place))
     check_calm(folder, ALL)
     sent = read(folder, "curves", attempts="all").to_pylist()
     readings = [row["elapsed_s"] for row in sent if (row["trial_id"], row["epoch"]) == ("t00001", 1)]
@@ -329,9 +330,9 @@ def test_checkpoints_in_a_bucket_survive_the_death_of_a_process(
     assert len(set(readings)) == 1, "read from the checkpoint, not computed again"
     assert not (folder / "checkpoints").exists()
     assert checkpoint.read(folder / "best" / "model.pt")["network"]
-    depot = depot_at(place)
-    assert depot.get("confirm/t00000.pt", tmp_path / "there")  # all of the confirmation stay
-    assert not depot.get("confirm/t00000.held_out", tmp_path / "there")  # in the store now
+    checkpoint_store = CheckpointStore.at(place)
+    assert checkpoint_store.get("confirm/t00000.pt", tmp_path / "there")  # all of the confirmation stay
+    assert not checkpoint_store.get("confirm/t00000.held_out", tmp_path / "there")  # in the store now
 
 
 def _die_at_once(self: Hurt, rows: Iterator[Row]) -> Iterator[Row]:
@@ -355,8 +356,8 @@ def test_a_resume_finds_the_place_again_and_takes_no_other(
     confirm = ["--stages", "confirm"]
     assert main(tiny, [*argv, *confirm]) == 0
     assert bucket not in (tmp_path / "kept" / "plan.json").read_text()
-    depot = depot_at(f"{bucket}/cli/kept")
-    assert depot.get("confirm/t00000.pt", tmp_path / "there")
+    checkpoint_store = CheckpointStore.at(f"{bucket}/cli/kept")
+    assert checkpoint_store.get("confirm/t00000.pt", tmp_path / "there")
     # A complete checkpoint without the results on held-out images, which the store has lost: computed again.
     for table in ("trials", "curves"):
         for file in tmp_path.glob(f"kept/v1/{table}/stage=confirm/t00000-*"):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sweeps.cli.main import BUDGET_SPENT, INTERRUPTED, main
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.results import store
 
 pytestmark = pytest.mark.ray
@@ -34,7 +34,7 @@ SCRIPT = '''
 import sys
 
 from sweeps.cli.main import main
-from sweeps.design.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 
 DESIGN = Design(
     name="outside",

@@ -20,12 +20,12 @@ from rich.console import Console
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
-from sweeps.design.design import Design
+from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
-from sweeps.engine import runner
+from sweeps.engine import runner, tuner
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
 from sweeps.engine.resources import Slots
-from sweeps.engine.runner import Sweep
+from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read
 from trainables.embedding import EmbeddingTrainable
 
@@ -98,17 +98,17 @@ def run(cluster: Cluster, tiny: Design, tmp_path: Path, monkeypatch: pytest.Monk
     """`run(retries, act)` -> folder of a sweep of four runs, one at a time, with `act` beside it."""
 
     def go(retries: int, act: Callable[[], None]) -> Path:
-        monkeypatch.setattr(runner, "RETRIES", retries)
+        monkeypatch.setattr(tuner, "RETRIES", retries)
         monkeypatch.setattr(Stays, "notes", str(tmp_path))
         plan = Plan.of(tiny, {"stages": "confirm", "blocks": 2, "epochs": EPOCHS})
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
         folder = tmp_path / "sweep"
         store = Store.create(folder)
-        runner.plan_file.write(folder / "plan.json", runner.plan_file.content_of(plan, folder.name))
+        plan_file.write(folder / "plan.json", plan_file.content_of(plan, folder.name))
         with ThreadPoolExecutor(1) as beside:
             acted = beside.submit(act)
             sweep = Sweep(plan, folder, store, data, Slots(1, 0, most=1), Console(file=io.StringIO()), Stays)
-            assert sweep.run()
+            assert runner.run(sweep)
             acted.result(PATIENCE_S)
         return folder
 

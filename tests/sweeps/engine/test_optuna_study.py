@@ -17,16 +17,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.storage.retry import patiently
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.design.runs import tune_runs
 from sweeps.engine import filesystems, searchers
-from sweeps.engine.optuna_study import CONSTRAINT, _connect, open_study, reconcile, trial_name
+from sweeps.engine.optuna_study import CONSTRAINT, _connect, open_study, reconcile
 from sweeps.engine.searchers import StudySearch
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.rows import cast
 from sweeps.results.schema import TRIALS
-from trainables.run_label import RunLabel, from_flat
+from trainables.run_label import RunLabel, from_flat, trial_name
 
 LABEL = {"study_id": "s", "stage": "search", "block": 0, "checkpoint_dir": "/checkpoints"}
 
@@ -71,9 +71,8 @@ class Driver:
     def die(self, ray_id: str, end_reason: str) -> None:
         """As Tune tells it first, then the recorder."""
         self.search.on_trial_complete(ray_id, error=True)
-        label = RunLabel(**LABEL, cell_id="c", trial_id="t", origin="sampled", attempt=1)  # type: ignore[arg-type]
         last = {"images_seen": None, "final_val_auc": None}
-        self.search.on_end(label, {"ray_trial_id": ray_id, "end_reason": end_reason, **last})
+        self.search.on_stored({"ray_trial_id": ray_id, "end_reason": end_reason, **last})
 
 
 @pytest.fixture
@@ -404,8 +403,8 @@ def test_search_trials_use_block_0_and_leave_the_test_split_alone(
 
 def test_tuning_uses_block_0_and_runs_collapsed_embeddings_to_their_end() -> None:
     """A cell that always collapses is a finding: it is tuned and confirmed like the others."""
-    runs = tune_runs(Plan.of(DESIGN, {"preset": "minimal"}), study_id="s", checkpoint_dir="c")
-    assert {(config.seed, config.eval_test, config.stop_if_collapsed) for config, _ in runs} == {(0, False, False)}
+    configs = [run.config for run in tune_runs(Plan.of(DESIGN, {"preset": "minimal"}))]
+    assert {(config.seed, config.eval_test, config.stop_if_collapsed) for config in configs} == {(0, False, False)}
 
 
 def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

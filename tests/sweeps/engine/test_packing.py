@@ -18,11 +18,12 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
 from sweeps.cli.options import parse
-from sweeps.design.design import Design
+from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine.cluster import connect
-from sweeps.engine.resources import Slots, slots
-from sweeps.engine.runner import Sweep
+from sweeps.engine.resources import Request, Slots, slots
+from sweeps.engine.runner import run
+from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read
 from trainables.embedding import EmbeddingTrainable
 
@@ -70,7 +71,7 @@ def _ray(start_ray: Callable[..., None]) -> None:
 
 def test_a_ray_that_is_up_is_used_as_it_is(tiny: Design) -> None:
     session = ray.get_runtime_context().get_job_id()
-    assert connect(parse(tiny, [])) is None
+    assert connect(parse(tiny, []).where) is None
     assert ray.get_runtime_context().get_job_id() == session
 
 
@@ -91,13 +92,13 @@ def test_a_ray_that_is_up_is_used_as_it_is(tiny: Design) -> None:
     ],
 )
 def test_how_many_trials_fit(tiny: Design, flags: str, expected: tuple[Slots, int]) -> None:
-    found = slots(parse(tiny, flags.split()), joined=False)
+    found = slots(parse(tiny, flags.split()).request, joined=False)
     assert (found, found.room()) == expected
 
 
 def test_a_trial_larger_than_what_is_up_is_refused(tiny: Design) -> None:
     with pytest.raises(Faults) as caught:
-        slots(parse(tiny, ["--gpus-per-trial", "2", "--cpus-per-trial", "9"]), joined=False)
+        slots(Request(gpus=2, cpus=9), joined=False)
     assert caught.value.faults == (
         "`--gpus-per-trial` must be at most the 1 GPUs of a node, but got 2.",
         "`--cpus-per-trial` must be at most the 8 CPUs of a node, but got 9.",
@@ -110,7 +111,7 @@ def test_four_trials_share_a_gpu_and_a_fifth_waits(tiny: Design, tmp_path: Path)
     folder = tmp_path / "packed"
     share = RoomForFive(cpus=1, gpus=0.25)
     sweep = Sweep(plan, folder, Store.create(folder), data, share, Console(file=io.StringIO()), Witness)
-    assert sweep.run()
+    assert run(sweep)
     seen = [json.loads(note.read_text()) for note in sorted((folder / "seen").glob("*.json"))]
     assert sorted(one["begun"] for one in seen) == [4, 4, 4, 4, 5]
     assert [one["ended"] >= 1 for one in seen] == [one["begun"] == 5 for one in seen]

@@ -9,18 +9,6 @@ from rich.console import Console
 
 from sweeps.engine import progress
 from sweeps.engine.progress import Progress
-from trainables.run_label import RunLabel
-
-LABEL = RunLabel(
-    study_id="s",
-    stage="search",
-    cell_id="koleo=on",
-    trial_id="t00000",
-    block=0,
-    origin="sampled",
-    attempt=1,
-    checkpoint_dir="/checkpoints",
-)
 
 
 @pytest.fixture
@@ -45,14 +33,12 @@ def test_without_a_node_a_line_says_who_waits(
     shown: Progress, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials whose node died are pending again for Tune; nobody sends results or ends."""
-    first = trials("RUNNING")[0]
-    first.config = {"trial_id": "t00002"}
-    shown.on_trial_result(1, [first], first, {"images_seen": 50, "val_auc": 0.5})
-    shown.on_step_end(1, trials("PENDING"))
+    shown.on_result("t00002", {"images_seen": 50, "val_auc": 0.5})
+    shown.refresh(trials("PENDING"))
     assert written.getvalue() == ""  # not at every step
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
-    shown.on_step_end(2, trials("TERMINATED", "RUNNING", "RUNNING", "PENDING", "PENDING", "PENDING"))
-    shown.on_step_end(3, trials("TERMINATED", "PENDING"))
+    shown.refresh(trials("TERMINATED", "RUNNING", "RUNNING", "PENDING", "PENDING", "PENDING"))
+    shown.refresh(trials("TERMINATED", "PENDING"))
     some, none = written.getvalue().splitlines()
     assert "2/8 ended (2 completed), 2 running, 3 waiting for room;" in some
     assert "0 running, 1 waiting for room;" in none
@@ -61,8 +47,8 @@ def test_without_a_node_a_line_says_who_waits(
 
 
 def test_an_ending_is_told_at_once_and_once(shown: Progress, written: io.StringIO) -> None:
-    shown.on_end(LABEL, {"end_reason": "diverged"})
-    shown.on_step_end(1, trials("TERMINATED", "RUNNING"))
-    shown.on_step_end(2, trials("TERMINATED", "RUNNING"))
+    shown.on_stored({"trial_id": "t00000", "end_reason": "diverged"})
+    shown.refresh(trials("TERMINATED", "RUNNING"))
+    shown.refresh(trials("TERMINATED", "RUNNING"))
     (line,) = written.getvalue().splitlines()
     assert "3/8 ended (2 completed, 1 diverged), 1 running;" in line

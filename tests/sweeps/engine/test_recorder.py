@@ -9,13 +9,14 @@ import pytest
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.storage import result_tables
-from sweeps.engine import handover
+from sweeps.engine import endings, handover
+from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.results.buffer import Buffer
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
-from trainables.checkpoint_store import DAMAGED, checked
+from trainables.checkpoint_store import DAMAGED, CheckpointStore
 from trainables.run_label import RunLabel, to_flat
 
 ROW = {"epoch": 1, "update": 3, "images_seen": 288, "elapsed_s": 1.0, "val_auc": 0.9, "end_reason": "completed"}
@@ -34,20 +35,19 @@ def completed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def end(eval_test: bool = True) -> dict[str, Any]:
         label = RunLabel(
             study_id="s", stage="confirm", cell_id="c", trial_id="t00000", block=1, origin="drop-in", attempt=1,
-            checkpoint_dir=str(tmp_path / "depot"),
+            checkpoint_dir=str(tmp_path / "checkpoints"),
         )  # fmt: skip
         config = to_flat(TrainConfig(eval_test=eval_test), label)
         trial: Any = SimpleNamespace(trial_id="r", config=config, last_result=ROW, placement_group_factory=None)
         provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
-        ended: list[dict[str, Any]] = []
-        recorder = Recorder(
-            Buffer(store), provenance, scheduler=None, constants={}, on_end=[lambda label, row: ended.append(row)]
-        )
-        recorder.on_trial_start(0, [], trial)
-        recorder.on_trial_result(0, [], trial, ROW)
-        recorder.on_trial_complete(0, [], trial)
+        checkpoint_store = CheckpointStore.at(label.checkpoint_dir)
+        recorder = Recorder(Buffer(store), provenance, checkpoint_store, rungs=None, constants={})
+        recorder.begin(trial)
+        recorder.result(trial, ROW)
+        row = recorder.finish(trial, endings.of_last_row(ROW))
+        assert row is not None
         [stored] = read(tmp_path / "sweep", "trials").to_pylist()
-        assert stored["end_reason"] == ended[0]["end_reason"]
+        assert stored["end_reason"] == row["end_reason"]
         return stored
 
     return end
@@ -56,8 +56,8 @@ def completed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
     """Folder in which a completed run has left its checkpoint and its hand-over file."""
-    checked(str(tmp_path / "depot"))
-    folder = tmp_path / "depot" / "confirm"
+    CheckpointStore.ready(str(tmp_path / "checkpoints"))
+    folder = tmp_path / "checkpoints" / "confirm"
     folder.mkdir()
     (folder / "t00000.pt").write_bytes(b"weights")
     result_tables.write(folder / "t00000.held_out", {"evaluations": EVALUATIONS})
@@ -105,3 +105,27 @@ def test_a_run_whose_held_out_results_are_lost_is_computed_again(
 def test_a_run_that_hands_nothing_over_needs_no_file(completed: Callable[..., dict[str, Any]], left: Path) -> None:
     (left / "t00000.held_out").unlink()
     assert completed(eval_test=False)["end_reason"] == "completed"
+
+
+def test_a_decision_is_on_the_disk_before_the_scheduler_gives_it_to_tune(tmp_path: Path) -> None:
+    """And so before the trial goes on or the study is told: see `test_private_api` for whom Tune asks first."""
+    store = Store.create(tmp_path / "sweep")
+    rungs = Rungs([288], 2, replay=[Decision("t00001", 288, 0.95, None, False)])
+    provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
+    checkpoint_store = CheckpointStore.at(str(tmp_path / "checkpoints"))
+    recorder = Recorder(Buffer(store), provenance, checkpoint_store, rungs=rungs, constants={})
+    label = RunLabel(
+        study_id="s", stage="search", cell_id="c", trial_id="t00000", block=0, origin="sampled", attempt=3,
+        checkpoint_dir=str(tmp_path / "checkpoints"),
+    )  # fmt: skip
+    trial: Any = SimpleNamespace(trial_id="r", config=to_flat(TrainConfig(), label))
+    seen: list[list[dict[str, Any]]] = []
+
+    def decided(trial: Any, decision: Decision) -> None:
+        recorder.decision(trial, decision)
+        seen.append(read(tmp_path / "sweep", "rungs").to_pylist())
+
+    recorder.begin(trial)
+    assert ImagesSeenASHA(rungs, decided).on_trial_result(None, trial, ROW) == "STOP"
+    [[row]] = seen
+    assert (row["trial_id"], row["attempt"], row["decision"], row["cutoff"]) == ("t00000", 3, "stop", 0.95)

@@ -11,7 +11,7 @@ from embedding_core.train import train
 from embedding_core.training import checkpoint
 from sweeps.engine.retention import CheckpointKeeper, keep_best
 from sweeps.results.store import Store
-from trainables.checkpoint_store import checked
+from trainables.checkpoint_store import CheckpointStore
 from trainables.run_label import RunLabel
 
 ENDINGS = [
@@ -38,8 +38,8 @@ def kept(folder: Path, stage: str = "search") -> set[str]:
     return {path.stem for path in (folder / "checkpoints" / stage).iterdir()}
 
 
-def keeper_of(folder: Path) -> CheckpointKeeper:
-    return CheckpointKeeper(folder, "search", checked(str(folder / "checkpoints")))
+def keeper_of(folder: Path, stage: str = "search") -> CheckpointKeeper:
+    return CheckpointKeeper(folder, stage, CheckpointStore.ready(str(folder / "checkpoints")))
 
 
 def leave(folder: Path, run: RunLabel) -> None:
@@ -51,7 +51,7 @@ def leave(folder: Path, run: RunLabel) -> None:
 def end(keeper: CheckpointKeeper, folder: Path, trial: tuple[str, str, str, float | None]) -> None:
     run = label(folder, *trial[:2])
     leave(folder, run)
-    keeper.on_end(run, row(*trial))
+    keeper.on_stored(row(*trial))
 
 
 def test_the_best_of_each_cell_stays_in_any_order(tmp_path: Path) -> None:
@@ -74,11 +74,11 @@ def test_the_best_of_each_cell_stays_over_a_restart(tmp_path: Path, first: int) 
 
 def test_confirmation_keeps_its_own(tmp_path: Path) -> None:
     Store.create(tmp_path)
-    keeper = keeper_of(tmp_path)
+    keeper = keeper_of(tmp_path, "confirm")
     for i, (trial_id, cell_id, end_reason, value) in enumerate(ENDINGS):
         run = label(tmp_path, trial_id, cell_id, "confirm")
         leave(tmp_path, run)
-        keeper.on_end(run, row(trial_id, cell_id, end_reason, value))
+        keeper.on_stored(row(trial_id, cell_id, end_reason, value))
         assert len(kept(tmp_path, "confirm")) == i + 1
 
 
@@ -92,7 +92,7 @@ def test_a_trial_that_a_resume_runs_again_keeps_what_it_goes_on_from(tmp_path: P
 def test_the_best_model_stays_when_its_checkpoint_or_that_of_a_better_one_is_gone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, depot = Store.create(tmp_path), checked(str(tmp_path / "checkpoints"))
+    store, checkpoint_store = Store.create(tmp_path), CheckpointStore.ready(str(tmp_path / "checkpoints"))
     config = TrainConfig(subset=96, batch_size=32, epochs=1, embedding_dim=16)
     file = tmp_path / "checkpoints" / "search" / "t00000.pt"
     list(train(config, save_to=file))
@@ -101,19 +101,19 @@ def test_the_best_model_stays_when_its_checkpoint_or_that_of_a_better_one_is_gon
         ended = row(trial_id, "c", "completed", value) | {"config_json": given.to_json()}
         store.write("trials", "search", trial_id, 1, [ended])
 
-    keep_best(tmp_path, depot)
+    keep_best(tmp_path, checkpoint_store)
     completed("t00000", 0.8, config)
-    keep_best(tmp_path, depot)
+    keep_best(tmp_path, checkpoint_store)
     kept_before = (tmp_path / "best" / "model.pt").read_bytes()
     assert checkpoint.model_config(checkpoint.read(tmp_path / "best" / "model.pt")) == config
     file.unlink()
-    keep_best(tmp_path, depot)
+    keep_best(tmp_path, checkpoint_store)
     assert not caplog.messages
     completed("t00001", 0.9, TrainConfig())
-    keep_best(tmp_path, depot)
+    keep_best(tmp_path, checkpoint_store)
     assert "t00001.pt is gone" in caplog.messages[-1]
     (file.parent / "t00001.pt").write_bytes(kept_before[:100])
-    keep_best(tmp_path, depot)
+    keep_best(tmp_path, checkpoint_store)
     assert "t00001.pt is damaged" in caplog.messages[-1]
     assert (tmp_path / "best" / "model.pt").read_bytes() == kept_before
     assert (tmp_path / "best" / "config.json").read_text() == config.to_json() + "\n"

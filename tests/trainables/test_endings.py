@@ -8,7 +8,7 @@ import torch
 
 from embedding_core.errors import Faults
 from embedding_core.storage.atomic_write import StorageError
-from trainables.failures import ERROR_LENGTH, Ending, ending_of
+from trainables.endings import ERROR_LENGTH, Ending, ending_of
 
 
 def raised_by_torch() -> BaseException:

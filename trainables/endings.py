@@ -1,4 +1,7 @@
-"""How what a trial's process raises is called, where it can still say so itself."""
+"""How a trial ends that raises, as long as its process can still say so: out of memory, an error, storage out of reach.
+
+A dead process says nothing: `sweeps.engine.endings`. `sweeps.results.endings` lists all endings.
+"""
 
 import traceback
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""What ended a trial that could not say so itself."""
+"""How a trial ended, as the driver sees it: by its last row, or by what its process died of."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +8,32 @@ import pytest
 from ray import cloudpickle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 
-from sweeps.engine.failures import HostMemoryError, ending_of
+from sweeps.engine.endings import of_death, of_last_row, of_lost_results
+from sweeps.engine.private_api import HostMemoryError
+from sweeps.results.endings import END_REASONS
+from trainables.endings import ERROR_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"epoch": 2, "end_reason": "completed"}, "completed"),
+        ({"epoch": 2, "end_reason": "diverged"}, "diverged"),
+        ({"end_reason": "oom"}, "oom"),  # no row of an epoch: it gave up
+        ({"epoch": 2, "end_reason": None}, "asha_stopped"),
+        ({}, "asha_stopped"),
+    ],
+)
+def test_what_its_process_does_not_say_the_scheduler_did(row: dict[str, Any], reason: str) -> None:
+    assert of_last_row(row) == {"end_reason": reason}
+    assert reason in END_REASONS
+
+
+def test_lost_results_are_computed_again_and_the_reason_fits_its_column() -> None:
+    found = of_lost_results(ValueError("x" * 2 * ERROR_LENGTH))
+    assert found["end_reason"] == "preempted"
+    assert found["error_type"].startswith("Results on held-out images are lost: xxx")
+    assert len(found["error_type"]) == ERROR_LENGTH
 
 
 def ending(tmp_path: Path, error: RayError | None, **silence: float) -> dict[str, Any]:
@@ -17,7 +42,7 @@ def ending(tmp_path: Path, error: RayError | None, **silence: float) -> dict[str
     if error is not None:
         file.write_bytes(cloudpickle.dumps(error))
     trial = SimpleNamespace(pickled_error_file=str(file))
-    return ending_of(trial, **{"silent_s": 0.0, "deadline_s": 0.0, **silence})  # type: ignore[arg-type]
+    return of_death(trial, **{"silent_s": 0.0, "deadline_s": 0.0, **silence})  # type: ignore[arg-type]
 
 
 def of_our_code() -> RayTaskError:

@@ -1,0 +1,80 @@
+"""Which folder a command is about, which plan it holds, and that one driver at a time fills it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from embedding_core.errors import Faults
+from sweeps.cli.options import Options
+from sweeps.design import Design, plan_file
+from sweeps.design.plan import DEFAULT_PRESET, Plan
+from sweeps.engine import checkpoint_location
+from sweeps.results.store import Store
+
+
+def folder_of(design: Design, options: Options) -> Path:
+    """Folder of the sweep. A name that was given is taken as it is; one made up here is counted on until it is free.
+
+    Raises:
+        Faults: no sweep of this design to resume.
+    """
+    if options.name is not None:
+        return options.results / options.name
+    if options.resume:
+        started = [path for path in options.results.glob(f"{design.name}-*/{plan_file.NAME}") if path.is_file()]
+        if not started:
+            raise Faults([f"`--resume` found no sweep of {design.name} in {options.results}; name one with `--name`."])
+        return max(started, key=lambda path: path.stat().st_mtime).parent
+    preset = str(options.what.get("preset", DEFAULT_PRESET))
+    dataset = options.what.get("dataset", design.presets[preset].dataset)
+    made_up = re.sub(r"[^\w.-]", "_", f"{design.name}-{preset}-{dataset}")
+    taken = [n for n in range(1, 10_000) if (options.results / f"{made_up}-{n}").exists()]
+    return options.results / f"{made_up}-{max(taken, default=0) + 1}"
+
+
+def plan_of(design: Design, options: Options, folder: Path) -> Plan:
+    """What is to be run there, by the plan of an earlier start if there is one.
+
+    Raises:
+        Faults: nothing to resume, or options that differ from its plan.
+    """
+    if not options.resume:
+        return Plan.of(design, options.what)
+    Store.open(folder)
+    plan = plan_file.resumed(design, folder / plan_file.NAME, options.what)
+    return plan if options.extend is None else plan_file.extended(design, plan, *options.extend)
+
+
+def opened(options: Options, folder: Path) -> Store:
+    """The results of the sweep, to be written.
+
+    Raises:
+        Faults: the folder already holds a sweep, or cannot be written.
+    """
+    return Store.open(folder) if options.resume or plan_file.missing(folder) else Store.create(folder)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One driver per sweep: two would hand out the same trials and write the same checkpoints.
+
+    Raises:
+        Faults: another driver runs this sweep.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise Faults([f"Another process is running the sweep in {folder}."]) from error
+
+
+def keep_plan(plan: Plan, options: Options, folder: Path, checkpoints: str) -> None:
+    """Write down what is to be run, and where the checkpoints are, unless an earlier start has done so."""
+    if not options.resume:
+        checkpoint_location.remember(folder, checkpoints)
+        plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
+    elif options.extend is not None:
+        plan_file.amend(plan, folder)

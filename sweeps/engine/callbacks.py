@@ -1,0 +1,90 @@
+"""All that happens while Tune runs a stage, in its order: what is told is stored first, then the others hear of it."""
+
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from sweeps.engine import endings
+from sweeps.engine.endings import Ending
+from sweeps.engine.metrics import Metrics
+from sweeps.engine.progress import Progress
+from sweeps.engine.recorder import Recorder
+from sweeps.engine.retention import CheckpointKeeper
+from sweeps.engine.searchers import RunSearcher
+
+
+class StageCallback(Callback):
+    """The one callback of a stage. ASHA's decisions alone go another way: Tune asks the scheduler before it calls."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        searcher: RunSearcher,
+        checkpoint_keeper: CheckpointKeeper,
+        progress: Progress,
+        metrics: Metrics,
+    ) -> None:
+        self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
+        self._progress, self._metrics = progress, metrics
+        self.ended = 0
+        """Trials whose final row is stored; an interrupted one has none."""
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """Before the first trial."""
+        self._progress.start()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Each time a process takes a trial up."""
+        self._recorder.begin(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Each row of the loop, or what a trial that gave up sent in place of one."""
+        self._recorder.result(trial, result)
+        label = self._recorder.live(trial).label
+        self._progress.on_result(label.trial_id, result)
+        self._metrics.on_result(label.trial_id, label.cell_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial has ended by itself, or the scheduler has stopped it."""
+        results = self._recorder.live(trial).results
+        self._end(trial, endings.of_last_row(results[-1] if results else {}))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial's process has died, and its retries are used up."""
+        deadline_s = self._recorder.live(trial).label.epoch_deadline_s
+        ending = endings.of_death(trial, silent_s=self._recorder.silent_s(trial), deadline_s=deadline_s)
+        self._end(trial, ending)
+
+    def _end(self, trial: Trial, ending: Ending) -> None:
+        """Store the final row; only then do the others hear of it, for a resume knows what is stored and no more."""
+        row = self._recorder.finish(trial, ending)
+        if row is None:
+            return
+        self.ended += 1
+        self._searcher.on_stored(row)
+        self._checkpoint_keeper.on_stored(row)
+        self._progress.on_stored(row)
+        self._metrics.on_stored(row)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Again and again, whether anything has happened or not.
+
+        Raises:
+            Faults: the results could not be written for long; it ends the experiment.
+        """
+        self._recorder.flush_due()
+        self._progress.refresh(trials)
+        self._metrics.refresh()
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """After the last trial, or when the sweep is interrupted."""
+        self._recorder.flush()
+        self._progress.stop(trials)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles what it is given, and nothing is ever restored from there."""
+        return {}

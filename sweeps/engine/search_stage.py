@@ -1,0 +1,83 @@
+"""The stage search: TPE suggests, ASHA stops, over all factors in one block."""
+
+from collections.abc import Collection
+
+import optuna
+
+from embedding_core.config.train_config import TrainConfig
+from sweeps.design.plan import SEARCH_BLOCK
+from sweeps.engine import split_files, tuner
+from sweeps.engine.asha import Decision, Exemption, Rungs, milestones
+from sweeps.engine.optuna_study import STARTUP_TRIALS, open_study, reconcile
+from sweeps.engine.searchers import StudySearch
+from sweeps.engine.sweep import Sweep
+from sweeps.engine.tuner import Remainder
+from sweeps.results import store
+
+REDUCTION_FACTOR = 2
+"""ASHA's eta: at each rung the better half goes on."""
+
+GRACE_SHARE = 4
+"""No trial is stopped in the first quarter of its epochs: early values say little, and stop slow starters."""
+
+
+def search(sweep: Sweep, again: Collection[str]) -> bool:
+    """Run what is left of the search; whether all of it has ended.
+
+    Args:
+        sweep: whose.
+        again: endings of trials that are run once more.
+    """
+    plan, folder = sweep.plan, sweep.folder
+    finished = store.finished(folder, "search", retry=again)
+    rows = store.read(folder, "trials", stage="search")
+    first_trials = () if rows.num_rows else plan.preset.first_trials
+    study = open_study(folder / "optuna.db", seed=plan.seed, first_trials=first_trials)
+    reconcile(study, plan.design, rows, finished)
+    if len(finished) >= plan.samples:
+        return True
+    retried = store.finished(folder, "search") - finished
+    config = TrainConfig.from_flat({**plan.search_base, **next(plan.design.corners())})
+    split_files.write(folder, sweep.data, [config])
+    left = Remainder(
+        stage="search",
+        searcher=_searcher(sweep, study, finished, retried),
+        rungs=_rungs(sweep, config, retried),
+        done=finished,
+        images_per_trial=sweep.epoch_images(config) * config.epochs,
+        constants={
+            "master_seed": plan.seed,
+            "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})",
+            "scheduler": f"ASHA(eta={REDUCTION_FACTOR})",
+        },
+    )
+    return tuner.run(sweep, left)
+
+
+def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retried: Collection[str]) -> StudySearch:
+    return StudySearch(
+        sweep.plan.design,
+        study,
+        base=sweep.plan.search_base,
+        label={
+            "study_id": sweep.study_id,
+            "stage": "search",
+            "block": SEARCH_BLOCK,
+            "checkpoint_dir": sweep.checkpoint_dir,
+            "epoch_deadline_s": sweep.epoch_deadline_s,
+        },
+        attempts=store.attempts(sweep.folder, stage="search"),
+        finished=finished,
+        retried=retried,
+    )
+
+
+def _rungs(sweep: Sweep, config: TrainConfig, retried: Collection[str]) -> Rungs:
+    """ASHA as an earlier start has left it."""
+    decided = store.read(sweep.folder, "rungs", stage="search").to_pylist()
+    # A value that was not finite stopped its trial; what is tried again is judged anew.
+    replay = [Decision.of_row(row) for row in decided if row["is_finite"] or row["trial_id"] not in retried]
+    epoch_images = sweep.epoch_images(config)
+    first = epoch_images * max(1, config.epochs // GRACE_SHARE)
+    rungs = milestones(first, epoch_images * config.epochs, REDUCTION_FACTOR)
+    return Rungs(rungs, REDUCTION_FACTOR, replay=replay, exempt=Exemption(sweep.plan.exempt, sweep.plan.seed))
