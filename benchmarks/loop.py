@@ -114,7 +114,7 @@ class Bare:
         self.objective = Objective.of(config, classes=split.classes)
         self.optimizer = build_optimizer(network, self.objective.parameters(), optimizer=config.optimizer, lr=config.lr)
         self.triplets = split.train_examples.to(data.device)
-        self.recipe = Recipe.of(config, data)
+        self.recipe = Recipe.of(config, side=data.shape[-1], flips=data.flips)
         self.batches = list(self.prepared())
         self.embedded = [self.network(images).detach() for images, _ in self.batches]
 

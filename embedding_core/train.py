@@ -81,7 +81,7 @@ def train(
         momentum=config.momentum, backbone_lr_ratio=config.backbone_lr_ratio,
     )  # fmt: skip
     parameters = [*network.parameters(), *objective.parameters()]
-    recipe = Recipe.of(config, data)
+    recipe = Recipe.of(config, side=data.shape[-1], flips=data.flips)
     leak_share = 1 - split.leak()["triplets_wholly_unseen"]
 
     rows: list[Row] = []

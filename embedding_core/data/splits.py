@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from embedding_core.config.train_config import CHOICES, VIEWS_PER_EXAMPLE
-from embedding_core.data.image_sets import tensors_sha256
+from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.triplets import fixed_triplets, study_triplets
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator

@@ -25,7 +25,8 @@ def network(digits: DeviceData) -> EmbeddingNetwork:
 
 def validated(network: EmbeddingNetwork, digits: DeviceData, config: TrainConfig) -> Row:
     split = digits.split(config)
-    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    objective = Objective.of(config, classes=split.classes)
+    recipe = Recipe.of(config, side=digits.shape[-1], flips=digits.flips)
     layer, batch_size, seed = config.held_out_layer, config.batch_size, config.seed
     return validation_metrics(network, objective, digits, split, recipe, layer=layer, batch_size=batch_size, seed=seed)
 
