@@ -74,11 +74,11 @@ class Clocked(Store):
     ends: ClassVar[list[tuple[float, float]]] = []
     """Wall and processor seconds."""
 
-    def write(self, table: str, *ids: Any, **rows: Any) -> Path | None:
-        """As `Store.write`."""
+    def publish(self, table: str, *ids: Any, **content: Any) -> Path | None:
+        """As `Store.publish`, through which the driver's buffer writes."""
         if table == "trials":
             self.ends.append((time.perf_counter(), time.process_time()))
-        return super().write(table, *ids, **rows)
+        return super().publish(table, *ids, **content)
 
 
 def main() -> None:
