@@ -32,5 +32,5 @@ _OF_PROBES = ("ProbePoint", "probe", "probe_curve")
 
 def __getattr__(name: str) -> Any:
     if name not in _OF_PROBES:
-        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.probes"), name)
