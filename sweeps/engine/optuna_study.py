@@ -14,9 +14,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from embedding_core.seeding import stream
-from embedding_core.storage.filesystems import is_local
 from sweeps.design import Design, Factor, Levels
 from sweeps.design.design import Settings
+from sweeps.engine.filesystems import is_local
 from sweeps.engine.private_api import gone_on_with, reported
 from sweeps.results.endings import INFEASIBLE, UNINFORMATIVE
 from trainables.run_label import trial_name
