@@ -2,7 +2,7 @@
 
 from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.image_sets import ImageSet, load, resolve_root, size_of_test_file
-from embedding_core.data.samplers import batch_faults, epoch_order, images_per_epoch
+from embedding_core.data.samplers import batch_faults, epoch_order, images_per_epoch, order_of
 from embedding_core.data.splits import Split, split
 from embedding_core.data.triplets import fixed_triplets
 
@@ -16,6 +16,7 @@ __all__ = [
     "fixed_triplets",
     "images_per_epoch",
     "load",
+    "order_of",
     "resolve_root",
     "size_of_test_file",
     "split",

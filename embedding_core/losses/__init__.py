@@ -13,16 +13,29 @@ from embedding_core.losses.functional import (
     triplet_semihard,
 )
 from embedding_core.losses.miners import Triplets, curriculum, mine, mine_random
-from embedding_core.losses.modules import BaseLoss
-from embedding_core.losses.objective import Objective
+from embedding_core.losses.modules import (
+    BaseLoss,
+    Classifier,
+    FixedTriplets,
+    MinedTriplets,
+    SemiHardTriplets,
+    TwoViews,
+)
+from embedding_core.losses.objective import KoLeoSettings, Objective
 
 __all__ = [
     "ArcFace",
     "BaseLoss",
+    "Classifier",
+    "FixedTriplets",
     "KoLeo",
+    "KoLeoSettings",
+    "MinedTriplets",
     "Objective",
+    "SemiHardTriplets",
     "SoftmaxClassifier",
     "Triplets",
+    "TwoViews",
     "curriculum",
     "koleo",
     "koleo_terms",

@@ -22,7 +22,7 @@ from embedding_core.metrics.meter import Meter
 from embedding_core.seeding import stream
 
 
-class KoLeoTerm(NamedTuple):
+class KoLeoSettings(NamedTuple):
     """KoLeo's place in the objective."""
 
     weight: float
@@ -34,7 +34,7 @@ class KoLeoTerm(NamedTuple):
 class Objective(nn.Module):
     """Loss of one neighbourhood; holds the parameters of the loss itself, such as ArcFace's proxies."""
 
-    def __init__(self, base: BaseLoss, koleo: KoLeoTerm | None) -> None:
+    def __init__(self, base: BaseLoss, koleo: KoLeoSettings | None) -> None:
         super().__init__()
         self.base = base
         self.koleo = koleo
@@ -44,7 +44,7 @@ class Objective(nn.Module):
         """The objective that `config` asks for; `classes` are the labels trained on, ascending."""
         koleo = None
         if config.koleo_weight is not None:
-            koleo = KoLeoTerm(
+            koleo = KoLeoSettings(
                 config.koleo_weight, config.koleo_top_k, config.koleo_group_size, config.koleo_exclude_same_class
             )
         return cls(base_loss(config, classes=classes), koleo)

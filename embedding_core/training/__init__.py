@@ -4,7 +4,7 @@ from embedding_core.training.accumulation import StepReport, accumulated_step
 from embedding_core.training.accumulation_gap import AccumulationGap, measure_gap, nn_agreement
 from embedding_core.training.fingerprint import observed_config
 from embedding_core.training.optimizers import LARS, OPTIMIZERS, build_optimizer
-from embedding_core.training.schedules import lr_at, set_lr
+from embedding_core.training.schedules import lr_at, schedule_of, set_lr
 
 __all__ = [
     "LARS",
@@ -17,5 +17,6 @@ __all__ = [
     "measure_gap",
     "nn_agreement",
     "observed_config",
+    "schedule_of",
     "set_lr",
 ]

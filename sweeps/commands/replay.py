@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,14 +14,13 @@ import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults, unknown
+from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
 from sweeps.commands.parser import CommandParser
 from sweeps.engine.provenance import Provenance
 from sweeps.results import files, store
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES
-
-Row = Mapping[str, Any]
 
 TIMING: Final = ("elapsed_s", "train_s")
 IDS: Final = ("trial_id", "attempt", "stage")

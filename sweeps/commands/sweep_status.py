@@ -18,10 +18,9 @@ from embedding_core.errors import Faults, unknown
 from sweeps.analysis.stats import costs
 from sweeps.analysis.stats.costs import CellCost, NodeCost, Saving
 from sweeps.design.planned_counts import planned_trials
-from sweeps.results import files, store
+from sweeps.results import files, frozen, store
 from sweeps.results.schema import STAGES
 
-PLAN: Final = "plan.json"
 LOCK: Final = ".lock"
 """File that the driver of a sweep holds locked."""
 
@@ -92,8 +91,8 @@ def status_of(folder: Path, prices: Mapping[str, float]) -> Status:
     """
     planned = _planned(folder)
     trials = store.read(folder, "trials")
-    rows = costs.rows_of(trials)
-    nodes = costs.by_node_type(costs.rows_of(store.read(folder, "trials", attempts="all")), prices)
+    rows = costs.cost_rows(trials)
+    nodes = costs.by_node_type(costs.cost_rows(store.read(folder, "trials", attempts="all")), prices)
     types = [node.node_type for node in nodes]
     faults = [unknown("node type", name, types) for name in prices if types and name not in types]
     if faults:
@@ -116,7 +115,7 @@ def _planned(folder: Path) -> dict[str, int]:
     Raises:
         Faults: no readable `plan.json`.
     """
-    file = folder / PLAN
+    file = folder / frozen.FILE
     files.check_sweep(folder)
     try:
         return planned_trials(json.loads(file.read_text()))

@@ -13,7 +13,7 @@ from sweeps.design.selection import Tuned, best_of_search, best_of_tune, nuisanc
 from sweeps.results import frozen, store
 from sweeps.results.files import holds_sweep, table_dir
 
-NAME: Final = "plan.json"
+NAME: Final = frozen.FILE
 
 EXTENDABLE: Final = ("search", "confirm")
 """Stages that can be given more to run; the Sobol points of the stage tune are balanced in their number."""

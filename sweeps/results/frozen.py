@@ -5,6 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+FILE: Final = "plan.json"
+"""Name of a plan in the folder of its sweep."""
+
 KEY: Final = "sha256"
 """Where `plan.json` keeps it; absent until the plan is frozen."""
 

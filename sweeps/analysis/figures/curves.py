@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
 from sweeps.analysis.stats.descriptive import UNKNOWN_CELL, rows_of
+from sweeps.results.columns import named
 
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
 
@@ -117,7 +118,7 @@ def draw_curves(data: CurveData) -> Figure:
         colour, marker = looks[mean.arm]
         every = max(1, len(mean.epochs) // 8)
         axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5, markevery=every)
-    axes.set(xlabel="epoch", ylabel="validation AUC")
+    axes.set(xlabel="epoch", ylabel=named("val_auc"))
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")

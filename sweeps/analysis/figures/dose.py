@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
 from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of
-from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.stats.levels import levels_of
 
 READING: Final = (
     "Pairs of trials at the same point of the other settings, one seed: KoLeo on minus off. The best of each cell is "

@@ -28,7 +28,7 @@ class ForestItem(NamedTuple):
     label: str
     effect: Effect
     family: str
-    """One of `plan.FAMILIES`."""
+    """One of `stored_plan.FAMILIES`."""
 
     outcome: str
     """Column of `trials` in whose units the effect is."""

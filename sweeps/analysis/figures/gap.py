@@ -10,18 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import K, Looks, Points, series_looks, series_name
+from sweeps.analysis.figures.style import K, Looks, Points, series_looks, series_name, wrapped
 from sweeps.analysis.stats.descriptive import last_rows, rows_of
+from sweeps.results.columns import named
 
 READING: Final = (
     "What a micro-batch of B / K still sees of the batch, and whether its gradient points the same way. Measured on "
     "training batches, in either mode; nothing is lost at K = 1."
 )
 
-GAP: Final = {
-    "nn_agreement": "neighbours in the\nsame micro-batch",
-    "micro_full_grad_cos": "cosine of naive and\nfull-batch gradient",
-}
+GAP: Final = ("nn_agreement", "micro_full_grad_cos")
 """What naive accumulation keeps of the full batch; measured where K > 1."""
 
 
@@ -37,7 +35,7 @@ class GapData:
 
 def gap_data(trials: pa.Table, curves: pa.Table, *, dataset: str) -> GapData | None:
     """What naive accumulation keeps of the full batch, against K; None where no run measured it."""
-    ends = last_rows(curves, "confirm", tuple(GAP))
+    ends = last_rows(curves, "confirm", GAP)
     rows = [row for row in rows_of(trials, "confirm", ("trial_id", "cell_id", K)) if row["trial_id"] in ends]
     values: dict[str, dict[str, Points]] = {name: {} for name in GAP}
     for name in GAP:
@@ -60,7 +58,12 @@ def draw_gap(data: GapData) -> Figure:
     place = {k: i for i, k in enumerate(data.ks)}
     for axes, (name, of_arm) in zip(panels, data.values.items(), strict=True):
         _by_k(axes, of_arm, place, data.looks)
-        axes.set(ylabel=GAP[name], xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
+        axes.set(
+            ylabel=wrapped(named(name), 22),
+            xticks=range(len(data.ks)),
+            xticklabels=data.ks,
+            xlim=(-0.5, len(data.ks) - 0.5),
+        )
         plain_ticks(axes, "y")
     panels[-1].set_xlabel("accumulation steps K")
     arms = {arm for of_arm in data.values.values() for arm in of_arm}

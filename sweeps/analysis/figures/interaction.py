@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import K, Looks, series_looks, series_name
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
 from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.stats.levels import levels_of
+from sweeps.results.columns import named
 
 READING: Final = (
     "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
@@ -112,7 +113,7 @@ def draw_interaction(data: InteractionData) -> Figure:
             axes.axhline(series.means[0], color=colour, linewidth=1.4, linestyle=(0, (5, 3)))
         axes.plot(xs, series.means, marker=marker, color=colour, linewidth=2, markersize=7, markeredgecolor="white")
     axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
-    axes.set(xlabel="accumulation steps K", ylabel="test AUC")
+    axes.set(xlabel="accumulation steps K", ylabel=named("test_auc"))
     plain_ticks(axes, "y")
     handles: list[Line2D] = []
     for series in data.series:

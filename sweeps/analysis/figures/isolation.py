@@ -15,6 +15,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
 from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of
 from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.results.columns import named
 
 READING: Final = (
     "Every cell met the same settings. Tuning is fair where each cell's best lies inside the range and the others fall "
@@ -112,7 +113,7 @@ def draw_isolation(data: IsolationData) -> Figure:
         if panel.lost:  # on the lower edge; without points an unclipped artist would upset the layout
             edge = [axes.get_ylim()[0]] * len(panel.lost)
             axes.plot(panel.lost, edge, "x", color=GREY, markersize=6, linestyle="none", clip_on=False)
-        axes.set(ylabel="validation AUC", xlabel=panel.setting.replace("_", " "))
+        axes.set(ylabel=named("final_val_auc"), xlabel=panel.setting.replace("_", " "))
         plain_ticks(axes, "y")
         (log_ticks if panel.log else plain_ticks)(axes, "x")
     cells = [cell for cell in data.looks if any(cell in panel.points for panel in data.panels)]

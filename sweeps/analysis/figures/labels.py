@@ -13,9 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import Looks, dash_of, each, looks_of
 from sweeps.analysis.stats.curves import MOST_CELLS, counted
-from sweeps.analysis.stats.held_out import SPLITS, Mean, having, mean_of, measured
-
-KINDS: Final = {"probe_svc": "SVC (RBF)", "probe_linear": "linear SVM", "probe_knn": "kNN"}
+from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean, having, mean_of, measured
 
 READING: Final = "Each mark is a cell's mean over blocks with its interval; marks are moved apart sideways."
 
@@ -48,13 +46,13 @@ def label_data(
         split: `test` or `unseen`.
         dataset: for the caption.
     """
-    found = {key: values for key, values in measured(evaluations, trials, KINDS).items() if key[1] == split}
+    found = {key: values for key, values in measured(evaluations, trials, PROBES).items() if key[1] == split}
     shown = having(list(found.values()), cells)
     if not shown:
         return None
     budgets = tuple(sorted({k for _, _, k in found if k is not None}))
     means: dict[str, dict[str, dict[int, Mean]]] = {}
-    for kind in KINDS:
+    for kind in PROBES:
         for cell in shown[:MOST_CELLS]:
             points = {k: mean_of(found.get((kind, split, k), {}), cell) for k in budgets}
             means.setdefault(kind, {})[cell] = {k: mean for k, mean in points.items() if mean is not None}
@@ -67,13 +65,13 @@ def label_data(
 def draw_labels(data: LabelData) -> Figure:
     """A panel per kind of probe on one scale, a line per cell."""
     title = f"Balanced accuracy with few labels: {SPLITS[data.split]}"
-    figure, panels = canvas(title, data.caption, height=2.0 * len(KINDS) + 0.7, rows=len(KINDS))
+    figure, panels = canvas(title, data.caption, height=2.0 * len(PROBES) + 0.7, rows=len(PROBES))
     cells = list(next(iter(data.means.values())))
     for axes, (kind, of_cell) in zip(panels, data.means.items(), strict=True):
         for i, cell in enumerate(cells):
             shift = 10 ** (_SPREAD * (i - (len(cells) - 1) / 2) / max(1, len(cells)))
             _draw_line(axes, of_cell[cell], shift, data.looks, cell)
-        axes.set(xscale="log", ylabel=f"{KINDS[kind]}")
+        axes.set(xscale="log", ylabel=f"{PROBES[kind]}")
         axes.xaxis.set_major_locator(FixedLocator([float(k) for k in data.budgets]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

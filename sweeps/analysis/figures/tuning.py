@@ -17,6 +17,7 @@ from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, st
 from sweeps.analysis.figures.style import GREY, Looks, each, looks_of, wrapped
 from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
 from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.results.columns import named
 
 READING: Final = "What the best of n trials would reach, half of the time: an arm that needs more tuning rises later."
 BAND_READING: Final = " Bands treat the points as independent draws."
@@ -135,7 +136,7 @@ def draw_tuning(data: TuningData) -> Figure:
         axes.set_axis_off()
     for i, axes in enumerate(panels[: len(data.curves)]):
         axes.set_xlabel("trials (n)" if i + columns >= len(data.curves) else "")
-        axes.set_ylabel("validation AUC" if i % columns == 0 else "")
+        axes.set_ylabel(named("final_val_auc") if i % columns == 0 else "")
     handles: list[Artist] = [Line2D([], [], color=GREY, linewidth=0.7, label="the other cells")]
     if any(curve.band for curve in data.curves):
         handles.append(Patch(facecolor=GREY, alpha=0.3, label=f"{CONFIDENCE * 100:g} % band, all n at once"))

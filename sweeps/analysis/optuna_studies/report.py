@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from sweeps.analysis.document import Picture, Report, Section, Table
 from sweeps.analysis.figures.importances import draw_importances, importance_data
 from sweeps.analysis.numbers import or_absent, plain
-from sweeps.analysis.optuna_studies import figures as study_figures
+from sweeps.analysis.optuna_studies import values
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
 from sweeps.analysis.report.render import write_pages
@@ -98,12 +98,11 @@ def _levels(found: list[Arms]) -> Section:
 
 def _values(study: StoredStudy, found: list[Arms]) -> Section:
     binary = next((arm for arm in found if len(arm.levels) == 2), found[0] if found else None)
-    data = [study_figures.by_number(study.trials, binary, study=study.name)]
-    data += [study_figures.by_level(study.trials, arm, study=study.name) for arm in found[:MAX_PICTURES]]
+    data = [values.by_number(study.trials, binary, study=study.name)]
+    data += [values.by_level(study.trials, arm, study=study.name) for arm in found[:MAX_PICTURES]]
     names = ["values", *(f"values-{i}" for i in range(len(data) - 1))]
-    reading = "Hollow marks are last values of trials that did not complete: not what they would have reached."
     pictures = [
-        Picture(name, study_figures.draw_values(one), reading)
+        Picture(name, values.draw_values(one), values.READING)
         for name, one in zip(names, data, strict=True)
         if one.values
     ]

@@ -10,7 +10,7 @@ from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import plain
 from sweeps.analysis.published import study1, study2, study3, study4
 from sweeps.analysis.published.study import Ours, Settings, Study, StudyArm, StudyTable
-from sweeps.analysis.stats.curves import STAGE, Run
+from sweeps.analysis.stats.curves import MOST_CELLS, STAGE, Run
 from sweeps.analysis.stats.descriptive import rows_of
 
 STUDIES: Final = {"study1": study1.STUDY, "study2": study2.STUDY, "study3": study3.STUDY, "study4": study4.STUDY}
@@ -25,9 +25,10 @@ def beside(
     Args:
         study: whose figures.
         trials, curves, evaluations, views: the tables with `stage`.
-        cells: those to compare, in order.
+        cells: those to compare, in order; at most `MOST_CELLS` of them are.
     """
     heading = f"Beside {study.name}"
+    cells = cells[:MOST_CELLS]
     rows = [row for row in rows_of(trials, STAGE) if row["cell_id"] in cells]
     fitting = [row for row in rows if _fits(row, study.runs)]
     by_cell = _runs(fitting, curves, cells)

@@ -1,15 +1,15 @@
 """Study 2: triplet mining and ArcFace on plankton, backbone frozen; one run and one draw of labels each."""
 
-from sweeps.analysis.figures.labels import KINDS
 from sweeps.analysis.numbers import four, number, or_absent
 from sweeps.analysis.published.study import Measure, Ours, Study, StudyArm, StudyTable, count, none, of_trials
 from sweeps.analysis.stats.descriptive import mean_of_known
+from sweeps.analysis.stats.held_out import PROBES
 
 BUDGETS = (30, 100, 1000, 3000)
 
 
 def _line(kind: str, labels: int) -> str:
-    return f"{KINDS[kind]}, {labels:,} labels"
+    return f"{PROBES[kind]}, {labels:,} labels"
 
 
 def _probes(**published: tuple[float, ...]) -> dict[str, str]:
@@ -54,6 +54,6 @@ STUDY = Study(
         StudyTable(title="test accuracy", layout="arms down",
                    measures={"published": none, "ours": of_trials("test_accuracy"), "our runs": count}),
         StudyTable(title="unseen classes", layout="arms across, ours beside",
-                   measures={_line(kind, labels): _probe(kind, labels) for kind in KINDS for labels in BUDGETS}),
+                   measures={_line(kind, labels): _probe(kind, labels) for kind in PROBES for labels in BUDGETS}),
     ),
 )  # fmt: skip

@@ -34,8 +34,10 @@ def compose(results_dir: Path) -> Report:
         Faults: as `render_sweep` does.
     """
     names = ("trials", "curves", "rungs", "views", "evaluations", "eval_groups")
-    latest = [store.read(results_dir, name) for name in names]
-    tables = SweepTables(*[*latest, store.read(results_dir, "trials", attempts="all", stage="confirm")])
+    tables = SweepTables(
+        **{name: store.read(results_dir, name) for name in names},
+        confirm_attempts=store.read(results_dir, "trials", attempts="all", stage="confirm"),
+    )
     if not tables.trials.num_rows and not tables.curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
     return report_of(tables, read_plan(results_dir, tables.trials))

@@ -6,9 +6,9 @@ from typing import Final
 import pyarrow as pa
 
 from sweeps.analysis.document import Picture, Section, Table
-from sweeps.analysis.figures.labels import KINDS, READING, LabelData, draw_labels, label_data
-from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.held_out import SPLITS, Mean
+from sweeps.analysis.figures.labels import READING, LabelData, draw_labels, label_data
+from sweeps.analysis.numbers import ABSENT, number
+from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean
 
 HEADING: Final = "Few labels"
 
@@ -31,7 +31,7 @@ def label_tables(data: LabelData) -> list[Table]:
     """A table per kind: cells down, numbers of labels across."""
     return [
         Table(
-            [f"{KINDS[kind]}, {SPLITS[data.split]}", *(f"{k:,} labels" for k in data.budgets)],
+            [f"{PROBES[kind]}, {SPLITS[data.split]}", *(f"{k:,} labels" for k in data.budgets)],
             [[cell, *(_text(points.get(k)) for k in data.budgets)] for cell, points in of_cell.items()],
         )
         for kind, of_cell in data.means.items()
@@ -40,6 +40,6 @@ def label_tables(data: LabelData) -> list[Table]:
 
 def _text(mean: Mean | None) -> str:
     if mean is None:
-        return "–"
+        return ABSENT
     half = "" if mean.interval is None else f" ± {number(mean.interval.ci_high - mean.mean)}"
     return number(mean.mean) + half

@@ -25,8 +25,8 @@ from sweeps.analysis.figures import paired as paired_figures
 from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
 from sweeps.analysis.stats import descriptive
-from sweeps.analysis.stats.cells import levels_of
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.levels import levels_of
 from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
 from sweeps.results.columns import WHILE_TRAINING
 

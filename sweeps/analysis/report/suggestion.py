@@ -17,7 +17,7 @@ HEADING: Final = "What the search alone would have suggested"
 Confirmed = tuple[str, float, float]
 """Sentence of a contrast, and the ends of its 95 % interval."""
 
-READINGS: Final = ("mean of all last values", "mean of completed trials", "best trial")
+MISREADINGS: Final = ("mean of all last values", "mean of completed trials", "best trial")
 """Ways a search's rows get read as a comparison."""
 
 WHY_NOT: Final = (
@@ -35,7 +35,7 @@ class ArmRows:
     trials: int
     completed: int
     values: tuple[float | None, float | None, float | None]
-    """By READINGS; None without a trial of that kind."""
+    """By MISREADINGS; None without a trial of that kind."""
 
 
 def arms_of(trials: pa.Table, column: str = "cell_id") -> list[ArmRows]:
@@ -75,14 +75,14 @@ def _table(arms: Sequence[ArmRows]) -> Table:
     rows = [
         ["trials", *(str(arm.trials) for arm in arms)],
         ["completed", *(str(arm.completed) for arm in arms)],
-        *([name, *(or_absent(arm.values[i]) for arm in arms)] for i, name in enumerate(READINGS)),
+        *([name, *(or_absent(arm.values[i]) for arm in arms)] for i, name in enumerate(MISREADINGS)),
     ]
     return Table(["validation AUC", *(arm.name for arm in arms)], rows)
 
 
 def _differences(control: ArmRows, arm: ArmRows) -> list[tuple[str, float]]:
     """(reading, arm - control) of the readings that both have."""
-    pairs = zip(READINGS, control.values, arm.values, strict=True)
+    pairs = zip(MISREADINGS, control.values, arm.values, strict=True)
     return [(name, b - a) for name, a, b in pairs if a is not None and b is not None]
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
-from sweeps.analysis.stats import cells, failures
+from sweeps.analysis.stats import costs, failures
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.held_out import column_values, mean_of
 from sweeps.analysis.stats.mechanism import NOT_MEASURED
@@ -95,9 +95,9 @@ def _costs(first: Contrast, trials: pa.Table) -> Section:
     """Relative to the control of the first primary."""
     reference = first.control_cells[0]
     rows = [
-        [ratio.cell_id, *(or_absent(ratio.ratios[name], "{:.2f}".format) for name in cells.COSTS)]
-        for ratio in cells.cost_ratios(trials, reference=reference)
+        [ratio.cell_id, *(or_absent(ratio.ratios[name], "{:.2f}".format) for name in costs.RATIOS)]
+        for ratio in costs.cost_ratios(trials, reference=reference)
     ]
     note = f"Relative to {reference}: geometric means over the blocks that completed in both."
-    tables = [Table(["ratio", *(MEASURED[name].header for name in cells.COSTS)], rows)] if rows else []
+    tables = [Table(["ratio", *(MEASURED[name].header for name in costs.RATIOS)], rows)] if rows else []
     return Section("Relative cost", [note], tables=tables)

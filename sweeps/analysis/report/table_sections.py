@@ -144,7 +144,7 @@ def cost(trials: pa.Table) -> Section:
             if r["stage"] == stage
         }
         tables += compact(stage, names, columns)
-    known = costs.rows_of(trials)
+    known = costs.cost_rows(trials)
     saving = costs.saving(known)
     saved = f"ASHA stopped {saving.stopped} trials, which at their own rates would have cost another "
     saved += f"{saving.saved_s:,.0f} {costs.unit_of(known)}, {percent(saving.share)} of the whole search."

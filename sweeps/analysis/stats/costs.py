@@ -1,5 +1,6 @@
 """What trials cost: device time by stage and cell, what early stopping saved, what their machines cost. Pure."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from statistics import median
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
 from sweeps.results.schema import STAGES
@@ -57,7 +59,7 @@ class NodeCost:
     """None without a price."""
 
 
-def rows_of(trials: pa.Table) -> list[Row]:
+def cost_rows(trials: pa.Table) -> list[Row]:
     """The table's `COLUMNS` as rows."""
     rows: list[Row] = trials.select(list(COLUMNS)).to_pylist()
     return rows
@@ -123,3 +125,36 @@ def _union_s(spans: Iterable[tuple[datetime, datetime]]) -> float:
         total += max((end - begin).total_seconds(), 0.0)
         until = end if until is None else max(until, end)
     return total
+
+
+RATIOS: Final = ("wall_s", "gpu_s", "images_seen")
+"""Columns of `trials` of which cells are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostRatio:
+    """Cost of a cell over that of the reference, as geometric means over the blocks that completed in both."""
+
+    cell_id: str
+    n: int
+    ratios: Mapping[str, float | None]
+    """Each of `RATIOS`; None where one of the two spent nothing."""
+
+
+def cost_ratios(trials: pa.Table, *, reference: str) -> list[CostRatio]:
+    """Costs of every other confirm cell relative to `reference`, in order of cell; empty without that cell."""
+    mask = pc.and_(pc.equal(trials["stage"], "confirm"), pc.equal(trials["end_reason"], "completed"))
+    rows = trials.filter(mask).select(["cell_id", "block", *RATIOS]).to_pylist()
+    spent = {(row["cell_id"], row["block"]): row for row in rows}
+    found = []
+    for cell in sorted({cell for cell, _ in spent} - {reference}):
+        pairs = [(spent[cell, b], spent[reference, b]) for c, b in spent if c == cell and (reference, b) in spent]
+        if pairs:
+            found.append(CostRatio(cell, len(pairs), {name: _ratio(pairs, name) for name in RATIOS}))
+    return found
+
+
+def _ratio(pairs: list[tuple[Row, Row]], name: str) -> float | None:
+    if not all(own[name] and other[name] for own, other in pairs):
+        return None
+    return math.exp(math.fsum(math.log(own[name] / other[name]) for own, other in pairs) / len(pairs))

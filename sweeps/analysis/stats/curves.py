@@ -31,7 +31,7 @@ class Run:
 
     trial: Row
     epochs: tuple[Row, ...]
-    """Its rows of `curves`, by epoch; never empty."""
+    """Its rows of `curves`, by epoch; empty of a run that failed before its first, which `runs_of` leaves out."""
 
     def line(self, column: str) -> Line:
         """The epochs at which the column has a finite value."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from sweeps.analysis.stats.cells import levels_of
+from sweeps.analysis.stats.levels import levels_of
 from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
 
 DROP_IN: Final = ", drop-in"

@@ -17,6 +17,9 @@ STAGE: Final = "confirm"
 SPLITS: Final = {"unseen": "unseen classes", "test": "test split"}
 """The harder question first."""
 
+PROBES: Final = {"probe_svc": "SVC (RBF)", "probe_linear": "linear SVM", "probe_knn": "kNN"}
+"""Metric of `evaluations` -> the classifier that is fitted to few labels."""
+
 SHOWN_NEIGHBOURS: Final = 5
 """Nearest others of a query that the views hold, and `k` of the hit rates over them."""
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
-from sweeps.analysis.stats.cells import levels_of
+from sweeps.analysis.stats.levels import levels_of
 from sweeps.results.columns import is_auc
 from sweeps.results.endings import FAILED_TRAINING
 

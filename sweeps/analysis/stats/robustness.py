@@ -22,7 +22,7 @@ RESAMPLES_FOR_ERROR: Final = 1999
 SEED: Final = 0
 POWER: Final = 0.8
 
-SPLITS: Final = {"test_auc": "test", "unseen_auc": "unseen"}
+SPLIT_OF_OUTCOME: Final = {"test_auc": "test", "unseen_auc": "unseen"}
 """Outcomes whose parts by class are stored, and of which split."""
 
 NO_SPREAD: Final = 1e-12
@@ -58,7 +58,7 @@ def robustness(blocks: CellBlocks, eval_groups: pa.Table | None, *, outcome: str
         outcome: what `blocks` holds.
         adjusted_for: contrasts that Holm's adjustment holds together; the first of them must pass at 5 % over that.
     """
-    split = SPLITS.get(outcome)
+    split = SPLIT_OF_OUTCOME.get(outcome)
     parts = None if eval_groups is None or split is None else class_parts(eval_groups, blocks, split=split)
     return Robustness(
         bca=bca_interval(blocks.values),

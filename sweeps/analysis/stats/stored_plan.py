@@ -151,7 +151,7 @@ def read_plan(results_dir: Path, trials: pa.Table) -> StoredPlan:
     Raises:
         Faults: a plan that cannot be read, that was changed after it was frozen, or whose contrasts are impossible.
     """
-    path = results_dir / "plan.json"
+    path = results_dir / frozen.FILE
     if not path.is_file():
         cells = set(trials.filter(pc.equal(trials["stage"], "confirm"))["cell_id"].to_pylist())
         default = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")

@@ -14,6 +14,7 @@ from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, 
 from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
 from sweeps.analysis.figures.style import short, wrapped
 from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.descriptive import mean_of_known
 
 READING: Final = (
     "Mean distance between the images of two classes; on the diagonal within a class, without an image's distance to "
@@ -54,7 +55,8 @@ def distance_data(data: Shown, split: str, view: str = "class_distance") -> Dist
     runs = [run for cell in per_cell for run in cell]
     classes = sorted(set.intersection(*({row for row, _ in run} for run in runs)))
     matrices = tuple(
-        tuple(tuple(_mean([run[a, b]["value"] for run in cell]) for b in classes) for a in classes) for cell in per_cell
+        tuple(tuple(mean_of_known([run[a, b]["value"] for run in cell]) for b in classes) for a in classes)
+        for cell in per_cell
     )
     names = tuple(runs[0][c, c]["class_name"] for c in classes)
     blocks = " and ".join(how_many(n, "block") for n in sorted({len(cell) for cell in per_cell}))
@@ -62,11 +64,6 @@ def distance_data(data: Shown, split: str, view: str = "class_distance") -> Dist
     return DistanceData(
         data.cells, names, matrices, f"{what}; {where(data, split)}; {DISTANCES[view]}, {IN_EMBEDDING_SPACE}"
     )
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 @styled

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis.stats.cells import cost_ratios, levels_of
+from sweeps.analysis.stats.costs import cost_ratios
 from sweeps.analysis.stats.held_out import column_values, mean_of
+from sweeps.analysis.stats.levels import levels_of
 
 Make = Callable[..., Any]
 OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,6 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, arm_style
 from sweeps.analysis.optuna_studies.counts import NOT_SET, Arms
+
+READING: Final = "Hollow marks are last values of trials that did not complete: not what they would have reached."
 
 
 @dataclass(frozen=True, slots=True)
