@@ -187,7 +187,7 @@ def main(argv: list[str]) -> int:
         print("Skipped: torch finds no CUDA device here.")
         return 0
     config = config_of(arguments.updates, arguments.device, arguments.backbone)
-    device = pick_device(config)
+    device = pick_device(config.device)
     data = synthetic(device, images=max(IMAGES if device.type == "cuda" else 0, 64 * arguments.updates * 4))
     if arguments.worker:
         worker(config, data)

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (default: %(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    device = pick_device(TrainConfig(device=arguments.device))
+    device = pick_device(arguments.device)
     print(f"{machine_class()}; on {device.type}, {torch.get_num_threads()} threads, n = {arguments.rounds} rounds")
     print("ms per update of 64 triplets: medians; ratio: median of the rounds' ratios and their range")
     print(f"{'':24}{'loop':>8}{'bare':>8}{'ratio':>8}{'range':>14}{'prepare':>10}{'terms':>8}{'norm':>8}")
@@ -107,14 +107,14 @@ class Bare:
     def __init__(self, config: TrainConfig, data: DeviceData) -> None:
         split = data.split(config)
         mean, std = data.scaling(split)
-        precision = pick_precision(config, data.device)
+        precision = pick_precision(config.precision, data.device)
         network = build_network(config, shape=data.shape, mean=mean, std=std, precision=precision)
         self.config, self.data = config, data
         self.network = network.to(data.device).train()
         self.objective = Objective.of(config, classes=split.classes)
         self.optimizer = build_optimizer(network, self.objective.parameters(), optimizer=config.optimizer, lr=config.lr)
         self.triplets = split.train_examples.to(data.device)
-        self.recipe = Recipe.of(config, data)
+        self.recipe = Recipe.of(config, side=data.shape[-1], flips=data.flips)
         self.batches = list(self.prepared())
         self.embedded = [self.network(images).detach() for images, _ in self.batches]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from embedding_core.data.readers.decode import SUFFIXES, decode_image, fit
 from embedding_core.data.readers.parquet_images import decode_parquet
 from embedding_core.errors import Faults
-from embedding_core.evaluation.validation import embed
+from embedding_core.evaluation.embedding import embed
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.train import pick_device, pick_precision
 from embedding_core.training import checkpoint
@@ -37,12 +37,12 @@ def load_model(file: Path) -> EmbeddingNetwork:
     """
     state = checkpoint.read(file)
     config = replace(checkpoint.model_config(state), device="auto")  # not that of the machine that trained
-    device = pick_device(config)
+    device = pick_device(config.device)
     weights = state["network"]
     mean, std = weights["mean"], weights["std"]
     shape = tuple(state["image_shape"])
     network = build_network(
-        config, shape=shape, mean=mean, std=std, precision=pick_precision(config, device), pretrained=False
+        config, shape=shape, mean=mean, std=std, precision=pick_precision(config.precision, device), pretrained=False
     )
     network.load_state_dict(weights)
     return network.to(device).eval()

@@ -23,8 +23,9 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
 from embedding_core.errors import Faults
+from embedding_core.evaluation.collapse import collapsed
 from embedding_core.evaluation.held_out import evaluate_held_out, held_out_images
-from embedding_core.evaluation.validation import collapsed, validation_metrics
+from embedding_core.evaluation.validation import validation_metrics
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.network import build_network, set_frozen
@@ -57,8 +58,8 @@ def train(
     Raises:
         Faults: data, weights or checkpoint do not fit the config; before the first step.
     """
-    device = pick_device(config)
-    precision = pick_precision(config, device)
+    device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
     if data is None or not data.serves(config, device):
         data = DeviceData.load(config, device)
     split = data.split(config)
@@ -81,7 +82,7 @@ def train(
         momentum=config.momentum, backbone_lr_ratio=config.backbone_lr_ratio,
     )  # fmt: skip
     parameters = [*network.parameters(), *objective.parameters()]
-    recipe = Recipe.of(config, data)
+    recipe = Recipe.of(config, side=data.shape[-1], flips=data.flips)
     leak_share = 1 - split.leak()["triplets_wholly_unseen"]
 
     rows: list[Row] = []
@@ -198,27 +199,27 @@ def train(
             return
 
 
-def pick_device(config: TrainConfig) -> torch.device:
-    """Device the config asks for; of CUDA always with its index, which the allocator's functions need.
+def pick_device(asked: str) -> torch.device:
+    """The device of `auto`, `cpu`, `cuda` or `cuda:N`; of CUDA always with its index, for the allocator's sake.
 
     Raises:
         Faults: no such device here.
     """
-    if config.device == "auto":
+    if asked == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    known = re.fullmatch(r"cpu|cuda(?::(\d+))?", config.device)
+    known = re.fullmatch(r"cpu|cuda(?::(\d+))?", asked)
     if known is None:
-        raise Faults([f"`device` must be auto, cpu, cuda or cuda:N, but got `{config.device}`."])
+        raise Faults([f"`device` must be auto, cpu, cuda or cuda:N, but got `{asked}`."])
     devices = torch.cuda.device_count()
-    if config.device != "cpu" and int(known[1] or 0) >= devices:
-        raise Faults([f"`device` must exist, but got `{config.device}` and this machine has {devices} CUDA devices."])
-    return torch.device("cpu") if config.device == "cpu" else torch.device("cuda", int(known[1] or 0))
+    if asked != "cpu" and int(known[1] or 0) >= devices:
+        raise Faults([f"`device` must exist, but got `{asked}` and this machine has {devices} CUDA devices."])
+    return torch.device("cpu") if asked == "cpu" else torch.device("cuda", int(known[1] or 0))
 
 
-def pick_precision(config: TrainConfig, device: torch.device) -> str:
+def pick_precision(asked: str, device: torch.device) -> str:
     """`auto` follows the device: bf16 on a CPU without the instructions is 10 times slower than float32."""
-    if config.precision != "auto":
-        return config.precision
+    if asked != "auto":
+        return asked
     return "bf16" if device.type == "cuda" else "float32"
 
 

@@ -1,20 +1,27 @@
-"""Imports point one way, room by room; Ray and torch stay where they belong; a face names its own room alone."""
+"""Imports point one way, room by room; Ray and torch stay where they belong."""
 
-import ast
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from sweeps.results.store import Store
-
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("embedding_core", "trainables", "sweeps")
+from tests.import_graph import (
+    MODULES,
+    PACKAGES,
+    ROOT,
+    Import,
+    below,
+    imports,
+    imports_of,
+    is_below,
+    is_package,
+    parents,
+    reached,
+)
 
 SCRIPTS = ", ".join(sorted(file.stem for file in (ROOT / "sweeps").glob("*.py") if file.stem != "__init__"))
 
@@ -36,124 +43,6 @@ ORDERS = {
 }
 """What may import what: a room (a package, or a module that is a step of its own) whatever lies before it in a chain,
 and what lies before that in any other. Rooms between commas do not import each other."""
-
-
-def modules() -> dict[str, Path]:
-    """Every module of the project by dotted name."""
-    found = {}
-    for package in PACKAGES:
-        for file in sorted((ROOT / package).rglob("*.py")):
-            parts = file.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    return found
-
-
-MODULES = modules()
-
-
-def is_package(module: str) -> bool:
-    return module in MODULES and MODULES[module].stem == "__init__"
-
-
-def is_below(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
-
-
-def below(package: str) -> list[str]:
-    return [name for name in MODULES if is_below(name, package)]
-
-
-def parents(name: str) -> list[str]:
-    """`a.b.c` -> a, a.b: packages whose `__init__` runs before the module itself."""
-    parts = name.split(".")
-    return [".".join(parts[:n]) for n in range(1, len(parts))]
-
-
-# What a module imports.
-
-
-@dataclass(frozen=True)
-class Import:
-    """One name that a module imports, anywhere in it, inside functions too."""
-
-    importer: str
-    imported: str
-    """The module that the name comes from; for a name of a face, the module behind it."""
-
-    line: int
-    typing: bool
-    """Under `if TYPE_CHECKING:`, so that it does not run."""
-
-    def __str__(self) -> str:
-        return f"{MODULES[self.importer].relative_to(ROOT)}:{self.line}: {self.importer} imports {self.imported}"
-
-
-@cache
-def imports(module: str) -> tuple[Import, ...]:
-    return tuple(imports_of(module, MODULES[module].read_text()))
-
-
-def imports_of(module: str, source: str) -> Iterator[Import]:
-    """Imports of `source` as if it were that of `module`."""
-    tree = ast.parse(source)
-    typing = {inner for node in ast.walk(tree) if is_typing(node) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(module, alias.name, node.lineno, node in typing)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively"
-            assert node.module is not None
-            for name in dict.fromkeys(home(node.module, alias.name) for alias in node.names):
-                yield Import(module, name, node.lineno, node in typing)
-
-
-def is_typing(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
-def home(module: str, name: str) -> str:
-    """The module that `from module import name` takes it from: a module of that name, or what stands behind a face."""
-    if f"{module}.{name}" in MODULES:
-        return f"{module}.{name}"
-    behind = face(module).get(name) if is_package(module) else None
-    return module if behind is None else home(*behind)
-
-
-@cache
-def face(package: str) -> dict[str, tuple[str, str]]:
-    """Names that an `__init__` takes from modules of its package, lazily or not: name -> (module, name there)."""
-    return {
-        alias.asname or alias.name: (node.module, alias.name)
-        for node in ast.walk(ast.parse(MODULES[package].read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module is not None and is_below(node.module, package)
-        for alias in node.names
-    }
-
-
-def reached(module: str) -> Iterator[Import]:
-    """All imports that importing `module` runs, through the project's own modules and their packages' `__init__`."""
-    seen, waiting = set(), [module]
-    while waiting:
-        importer = waiting.pop()
-        if importer in seen:
-            continue
-        seen.add(importer)
-        waiting += [name for name in parents(importer) if name in MODULES]
-        for found in imports(importer):
-            if not found.typing:
-                yield found
-                waiting += [found.imported] if found.imported in MODULES else []
-
-
-def assert_never_reaches(package: str, *forbidden: str, but: str = "") -> None:
-    """No module of the package does, but for one."""
-    for module in below(package):
-        for found in reached(module) if module != but else ():
-            assert not any(is_below(found.imported, name) for name in forbidden), f"{module} reaches this: {found}"
-
-
-# What may import what.
 
 
 @cache
@@ -271,6 +160,13 @@ def test_an_import_down_the_order_is_allowed(module: str, source: str) -> None:
 # Ray, torch and other heavy packages stay where they belong.
 
 
+def assert_never_reaches(package: str, *forbidden: str, but: str = "") -> None:
+    """No module of the package does, but for one."""
+    for module in below(package):
+        for found in reached(module) if module != but else ():
+            assert not any(is_below(found.imported, name) for name in forbidden), f"{module} reaches this: {found}"
+
+
 def test_the_walk_sees_the_project() -> None:
     def names(found: Iterable[Import]) -> set[str]:
         return {each.imported for each in found}
@@ -343,79 +239,3 @@ def test_no_file_beside_the_sweep_scripts_hides_another_module() -> None:
     external = {found.imported.split(".")[0] for module in MODULES for found in imports(module)} - set(PACKAGES)
     names = {path.stem for path in (ROOT / "sweeps").iterdir() if path.suffix == ".py" or path.is_dir()}
     assert not names & (set(sys.stdlib_module_names) | external)
-
-
-# Faces.
-
-FACES = [name for name in MODULES if is_package(name)]
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_every_folder_has_an_init(package: str) -> None:
-    for folder in {file.parent for file in (ROOT / package).rglob("*.py")}:
-        assert (folder / "__init__.py").is_file(), folder
-
-
-def no_face(package: str, source: str) -> Iterator[str]:
-    """What an `__init__` holds beyond the public names of its own package."""
-    for node in ast.parse(source).body:
-        for inner in [*node.body, *node.orelse] if isinstance(node, ast.If) and is_typing(node) else [node]:
-            if not belongs(package, inner):
-                yield f"{MODULES[package].relative_to(ROOT)}:{inner.lineno}: `{ast.unparse(inner).splitlines()[0]}`"
-
-
-def belongs(package: str, node: ast.stmt) -> bool:
-    """A docstring, an import of the package's own, `__all__`, or what a lazy face (PEP 562) is made of."""
-    match node:
-        case ast.Expr(value=ast.Constant(value=str())):
-            return True
-        case ast.ImportFrom(module=str(module), level=0):
-            return is_below(module, package) or module in ("importlib", "typing")
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            return name.startswith("_") and is_literal(value)
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-            return name.startswith("_") and is_literal(value)
-        case ast.FunctionDef(name=name):
-            return name in ("__getattr__", "__dir__")
-    return False
-
-
-def is_literal(value: ast.expr) -> bool:
-    try:
-        ast.literal_eval(value)
-    except ValueError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("package", FACES)
-def test_an_init_names_its_own_package_alone(package: str) -> None:
-    assert not list(no_face(package, MODULES[package].read_text()))
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import torch",
-        "from sweeps.results import store",
-        "if TYPE_CHECKING:\n    from sweeps.results.store import Store",
-        "if TYPE_CHECKING:\n    from sweeps.analysis.stats import effects\nelse:\n    import torch",
-        "def helper(): ...",
-        "_TABLE = compute()",
-        "public = 3",
-        "print('imported')",
-    ],
-)
-def test_what_does_not_belong_into_an_init_is_named(source: str) -> None:
-    (fault,) = no_face("sweeps.analysis", source)
-    assert fault.startswith("sweeps/analysis/__init__.py:")
-
-
-@pytest.mark.parametrize("package", FACES)
-def test_all_is_what_a_face_offers(package: str) -> None:
-    offered = face(package)
-    module = import_module(package)
-    assert sorted(getattr(module, "__all__", [])) == sorted(offered)
-    for name, behind in offered.items():
-        assert getattr(module, name) is getattr(import_module(home(*behind)), behind[1]), name
-    assert not hasattr(module, "no_such_name")

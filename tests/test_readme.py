@@ -13,6 +13,8 @@ from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile")
+GUIDES = ("README.md", "CONTRIBUTING.md", *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")))
+ROOMS = ("embedding_core", "trainables", "sweeps", "tests", "docs", "cluster", "benchmarks", "examples", "dashboards")
 EFFECT = re.compile(r"\| ([+-]\.\d+ \[[+-]\.\d+, [+-]\.\d+\]) \| (\d+) \|")
 
 
@@ -39,3 +41,14 @@ def test_every_command_with_its_flags_exists(document: str, capsys: pytest.Captu
         assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{document}: koleo-sweeps {name}{rest}"
     for module in re.findall(r"python -m ((?:embedding_core|trainables|sweeps)[\w.]*)(?<!\.)", text):
         assert module.endswith(".NAME") or find_spec(module), f"{document}: python -m {module}"
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_file_that_a_guide_names_exists(guide: str) -> None:
+    """A path may leave out its first folders: `losses/miners.py`."""
+    there = [f"/{file.relative_to(ROOT)}" for room in ROOMS for file in (ROOT / room).rglob("*")]
+    text = (ROOT / guide).read_text()
+    for name in re.findall(r"`([\w./]+\.(?:py|j2|sql))`", text):
+        assert "X." in name or any(file.endswith(f"/{name}") for file in there), f"{guide}: {name}"
+    for link in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (ROOT / guide).parent.joinpath(link).exists(), f"{guide}: {link}"

@@ -18,7 +18,7 @@ from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import PATIENCE_S, patiently
 from embedding_core.train import pick_device, train
 from embedding_core.training import checkpoint
-from trainables.endings import Ending
+from trainables.endings import CaughtEnding
 from trainables.run_files import RunFiles
 from trainables.run_label import from_flat
 
@@ -52,7 +52,7 @@ class EmbeddingTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Next row; `done` with the last one. What the loop raises is an ending: see `endings`."""
-        with Ending() as ending:
+        with CaughtEnding() as caught:
             row = patiently(
                 self._next_row,
                 what=f"{self.config['trial_id']} goes back to its last checkpoint",
@@ -61,8 +61,8 @@ class EmbeddingTrainable(tune.Trainable):
             deadline_s = self.config["epoch_deadline_s"]
             with _deadline(deadline_s and deadline_s + 2 * PATIENCE_S):  # each of its two files may be waited for
                 self._files.keep()
-        if ending.reached is not None:
-            row = self._give_up(ending.reached)
+        if caught.reached is not None:
+            row = self._give_up(caught.reached)
         done = row["end_reason"] is not None
         if done:
             self._rows = None
@@ -92,7 +92,7 @@ class EmbeddingTrainable(tune.Trainable):
     def _start(self) -> Iterator[Row]:
         config, label = from_flat(self.config)
         print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
-        device = pick_device(config)
+        device = pick_device(config.device)
         resources = self.trial_resources
         gpu_share = resources.required_resources.get("GPU", 0) if resources else 0
         if device.type == "cuda" and 0 < gpu_share < 1:

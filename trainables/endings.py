@@ -44,7 +44,7 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:ERROR_LENGTH]
 
 
-class Ending:
+class CaughtEnding:
     """As a context, keeps how the block ended in place of what it raised.
 
     Ray retries whatever is raised, a bug as often as a lost machine: only a dead process may be an error to it. The
@@ -54,7 +54,7 @@ class Ending:
     def __init__(self) -> None:
         self.reached: dict[str, Any] | None = None
 
-    def __enter__(self) -> "Ending":
+    def __enter__(self) -> "CaughtEnding":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:

@@ -41,8 +41,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fallback": ("farthest", "nearest"),
 }  # fmt: skip
 
-VIEWS_PER_EXAMPLE = {"triplet": 3, "nt_xent": 2}
-"""1 for the other losses."""
+
+def views_per_example(loss: str) -> int:
+    """Images that one training example of this loss consists of: 3 of a triplet, 2 of two views, else 1."""
+    return {"triplet": 3, "nt_xent": 2}.get(loss, 1)
+
 
 NOT_HASHED = ("data_root",)
 """Where the data lie says nothing about what is computed; the split hashes identify the data."""
@@ -275,7 +278,7 @@ class TrainConfig:
     @property
     def views_per_example(self) -> int:
         """Images per example (v): anchor, positive and negative; two views of one image; or one image."""
-        return VIEWS_PER_EXAMPLE.get(self.loss, 1)
+        return views_per_example(self.loss)
 
     @property
     def trains_on_unit_length(self) -> bool:

@@ -1,6 +1,5 @@
 """Image sets as uint8 tensors, by name: `load("cifar10")`."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from embedding_core.config.train_config import DATASETS
+from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.readers.cifar_pickles import PickledCifar
 from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.image_cache import Decoded, array_set
@@ -45,15 +45,6 @@ class ImageSet:
     def name_of(self, label: int) -> str:
         """Name of a class, or its label where it has none."""
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
-
-
-def tensors_sha256(*tensors: Tensor) -> str:
-    """Hash of the shapes and contents of tensors on the CPU, in order."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(repr(tuple(tensor.shape)).encode())
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def resolve_root(root: str | Path | None) -> Path:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from embedding_core.config.train_config import CHOICES, VIEWS_PER_EXAMPLE
-from embedding_core.data.image_sets import tensors_sha256
+from embedding_core.config.train_config import CHOICES, views_per_example
+from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.triplets import fixed_triplets, study_triplets
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator
@@ -158,7 +158,7 @@ def _examples(labels: Tensor, train: Tensor, loss: str, seed: int) -> Int64[Tens
     if loss == "triplet":
         return fixed_triplets(labels, train, generator(seed, "train triplets"), what="Training triplets")
     shuffled = train[torch.randperm(len(train), generator=generator(seed, "train images"))]
-    return shuffled[:, None].repeat(1, VIEWS_PER_EXAMPLE.get(loss, 1))
+    return shuffled[:, None].repeat(1, views_per_example(loss))
 
 
 def choose_classes(

@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from embedding_core.evaluation.classifiers import fitted_knn, fitted_svm
+from embedding_core.evaluation.collapse import collapsed
+from embedding_core.evaluation.embedding import embed
 from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
-from embedding_core.evaluation.validation import collapsed, embed, validation_metrics
+from embedding_core.evaluation.validation import validation_metrics
 
 if TYPE_CHECKING:
     from embedding_core.evaluation.probes import ProbePoint, probe, probe_curve
@@ -32,5 +34,5 @@ _OF_PROBES = ("ProbePoint", "probe", "probe_curve")
 
 def __getattr__(name: str) -> Any:
     if name not in _OF_PROBES:
-        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.probes"), name)

@@ -20,7 +20,7 @@ from embedding_core.evaluation.classifiers import (
     raw_pixels,
     share_right,
 )
-from embedding_core.evaluation.validation import EVALUATION_BATCH, embed
+from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed
 from embedding_core.losses.modules import Classifier
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics import retrieval

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import LOSSES, TrainConfig
+from embedding_core.errors import unknown
 from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
 from embedding_core.losses.functional import koleo_terms
 from embedding_core.losses.modules import (
@@ -103,7 +104,11 @@ class Objective(nn.Module):
 
 
 def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
-    """The base loss that `config` asks for; proxies start from the block's own stream."""
+    """The base loss that `config` asks for; proxies start from the block's own stream.
+
+    Raises:
+        ValueError: a loss of which nothing here knows how it is made.
+    """
     match config.loss:
         case "triplet":
             return FixedTriplets(config.margin, config.distance)
@@ -113,12 +118,14 @@ def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
             return SemiHardTriplets(config.margin, config.distance, config.fallback)
         case "nt_xent":
             return TwoViews(config.temperature, config.similarity)
+        case "arcface" | "softmax":
+            return Classifier(config.loss, _classifier(config, len(classes)), classes)
+    raise ValueError(unknown("loss", config.loss, LOSSES))
+
+
+def _classifier(config: TrainConfig, classes: int) -> ArcFace | SoftmaxClassifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(config.seed, "loss initialisation"))
-        if config.loss == "arcface":
-            head: ArcFace | SoftmaxClassifier = ArcFace(
-                config.embedding_dim, len(classes), scale=config.scale, margin=config.margin
-            )
-        else:
-            head = SoftmaxClassifier(config.embedding_dim, len(classes))
-    return Classifier(config.loss, head, classes)
+        if config.loss == "softmax":
+            return SoftmaxClassifier(config.embedding_dim, classes)
+        return ArcFace(config.embedding_dim, classes, scale=config.scale, margin=config.margin)

@@ -56,7 +56,7 @@ def observed_config(
         ),
         "triplets": split.protocol,
         **_network_settings(config, network),
-        **_loss_settings(config, network, objective),
+        **_loss_settings(network, objective),
         "train_last_layer": _last_layer_trained(network, optimizer),
         "batch_size": len(step.embeddings),
         "accum_steps": step.passes,
@@ -78,7 +78,7 @@ def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[st
     return observed
 
 
-def _loss_settings(config: TrainConfig, network: EmbeddingNetwork, objective: Objective) -> dict[str, Any]:
+def _loss_settings(network: EmbeddingNetwork, objective: Objective) -> dict[str, Any]:
     """Of unit embeddings the dot product is the cosine, and no loss but NT-Xent by `dot` is meant for others."""
     observed = objective.settings()
     if not network.unit:

@@ -26,7 +26,7 @@ CPU_BLOCK = 2**18
 
 def augment(
     images: UInt8[Tensor, "n c h w"],
-    recipe: str,
+    name: str,
     *,
     padding: int,
     flip: bool,
@@ -35,28 +35,28 @@ def augment(
 ) -> UInt8[Tensor, "n c h w"]:
     """Change every image by its own draws.
 
-    How many draws are made depends on recipe and shape alone, not on pixels, `flip` or `strength`. Each recipe moves,
-    then recolours, then blurs; it interpolates once and rounds once.
+    How many draws are made depends on name and shape alone, not on pixels, `flip` or `strength`. Each augmentation
+    moves, then recolours, then blurs; it interpolates once and rounds once.
 
     Args:
         images: on the generator's device; one channel (grey) or three (red, green, blue).
-        recipe: one of `AUGMENTATIONS`: `none`; `crop`, see `crop_and_flip`; the others, see their functions here.
+        name: one of `AUGMENTATIONS`: `none`; `crop`, see `crop_and_flip`; the others, see their functions here.
         padding: pixels on each side, >= 0; for `crop`.
         flip: whether a mirrored image is one of its class.
         strength: factor on the strengths of the colour jitter, >= 0.
         generator: source of all draws.
 
     Raises:
-        ValueError: unknown recipe.
+        ValueError: unknown name.
     """
-    if recipe == "none":
+    if name == "none":
         return images
-    if recipe == "crop":
+    if name == "crop":
         return crop_and_flip(images, padding=padding, flip=flip, generator=generator)
-    if recipe not in RECIPES:
-        raise ValueError(unknown("augmentation", recipe, AUGMENTATIONS))
+    if name not in BY_NAME:
+        raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
     n, _, h, w = images.shape
-    return apply(images, RECIPES[recipe](Draws(n, h, w, flip, strength, generator)))
+    return apply(images, BY_NAME[name](Draws(n, h, w, flip, strength, generator)))
 
 
 def crop_and_flip(
@@ -116,7 +116,7 @@ def apply(images: UInt8[Tensor, "n c h w"], changes: Changes) -> UInt8[Tensor, "
 
 @dataclass(frozen=True)
 class Draws:
-    """Independent draws, one per image, and what the recipes need to know of the batch."""
+    """Independent draws, one per image, and what the augmentations need to know of the batch."""
 
     n: int
     h: int
@@ -212,10 +212,10 @@ def study4_strong(draws: Draws) -> Changes:
     return Changes(source, bounds(window, h=h, w=w), jitter, draws.chance(0.2) & greys, sigma)
 
 
-RECIPES: dict[str, Callable[[Draws], Changes]] = {
+BY_NAME: dict[str, Callable[[Draws], Changes]] = {
     "affine": affine,
     "simclr": simclr,
     "study4_weak": study4_weak,
     "study4_strong": study4_strong,
 }
-AUGMENTATIONS = ("none", "crop", *RECIPES)
+AUGMENTATIONS = ("none", "crop", *BY_NAME)

@@ -7,7 +7,6 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
-from embedding_core.data.device_data import DeviceData
 from embedding_core.transforms.augmentations import augment
 
 
@@ -21,15 +20,21 @@ class Recipe:
     strength: float
 
     @classmethod
-    def of(cls, config: TrainConfig, data: DeviceData) -> "Recipe":
-        """Settle what `config` leaves to the loss and the data set."""
+    def of(cls, config: TrainConfig, *, side: int, flips: bool) -> "Recipe":
+        """Settle what `config` leaves to the loss and the data set.
+
+        Args:
+            config: what was asked for.
+            side: of the square images, in pixels.
+            flips: whether the mirror image of one is as good an image of its class.
+        """
         name = config.augmentation
         if name == "auto":
             name = "simclr" if config.loss == "nt_xent" else "crop"
         return cls(
             name,
-            data.shape[-1] // 8 if config.crop_padding is None else config.crop_padding,
-            data.flips if config.flip is None else config.flip,
+            side // 8 if config.crop_padding is None else config.crop_padding,
+            flips if config.flip is None else config.flip,
             config.augmentation_strength,
         )
 

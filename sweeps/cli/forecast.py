@@ -70,7 +70,7 @@ def _probe(config: TrainConfig, data: DeviceData, request: Request) -> tuple[flo
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(request.cpus)))
     config = shortened(config, len(data.split(config).train_examples))
-    device = pick_device(config)
+    device = pick_device(config.device)
     try:
         rows = list(train(config, data=data if device.type == "cpu" else None))
     finally:

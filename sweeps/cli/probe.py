@@ -62,7 +62,7 @@ def measure(configs: list[dict[str, Any]]) -> tuple[int, int, int]:
     peak, data = 0, None
     for flat in configs:
         config = TrainConfig.from_flat(flat)
-        device = pick_device(config)
+        device = pick_device(config.device)
         if data is None or not data.serves(config, device):
             data = DeviceData.load(config, device)
         for row in train(shortened(config, len(data.split(config).train_examples)), data=data):

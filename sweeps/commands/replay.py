@@ -81,7 +81,7 @@ def replay(trial: Row, data_root: str | None) -> list[Row]:
     """
     settings = json.loads(trial["config_json"])
     config = TrainConfig.from_flat({**settings, "data_root": data_root or trial["data_root"]})
-    pick_device(config)
+    pick_device(config.device)
     threads = torch.get_num_threads()
     torch.set_num_threads(trial["cpu_threads"] or threads)
     try:

@@ -15,7 +15,7 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import load
 from embedding_core.embed import load_model, main, read_images
 from embedding_core.errors import Faults
-from embedding_core.evaluation.validation import embed, outputs
+from embedding_core.evaluation.embedding import embed, outputs
 from embedding_core.losses.objective import Objective
 from embedding_core.models.network import build_network
 from embedding_core.train import train

@@ -1,6 +1,5 @@
 """The packages' faces: what they name is there, and naming it loads no more than it must."""
 
-import importlib
 import pkgutil
 import subprocess
 import sys
@@ -21,15 +20,6 @@ def loaded_by(statement: str) -> set[str]:
     program = f"import sys\n{statement}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(run.stdout.split())
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_face_names_what_is_there(package: str) -> None:
-    face = importlib.import_module(package)
-    assert face.__doc__
-    assert len(set(face.__all__)) == len(face.__all__)
-    for name in face.__all__:
-        assert not isinstance(getattr(face, name), type(sys)), f"{package}.{name} is hidden by a module of that name"
 
 
 def test_the_configuration_loads_the_standard_library_alone() -> None:

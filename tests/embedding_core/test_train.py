@@ -381,11 +381,11 @@ def test_data_of_another_config_are_not_used(small: Small, digits: DeviceData, c
 
 def test_device_and_precision() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert pick_device(TrainConfig(device="cpu")) == cpu
-    assert [pick_precision(TrainConfig(), d) for d in (cpu, cuda)] == ["float32", "bf16"]
-    assert pick_precision(TrainConfig(precision="bf16"), cpu) == "bf16"
+    assert pick_device("cpu") == cpu
+    assert [pick_precision("auto", d) for d in (cpu, cuda)] == ["float32", "bf16"]
+    assert pick_precision("bf16", cpu) == "bf16"
     with pytest.raises(Faults, match="`device` must be auto, cpu, cuda or cuda:N, but got `gpu`"):
-        pick_device(TrainConfig(device="gpu"))
+        pick_device("gpu")
 
 
 @pytest.mark.parametrize(("asked", "index"), [("auto", 0), ("cuda", 0), ("cuda:1", 1)])
@@ -393,13 +393,13 @@ def test_a_cuda_device_has_its_index(asked: str, index: int, monkeypatch: pytest
     """Without one, torch refuses to limit the share of a GPU that a process may allocate."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device(TrainConfig(device=asked)).index == index
+    assert pick_device(asked).index == index
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_missing_device_is_refused() -> None:
     with pytest.raises(Faults, match="0 CUDA devices"):
-        pick_device(TrainConfig(device="cuda"))
+        pick_device("cuda")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from embedding_core import train as loop
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import CHOICES, TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
 from embedding_core.models.network import EmbeddingNetwork
@@ -48,6 +48,10 @@ HOW: list[dict[str, Any]] = [
     {"loss": "arcface", "train_last_layer": False, "freeze_epochs": 1, "accum_steps": 2, "accum_mode": "cached"},
     {"loss": "nt_xent", "similarity": "dot", **KOLEO, "accum_steps": 4, "accum_mode": "cached"},
 ]  # fmt: skip
+
+
+def test_every_loss_is_among_them() -> None:
+    assert {settings["loss"] for settings in LOSSES} == set(CHOICES["loss"])
 
 
 def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

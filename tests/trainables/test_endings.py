@@ -8,7 +8,7 @@ import torch
 
 from embedding_core.errors import Faults
 from embedding_core.storage.atomic_write import StorageError
-from trainables.endings import ERROR_LENGTH, Ending, ending_of
+from trainables.endings import ERROR_LENGTH, CaughtEnding, ending_of
 
 
 def raised_by_torch() -> BaseException:
@@ -38,7 +38,7 @@ def test_each_error_has_an_ending(error: BaseException, reason: str) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), torch.AcceleratorError("device-side assert")])
 def test_what_the_process_must_not_survive_goes_on(error: BaseException) -> None:
-    with pytest.raises(type(error)), Ending():
+    with pytest.raises(type(error)), CaughtEnding():
         raise error
 
 
@@ -52,16 +52,16 @@ def test_an_ending_says_where_and_lets_the_tensors_go() -> None:
         raise ValueError("first line\n" + "x" * 2 * ERROR_LENGTH)
 
     alive: list[weakref.ref[Tensors]] = []
-    with Ending() as ending:
+    with CaughtEnding() as caught:
         loop()
     gc.collect()
     assert alive[0]() is None
-    assert ending.reached is not None
-    assert ending.reached["error_type"] == "ValueError: first line"
-    assert "in loop" in ending.reached["traceback"]
+    assert caught.reached is not None
+    assert caught.reached["error_type"] == "ValueError: first line"
+    assert "in loop" in caught.reached["traceback"]
 
 
 def test_a_block_that_ends_well_has_no_ending() -> None:
-    with Ending() as ending:
+    with CaughtEnding() as caught:
         pass
-    assert ending.reached is None
+    assert caught.reached is None

@@ -20,8 +20,8 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.evaluation.embedding import embed
 from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
-from embedding_core.evaluation.validation import embed
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics import retrieval
 from embedding_core.metrics.retrieval import map_at_r, recall_at_k

@@ -10,7 +10,9 @@ from sklearn.metrics import roc_auc_score
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.evaluation import validation
-from embedding_core.evaluation.validation import collapsed, embed, validation_metrics
+from embedding_core.evaluation.collapse import collapsed
+from embedding_core.evaluation.embedding import embed
+from embedding_core.evaluation.validation import validation_metrics
 from embedding_core.losses.objective import Objective
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.storage.result_tables import Row
@@ -25,7 +27,8 @@ def network(digits: DeviceData) -> EmbeddingNetwork:
 
 def validated(network: EmbeddingNetwork, digits: DeviceData, config: TrainConfig) -> Row:
     split = digits.split(config)
-    objective, recipe = Objective.of(config, classes=split.classes), Recipe.of(config, digits)
+    objective = Objective.of(config, classes=split.classes)
+    recipe = Recipe.of(config, side=digits.shape[-1], flips=digits.flips)
     layer, batch_size, seed = config.held_out_layer, config.batch_size, config.seed
     return validation_metrics(network, objective, digits, split, recipe, layer=layer, batch_size=batch_size, seed=seed)
 

@@ -21,7 +21,7 @@ from embedding_core.transforms import augmentations
 from embedding_core.transforms.affine import Window, bounds, random_window, resized, turned, warp
 from embedding_core.transforms.augmentations import (
     AUGMENTATIONS,
-    RECIPES,
+    BY_NAME,
     Changes,
     Draws,
     apply,
@@ -43,7 +43,7 @@ def changed(images: Tensor, recipe: str, *, flip: bool = True, strength: float =
 
 
 def drawn(recipe: str, n: int, h: int, w: int, *, flip: bool = True, strength: float = 1.0, seed: int = 0) -> Changes:
-    return RECIPES[recipe](Draws(n, h, w, flip, strength, torch.Generator().manual_seed(seed)))
+    return BY_NAME[recipe](Draws(n, h, w, flip, strength, torch.Generator().manual_seed(seed)))
 
 
 def noise(n: int, c: int, h: int, w: int) -> Tensor:
@@ -293,7 +293,7 @@ def test_a_row_depends_neither_on_the_other_images_nor_on_blocks(recipe: str, mo
     assert torch.equal(changed(images, recipe), out)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", BY_NAME)
 def test_copies_of_one_image_come_out_different(recipe: str) -> None:
     out = changed(noise(1, 3, 32, 32).expand(200, 3, 32, 32), recipe)
     # simclr nearly always crops; a picked flip or grey may leave an image of study 4 as it is.
@@ -344,7 +344,7 @@ def test_rounding_is_to_the_nearest_level_and_never_wraps() -> None:
 
 
 def test_strength_scales_the_jitter_and_nothing_else() -> None:
-    for recipe in RECIPES:
+    for recipe in BY_NAME:
         off, on, double = (drawn(recipe, 500, 96, 96, strength=s) for s in (0.0, 0.5, 1.0))
         assert off.jitter is not None
         assert on.jitter is not None
@@ -435,7 +435,7 @@ def test_study_4_does_what_it_picked_and_no_more(recipe: str, share: float) -> N
         assert abs(which.float().mean() - probability) < 4 * (probability * (1 - probability) / n) ** 0.5
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", BY_NAME)
 def test_grey_sets_have_no_hue_and_stay_one_channel(recipe: str) -> None:
     """A grey image comes out as every channel of its copy in three equal ones does."""
     grey = noise(30, 1, 20, 20)

@@ -3,7 +3,6 @@
 import io
 import itertools
 import math
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from embedding_core.data.image_sets import ImageSet, load
-from embedding_core.errors import Faults
 from embedding_core.metrics.distances import class_distances
 from embedding_core.storage import result_tables
 from embedding_core.views.exemplars import THUMBNAIL, class_exemplars, thumbnail
@@ -260,7 +258,7 @@ def test_views_refuse_what_they_cannot_show(digits_set: ImageSet, pixels: Tensor
 # Handing over
 
 
-def test_a_file_gives_back_the_rows(tmp_path: Path, tables: ViewTables) -> None:
+def test_a_file_gives_back_the_rows_of_views(tmp_path: Path, tables: ViewTables) -> None:
     file = tmp_path / "deep" / "views.zip"
     result_tables.write(file, {"left": [{"a": 1}], "empty": []})
     result_tables.write(file, tables._asdict())
@@ -273,33 +271,3 @@ def test_a_file_gives_back_the_rows(tmp_path: Path, tables: ViewTables) -> None:
     vectors = np.array([row["embedding"] for row in found["embeddings"]], dtype=np.float32)
     assert np.array_equal(vectors, np.stack([row["embedding"] for row in tables.embeddings]))
     assert [path.name for path in file.parent.iterdir()] == ["views.zip"]
-
-
-def test_a_failing_write_leaves_the_previous_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "views.zip"
-    result_tables.write(file, {"views": [{"a": 1}]})
-
-    def no_space(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space"):
-        result_tables.write(file, {"views": [{"a": 2}]})
-    assert result_tables.read(file) == {"views": [{"a": 1}]}
-    assert [path.name for path in tmp_path.iterdir()] == ["views.zip"]
-
-
-def test_a_damaged_file_is_one_clear_fault(tmp_path: Path) -> None:
-    file = tmp_path / "views.zip"
-    result_tables.write(file, {"views": [{"a": 1, "b": b"x"}]})
-    whole = file.read_bytes()
-    for cut in range(len(whole)):
-        file.write_bytes(whole[:cut])
-        with pytest.raises(Faults, match=r"views.zip holds no rows that can be read"):
-            result_tables.read(file)
-    data = len("views.arrow") + 30  # after the header of the first entry
-    file.write_bytes(whole[:data] + bytes([whole[data] ^ 0xFF]) + whole[data + 1 :])
-    with pytest.raises(Faults, match="CRC"):
-        result_tables.read(file)
-    with pytest.raises(Faults, match="nowhere"):
-        result_tables.read(tmp_path / "nowhere.zip")
