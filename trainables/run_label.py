@@ -36,7 +36,7 @@ class RunLabel:
     @property
     def checkpoint(self) -> str:
         """Name of the run's weights and rows so far; found again by the same trial after any interruption."""
-        return f"{self.stage}/{self.trial_id}.pt"
+        return checkpoint_name(self.stage, self.trial_id)
 
     @property
     def held_out(self) -> str:
@@ -47,6 +47,11 @@ class RunLabel:
 def trial_name(number: int) -> str:
     """`t00012`."""
     return f"t{number:05d}"
+
+
+def checkpoint_name(stage: str, trial_id: str) -> str:
+    """`search/t00012.pt`, in the checkpoint store."""
+    return f"{stage}/{trial_id}.pt"
 
 
 def to_flat(config: TrainConfig, label: RunLabel) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from embedding_core.training import checkpoint
 from sweeps.results import store
 from sweeps.results.endings import FAILED_TRAINING, RESUMABLE
 from trainables.checkpoint_store import CheckpointStore
+from trainables.run_label import checkpoint_name
 
 _logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def keep_best(folder: Path, checkpoint_store: CheckpointStore) -> None:
     if not candidates:
         return
     best = max(candidates, key=lambda row: row["final_val_auc"])
-    name, config = _name(best["stage"], best["trial_id"]), best["config_json"] + "\n"
+    name, config = checkpoint_name(best["stage"], best["trial_id"]), best["config_json"] + "\n"
     model, described = folder / "best" / "model.pt", folder / "best" / "config.json"
     if model.is_file() and described.is_file() and described.read_text() == config:
         return
@@ -57,7 +58,7 @@ def start_anew(checkpoint_store: CheckpointStore, stage: str, rows: Iterable[Row
     """Delete the checkpoints of those `trials` that came to an end by themselves: going on would be to end again."""
     for row in rows:
         if row["end_reason"] in FAILED_TRAINING:
-            checkpoint_store.delete(_name(stage, row["trial_id"]))
+            checkpoint_store.delete(checkpoint_name(stage, row["trial_id"]))
 
 
 class CheckpointKeeper:
@@ -81,13 +82,8 @@ class CheckpointKeeper:
         value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
         completed = row["end_reason"] == "completed" and value is not None
         if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
-            self._checkpoint_store.delete(_name(self._stage, trial_id))
+            self._checkpoint_store.delete(checkpoint_name(self._stage, trial_id))
             return
         if best is not None and best[1] != trial_id:
-            self._checkpoint_store.delete(_name(self._stage, best[1]))
+            self._checkpoint_store.delete(checkpoint_name(self._stage, best[1]))
         self._best[row["cell_id"]] = (value, trial_id)
-
-
-def _name(stage: str, trial_id: str) -> str:
-    """As `RunLabel.checkpoint`."""
-    return f"{stage}/{trial_id}.pt"
