@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -63,7 +63,7 @@ class CheckpointStore:
         try:
             store = cls.at(where)
             store._prepare(make=make)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             text = f"`--checkpoints` must be a place that can be written, but `{where}` is not: {error}"
             raise Faults([text]) from error
         return store
@@ -147,7 +147,9 @@ def below(where: str, name: str) -> str:
     if not _is_uri(where):
         return str(Path(where) / name)
     parts = urlsplit(where)
-    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{name}", parts.query, parts.fragment))
+    return urlunsplit(
+        (parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(name)}", parts.query, parts.fragment)
+    )
 
 
 def _is_uri(where: str) -> bool:

@@ -11,7 +11,7 @@ from embedding_core.data.device_data import DeviceData
 from sweeps.cli.messages import say
 from sweeps.cli.options import Options
 from sweeps.cli.probe import gpu_share
-from sweeps.cli.sweep_folder import alone, keep_plan, opened
+from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
 from sweeps.cli.time_budget import Budget
 from sweeps.design.plan import Plan
 from sweeps.engine import checkpoint_location, runner
@@ -44,7 +44,7 @@ def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: C
         dashboard = connect(options.where)
         held = _slots(plan, options, console, joins=joins)
         store = opened(options, folder)
-        with alone(folder):
+        with one_driver(folder):
             keep_plan(plan, options, folder, checkpoints)
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
             if dashboard:

@@ -12,6 +12,7 @@ from sweeps.cli.options import Options
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import DEFAULT_PRESET, Plan
 from sweeps.engine import checkpoint_location
+from sweeps.results import files
 from sweeps.results.store import Store
 
 
@@ -58,14 +59,14 @@ def opened(options: Options, folder: Path) -> Store:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def one_driver(folder: Path) -> Iterator[None]:
     """One driver per sweep: two would hand out the same trials and write the same checkpoints.
 
     Raises:
         Faults: another driver runs this sweep.
     """
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / files.LOCK, timeout=0):
             yield
     except Timeout as error:
         raise Faults([f"Another process is running the sweep in {folder}."]) from error

@@ -1,6 +1,7 @@
 """What the commands share: help that opens with examples, exit codes, and faults told one to a line."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
@@ -25,12 +26,16 @@ class CommandParser(argparse.ArgumentParser):
             examples: arguments -> what that does; help starts with them.
             exit_codes: what each means, BAD_INPUT aside.
         """
-        codes = {**exit_codes, BAD_INPUT: "what was asked for cannot be: one line per fault on standard error"}
+        codes = {
+            **exit_codes,
+            BAD_INPUT: "what was asked for cannot be, or cannot be written: one line per fault on standard error",
+        }
         super().__init__(
             prog=f"{PROGRAM} {command}",
             description=does,
             epilog="exit codes:\n" + columns({str(code): meaning for code, meaning in codes.items()}),
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         self.examples = {f"{self.prog} {arguments}": what for arguments, what in examples.items()}
 
@@ -56,12 +61,14 @@ class CommandParser(argparse.ArgumentParser):
             return work(arguments)
         except Faults as error:
             print(error, file=sys.stderr)
-            return BAD_INPUT
+        except OSError as error:  # a disk that is full when a report is written, say
+            print(f"{type(error).__name__}: {error}.", file=sys.stderr)
+        return BAD_INPUT
 
     def _not_taken(self, text: str) -> str:
         if not text.startswith("-"):
             return f"Unexpected argument `{text}`."
-        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        known = ["--help", *re.findall(r"--[a-z][a-z-]*", self.format_usage())]
         return unknown("flag", text.partition("=")[0], known)
 
 

@@ -21,9 +21,6 @@ from sweeps.design.planned_counts import planned_trials
 from sweeps.results import files, frozen, store
 from sweeps.results.schema import STAGES
 
-LOCK: Final = ".lock"
-"""File that the driver of a sweep holds locked."""
-
 COLUMNS: Final = (
     "trial_id",
     "attempt",
@@ -100,7 +97,7 @@ def status_of(folder: Path, prices: Mapping[str, float]) -> Status:
     stages = [_stage(folder, trials, stage, planned[stage]) for stage in STAGES if stage in planned]
     return Status(
         folder=str(folder),
-        driver=is_locked(folder / LOCK),
+        driver=is_locked(folder / files.LOCK),
         stages=stages,
         unit=costs.unit_of(rows),
         cells=costs.by_cell(rows),

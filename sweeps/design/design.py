@@ -72,7 +72,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimand:
-    """What is to be estimated; `factorial.contrasts_of` makes the weights.
+    """What is to be estimated; `cells.contrasts_of` makes the weights.
 
     Of a factor, in words that need no list of cells: last level minus first, or for numbers the slope per doubling,
     averaged over all other factors. Or between cells: the mean of `treatment` minus that of `control`.

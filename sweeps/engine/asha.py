@@ -120,11 +120,12 @@ class ImagesSeenASHA(ASHAScheduler):
     """Ray's ASHA with `Rungs` deciding: NaN stops a trial, late values enter no rung, a resumed sweep remembers.
 
     A decision is stored before it holds: Tune asks for it first of all, before it tells the searcher or lets the trial
-    go on, so that a driver killed at any moment has acted on none that its successor does not know.
+    go on, so that a driver killed at any moment has acted on none that its successor does not know. One that cannot be
+    stored does not hold: the sweep is about to end.
     """
 
-    def __init__(self, rungs: Rungs, store: Callable[[Trial, Decision], None]) -> None:
-        """Args: rungs: what decides. store: puts a decision on the disk."""
+    def __init__(self, rungs: Rungs, store: Callable[[Trial, Decision], bool]) -> None:
+        """Args: rungs: what decides. store: puts a decision on the disk, and says whether it is there."""
         super().__init__(time_attr="images_seen", metric="val_auc", mode="max", stop_last_trials=False)
         self._rungs, self._store = rungs, store
 
@@ -133,8 +134,8 @@ class ImagesSeenASHA(ASHAScheduler):
         decision = self._rungs.decide(trial.config["trial_id"], result["images_seen"], result["val_auc"])
         if decision is None:
             return str(self.CONTINUE)
-        self._store(trial, decision)
-        return str(self.STOP if decision.stop else self.CONTINUE)
+        stored = self._store(trial, decision)
+        return str(self.STOP if stored and decision.stop else self.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """A trial's last row is judged by nobody."""

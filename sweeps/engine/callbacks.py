@@ -7,8 +7,8 @@ from ray.tune.experiment import Trial
 
 from sweeps.engine import endings
 from sweeps.engine.endings import Ending
-from sweeps.engine.metrics import Metrics
 from sweeps.engine.progress import Progress
+from sweeps.engine.prometheus import Metrics
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.retention import CheckpointKeeper
 from sweeps.engine.searchers import RunSearcher

@@ -5,7 +5,7 @@ from typing import Any
 
 from sweeps.design import plan_file
 from sweeps.design.runs import Run, confirm_runs, tune_runs
-from sweeps.engine import tuner
+from sweeps.engine import split_files, tuner
 from sweeps.engine.searchers import PlannedSearch
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.tuner import Remainder
@@ -40,7 +40,8 @@ def confirm(sweep: Sweep, again: Collection[str]) -> bool:
 
 def _run(sweep: Sweep, stage: str, runs: Sequence[Run], again: Collection[str], constants: dict[str, Any]) -> bool:
     finished = store.finished(sweep.folder, stage, retry=again)
-    sweep.store_splits(run.config for run in runs)
+    split_files.write(sweep.folder, sweep.data, [run.config for run in runs])
+    assert len(runs) == sweep.planned(stage), "the plan counts other runs than it lists"
     labels = labels_of(sweep, stage, runs, store.attempts(sweep.folder, stage=stage))
     pairs = zip(runs, labels, strict=True)
     remaining = [to_flat(run.config, label) for run, label in pairs if label.trial_id not in finished]

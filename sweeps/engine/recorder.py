@@ -66,11 +66,12 @@ class Recorder:
         if "epoch" in result:
             self._add("curves", live.label, {name: result[name] for name in _CURVE_COLUMNS if name in result})
 
-    def decision(self, trial: Trial, decision: Decision) -> None:
-        """Store what ASHA has decided, and all rows of the trial before: on the disk when this returns."""
+    def decision(self, trial: Trial, decision: Decision) -> bool:
+        """Store what ASHA has decided; whether it is on the disk now, with all rows of the trial before it."""
         label = self.live(trial).label
         self._add("rungs", label, decision.row())
         self._patiently(lambda: self._buffer.flush(label.trial_id))
+        return self._given_up is None
 
     def silent_s(self, trial: Trial) -> float:
         """Seconds since a trial was started or sent a result."""

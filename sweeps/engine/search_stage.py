@@ -6,7 +6,7 @@ import optuna
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design.plan import SEARCH_BLOCK
-from sweeps.engine import tuner
+from sweeps.engine import split_files, tuner
 from sweeps.engine.asha import Decision, Exemption, Rungs, milestones
 from sweeps.engine.optuna_study import STARTUP_TRIALS, open_study, reconcile
 from sweeps.engine.searchers import StudySearch
@@ -38,7 +38,7 @@ def search(sweep: Sweep, again: Collection[str]) -> bool:
         return True
     retried = store.finished(folder, "search") - finished
     config = TrainConfig.from_flat({**plan.search_base, **next(plan.design.corners())})
-    sweep.store_splits([config])
+    split_files.write(folder, sweep.data, [config])
     left = Remainder(
         stage="search",
         searcher=_searcher(sweep, study, finished, retried),

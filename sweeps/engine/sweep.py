@@ -1,11 +1,8 @@
 """A sweep as the engine holds it: a plan, the folder that it fills, and what its stages share."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from ray import tune
 from rich.console import Console
 
@@ -68,24 +65,6 @@ class Sweep:
     def planned(self, stage: str) -> int:
         """Trials of a stage in all."""
         return planned_trials(content_of(self.plan, self.study_id))[stage]
-
-    def store_splits(self, configs: Iterable[TrainConfig]) -> None:
-        """Write the split of each block among these configurations to `splits/`, under the hash that its trials carry.
-
-        As Parquet, one row per image: its part, and its index in the training file or, of `test`, in the test file.
-        """
-        target = self.folder / "splits"
-        target.mkdir(exist_ok=True)
-        for config in {config.seed: config for config in configs}.values():
-            split = self.data.split(config)
-            parts = {"train": split.train, "val": split.val, "test": split.test, "unseen": split.unseen}
-            table = pa.table(
-                {
-                    "split": pa.array([name for name, index in parts.items() for _ in index]).dictionary_encode(),
-                    "index": pa.array([i for index in parts.values() for i in index.tolist()], pa.int64()),
-                }
-            )
-            pq.write_table(table, target / f"{split.sha256}.parquet", compression="zstd")
 
     def epoch_images(self, config: TrainConfig) -> int:
         """Images forwarded per epoch: the same for all configurations of a sweep."""

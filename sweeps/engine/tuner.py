@@ -12,9 +12,9 @@ from ray.tune.experiment import Trial
 
 from sweeps.engine.asha import ImagesSeenASHA, Rungs
 from sweeps.engine.callbacks import StageCallback
-from sweeps.engine.metrics import Metrics
 from sweeps.engine.private_api import memory_deaths_survived
 from sweeps.engine.progress import Progress
+from sweeps.engine.prometheus import Metrics
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import RoomLimiter

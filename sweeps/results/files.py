@@ -26,6 +26,9 @@ from sweeps.results.schema import SCHEMA_VERSION, STAGES
 
 MARKER: Final = "schema_version"
 STAGING: Final = "_staging"
+LOCK: Final = ".lock"
+"""File that the driver of a sweep holds locked."""
+
 CONTRASTS_FILE: Final = "contrasts.parquet"
 
 STALE_S: Final = 60.0

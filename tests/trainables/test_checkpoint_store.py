@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import FileSystem
 
 from embedding_core.errors import Faults
 from embedding_core.storage.retry import PATIENCE_S
@@ -57,6 +58,10 @@ def test_a_sweep_has_a_place_of_its_own_name() -> None:
     assert below("/shared", "name") == "/shared/name"
     assert below("s3://bucket/prefix/", "name") == "s3://bucket/prefix/name"
     assert below("s3://bucket/prefix?region=eu", "name") == "s3://bucket/prefix/name?region=eu"
+    where = "s3://bucket/prefix?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:1"
+    for name in ("étude 2", "a#b", "a?b", "a%20b"):
+        _, path = FileSystem.from_uri(below(where, name))
+        assert path == f"bucket/prefix/{name}"
 
 
 def test_a_folder_that_is_not_mounted_is_not_written(tmp_path: Path) -> None:

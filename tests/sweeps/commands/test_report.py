@@ -26,6 +26,16 @@ def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, capsys: p
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_page_that_cannot_be_written_is_one_line_and_exit_code_2(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "report.html").mkdir(parents=True)
+    assert compare.main([str(trained), str(trained), "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "report.html" in error
+    assert error.count("\n") == 1
+
+
 def test_a_report_of_two_sweeps_is_their_comparison(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -188,7 +188,12 @@ def result(images_seen: int, val_auc: float) -> dict[str, Any]:
 
 def test_the_scheduler_stops_by_our_ids_and_leaves_the_last_row_alone() -> None:
     stored: dict[str, Decision] = {}
-    scheduler = ImagesSeenASHA(Rungs([10], 2), lambda trial, made: stored.update({trial.config["trial_id"]: made}))
+
+    def store(trial: Any, made: Decision) -> bool:
+        stored[trial.config["trial_id"]] = made
+        return True
+
+    scheduler = ImagesSeenASHA(Rungs([10], 2), store)
     trials = [SimpleNamespace(trial_id=f"ray{i}", config={"trial_id": f"t0000{i}"}) for i in range(3)]
     for trial in trials:
         scheduler.on_trial_add(None, trial)
@@ -203,3 +208,9 @@ def test_the_scheduler_stops_by_our_ids_and_leaves_the_last_row_alone() -> None:
     scheduler.on_trial_add(None, late)
     scheduler.on_trial_result(None, late, result(10, 0.6))
     assert stored["t00003"].cutoff == pytest.approx(0.5)
+
+
+def test_a_decision_that_cannot_be_stored_stops_nobody() -> None:
+    scheduler = ImagesSeenASHA(Rungs([10], 2, replay=[Decision("t00000", 10, 0.9, None, False)]), lambda *_: False)
+    trial: Any = SimpleNamespace(trial_id="ray1", config={"trial_id": "t00001"})
+    assert scheduler.on_trial_result(None, trial, result(10, 0.1)) == "CONTINUE"

@@ -159,10 +159,10 @@ def private_names(file: Path) -> Iterator[str]:
     tree = ast.parse(file.read_text())
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    own |= {ast.unparse(node.target) for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            of_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-            if is_private(node.attr) and not of_self and node.attr not in own | set(ALLOWED):
+            if is_private(node.attr) and node.attr not in own | set(ALLOWED):
                 yield ast.unparse(node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             module = getattr(node, "module", None) or ""
@@ -181,7 +181,12 @@ def test_the_search_for_private_names_finds_them(tmp_path: Path) -> None:
         "from ray._private import worker\nimport optuna._hypervolume\n"
         "class A:\n    def f(self, other):\n        self._x = other._y._asdict()\n        return A()._x, self._z\n"
     )
-    assert list(private_names(file)) == ["from ray._private import worker", "import optuna._hypervolume", "other._y"]
+    assert list(private_names(file)) == [
+        "from ray._private import worker",
+        "import optuna._hypervolume",
+        "self._z",
+        "other._y",
+    ]
 
 
 def test_private_names_of_others_are_in_one_file() -> None:

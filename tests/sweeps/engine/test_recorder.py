@@ -121,9 +121,10 @@ def test_a_decision_is_on_the_disk_before_the_scheduler_gives_it_to_tune(tmp_pat
     trial: Any = SimpleNamespace(trial_id="r", config=to_flat(TrainConfig(), label))
     seen: list[list[dict[str, Any]]] = []
 
-    def decided(trial: Any, decision: Decision) -> None:
-        recorder.decision(trial, decision)
+    def decided(trial: Any, decision: Decision) -> bool:
+        stored = recorder.decision(trial, decision)
         seen.append(read(tmp_path / "sweep", "rungs").to_pylist())
+        return stored
 
     recorder.begin(trial)
     assert ImagesSeenASHA(rungs, decided).on_trial_result(None, trial, ROW) == "STOP"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.engine.metrics import ENDED, GAUGES, values_of
+from sweeps.engine.prometheus import ENDED, GAUGES, values_of
 
 DASHBOARD = Path(__file__).parents[3] / "dashboards" / "koleo_sweeps.json"
 ROW = {"epoch": 4, "images_seen": 1200, "train_s": 0.5, "val_auc": 0.9, "peak_gpu_bytes": 1000}
