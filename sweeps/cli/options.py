@@ -1,5 +1,6 @@
 """The command line as a value, the same for every sweep."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,12 @@ from sweeps.design.plan_file import EXTENDABLE
 from sweeps.engine.cluster import Where
 from sweeps.engine.resources import Request
 from sweeps.results.schema import STAGES
+
+WHAT = (
+    "preset", "dataset", "samples", "points", "epochs", "blocks", "seed", "confirm", "exempt", "subset", "loss",
+    "stages", "data_root",
+)  # fmt: skip
+"""Flags that determine the results, in the order in which a plan lists them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,42 +57,12 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
     """
     parser = parser_of(design)
     arguments, rest = parser.parse_known_args(argv)
-    faults = [*unknown_flags(vars(arguments), rest), *value_faults(arguments)]
-    what: dict[str, Any] = {}
-    for name in (
-        "preset",
-        "dataset",
-        "samples",
-        "points",
-        "epochs",
-        "blocks",
-        "seed",
-        "confirm",
-        "exempt",
-        "subset",
-        "loss",
-    ):
-        if getattr(arguments, name) is not None:
-            what[name] = getattr(arguments, name)
-    if arguments.stages is not None:
-        what["stages"] = arguments.stages
-        stages = arguments.stages.split(",")
-        faults += [unknown("stage", stage, STAGES) for stage in stages if stage not in STAGES]
-    if arguments.data_root is not None:
-        what["data_root"] = str(resolve_root(arguments.data_root))
-    if what.get("preset", DEFAULT_PRESET) not in design.presets:
-        faults.append(unknown("preset", what["preset"], design.presets))
-    settings = {}
-    try:
-        settings = parse_settings(arguments.set)
-    except Faults as error:
-        faults += error.faults
-    if "seed" in settings:
-        faults.append("`--set seed` would give all blocks one seed; `--seed` is the master seed they derive from.")
+    what, faults = _what(design, arguments)
+    faults = [*unknown_flags(vars(arguments), rest), *value_faults(arguments), *faults]
     if faults:
         raise Faults(faults)
     return Options(
-        what=what | settings,
+        what=what,
         results=Path(arguments.results).expanduser().resolve(),
         name=arguments.name,
         resume=bool(arguments.resume or arguments.extend or arguments.retry),
@@ -103,6 +80,25 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         checkpoints=_place(arguments.checkpoints) if arguments.checkpoints else None,
         epoch_deadline_s=0.0 if arguments.epoch_deadline == NEVER else seconds_of(arguments.epoch_deadline) or 0.0,
     )
+
+
+def _what(design: Design, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """What determines the results, as far as it was given, and what is wrong with it."""
+    faults = []
+    what = {name: getattr(arguments, name) for name in WHAT if getattr(arguments, name) is not None}
+    for stage in what.get("stages", "").split(",") if "stages" in what else ():
+        faults += [unknown("stage", stage, STAGES)] if stage not in STAGES else []
+    if "data_root" in what:
+        what["data_root"] = str(resolve_root(what["data_root"]))
+    if what.get("preset", DEFAULT_PRESET) not in design.presets:
+        faults.append(unknown("preset", what["preset"], design.presets))
+    try:
+        settings = parse_settings(arguments.set)
+    except Faults as error:
+        return what, [*faults, *error.faults]
+    if "seed" in settings:
+        faults.append("`--set seed` would give all blocks one seed; `--seed` is the master seed they derive from.")
+    return what | settings, faults
 
 
 def _extension(text: str | None) -> tuple[str, int] | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedding_core.errors import Faults
-from sweeps.analysis.report.compose import render_comparison
 from sweeps.commands.parser import CommandParser
 
 
@@ -28,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from sweeps.analysis.report.compose import render_comparison  # what help does not need takes seconds to load
+
     folders = arguments.folders
     if len(folders) != 2:
         raise Faults([f"`compare` takes the folders of two sweeps, but got {len(folders)}: {', '.join(folders)}."])

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.compute as pc
-import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
-from embedding_core.train import pick_device, train
 from sweeps.commands.parser import CommandParser
 from sweeps.engine.provenance import Provenance
-from sweeps.results import files, store
+from sweeps.results import files, frozen, store
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES
 
@@ -78,6 +76,10 @@ def replay(trial: Row, data_root: str | None) -> list[Row]:
     Raises:
         Faults: the configuration, its data or its device do not exist here.
     """
+    import torch  # seconds, which neither help nor a trial that does not exist needs
+
+    from embedding_core.train import pick_device, train
+
     settings = json.loads(trial["config_json"])
     config = TrainConfig.from_flat({**settings, "data_root": data_root or trial["data_root"]})
     pick_device(config.device)
@@ -132,7 +134,7 @@ def latest_sweep(results: Path) -> Path:
     Raises:
         Faults: there is none.
     """
-    plans = [path for path in results.glob("*/plan.json") if files.holds_sweep(path.parent)]
+    plans = [path for path in results.glob(f"*/{frozen.FILE}") if files.holds_sweep(path.parent)]
     if not plans:
         raise Faults([f"No sweep in {results}: name one."])
     return max(plans, key=lambda path: path.stat().st_mtime).parent

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedding_core.errors import Faults
-from sweeps.analysis.optuna_studies.report import render_study
-from sweeps.analysis.optuna_studies.study_file import PREFIX
-from sweeps.analysis.report.compose import render_comparison, render_sweep
 from sweeps.commands.parser import CommandParser
 
 
@@ -41,6 +38,11 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _rendered(targets: list[str], output: Path | None) -> Path:
+    # What help does not need takes seconds to load.
+    from sweeps.analysis.optuna_studies.report import render_study
+    from sweeps.analysis.optuna_studies.study_file import PREFIX
+    from sweeps.analysis.report.compose import render_comparison, render_sweep
+
     studies = [target for target in targets if target.startswith(PREFIX)]
     if len(targets) > 2 or (studies and len(targets) > 1):
         raise Faults([f"A report is about one sweep, two sweeps or one Optuna study, but got: {', '.join(targets)}."])

@@ -122,3 +122,15 @@ def test_only_what_the_command_needs_is_loaded(command: str, unloaded: str, argu
     argv = [command, *arguments(command)] if command else []
     done = run(sys.executable, "-c", code, unloaded, *argv)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_waits_for_nothing_that_takes_seconds_to_load(command: str) -> None:
+    code = (
+        "import sys, atexit; from sweeps.commands.main import main;"
+        "atexit.register(lambda: print(*sorted({'ray', 'torch', 'optuna', 'matplotlib', 'scipy'} & set(sys.modules))));"
+        "main([sys.argv[1], '--help'])"
+    )
+    done = run(sys.executable, "-c", code, command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("standard error\n\n"), done.stdout.splitlines()[-1]
