@@ -32,11 +32,13 @@ def test_storage_loads_neither_torch_nor_ray() -> None:
     assert not loaded_by("import embedding_core.storage") & {"torch", "ray"}
 
 
+@pytest.mark.slow
 def test_the_loop_and_every_face_leave_slow_libraries_to_those_who_ask() -> None:
     faces = "\n".join(f"import {package}" for package in PACKAGES)
     assert not loaded_by(f"import embedding_core.train\n{faces}") & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_probes_come_when_they_are_asked_for() -> None:
     assert "sklearn" in loaded_by("from embedding_core.evaluation import probe_curve")
     with pytest.raises(AttributeError, match="no attribute 'prob'"):

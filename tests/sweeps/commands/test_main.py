@@ -87,6 +87,7 @@ def test_an_argument_too_many_is_named(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.slow
 def test_a_module_run_by_name_is_the_same_command(
     command: str, arguments: Arguments, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +115,7 @@ def test_the_installed_script_is_the_same(trained: Path, capsys: pytest.CaptureF
         ("compare", "ray torch"),
     ],
 )
+@pytest.mark.slow
 def test_only_what_the_command_needs_is_loaded(command: str, unloaded: str, arguments: Arguments) -> None:
     code = (
         "import sys; from sweeps.commands.main import main; main(sys.argv[2:]);"
@@ -125,6 +127,7 @@ def test_only_what_the_command_needs_is_loaded(command: str, unloaded: str, argu
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.slow
 def test_help_waits_for_nothing_that_takes_seconds_to_load(command: str) -> None:
     code = (
         "import sys, atexit; from sweeps.commands.main import main;"

@@ -407,6 +407,7 @@ def test_tuning_uses_block_0_and_runs_collapsed_embeddings_to_their_end() -> Non
     assert {(config.seed, config.eval_test, config.stop_if_collapsed) for config in configs} == {(0, False, False)}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each write meets the limit once; the wait lifts it."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -58,6 +58,7 @@ def entries(cache: Path) -> list[Path]:
     return [path for path in cache.iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_another_process_maps_what_the_first_decoded(write_set: WriteSet, tmp_path: Path, cache: Path) -> None:
     file = write_set(colour(6), [0, 1] * 3)
     load("mine", tmp_path)

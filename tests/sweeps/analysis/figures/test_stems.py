@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import sweeps.analysis.figures
 from sweeps.analysis.report.compose import compose
 
@@ -28,6 +30,7 @@ def module_of(picture: str) -> str | None:
     return next((stem for stem in stems if stem in MODULES), "pca_umap_tsne" if parts[0] in ONE_PLANE else None)
 
 
+@pytest.mark.slow
 def test_every_figure_has_the_module_of_its_name_and_every_module_its_figure(
     staged: Any, make_arms: Make, with_views: Make, many: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def test_cells_without_a_common_block_have_averages_only(viewed: Path) -> None:
     assert names == ["distances-test", "distances-l2-test", "distances-angular-test", "spectra-test"]
 
 
+@pytest.mark.slow
 def test_all_cells_have_planes_and_four_have_sheets(many_arms: Any, many: dict[str, Row]) -> None:
     shown = stored_views.shown(many_arms.views, many_arms.trials, list(many), dataset="digits", first=FIRST)
     assert shown is not None
