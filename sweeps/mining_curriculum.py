@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 
 from sweeps.cli.main import main
-from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Outcome, Preset, Range
 
 FIXED_POLICIES = ("easy/semihard", "easy/hard", "hard/semihard", "hard/hard")
 POLICIES = ("curriculum", *FIXED_POLICIES, "random", "all/all")
@@ -27,8 +27,7 @@ AT_HALF = tuple(cell.cell_id for cell in (*MINED.values(), ARCFACE, SOFTMAX))
 CURRICULUM = (MINED["curriculum"].cell_id,)
 
 
-ON_UNSEEN = Estimand(code="E1", name="", control=("",), treatment=CURRICULUM, label="", outcome="unseen_auc",
-                     outcome_label="AUC on unseen classes", sesoi=0.01)  # fmt: skip
+ON_UNSEEN = Estimand(code="E1", name="", control=("",), treatment=CURRICULUM, label="")
 EXPLORED = replace(ON_UNSEEN, family="exploratory")
 
 DESIGN = Design(
@@ -36,6 +35,12 @@ DESIGN = Design(
     question="Which mining of triplets, or ArcFace instead, gives embeddings that also tell unseen classes apart?",
     published="study2",
     factors=(Factor(name="lr", role="nuisance", domain=Range(2e-4, 1e-2, log=True)),),
+    outcomes=(
+        Outcome(name="unseen_auc", column="unseen_auc", label="AUC on unseen classes", sesoi=0.01,
+                validation="val_auc"),
+        Outcome(name="unseen_recall_at_1", column="unseen_recall_at_1", label="recall@1 on unseen classes", sesoi=0.01,
+                validation="val_recall_at_1"),
+    ),
     cells=(*MINED.values(), *WIDER, ARCFACE, SOFTMAX),
     estimands=(
         replace(ON_UNSEEN, name="curriculum against fixed policies", label="the curriculum (against fixed policies)",
@@ -61,18 +66,18 @@ DESIGN = Design(
     },
     presets={
         "quick": Preset(
-            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=14, blocks=7,
+            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=14, replicates=7,
             confirm="drop-in", cells=(*AT_HALF[:2], "mining=random", "mining=all/all", "loss=arcface", "loss=softmax"),
             fixed={"views": "pca", "probes": 5}, next_command="--preset plankton",
         ),
         "plankton": Preset(
             purpose="every policy at margin .5, ArcFace, softmax and two more margins of the curriculum, tuned",
-            dataset="plankton", epochs=10, blocks=7, points=4, confirm="best of tune",
+            dataset="plankton", epochs=10, replicates=6, blocks=2, points=4, confirm="best of tune",
             cells=(*AT_HALF, "mining=curriculum,margin=.2", "mining=curriculum,margin=.3"),
         ),
         "study2": Preset(
             purpose="the published network (frozen ImageNet features) and budget, every policy at every margin (a GPU)",
-            dataset="plankton", epochs=35, blocks=12, points=8, confirm="best of tune",
+            dataset="plankton", epochs=35, replicates=8, blocks=2, points=8, confirm="best of tune",
             fixed={"backbone": "efficientnet_v2_s", "weights": "imagenet", "norm_kind": "batch", "image_size": 128,
                    "input_scaling": "imagenet", "freeze_epochs": 35},
         ),

@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 
 from sweeps.cli.main import main
-from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Outcome, Preset, Range
 
 CROSSED = {(fallback, flip): Cell(levels={"fallback": fallback, "flip": flip})
            for fallback in ("farthest", "nearest") for flip in (False, True)}  # fmt: skip
@@ -24,16 +24,22 @@ FEW = {fallback: Cell(levels={"loss": "semihard", "fallback": fallback}) for fal
 CLASSIFIERS = {"ArcFace": Cell(levels={"loss": "arcface"}, fixed={"margin": 0.5}),
                "softmax": Cell(levels={"loss": "softmax"})}  # fmt: skip
 
-ON_TEST = Estimand(code="E1", name="", control=(BASE,), treatment=("",), label="", outcome="test_fitted_knn_accuracy",
-                   outcome_label="kNN accuracy on test images", sesoi=0.001)  # fmt: skip
-ON_UNSEEN = replace(ON_TEST, outcome="unseen_recall_at_1", outcome_label="recall@1 on unseen classes", sesoi=0.01,
-                    control=(FEW["farthest"].cell_id,))  # fmt: skip
+ON_TEST = Estimand(code="E1", name="", control=(BASE,), treatment=("",), label="")
+ON_UNSEEN = replace(ON_TEST, control=(FEW["farthest"].cell_id,))
 
 DESIGN = Design(
     name="semi_hard_phases",
     question="Semi-hard triplets: what do the fallback, mirroring, a frozen phase, an untrained last layer change?",
     published="study3",
     factors=(Factor(name="lr", role="nuisance", domain=Range(3e-4, 3e-2, log=True)),),
+    outcomes=(
+        Outcome(name="knn_accuracy", column="test_fitted_knn_accuracy", label="kNN accuracy on test images",
+                sesoi=0.001, validation="val_knn_accuracy"),
+        Outcome(name="recall_at_1", column="test_recall_at_1", label="recall@1 on test images", sesoi=0.01,
+                validation="val_recall_at_1"),
+        Outcome(name="unseen_recall_at_1", column="unseen_recall_at_1", label="recall@1 on unseen classes", sesoi=0.01,
+                validation="val_recall_at_1"),
+    ),
     cells=(*CROSSED.values(), UNTRAINED, UNFROZEN, *FEW.values(), *CLASSIFIERS.values()),
     estimands=(
         replace(ON_TEST, name="flip", label="mirroring", control=tuple(CROSSED[f, False].cell_id for f in FEW),
@@ -60,25 +66,26 @@ DESIGN = Design(
     },
     presets={
         "quick": Preset(
-            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=12, blocks=7,
+            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=12, replicates=7,
             confirm="drop-in", cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id, UNFROZEN.cell_id),
             fixed={"views": "pca", "freeze_epochs": 3}, next_command="--preset mnist",
         ),
         "mnist": Preset(
             purpose="the same on 60,000 digits: fitted SVM and kNN on the 10,000 test embeddings", dataset="mnist",
-            epochs=3, blocks=7, confirm="drop-in",
+            epochs=3, replicates=7, confirm="drop-in",
             cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id, UNFROZEN.cell_id),
             fixed={"freeze_epochs": 1, "val_share": 0.05},
         ),
         "few": Preset(
             purpose="61 classes of 20 images at most, 60 others unseen: both fallbacks, ArcFace and softmax, tuned",
-            dataset="plankton", epochs=30, blocks=7, points=4, confirm="best of tune",
+            dataset="plankton", epochs=30, replicates=6, blocks=2, points=4, confirm="best of tune",
+            outcome="unseen_recall_at_1",
             cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
             fixed={"unfrozen_lr": None},
         ),
         "study3": Preset(
             purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",
-            dataset="mnist", epochs=30, blocks=12, confirm="drop-in",
+            dataset="mnist", epochs=30, replicates=12, confirm="drop-in",
             cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id),
             fixed={"backbone": "resnet34", "weights": "imagenet", "input_scaling": "imagenet", "embedding_dim": 128,
                    "freeze_epochs": 10, "lr": 5e-2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1, "val_share": 0.05},

@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 
 from sweeps.cli.main import main
-from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
+from sweeps.design import Cell, Design, Estimand, Factor, Outcome, Preset, Range
 
 BASE = Cell(levels={"augmentation": "simclr"})
 WEAK = Cell(levels={"augmentation": "study4_weak"})
@@ -27,8 +27,7 @@ CACHED = Cell(levels={"accum_steps": 4, "accum_mode": "cached"})
 PRETRAINED = Cell(levels={"weights": "imagenet"}, fixed={"input_scaling": "imagenet"})
 CHANGES = (BASE, WEAK, STRONG, DOT, SCALED, SGD, NAIVE, CACHED)
 
-ON_TEST = Estimand(code="E1", name="", control=(BASE.cell_id,), treatment=("",), label="", outcome="test_knn_accuracy",
-                   outcome_label="kNN accuracy on test images", sesoi=0.01)  # fmt: skip
+ON_TEST = Estimand(code="E1", name="", control=(BASE.cell_id,), treatment=("",), label="")
 EXPLORED = replace(ON_TEST, family="exploratory")
 
 DESIGN = Design(
@@ -36,8 +35,14 @@ DESIGN = Design(
     question="What do augmentation, similarity, input scaling, optimiser and accumulation do to SimCLR's embeddings?",
     published="study4",
     factors=(
-        Factor(name="lr", role="nuisance", domain=Range(0.2, 12.8, log=True), when=("optimizer", ("lars",))),
-        Factor(name="lr", role="nuisance", domain=Range(0.01, 0.64, log=True), when=("optimizer", ("sgd",))),
+        Factor(name="lr", role="nuisance", domain=Range(0.2, 12.8, log=True), when={"optimizer": ("lars",)}),
+        Factor(name="lr", role="nuisance", domain=Range(0.01, 0.64, log=True), when={"optimizer": ("sgd",)}),
+    ),
+    outcomes=(
+        Outcome(name="knn_accuracy", column="test_knn_accuracy", label="kNN accuracy on test images", sesoi=0.01,
+                validation="val_knn_accuracy"),
+        Outcome(name="recall_at_1", column="test_recall_at_1", label="recall@1 on test images", sesoi=0.01,
+                validation="val_recall_at_1"),
     ),
     cells=(*CHANGES, PRETRAINED),
     estimands=(
@@ -61,24 +66,24 @@ DESIGN = Design(
     datasets={"caltech101": {"image_size": 64, "batch_size": 128}, "stl10": {"image_size": 96}},
     presets={
         "quick": Preset(
-            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=10, blocks=7,
+            purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=10, replicates=7,
             confirm="drop-in", cells=tuple(cell.cell_id for cell in CHANGES if cell is not SCALED),
             fixed={"views": "pca", "probes": 5}, next_command="--preset cifar10",
         ),
         "cifar10": Preset(
             purpose="each change alone on 4,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=6,
-            blocks=7, points=2, confirm="best of tune", cells=tuple(cell.cell_id for cell in CHANGES),
+            replicates=6, blocks=1, points=2, confirm="best of tune", cells=tuple(cell.cell_id for cell in CHANGES),
             fixed={"subset": 4000, "val_share": 0.05},
         ),
         "alexnet": Preset(
             purpose="the study's first iteration, AlexNet on STL-10, from scratch and pretrained (a GPU)",
-            dataset="stl10", epochs=100, blocks=8, points=8, confirm="best of tune",
+            dataset="stl10", epochs=100, replicates=8, blocks=2, points=8, confirm="best of tune",
             fixed={"backbone": "alexnet", "norm_kind": "batch", "head_layers": 5, "backbone_lr_ratio": 0.1,
                    "warmup_epochs": 10},
         ),
         "resnet50": Preset(
             purpose="its second iteration, ResNet-50 on Caltech-101, from scratch and pretrained (a GPU)",
-            dataset="caltech101", epochs=150, blocks=8, points=8, confirm="best of tune",
+            dataset="caltech101", epochs=150, replicates=8, blocks=2, points=8, confirm="best of tune",
             fixed={"backbone": "resnet50", "norm_kind": "batch", "head_layers": 5, "backbone_lr_ratio": 0.1,
                    "warmup_epochs": 10, "image_size": 200, "batch_size": 200},
         ),

@@ -9,15 +9,17 @@ from typing import Any
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
-from sweeps.design.design import Cell, Design, Estimand, Settings, Value, spelled
+from sweeps.design.design import Cell, Design, Estimand, Outcome, Settings, Value, spelled
 
 NEGLIGIBLE = 1e-12
 """Weights below are the rounding of sums that are zero."""
 
-IDENTITY = "What it is compared with cannot change (accumulation without effect computes the same), so this is also the"
+IDENTITY = "Nothing else in the comparison can change, so this is also the"
 
 ACCUMULATION = "accum_steps"
 """The one field that may change nothing at all, which cells leave out then."""
+
+BATCH_SIZE, BETA2 = "batch_size", "beta2"
 
 CELL = "cell"
 """Name of the factor that listed cells are the levels of."""
@@ -32,11 +34,11 @@ class Contrast:
     label: str
     weights: Mapping[str, float]
     """By cell id; their sum is 0."""
-    outcome_label: str = "AUC"
-    sesoi: float = 0.003
+    outcome: str
+    outcome_label: str
+    sesoi: float
     family: str = "primary"
     note: str = ""
-    outcome: str = "test_auc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,14 @@ class Factorial:
         """Cross the levels."""
         cells: dict[tuple[Value, ...], Cell] = {}
         for values in product(*levels.values()):
-            point = dict(zip(levels, values, strict=True))
+            crossed = dict(zip(levels, values, strict=True))
+            drawn = {factor.name: factor.is_drawn({**base, **crossed}) for factor in design.factors}
+            point = {name: value for name, value in crossed.items() if drawn.get(name, True)}
             arm = design.arm_of({**base, **point})
             if ACCUMULATION in point and not _accumulation_acts({**base, **arm.drop_in, **point}):
                 del point[ACCUMULATION]
-            cells[values] = Cell(levels=point, drop_in=arm.drop_in)
+            fixed = _memory(levels, point, base)
+            cells[values] = Cell(levels=point, fixed=fixed, drop_in=arm.drop_in)
         return cls(levels, cells)
 
     @classmethod
@@ -78,18 +83,6 @@ class Factorial:
         """The cell of a combination of levels."""
         return self.cells[tuple(point[name] for name in self.levels)]
 
-    def dropped_in(self, compared: Sequence[str]) -> "Factorial":
-        """The same without retuning: each cell at the settings of the one with the first levels of what is compared."""
-        first = {name: self.levels[name][0] for name in compared if name in self.levels}
-
-        def dropped(point: Settings, cell: Cell) -> Cell:
-            reference = self.at({**point, **first})
-            same = cell.cell_id == reference.cell_id
-            return cell if same else replace(cell, role="drop-in", settings_of=reference.cell_id)
-
-        cells = {tuple(point.values()): dropped(point, cell) for point, cell in self.points()}
-        return Factorial(self.levels, cells)
-
     def controls(self, design: Design, base: Settings) -> tuple[Cell, ...]:
         """Cells that accumulate without effect, with the twin that does not; other factors at their first level."""
         found = []
@@ -102,20 +95,20 @@ class Factorial:
         return tuple(found)
 
 
-def contrasts_of(estimands: Sequence[Estimand], factorial: Factorial, **changes: Any) -> list[Contrast]:
+def contrasts_of(estimands: Sequence[Estimand], factorial: Factorial, outcome: Outcome) -> list[Contrast]:
     """Every estimand that these cells can tell; those with the same weights are one contrast.
 
     Args:
         estimands: what is asked.
         factorial: the cells.
-        changes: fields of `Contrast` to set otherwise.
+        outcome: what they are judged by.
     """
-    found: dict[tuple[str, frozenset[tuple[str, float]]], Contrast] = {}
+    found: dict[frozenset[tuple[str, float]], Contrast] = {}
     for estimand in _each_level(estimands, factorial):
         weights = _weights(estimand, factorial)
         if not weights:
             continue  # by identity zero, or a factor with one level
-        key = (estimand.outcome, frozenset(weights.items()))
+        key = frozenset(weights.items())
         if key in found and found[key].family == estimand.family:
             same = found[key]
             found[key] = replace(same, code=f"{same.code}, {estimand.code}", note=f"{IDENTITY} {estimand.name}.")
@@ -125,15 +118,15 @@ def contrasts_of(estimands: Sequence[Estimand], factorial: Factorial, **changes:
             Contrast(
                 code=estimand.code,
                 estimand=estimand.name,
-                label=estimand.label,
+                label=_spelled_label(estimand, factorial),
                 weights=weights,
-                outcome=estimand.outcome,
-                outcome_label=estimand.outcome_label,
-                sesoi=estimand.sesoi,
+                outcome=outcome.column,
+                outcome_label=estimand.outcome_label.format(outcome=outcome.label),
+                sesoi=outcome.sesoi,
                 family=estimand.family,
             ),
         )
-    return [replace(contrast, **changes) for contrast in found.values()]
+    return list(found.values())
 
 
 def _each_level(estimands: Sequence[Estimand], factorial: Factorial) -> Iterator[Estimand]:
@@ -143,7 +136,7 @@ def _each_level(estimands: Sequence[Estimand], factorial: Factorial) -> Iterator
             continue
         levels = factorial.levels.get(estimand.each, ())
         for level in levels if len(levels) > 1 else ():
-            named = {estimand.each: spelled(level)}
+            named = Kept({estimand.each: spelled(level)})
             yield replace(
                 estimand,
                 each=None,
@@ -151,6 +144,21 @@ def _each_level(estimands: Sequence[Estimand], factorial: Factorial) -> Iterator
                 name=estimand.name.format_map(named),
                 label=estimand.label.format_map(named),
             )
+
+
+class Kept(dict[str, str]):
+    """Leaves the braces that it has nothing for."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+
+def _spelled_label(estimand: Estimand, factorial: Factorial) -> str:
+    """The label with the levels that are compared."""
+    levels = factorial.levels.get(estimand.times or estimand.factor, ())
+    numbers = sorted(level for level in levels if _is_number(level))  # type: ignore[type-var]
+    ends = {"low": spelled(numbers[0]), "high": spelled(numbers[-1])} if numbers else {}
+    return estimand.label.format_map(Kept(ends))
 
 
 def _weights(estimand: Estimand, factorial: Factorial) -> dict[str, float]:
@@ -162,9 +170,10 @@ def _weights(estimand: Estimand, factorial: Factorial) -> dict[str, float]:
         sides = ((-1, estimand.control), (1, estimand.treatment))
         return {cell: sign / len(side) for sign, side in sides for cell in side}
     factors = [estimand.factor, *([estimand.times] if estimand.times else [])]
-    if any(len(factorial.levels.get(name, ())) < 2 for name in factors):
+    least = 3 if estimand.slope else 2
+    if any(len(factorial.levels.get(name, ())) < least for name in factors):
         return {}
-    scales = {name: _scale(factorial.levels[name]) for name in factors}
+    scales = {name: _scale(factorial.levels[name], slope=estimand.slope) for name in factors}
     inside = [(p, cell) for p, cell in factorial.points() if all(p.get(n) == v for n, v in estimand.within.items())]
     crossed = math.prod(len(factorial.levels[name]) for name in factors)
     sums: defaultdict[str, float] = defaultdict(float)
@@ -174,17 +183,35 @@ def _weights(estimand: Estimand, factorial: Factorial) -> dict[str, float]:
     return {cell: weight for cell, weight in sums.items() if abs(weight) > NEGLIGIBLE}
 
 
-def _scale(levels: Sequence[Value]) -> dict[Value, float]:
-    """Last minus first of two levels; of positive numbers, the least-squares slope per doubling."""
-    numbers = [level for level in levels if isinstance(level, int | float) and not isinstance(level, bool)]
+def _scale(levels: Sequence[Value], *, slope: bool) -> dict[Value, float]:
+    """Last minus first of two levels; of positive numbers, highest minus lowest, or the slope per doubling."""
+    numbers = [level for level in levels if _is_number(level)]
     if len(numbers) < len(levels):
         if len(levels) != 2:
             raise ValueError(f"The effect of a factor that is no number needs two levels, but it has {tuple(levels)}.")
         return {levels[0]: -1.0, levels[1]: 1.0}
-    logs = [math.log2(number) for number in numbers]
+    if not slope:
+        return {level: float(level == max(numbers)) - float(level == min(numbers)) for level in numbers}  # type: ignore[type-var]
+    logs = [math.log2(number) for number in numbers]  # type: ignore[arg-type]
     mean = sum(logs) / len(logs)
     square = sum((log - mean) ** 2 for log in logs)
     return {level: (log - mean) / square for level, log in zip(numbers, logs, strict=True)}
+
+
+def _is_number(level: Value) -> bool:
+    return isinstance(level, int | float) and not isinstance(level, bool)
+
+
+def _memory(levels: Mapping[str, Sequence[Value]], point: Settings, base: Settings) -> Settings:
+    """Beside batch sizes, Adam's beta2 per sample rather than per step; else both would be one factor.
+
+    Source: Marek et al. 2025, arXiv 2507.07101: beta2' = beta2 ** (B' / B).
+    """
+    first, size = levels.get(BATCH_SIZE, (None,))[0], point.get(BATCH_SIZE)
+    if size is None or first is None or size == first:
+        return {}
+    beta2 = base.get(BETA2, TrainConfig().beta2)
+    return {BETA2: float(beta2) ** (float(size) / float(first))}  # type: ignore[arg-type]
 
 
 def _accumulation_acts(settings: Settings) -> bool:

@@ -39,8 +39,42 @@ class Factor:
     role: Literal["scientific", "nuisance", "fixed"]
     """`scientific`: what is asked about. `nuisance`: tuned in every cell, not asked about. `fixed`: declared, and
     varied by the search alone."""
-    when: tuple[str, tuple[Value, ...]] | None = None
-    """Drawn only where another field has one of these values: an earlier factor, or a field that nothing varies."""
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Drawn only where each of these fields has one of its values: earlier factors, or fields that nothing varies."""
+
+    def is_drawn(self, settings: Settings) -> bool:
+        """Whether it has a value beside these settings."""
+        return all(settings.get(name) in values for name, values in self.when.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What cells are judged by on held-out images, and tuned by on validation images."""
+
+    name: str
+    """As `--outcome` has it."""
+    column: str
+    """Of the trials table."""
+    label: str
+    """In a sentence."""
+    sesoi: float
+    """Smallest effect size of interest, in units of the outcome; > 0."""
+    validation: str
+    """Column of the curves: the measure that settings are chosen by, and that ASHA and TPE follow."""
+
+    @property
+    def final(self) -> str:
+        """Column of the trials table with that measure at a run's last epoch."""
+        return f"final_{self.validation}"
+
+
+AUC = Outcome(name="auc", column="test_auc", label="AUC", sesoi=0.003, validation="val_auc")
+"""All pairs of images, one threshold for all classes."""
+
+RECALL_AT_1 = Outcome(
+    name="recall_at_1", column="test_recall_at_1", label="recall@1", sesoi=0.01, validation="val_recall_at_1"
+)
+"""Retrieval: whether an image's nearest other is of its class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +87,15 @@ class Cell:
     """Settings that go with these levels: an optimiser's own schedule, say."""
     drop_in: Settings = field(default_factory=dict)
     """Nuisance values of the cell where nothing is tuned."""
-    role: Literal["factorial", "drop-in", "control"] = "factorial"
-    """`drop-in`: the same levels at another cell's tuned settings. `control`: in truth equal to another cell."""
+    role: Literal["factorial", "control"] = "factorial"
+    """`control`: in truth equal to another cell."""
     settings_of: str = ""
     """Id of the cell whose tuned settings it takes; its own where empty."""
 
     @property
     def cell_id(self) -> str:
         """`koleo=on`; several levels are joined by commas."""
-        named = {**self.levels, "origin": self.role} if self.role == "drop-in" else self.levels
-        return ",".join(f"{name}={spelled(value)}" for name, value in named.items())
+        return ",".join(f"{name}={spelled(value)}" for name, value in self.levels.items())
 
     @property
     def settings(self) -> Settings:
@@ -72,9 +105,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimand:
-    """What is to be estimated; `cells.contrasts_of` makes the weights.
+    """What is to be estimated of the declared outcome; `cells.contrasts_of` makes the weights.
 
-    Of a factor, in words that need no list of cells: last level minus first, or for numbers the slope per doubling,
+    Of a factor, in words that need no list of cells: last level minus first, of numbers the highest minus the lowest,
     averaged over all other factors. Or between cells: the mean of `treatment` minus that of `control`.
     """
 
@@ -84,6 +117,8 @@ class Estimand:
     factor: str = ""
     times: str | None = None
     """Another factor: how the effect of `factor` changes with it (difference of differences)."""
+    slope: bool = False
+    """Of numbers, and only of three levels or more: the least-squares slope per doubling."""
     within: Settings = field(default_factory=dict)
     """Only at these levels of other factors."""
     each: str | None = None
@@ -92,14 +127,11 @@ class Estimand:
     """Ids of cells, where there is no `factor`."""
     treatment: tuple[str, ...] = ()
     label: str
-    """The treatment in a sentence."""
+    """The treatment in a sentence. `{low}` and `{high}` stand for the levels that are compared, of `times` if given."""
     drop_in_label: str = ""
     """The same where nothing is tuned; `{field}` stands for the stated value. `label` where empty."""
-    outcome: str = "test_auc"
-    """Column of the trials table."""
-    outcome_label: str = "AUC"
-    sesoi: float = 0.003
-    """Smallest effect size of interest, in units of the outcome; > 0."""
+    outcome_label: str = "{outcome}"
+    """What is changed, in a sentence."""
     family: Literal["primary", "exploratory"] = "primary"
 
 
@@ -112,15 +144,20 @@ class Preset:
     samples: int = 0
     """Trials of the search; 0: none."""
     epochs: int
-    blocks: int
-    """Paired seeds of the confirmation."""
+    replicates: int = 1
+    """Independent tunings, each with a confirmation of its own; where nothing is tuned, independent seeds and draws of
+    images."""
+    blocks: int = 1
+    """Paired seeds of the confirmation, per replicate."""
     confirm: Literal["drop-in", "best of search", "best of tune"]
+    outcome: str = ""
+    """Name of the outcome that is declared; the design's first where empty."""
     levels: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """Levels of the factors that the cells of tune and confirm cross; without any, the arms are the cells."""
     cells: tuple[str, ...] = ()
     """Ids of the design's `cells` that are compared; all where empty."""
     points: int = 0
-    """Settings tried in every cell of the stage `tune`, a power of two; 0: nothing is tuned there."""
+    """Settings tried in every cell of every replicate, in the stage `tune`; 0: nothing is tuned there."""
     fixed: Settings = field(default_factory=dict)
     first_trials: tuple[Settings, ...] = ()
     """Factor values that the search tries first."""
@@ -140,6 +177,9 @@ class Design:
     cells: tuple[Cell, ...] = ()
     """What is compared where that is no crossing of levels. Such a design has no arms and no search."""
     estimands: tuple[Estimand, ...]
+    outcomes: tuple[Outcome, ...] = (AUC, RECALL_AT_1)
+    """What it may be judged by; the first is declared unless a preset or `--outcome` says otherwise, and the others are
+    read beside it."""
     presets: Mapping[str, Preset]
     fixed: Settings = field(default_factory=dict)
     """Declared values that hold whatever the data set."""
@@ -151,10 +191,13 @@ class Design:
     """Study whose published figures the report puts beside its own, `study2` say."""
 
     def __post_init__(self) -> None:
-        """Raises: Faults: estimands or presets that name no cell of the design."""
+        """Raises: Faults: estimands or presets that name no cell or outcome of the design."""
         ids = [cell.cell_id for cell in self.cells]
         listed = [(name, cell) for name, preset in self.presets.items() for cell in preset.cells]
         faults = [unknown(f"cell of preset {name}", cell, ids) for name, cell in listed if cell not in ids]
+        outcomes = [outcome.name for outcome in self.outcomes]
+        declared = [(name, preset.outcome) for name, preset in self.presets.items() if preset.outcome]
+        faults += [unknown(f"outcome of preset {name}", one, outcomes) for name, one in declared if one not in outcomes]
         tuned = {factor.name for factor in self.factors if factor.role == "nuisance"}
         faults += [
             f"`{name}` is tuned: what {cell.cell_id} takes untuned belongs into `drop_in`."
@@ -194,7 +237,7 @@ class Design:
         for values in product(*ends):
             drawn: dict[str, Value] = {}
             for factor, value in zip(self.factors, values, strict=True):
-                if factor.when is None or drawn.get(factor.when[0]) in factor.when[1]:
+                if factor.is_drawn(drawn):
                     drawn[factor.name] = value
             yield drawn
 

@@ -1,5 +1,6 @@
 """What a sweep will run: settled before the first trial, and the same after a resume."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -7,8 +8,8 @@ from typing import Any, Final, Literal
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.image_sets import resolve_root
-from sweeps.design.cells import Contrast, Factorial, contrasts_of
-from sweeps.design.design import Cell, Design, Factor, Preset, Settings, Value, spelled
+from sweeps.design.cells import Contrast, Factorial, Kept, contrasts_of
+from sweeps.design.design import Cell, Design, Factor, Outcome, Preset, Settings, Value, spelled
 from sweeps.results.schema import STAGES
 
 DEFAULT_PRESET: Final = "quick"
@@ -21,14 +22,20 @@ CONFIRM: Final[Mapping[str, Literal["drop-in", "best of search", "best of tune"]
 }
 """As people ask for it -> where the nuisance settings of the cells come from."""
 
-BLOCKS_PER_SEED = 1000
-"""Master seeds are spaced so that two sweeps share no block."""
+BLOCKS_PER_SEED: Final = 1000
+"""Master seeds are spaced so that two replicates share no block."""
 
-SEARCH_BLOCK = 0
-"""The seed index of all trials of search and tune; confirmation uses 1 to S."""
+SEARCH_BLOCK: Final = 0
+"""The seed index of all trials of the search, and of each replicate's draw of images; confirmation uses 1 to S."""
 
-CONTROL_BLOCKS = 4
+FIRST_POINT_BLOCK: Final = 500
+"""Point i of a tuning has the seed index 500 + i: as many points or blocks as lie between can be asked for."""
+
+CONTROL_BLOCKS: Final = 4
 """Blocks in which the A/A controls run: enough to see that rounding is small beside the SESOI."""
+
+TUNERS: Final = ("optuna", "sobol")
+"""`optuna`: a study per cell and replicate, stopped early by ASHA. `sobol`: common points alone, all to the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +51,20 @@ class Plan:
     """Resolved options; `plan.json` keeps them, and a resume must not differ."""
     stages: tuple[str, ...]
     samples: int
+    replicates: int
     points: int
+    """Settings tried in every cell of a replicate."""
     blocks: int
+    """Seeds of the confirmation, per replicate."""
     seed: int
+    """Of the first replicate; each further one counts on."""
     confirm: str
+    tuner: str
+    """One of `TUNERS`; empty where nothing is tuned."""
+    outcome: Outcome
+    """What cells are tuned and judged by."""
+    controls: bool
+    """Whether the A/A controls of the design run as well."""
     exempt: float
     """Share of search trials that ASHA may not stop."""
     base: Settings
@@ -75,16 +92,20 @@ class Plan:
         needed = {"search": samples > 0, "tune": confirm == "best of tune", "confirm": True}
         stages = str(what["stages"]).split(",") if "stages" in what else [name for name in needed if needed[name]]
         return cls(
-            design=replace(design, factors=_varied(design, base, fields_given)),
+            design=replace(design, factors=_varied(design, base, {**preset.fixed, **fields_given})),
             design_sha256=design.sha256,
             preset=preset,
             what={**what, "preset": preset_name, "dataset": dataset, "data_root": base["data_root"]},
             stages=tuple(s for s in STAGES if s in stages),
             samples=samples,
+            replicates=int(what.get("replicates", preset.replicates)),  # type: ignore[arg-type]
             points=points,
             blocks=int(what.get("blocks", preset.blocks)),  # type: ignore[arg-type]
             seed=int(what.get("seed", 0)),  # type: ignore[arg-type]
             confirm=confirm,
+            tuner=str(what.get("tuner", TUNERS[0])) if "tune" in stages else "",
+            outcome=_outcome(design, str(what.get("outcome", preset.outcome))),
+            controls=bool(what.get("controls", False)),
             exempt=float(what.get("exempt", 0.0)),  # type: ignore[arg-type]
             base=base,
         )
@@ -113,74 +134,86 @@ class Plan:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of the confirmation: the factorial, where it is tuned also untuned twins and A/A controls."""
-        if self.confirm != "best of tune":
+        """Every cell of the confirmation: the factorial, and the A/A controls where they were asked for."""
+        if not self.controls or self.confirm != "best of tune":
             return self.factorial.distinct
-        dropped = [cell for cell in self._dropped_in.distinct if cell.role == "drop-in"]
-        controls = self.factorial.controls(self.design, self.base)
-        free = [cell for cell in controls if not set(self.what) & (set(cell.levels) - set(self.factorial.levels))]
-        return (*self.factorial.distinct, *dropped, *free)
-
-    @cached_property
-    def _dropped_in(self) -> Factorial:
-        return self.factorial.dropped_in(self.compared)
+        found = self.factorial.controls(self.design, self.base)
+        free = [cell for cell in found if not set(self.what) & (set(cell.levels) - set(self.factorial.levels))]
+        return (*self.factorial.distinct, *free)
 
     def blocks_of(self, cell: Cell) -> int:
-        """Blocks that a cell runs in, from the first."""
+        """Blocks that a cell runs in, from the first, in every replicate."""
         return min(self.blocks, CONTROL_BLOCKS) if cell.role == "control" else self.blocks
+
+    @property
+    def common_points(self) -> int:
+        """Points that a replicate tries in all of its cells; what is left of a study its tuner proposes."""
+        if self.tuner != "optuna":
+            return self.points
+        return 2 ** max(0, int(math.log2(max(1, self.points // 2))))
+
+    def of_replicate(self, number: int) -> "Plan":
+        """The plan of one replicate alone, counted from 1."""
+        return replace(self, seed=self.seed + number - 1, replicates=1)
 
     def contrasts(self) -> list[Contrast]:
         """Everything that the confirmation is to estimate, with labels for how the cells were set."""
         estimands = self.design.estimands
-        untuned = [replace(e, label=self._stated(e.drop_in_label) if e.drop_in_label else e.label) for e in estimands]
         if self.confirm == "drop-in":
-            return contrasts_of(untuned, self.factorial)
-        found = contrasts_of(estimands, self.factorial)
-        if self.confirm == "best of tune":
-            primary = [replace(e, name=f"{e.name}, drop-in") for e in untuned if e.family == "primary" and e.factor]
-            note = "Nothing retuned: every cell at the settings tuned for the one without either treatment."
-            found += contrasts_of(primary, self._dropped_in, code="E4", family="exploratory", note=note)
-            found += [
-                Contrast(
-                    code="A/A",
-                    estimand=f"{cell.cell_id} against {cell.settings_of}",
-                    label=cell.cell_id,
-                    weights={cell.settings_of: -1.0, cell.cell_id: 1.0},
-                    family="control",
-                    note="The same computation: what differs is rounding, and what training makes of it.",
-                )
-                for cell in self.cells
-                if cell.role == "control"
-            ]
-        return found
+            stated = [replace(e, label=self._stated(e.drop_in_label)) if e.drop_in_label else e for e in estimands]
+            return contrasts_of(stated, self.factorial, self.outcome)
+        return contrasts_of(estimands, self.factorial, self.outcome) + [
+            Contrast(
+                code="A/A",
+                estimand=f"{cell.cell_id} against {cell.settings_of}",
+                label=cell.cell_id,
+                weights={cell.settings_of: -1.0, cell.cell_id: 1.0},
+                outcome=self.outcome.column,
+                outcome_label=self.outcome.label,
+                sesoi=self.outcome.sesoi,
+                family="control",
+                note="The same computation: what differs is rounding, and what training makes of it.",
+            )
+            for cell in self.cells
+            if cell.role == "control"
+        ]
 
     def _stated(self, label: str) -> str:
-        """A label with the stated values of the treatment."""
+        """A label with the stated values of the treatment; what the levels fill in stays."""
         stated = {name: spelled(value) for arm in self.design.arms for name, value in arm.drop_in.items()}
-        return label.format_map({**{name: spelled(value) for name, value in self.base.items()}, **stated})
+        return label.format_map(Kept({**{name: spelled(value) for name, value in self.base.items()}, **stated}))
 
     def setting(self, name: str) -> Value:
         """What an option resolved to."""
         settled: Settings = {
             "stages": ",".join(self.stages),
             "samples": self.samples,
+            "replicates": self.replicates,
             "points": self.points,
             "blocks": self.blocks,
             "seed": self.seed,
             "confirm": self.confirm,
+            "tuner": self.tuner,
+            "outcome": self.outcome.name,
+            "controls": self.controls,
             "exempt": self.exempt,
         }
         return {**self.base, **self.what, **settled}.get(name, "not set")
 
     @property
+    def run_base(self) -> dict[str, Any]:
+        """TrainConfig fields common to all runs of the first replicate, and of `of_replicate` to those of its own."""
+        return {"split_seed": self.block_seed(SEARCH_BLOCK), **self.base}
+
+    @property
     def search_base(self) -> dict[str, Any]:
         """TrainConfig fields common to all trials of the search."""
-        return {**self.tune_base, "stop_if_collapsed": True}
+        return {**self.tune_base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": True}
 
     @property
     def tune_base(self) -> dict[str, Any]:
         """TrainConfig fields common to all tuning trials; a cell that always collapses is confirmed, too, and shown."""
-        return {**self.base, "seed": self.block_seed(SEARCH_BLOCK), "stop_if_collapsed": False, "eval_test": False}
+        return {**self.run_base, "stop_if_collapsed": False, "eval_test": False}
 
     def block_seed(self, block: int) -> int:
         """`TrainConfig.seed` of a block."""
@@ -192,15 +225,19 @@ class Plan:
         return tuple(factor for factor in self.design.factors if factor.role == "nuisance")
 
 
+def _outcome(design: Design, name: str) -> Outcome:
+    """The outcome of that name; the first where there is none: an unknown one is told with the other faults."""
+    return next((outcome for outcome in design.outcomes if outcome.name == name), design.outcomes[0])
+
+
 def _varied(design: Design, base: Settings, given: Settings) -> tuple[Factor, ...]:
-    """Factors left to vary: not given by the user, and of use with what is fixed."""
+    """Factors left to vary: not fixed by user or preset, and of use with what is fixed."""
     varied = [factor for factor in design.factors if factor.name not in given]
     names = {factor.name for factor in varied} | {name for cell in design.cells for name in cell.settings}
     known = {**TrainConfig().to_flat(), **base}
     kept = []
     for factor in varied:
-        if factor.when is None or factor.when[0] in names:
-            kept.append(factor)
-        elif known[factor.when[0]] in factor.when[1]:
-            kept.append(replace(factor, when=None))
+        open_ = {name: values for name, values in factor.when.items() if name in names}
+        if all(known[name] in values for name, values in factor.when.items() if name not in open_):
+            kept.append(replace(factor, when=open_))
     return tuple(kept)

@@ -1,7 +1,6 @@
 """`plan.json`: what a sweep set out to do, frozen with its hash before the confirmation."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,23 +14,18 @@ from sweeps.results.files import holds_sweep, table_dir
 
 NAME: Final = frozen.FILE
 
-EXTENDABLE: Final = ("search", "confirm")
-"""Stages that can be given more to run; the Sobol points of the stage tune are balanced in their number."""
+EXTENDABLE: Final = ("search", "replicates", "confirm")
+"""What can be given more to run: `confirm`, blocks, only where there is one replicate. The points of a tuning are no
+such thing: what was chosen from fewer is confirmed."""
+
+SIZE_OF: Final = {"search": "samples", "replicates": "replicates", "confirm": "blocks"}
+"""Field of a plan that says how much there is of each."""
 
 
-def content_of(
-    plan: Plan, study_id: str, nuisance: Mapping[str, Settings] | None = None, tuned: Mapping[str, Tuned] | None = None
-) -> dict[str, Any]:
-    """Contents of `plan.json`.
-
-    Args:
-        plan: settled.
-        study_id: name of the sweep.
-        nuisance: settings by cell id, as soon as they are settled.
-        tuned: where they come from, if from the stage `tune`.
-    """
-    if nuisance is None and plan.confirm == "drop-in":
-        nuisance = {cell.cell_id: cell.drop_in for cell in plan.cells}
+def content_of(plan: Plan, study_id: str) -> dict[str, Any]:
+    """Contents of `plan.json` before anything is settled."""
+    untuned = [{cell.cell_id: dict(cell.drop_in) for cell in plan.cells}] * plan.replicates
+    others = [outcome for outcome in plan.design.outcomes if outcome != plan.outcome]
     return {
         "study_id": study_id,
         "question": plan.design.question,
@@ -41,67 +35,89 @@ def content_of(
         "what": dict(plan.what),
         "stages": list(plan.stages),
         "samples": plan.samples,
+        "replicates": plan.replicates,
         "points": plan.points,
         "blocks": plan.blocks,
+        "seed": plan.seed,
         "confirm": plan.confirm,
+        "tuner": plan.tuner,
+        "outcome": asdict(plan.outcome),
+        "beside": [asdict(outcome) for outcome in others],
         "cells": [
             {
                 "cell_id": cell.cell_id,
                 "levels": dict(cell.levels),
-                "origin": "drop-in" if cell.role == "drop-in" else plan.confirm,
+                "origin": plan.confirm,
                 "role": cell.role,
                 "blocks": plan.blocks_of(cell),
                 "settings_of": cell.settings_of or cell.cell_id,
             }
             for cell in plan.cells
         ],
-        "nuisance": nuisance and {cell: dict(settings) for cell, settings in nuisance.items()},
-        "tuned": tuned and {cell: asdict(found) for cell, found in tuned.items()},
+        "nuisance": untuned if plan.confirm == "drop-in" else None,
+        "tuned": None,
         "contrasts": [asdict(contrast) for contrast in plan.contrasts()],
     }
 
 
-def settle(plan: Plan, folder: Path) -> tuple[dict[str, Settings], str]:
-    """Settings by cell id and the hash of the frozen plan; what an earlier start has settled is kept.
+def settle(plan: Plan, folder: Path) -> tuple[list[dict[str, Settings]], str]:
+    """Settings by cell id of each replicate and the hash of the frozen plan; what an earlier start settled is kept.
 
     Raises:
         Faults: a cell in which no trial completed, tuning runs that are to be run again, or a plan that was changed.
     """
     file = folder / NAME
-    nuisance, tuned = settled(file), None
-    if nuisance is None and plan.confirm == "best of tune":
-        rows = store.read(folder, "trials", stage="tune").to_pylist()
-        tuned = best_of_tune(rows, plan.factorial.distinct, plan.nuisances)
-        nuisance = nuisance_of(plan.cells, tuned)
-    elif nuisance is None and plan.confirm == "best of search":
+    there = _untouched(file) or content_of(plan, folder.name)
+    nuisance, tuned = list(there["nuisance"] or []), list(there["tuned"] or [])
+    if len(nuisance) < plan.replicates and plan.confirm == "best of tune":
+        for found in _tuned(plan, folder, after=len(nuisance)):
+            tuned.append({cell: asdict(best) for cell, best in found.items()})
+            nuisance.append({cell: dict(own) for cell, own in nuisance_of(plan.cells, found).items()})
+    elif len(nuisance) < plan.replicates and plan.confirm == "best of search":
         rows = store.read(folder, "trials", stage="search").to_pylist()
-        nuisance = best_of_search(rows, plan.cells, plan.design.factors)
-    elif nuisance is None:
-        nuisance = {cell.cell_id: cell.drop_in for cell in plan.cells}
-    return nuisance, freeze(file, content_of(plan, folder.name, nuisance, tuned))
+        found_ = best_of_search(rows, plan.cells, plan.design.factors, measure=plan.outcome.final)
+        nuisance = [{cell: dict(own) for cell, own in found_.items()}]
+    elif frozen.KEY in there:
+        return nuisance, str(there[frozen.KEY])
+    content = {**there, "nuisance": nuisance, "tuned": tuned or None}
+    return nuisance, _freeze(file, content)
 
 
-def freeze(file: Path, content: dict[str, Any]) -> str:
-    """Write the plan for good, and return its hash; a plan that is frozen already is left as it is.
+def _tuned(plan: Plan, folder: Path, *, after: int) -> list[dict[str, Tuned]]:
+    """The best settings of the replicates after so many."""
+    rows = store.read(folder, "trials", stage="tune").to_pylist()
+    return [
+        best_of_tune(
+            [row for row in rows if row["replicate"] == number],
+            plan.factorial.distinct,
+            plan.nuisances,
+            measure=plan.outcome.final,
+        )
+        for number in range(after + 1, plan.replicates + 1)
+    ]
+
+
+def _freeze(file: Path, content: dict[str, Any]) -> str:
+    """Write a plan for good, and return its hash."""
+    bare = {name: value for name, value in content.items() if name != frozen.KEY}
+    sha256 = frozen.sha256_of(bare)
+    write(file, {**bare, frozen.KEY: sha256})
+    return sha256
+
+
+def _untouched(file: Path) -> dict[str, Any] | None:
+    """A plan as it stands; None without a file.
 
     Raises:
-        Faults: it was changed since.
+        Faults: it was frozen and changed since, or cannot be read.
     """
+    if not file.exists():
+        return None
     there = _read(file)
-    if frozen.KEY not in there:
-        there = {**content, frozen.KEY: frozen.sha256_of(content)}
-        write(file, there)
     fault = frozen.fault_of(there)
     if fault is not None:
         raise Faults([f"{file}: {fault} A confirmation keeps the plan it began with: restore the file."])
-    return str(there[frozen.KEY])
-
-
-def settled(file: Path) -> dict[str, Settings] | None:
-    """Settings by cell id of a frozen plan; None before that."""
-    content = _read(file)
-    found: dict[str, Settings] | None = content.get("nuisance") if frozen.KEY in content else None
-    return found
+    return there
 
 
 def missing(folder: Path) -> bool:
@@ -137,18 +153,28 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
     return kept
 
 
-def extended(design: Design, plan: Plan, stage: str, more: int) -> Plan:
-    """The plan of an earlier start with `more` search trials, or blocks of the confirmation.
+def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:
+    """The plan of an earlier start with `more` search trials, replicates, or blocks of its only replicate.
 
     Raises:
-        Faults: the sweep does not have this stage.
+        Faults: the sweep has nothing of the kind to extend.
     """
-    if stage not in plan.stages:
-        has = [other for other in EXTENDABLE if other in plan.stages]
-        others = " or ".join(f"`--extend {other}=N`" for other in has)
-        raise Faults([f"This sweep has no {stage} to extend ({', '.join(plan.stages)}); it could have {others}."])
-    name = {"search": "samples", "confirm": "blocks"}[stage]
+    can = [name for name in EXTENDABLE if _extends(plan, name)]
+    if what not in can:
+        others = " or ".join(f"`--extend {other}=N`" for other in can)
+        there = f"{', '.join(plan.stages)}; {plan.replicates} replicates"
+        raise Faults([f"This sweep has no {what} to extend ({there}); it could have {others}."])
+    name = SIZE_OF[what]
     return Plan.of(design, {**plan.what, name: int(getattr(plan, name)) + more})
+
+
+def _extends(plan: Plan, what: str) -> bool:
+    """A search is one tuning, however many seeds confirm it; blocks go to the end of a list that replicates end, too."""
+    if what == "search":
+        return "search" in plan.stages
+    if "confirm" not in plan.stages:
+        return False
+    return plan.replicates == 1 if what == "confirm" else plan.confirm != "best of search"
 
 
 def amend(plan: Plan, folder: Path) -> None:
@@ -158,20 +184,14 @@ def amend(plan: Plan, folder: Path) -> None:
         Faults: the frozen plan was changed by hand.
     """
     file = folder / NAME
-    there = _read(file)
+    content, there = content_of(plan, folder.name), _untouched(file) or {}
     if frozen.KEY not in there:
-        write(file, content_of(plan, folder.name))
+        write(file, content)
         return
-    fault = frozen.fault_of(there)
-    if fault is not None:
-        raise Faults([f"{file}: {fault}"])
-    before = {frozen.KEY: there[frozen.KEY], "samples": there["samples"], "blocks": there["blocks"]}
-    content = {
-        **content_of(plan, folder.name, there["nuisance"]),
-        "tuned": there["tuned"],
-        frozen.EXTENDED: [*there.get(frozen.EXTENDED, []), before],
-    }
-    write(file, {**content, frozen.KEY: frozen.sha256_of(content)})
+    before = {frozen.KEY: there[frozen.KEY], **{name: there[name] for name in SIZE_OF.values()}}
+    if plan.confirm != "drop-in":
+        content |= {"nuisance": there["nuisance"], "tuned": there["tuned"]}
+    _freeze(file, {**content, frozen.EXTENDED: [*there.get(frozen.EXTENDED, []), before]})
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -14,9 +14,10 @@ def planned_trials(content: Mapping[str, Any]) -> dict[str, int]:
         KeyError, TypeError, ValueError: it is no such content.
     """
     tuned = [cell for cell in content["cells"] if cell["role"] == "factorial"]
+    replicates = int(content.get("replicates", 1))  # older plans have one, and do not say so
     planned = {
         "search": int(content["samples"]),
-        "tune": int(content["points"]) * len(tuned),
-        "confirm": sum(int(cell["blocks"]) for cell in content["cells"]),
+        "tune": replicates * int(content["points"]) * len(tuned),
+        "confirm": replicates * sum(int(cell["blocks"]) for cell in content["cells"]),
     }
     return {stage: planned[stage] for stage in content["stages"]}

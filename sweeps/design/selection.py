@@ -9,30 +9,51 @@ from embedding_core.storage.result_tables import Row
 from sweeps.design.design import Cell, Factor, Range, Settings
 from sweeps.results.endings import INFRASTRUCTURE
 
+EDGE_SHARE = 0.05
+"""How near the end of its range, of its length, the best value of a setting is at its edge."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The best settings tried in one cell."""
+    """The best settings tried in one cell of one replicate."""
 
     trial_id: str
-    final_val_auc: float
+    value: float
+    """At the last epoch, of the measure that they were chosen by."""
     settings: Settings
     edges: Mapping[str, str]
-    """`low` or `high` by nuisance whose best value is the outermost tried, so that better ones may lie beyond."""
+    """`low` or `high` by nuisance whose best value is at that end of its range, so that better ones may lie beyond."""
 
 
-def best_of_search(rows: Sequence[Row], arms: Sequence[Cell], factors: Sequence[Factor]) -> dict[str, Settings]:
+def best_of_search(
+    rows: Sequence[Row], arms: Sequence[Cell], factors: Sequence[Factor], *, measure: str
+) -> dict[str, Settings]:
     """Every factor of the best completed trial, by arm, from rows of `trials`.
+
+    Args:
+        rows: of the search.
+        arms: what is looked for.
+        factors: what was varied.
+        measure: column of `trials` to go by; higher is better.
 
     Raises:
         Faults: an arm in which no trial completed.
     """
-    best = _best(rows, arms, "search trial", "Start a new sweep with more `--samples`, or with `--confirm drop-in`.")
+    remedy = "Start a new sweep with more `--samples`, or with `--confirm drop-in`."
+    best = _best(rows, arms, measure, "search trial", remedy)
     return {cell: {factor.name: row[factor.name] for factor in factors} for cell, row in best.items()}
 
 
-def best_of_tune(rows: Sequence[Row], cells: Sequence[Cell], nuisances: Sequence[Factor]) -> dict[str, Tuned]:
-    """The point with the highest final validation AUC, by cell, from rows of `trials`; of equal ones the first.
+def best_of_tune(
+    rows: Sequence[Row], cells: Sequence[Cell], nuisances: Sequence[Factor], *, measure: str
+) -> dict[str, Tuned]:
+    """The completed run with the highest value, by cell, from rows of `trials`; of equal ones the first.
+
+    Args:
+        rows: of the tuning of one replicate.
+        cells: what was tuned.
+        nuisances: which settings.
+        measure: column of `trials` to go by; higher is better.
 
     Raises:
         Faults: runs that ended for want of memory or in an error, so that cells were not tried alike; a cell in which
@@ -44,34 +65,29 @@ def best_of_tune(rows: Sequence[Row], cells: Sequence[Cell], nuisances: Sequence
         raise Faults(
             [f"Tuning runs were cut off ({named}), so cells were not tried alike; `--resume` runs them again."]
         )
-    best = _best(rows, cells, "tuning run", "Start a new sweep with more `--points`.")
+    best = _best(rows, cells, measure, "tuning run", "Start a new sweep with more `--points`.")
     tuned = {}
     for cell, row in best.items():
-        own = [other for other in rows if other["cell_id"] == cell]
         given = [factor for factor in nuisances if row[factor.name] is not None]
         tuned[cell] = Tuned(
             trial_id=row["trial_id"],
-            final_val_auc=row["final_val_auc"],
+            value=row[measure],
             settings={factor.name: row[factor.name] for factor in given},
-            edges={f.name: edge for f in given if (edge := _edge(f, row, own)) is not None},
+            edges={f.name: edge for f in given if (edge := _edge(f, row[f.name])) is not None},
         )
     return tuned
 
 
 def nuisance_of(cells: Sequence[Cell], tuned: Mapping[str, Tuned]) -> dict[str, Settings]:
-    """Settings by cell id: tuned, a twin's, or those of the cell that it is dropped into with its stated values."""
-    found: dict[str, Settings] = {}
-    for cell in cells:
-        settings = tuned[cell.settings_of or cell.cell_id].settings
-        found[cell.cell_id] = {**settings, **cell.drop_in} if cell.role == "drop-in" else settings
-    return found
+    """Settings by cell id: tuned, or a twin's."""
+    return {cell.cell_id: tuned[cell.settings_of or cell.cell_id].settings for cell in cells}
 
 
-def _best(rows: Sequence[Row], cells: Sequence[Cell], what: str, remedy: str) -> dict[str, Row]:
+def _best(rows: Sequence[Row], cells: Sequence[Cell], measure: str, what: str, remedy: str) -> dict[str, Row]:
     best: dict[str, Row] = {}
-    for row in rows:
-        value = row["final_val_auc"] if row["end_reason"] == "completed" else None
-        if value is not None and value > best.get(row["cell_id"], {}).get("final_val_auc", -math.inf):
+    for row in sorted(rows, key=lambda row: str(row["trial_id"])):
+        value = row[measure] if row["end_reason"] == "completed" else None
+        if value is not None and value > best.get(row["cell_id"], {}).get(measure, -math.inf):
             best[row["cell_id"]] = row
     missing = [cell.cell_id for cell in cells if cell.cell_id not in best]
     if missing:
@@ -84,11 +100,11 @@ def _best(rows: Sequence[Row], cells: Sequence[Cell], what: str, remedy: str) ->
     return {cell.cell_id: best[cell.cell_id] for cell in cells}
 
 
-def _edge(factor: Factor, row: Row, tried: Sequence[Row]) -> str | None:
-    if not isinstance(factor.domain, Range):
+def _edge(factor: Factor, value: float) -> str | None:
+    """At which end of its range the value lies. The outermost of few points is no edge: chance alone makes it one."""
+    domain = factor.domain
+    if not isinstance(domain, Range):
         return None
-    values = [other[factor.name] for other in tried]
-    value = row[factor.name]
-    if min(values) == max(values):
-        return None
-    return "low" if value == min(values) else "high" if value == max(values) else None
+    scale = math.log if domain.log else float
+    share = (scale(value) - scale(domain.low)) / (scale(domain.high) - scale(domain.low))
+    return "low" if share < EDGE_SHARE else "high" if share > 1 - EDGE_SHARE else None

@@ -1,9 +1,9 @@
 """ASHA on `images_seen`: a decision without input or output, and the Ray scheduler that asks it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from ray.tune.experiment import Trial
@@ -15,12 +15,24 @@ Decided = dict[str, float | int | str | bool | None]
 """One row of the `rungs` table, with its `trial_id`."""
 
 
-def milestones(first: int, last: int, reduction_factor: int) -> tuple[int, ...]:
-    """Rungs first, first * eta, first * eta^2, ... below `last`, in images; exact integers, as rows come at them."""
-    rungs = []
-    while first < last:
-        rungs.append(first)
-        first *= reduction_factor
+REDUCTION_FACTOR = 2
+"""Eta: at each rung the better half goes on."""
+
+GRACE_SHARE = 4
+"""No trial is stopped in the first quarter of its epochs: early values say little, and stop slow starters."""
+
+
+def milestones(epoch_images: int, epochs: int) -> tuple[int, ...]:
+    """Rungs r, r * eta, r * eta^2, ... before the end of a run, in images; exact integers, as rows come at them.
+
+    Args:
+        epoch_images: forwarded per epoch.
+        epochs: of a full run.
+    """
+    rungs, rung = [], epoch_images * max(1, epochs // GRACE_SHARE)
+    while rung < epoch_images * epochs:
+        rungs.append(rung)
+        rung *= REDUCTION_FACTOR
     return tuple(rungs)
 
 
@@ -116,6 +128,35 @@ class Rungs:
         return float(np.percentile(values, 100 * (1 - 1 / self.reduction_factor))) if values else None
 
 
+class Judge(Protocol):
+    """Decides which trials go on."""
+
+    exempt: Exemption
+
+    def decide(self, trial_id: str, images_seen: int, value: float) -> Decision | None:
+        """Decision at the rung `images_seen`, None elsewhere."""
+
+    def ended(self, trial_id: str) -> Decision | None:
+        """The decision that stopped a trial, or would have, if one did."""
+
+
+class RungsByStudy:
+    """Successive halving within each of many studies, whose trials are compared with those of their own alone."""
+
+    def __init__(self, study_of: Mapping[str, Hashable], rungs: Mapping[Hashable, Rungs]) -> None:
+        """Args: study_of: by trial id. rungs: by study."""
+        self._study_of, self._rungs = study_of, rungs
+        self.exempt = Exemption(0.0, 0)
+
+    def decide(self, trial_id: str, images_seen: int, value: float) -> Decision | None:
+        """As `Rungs.decide`, in the study of the trial."""
+        return self._rungs[self._study_of[trial_id]].decide(trial_id, images_seen, value)
+
+    def ended(self, trial_id: str) -> Decision | None:
+        """As `Rungs.ended`."""
+        return self._rungs[self._study_of[trial_id]].ended(trial_id)
+
+
 class ImagesSeenASHA(ASHAScheduler):
     """Ray's ASHA with `Rungs` deciding: NaN stops a trial, late values enter no rung, a resumed sweep remembers.
 
@@ -124,14 +165,16 @@ class ImagesSeenASHA(ASHAScheduler):
     stored does not hold: the sweep is about to end.
     """
 
-    def __init__(self, rungs: Rungs, store: Callable[[Trial, Decision], bool]) -> None:
-        """Args: rungs: what decides. store: puts a decision on the disk, and says whether it is there."""
-        super().__init__(time_attr="images_seen", metric="val_auc", mode="max", stop_last_trials=False)
-        self._rungs, self._store = rungs, store
+    def __init__(self, rungs: Judge, store: Callable[[Trial, Decision], bool], *, metric: str) -> None:
+        """Args: rungs: what decides. store: puts a decision on the disk, and says whether it is there. metric: higher
+        is better.
+        """
+        super().__init__(time_attr="images_seen", metric=metric, mode="max", stop_last_trials=False)
+        self._rungs, self._store, self._value = rungs, store, metric
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Stop or go on after one row."""
-        decision = self._rungs.decide(trial.config["trial_id"], result["images_seen"], result["val_auc"])
+        decision = self._rungs.decide(trial.config["trial_id"], result["images_seen"], result[self._value])
         if decision is None:
             return str(self.CONTINUE)
         stored = self._store(trial, decision)

@@ -4,23 +4,48 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sweeps.design import plan_file
+from sweeps.design.design import Settings
 from sweeps.design.runs import Run, confirm_runs, tune_runs
 from sweeps.engine import split_files, tuner
+from sweeps.engine.asha import REDUCTION_FACTOR, Decision, Rungs, RungsByStudy, milestones
+from sweeps.engine.cell_study import CellStudy, ShownStudies
 from sweeps.engine.searchers import PlannedSearch
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.tuner import Remainder
+from sweeps.engine.tuning_search import TuningSearch
 from sweeps.results import store
 from trainables.run_label import RunLabel, to_flat, trial_name
 
+Labelled = Sequence[tuple[Run, RunLabel]]
+
 
 def tune(sweep: Sweep, again: Collection[str]) -> bool:
-    """Run what is left of the same points in every cell; whether all of it has ended.
+    """Run what is left of the tunings of all cells and replicates; whether all of it has ended.
 
     Args:
         sweep: whose.
         again: endings of trials that are run once more.
     """
-    return _run(sweep, "tune", tune_runs(sweep.plan), again, {"sampler": f"Sobol({sweep.plan.points})"})
+    runs = tune_runs(sweep.plan)
+    if sweep.plan.tuner == "sobol":
+        return _run(sweep, "tune", runs, again, {"sampler": f"Sobol({sweep.plan.points})"})
+    labelled, finished = _labelled(sweep, "tune", runs), store.finished(sweep.folder, "tune", retry=again)
+    left = [(run, label) for run, label in labelled if label.trial_id not in finished]
+    if not left:
+        return True
+    split_files.write(sweep.folder, sweep.data, _with_splits(runs))
+    remainder = Remainder(
+        stage="tune",
+        searcher=_tuning_search(sweep, labelled, left, finished),
+        rungs=_rungs(sweep, labelled, {label.trial_id for _, label in left}),
+        done=finished,
+        images_per_trial=_most_images(sweep, runs),
+        constants={
+            "sampler": f"Sobol({sweep.plan.common_points}), then TPE",
+            "scheduler": f"ASHA(eta={REDUCTION_FACTOR}) in each study",
+        },
+    )
+    return tuner.run(sweep, remainder)
 
 
 def confirm(sweep: Sweep, again: Collection[str]) -> bool:
@@ -39,23 +64,77 @@ def confirm(sweep: Sweep, again: Collection[str]) -> bool:
 
 
 def _run(sweep: Sweep, stage: str, runs: Sequence[Run], again: Collection[str], constants: dict[str, Any]) -> bool:
+    """Run what is left of runs that all have their settings, as many at once as there is room for."""
     finished = store.finished(sweep.folder, stage, retry=again)
-    split_files.write(sweep.folder, sweep.data, [run.config for run in runs])
-    assert len(runs) == sweep.planned(stage), "the plan counts other runs than it lists"
-    labels = labels_of(sweep, stage, runs, store.attempts(sweep.folder, stage=stage))
-    pairs = zip(runs, labels, strict=True)
-    remaining = [to_flat(run.config, label) for run, label in pairs if label.trial_id not in finished]
+    split_files.write(sweep.folder, sweep.data, _with_splits(runs))
+    labelled = _labelled(sweep, stage, runs)
+    remaining = [to_flat(run.config(), label) for run, label in labelled if label.trial_id not in finished]
     if not remaining:
         return True
-    config = runs[0].config
     left = Remainder(
         stage=stage,
         searcher=PlannedSearch(remaining),
         done=finished,
-        images_per_trial=sweep.epoch_images(config) * config.epochs,
-        constants={"master_seed": sweep.plan.seed, "scheduler": "none", **constants},
+        images_per_trial=_most_images(sweep, runs),
+        constants={"scheduler": "none", **constants},
     )
     return tuner.run(sweep, left)
+
+
+def _tuning_search(sweep: Sweep, labelled: Labelled, left: Labelled, finished: Collection[str]) -> TuningSearch:
+    """The studies as an earlier start has left them."""
+    plan = sweep.plan
+    rows = {row["trial_id"]: row for row in store.read(sweep.folder, "trials", stage="tune").to_pylist()}
+    cells = {cell.cell_id: cell for cell in plan.factorial.distinct}
+    studies = {
+        run.study: CellStudy(plan, cells[run.cell_id], seed=plan.seed + run.replicate - 1) for run, _ in labelled
+    }
+    names = [factor.name for factor in plan.nuisances]
+    once_more: dict[str, Settings] = {
+        label.trial_id: {name: rows[label.trial_id][name] for name in names if rows[label.trial_id][name] is not None}
+        for _, label in left
+        if label.trial_id in rows
+    }
+    return TuningSearch(
+        left,
+        studies,
+        rows=[rows[label.trial_id] for _, label in labelled if label.trial_id in finished],
+        settings_of=once_more,
+        shown=ShownStudies(sweep.folder / "optuna.db"),
+        metric=plan.outcome.validation,
+    )
+
+
+def _rungs(sweep: Sweep, labelled: Labelled, left: Collection[str]) -> RungsByStudy:
+    """ASHA in each study as an earlier start has left it; what is tried again after no finite value is judged anew."""
+    decided = store.read(sweep.folder, "rungs", stage="tune").to_pylist()
+    replay = [Decision.of_row(row) for row in decided if row["is_finite"] or row["trial_id"] not in left]
+    study_of = {label.trial_id: run.study for run, label in labelled}
+    first = {run.study: run for run, _ in reversed(labelled)}
+    rungs = {}
+    for study, run in first.items():
+        config = run.config()
+        marks = milestones(sweep.epoch_images(config), config.epochs)
+        own = [decision for decision in replay if study_of[decision.trial_id] == study]
+        rungs[study] = Rungs(marks, REDUCTION_FACTOR, replay=own)
+    return RungsByStudy(study_of, rungs)
+
+
+def _with_splits(runs: Sequence[Run]) -> list[Any]:
+    """A configuration per split: of each replicate, the first."""
+    return [run.config() for run in {run.replicate: run for run in reversed(runs)}.values()]
+
+
+def _most_images(sweep: Sweep, runs: Sequence[Run]) -> int:
+    """Forwarded by the longest of them, by the first of each cell."""
+    configs = [run.config() for run in {run.cell_id: run for run in reversed(runs)}.values()]
+    return max(sweep.epoch_images(config) * config.epochs for config in configs)
+
+
+def _labelled(sweep: Sweep, stage: str, runs: Sequence[Run]) -> list[tuple[Run, RunLabel]]:
+    assert len(runs) == sweep.planned(stage), "the plan counts other runs than it lists"
+    labels = labels_of(sweep, stage, runs, store.attempts(sweep.folder, stage=stage))
+    return list(zip(runs, labels, strict=True))
 
 
 def labels_of(sweep: Sweep, stage: str, runs: Sequence[Run], attempts: Mapping[str, int]) -> list[RunLabel]:
@@ -73,6 +152,8 @@ def labels_of(sweep: Sweep, stage: str, runs: Sequence[Run], attempts: Mapping[s
             stage=stage,
             cell_id=run.cell_id,
             trial_id=trial_name(number),
+            replicate=run.replicate,
+            master_seed=sweep.plan.seed + run.replicate - 1,
             block=run.block,
             origin=run.origin,
             attempt=attempts.get(trial_name(number), 0) + 1,

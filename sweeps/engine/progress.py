@@ -21,10 +21,20 @@ class Progress:
     """Live display of one stage."""
 
     def __init__(
-        self, stage: str, *, planned: int, images_per_trial: int, ended: Counter[str], console: Console
+        self, stage: str, *, planned: int, images_per_trial: int, ended: Counter[str], measure: str, console: Console
     ) -> None:
-        """Args: planned: trials of the stage in all. images_per_trial: if not stopped. ended: before this start."""
+        """Set up.
+
+        Args:
+            stage: which.
+            planned: trials of the stage in all.
+            images_per_trial: forwarded by one that is not stopped.
+            ended: trials before this start, by ending.
+            measure: column of the rows of which the best value is shown.
+            console: to show it on.
+        """
         self._stage, self._planned, self._images_per_trial = stage, planned, images_per_trial
+        self._measure = measure
         self._ended = Counter(ended)
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -46,7 +56,7 @@ class Progress:
         seen = int(result.get("images_seen", 0))
         self._images_here += seen - self._images.get(trial_id, 0)
         self._images[trial_id] = seen
-        value = result["val_auc"]
+        value = result[self._measure]
         if value == value and (self._best is None or value > self._best):
             self._best = value
 
@@ -92,7 +102,7 @@ class Progress:
         alive = f"{self._alive[Trial.RUNNING]} running" + (f", {waiting} waiting for room" if waiting else "")
         return {
             "trials": f"{self._ended.total()}/{self._planned} ended ({endings}), {alive}",
-            "best val AUC": "-" if self._best is None else f"{self._best:.4f}",
+            f"best {self._measure}": "-" if self._best is None else f"{self._best:.4f}",
             "images/s": f"{rate:,.0f}",
             "time left": self._time_left(rate),
         }

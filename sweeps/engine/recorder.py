@@ -11,7 +11,7 @@ from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import PATIENCE_S, patiently
 from sweeps.engine import endings, handover
-from sweeps.engine.asha import Decision, Rungs
+from sweeps.engine.asha import Decision, Judge
 from sweeps.engine.endings import Ending
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.trial_row import LiveTrial, trial_row, validation_evaluations
@@ -37,7 +37,7 @@ class Recorder:
         provenance: Provenance,
         checkpoint_store: CheckpointStore,
         *,
-        rungs: Rungs | None,
+        rungs: Judge | None,
         constants: dict[str, Any],
     ) -> None:
         """Args: rungs: what ASHA decides in. constants: `trials` columns that all trials of the stage share."""

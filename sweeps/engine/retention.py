@@ -22,20 +22,25 @@ CHECKPOINTS = "checkpoints"
 """Folder of the runs' checkpoints in that of the sweep, unless they are elsewhere; below it a folder per stage."""
 
 
-def keep_best(folder: Path, checkpoint_store: CheckpointStore) -> None:
+def keep_best(folder: Path, checkpoint_store: CheckpointStore, *, measure: str) -> None:
     """Keep weights and config of a sweep's best completed trial under `best/`: of those tried, else of the confirmed.
 
-    The trials of search and tune share a block, so their values compare. If its checkpoint is gone, the old one stays.
+    If its checkpoint is gone, the old one stays.
+
+    Args:
+        folder: of the sweep.
+        checkpoint_store: of its runs.
+        measure: column of `trials` to go by; higher is better.
 
     Raises:
         OSError: the checkpoint store was out of reach for long.
     """
     rows = store.read(folder, "trials").to_pylist()
-    completed = [row for row in rows if row["end_reason"] == "completed" and row["final_val_auc"] is not None]
+    completed = [row for row in rows if row["end_reason"] == "completed" and row[measure] is not None]
     candidates = [row for row in completed if row["stage"] in TRYING] or completed
     if not candidates:
         return
-    best = max(candidates, key=lambda row: row["final_val_auc"])
+    best = max(candidates, key=lambda row: row[measure])
     name, config = checkpoint_name(best["stage"], best["trial_id"]), best["config_json"] + "\n"
     model, described = folder / "best" / "model.pt", folder / "best" / "config.json"
     if model.is_file() and described.is_file() and described.read_text() == config:
@@ -64,9 +69,11 @@ def start_anew(checkpoint_store: CheckpointStore, stage: str, rows: Iterable[Row
 class CheckpointKeeper:
     """Deletes checkpoints of ended trials of search or tune, but for the best of each cell; the confirmed stay."""
 
-    def __init__(self, folder: Path, stage: str, checkpoint_store: CheckpointStore) -> None:
-        self._best: dict[str, tuple[float, str]] = {}
-        self._stage, self._checkpoint_store = stage, checkpoint_store
+    def __init__(self, folder: Path, stage: str, checkpoint_store: CheckpointStore, *, measure: str) -> None:
+        """Args: measure: column of `trials` to go by."""
+        self._best: dict[tuple[int, str], tuple[float, str]] = {}
+        """By replicate and cell."""
+        self._stage, self._checkpoint_store, self._measure = stage, checkpoint_store, measure
         for row in store.read(folder, "trials", stage=stage).to_pylist() if stage in TRYING else []:
             self._consider(row)
 
@@ -79,11 +86,12 @@ class CheckpointKeeper:
         """Keep the best of its cell; of equal values the first trial's, which `settle` and `keep_best` take too."""
         if row["end_reason"] in RESUMABLE:
             return  # a resume runs it again, from where it was
-        value, trial_id, best = row["final_val_auc"], row["trial_id"], self._best.get(row["cell_id"])
+        value, trial_id, tuned = row[self._measure], row["trial_id"], (row["replicate"], row["cell_id"])
+        best = self._best.get(tuned)
         completed = row["end_reason"] == "completed" and value is not None
         if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
             self._checkpoint_store.delete(checkpoint_name(self._stage, trial_id))
             return
         if best is not None and best[1] != trial_id:
             self._checkpoint_store.delete(checkpoint_name(self._stage, best[1]))
-        self._best[row["cell_id"]] = (value, trial_id)
+        self._best[tuned] = (value, trial_id)

@@ -7,18 +7,12 @@ import optuna
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design.plan import SEARCH_BLOCK
 from sweeps.engine import split_files, tuner
-from sweeps.engine.asha import Decision, Exemption, Rungs, milestones
+from sweeps.engine.asha import REDUCTION_FACTOR, Decision, Exemption, Rungs, milestones
 from sweeps.engine.optuna_study import STARTUP_TRIALS, open_study, reconcile
 from sweeps.engine.searchers import StudySearch
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.tuner import Remainder
 from sweeps.results import store
-
-REDUCTION_FACTOR = 2
-"""ASHA's eta: at each rung the better half goes on."""
-
-GRACE_SHARE = 4
-"""No trial is stopped in the first quarter of its epochs: early values say little, and stop slow starters."""
 
 
 def search(sweep: Sweep, again: Collection[str]) -> bool:
@@ -33,7 +27,7 @@ def search(sweep: Sweep, again: Collection[str]) -> bool:
     rows = store.read(folder, "trials", stage="search")
     first_trials = () if rows.num_rows else plan.preset.first_trials
     study = open_study(folder / "optuna.db", seed=plan.seed, first_trials=first_trials)
-    reconcile(study, plan.design, rows, finished)
+    reconcile(study, plan.design, rows, finished, measure=plan.outcome.final)
     if len(finished) >= plan.samples:
         return True
     retried = store.finished(folder, "search") - finished
@@ -46,7 +40,6 @@ def search(sweep: Sweep, again: Collection[str]) -> bool:
         done=finished,
         images_per_trial=sweep.epoch_images(config) * config.epochs,
         constants={
-            "master_seed": plan.seed,
             "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})",
             "scheduler": f"ASHA(eta={REDUCTION_FACTOR})",
         },
@@ -58,10 +51,13 @@ def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retr
     return StudySearch(
         sweep.plan.design,
         study,
+        outcome=sweep.plan.outcome,
         base=sweep.plan.search_base,
         label={
             "study_id": sweep.study_id,
             "stage": "search",
+            "replicate": 1,
+            "master_seed": sweep.plan.seed,
             "block": SEARCH_BLOCK,
             "checkpoint_dir": sweep.checkpoint_dir,
             "epoch_deadline_s": sweep.epoch_deadline_s,
@@ -77,7 +73,5 @@ def _rungs(sweep: Sweep, config: TrainConfig, retried: Collection[str]) -> Rungs
     decided = store.read(sweep.folder, "rungs", stage="search").to_pylist()
     # A value that was not finite stopped its trial; what is tried again is judged anew.
     replay = [Decision.of_row(row) for row in decided if row["is_finite"] or row["trial_id"] not in retried]
-    epoch_images = sweep.epoch_images(config)
-    first = epoch_images * max(1, config.epochs // GRACE_SHARE)
-    rungs = milestones(first, epoch_images * config.epochs, REDUCTION_FACTOR)
+    rungs = milestones(sweep.epoch_images(config), config.epochs)
     return Rungs(rungs, REDUCTION_FACTOR, replay=replay, exempt=Exemption(sweep.plan.exempt, sweep.plan.seed))

@@ -11,9 +11,9 @@ from ray.tune.search import Searcher
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
-from sweeps.design import Design, Levels
-from sweeps.design.design import Settings, Value
-from sweeps.engine.optuna_study import RETRY_OF, latest, name_of, report, retry, tell
+from sweeps.design import Design
+from sweeps.design.design import Outcome, Settings
+from sweeps.engine.optuna_study import RETRY_OF, drawn, latest, name_of, report, retry, tell
 from sweeps.engine.private_api import gone_on_with
 from trainables.run_label import RunLabel, to_flat, trial_name
 
@@ -49,6 +49,7 @@ class StudySearch(RunSearcher):
         design: Design,
         study: optuna.Study,
         *,
+        outcome: Outcome,
         base: Settings,
         label: Mapping[str, Any],
         attempts: dict[str, int],
@@ -60,14 +61,15 @@ class StudySearch(RunSearcher):
         Args:
             design: what is varied.
             study: from `open_study`.
+            outcome: whose validation measure is told.
             base: fixed settings.
             label: RunLabel fields all trials share.
             attempts: highest so far by trial id.
             finished: trial ids that are left alone.
             retried: trial ids that have ended in a way that is to be tried again.
         """
-        super().__init__(metric="val_auc", mode="max")
-        self._study = study
+        super().__init__(metric=outcome.validation, mode="max")
+        self._study, self._outcome = study, outcome
         self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
         self._finished = frozenset(finished)
         self._handed_out: dict[str, Trial] = {}
@@ -97,7 +99,7 @@ class StudySearch(RunSearcher):
         if trial_id not in self._handed_out:
             self._handed_out[trial_id] = self._next()
         trial = self._handed_out[trial_id]
-        config = TrainConfig.from_flat({**self._base, **drawn(self._design, trial)})
+        config = TrainConfig.from_flat({**self._base, **drawn(self._design.factors, trial, {})})
         ours = str(trial.user_attrs.get(RETRY_OF, trial_name(trial.number)))
         label = RunLabel(
             **self._label,
@@ -122,7 +124,7 @@ class StudySearch(RunSearcher):
         """Report the value at its `images_seen`."""
         trial = self._handed_out[trial_id]
         if trial.number not in self._told:
-            _waited_for(lambda: report(trial, result["images_seen"], result["val_auc"]))
+            _waited_for(lambda: report(trial, result["images_seen"], result[self._outcome.validation]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the run ended; an interrupted one stays RUNNING for the resume.
@@ -136,28 +138,15 @@ class StudySearch(RunSearcher):
             self._died.add(trial_id)
         elif result is not None:  # Tune hands the last row to this method alone
             reason, images_seen = result.get("end_reason"), result.get("images_seen")
-            val_auc = result.get("val_auc")
-            _waited_for(lambda: tell(self._study, trial, reason, images_seen, val_auc))
+            value = result.get(self._outcome.validation)
+            _waited_for(lambda: tell(self._study, trial, reason, images_seen, value))
 
     def on_stored(self, row: Row) -> None:
         """Tell the study of a run whose process died what its stored row says; after a kill here `reconcile` does."""
         if row["ray_trial_id"] in self._died:
             trial = self._handed_out[row["ray_trial_id"]]
-            _waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], row["final_val_auc"]))
-
-
-def drawn(design: Design, trial: Trial) -> Settings:
-    """A value of each factor whose condition holds, as the trial suggests it."""
-    values: dict[str, Value] = {}
-    for factor in design.factors:
-        if factor.when is not None and values.get(factor.when[0]) not in factor.when[1]:
-            continue
-        domain = factor.domain
-        if isinstance(domain, Levels):
-            values[factor.name] = trial.suggest_categorical(factor.name, list(domain.values))
-        else:
-            values[factor.name] = trial.suggest_float(factor.name, domain.low, domain.high, log=domain.log)
-    return values
+            value = row[self._outcome.final]
+            _waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], value))
 
 
 def _waited_for(act: Callable[[], _Result]) -> _Result:

@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.storage.result_tables import Row
-from sweeps.engine.asha import Rungs
+from sweeps.engine.asha import Judge
 from trainables.run_label import RunLabel, from_flat
 
 _LABEL: Final = ("trial_id", "attempt", "study_id", "cell_id", "block", "origin", "point")
@@ -71,7 +71,7 @@ class LiveTrial:
         return [result for result in self.results if "epoch" in result]
 
 
-def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Rungs | None) -> dict[str, Any]:
+def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Judge | None) -> dict[str, Any]:
     """Row of `trials`, but for the columns that all trials of a stage share.
 
     Args:
@@ -112,7 +112,7 @@ def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Rungs | Non
     }
 
 
-def _stopping(trial_id: str, end_reason: str, rungs: Rungs | None) -> dict[str, Any]:
+def _stopping(trial_id: str, end_reason: str, rungs: Judge | None) -> dict[str, Any]:
     """Where and why ASHA stopped it, or would have."""
     ended = rungs.ended(trial_id) if rungs else None
     return {

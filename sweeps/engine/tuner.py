@@ -10,7 +10,7 @@ from uuid import uuid4
 from ray import tune
 from ray.tune.experiment import Trial
 
-from sweeps.engine.asha import ImagesSeenASHA, Rungs
+from sweeps.engine.asha import ImagesSeenASHA, Judge
 from sweeps.engine.callbacks import StageCallback
 from sweeps.engine.private_api import memory_deaths_survived
 from sweeps.engine.progress import Progress
@@ -35,7 +35,7 @@ class Remainder:
     stage: str
     searcher: RunSearcher
     """Hands out the runs."""
-    rungs: Rungs | None = None
+    rungs: Judge | None = None
     """What ASHA decides in; None: every run goes to its end."""
     done: Collection[str]
     """Ids of the trials that are left alone."""
@@ -52,23 +52,32 @@ def run(sweep: Sweep, left: Remainder) -> bool:
     checkpoint_store.tidy(left.stage)
     start_anew(checkpoint_store, left.stage, (row for row in rows if row["trial_id"] not in left.done))
     recorder = Recorder(
-        Buffer(sweep.store), Provenance.here(), checkpoint_store, rungs=left.rungs, constants=left.constants
+        Buffer(sweep.store),
+        Provenance.here(),
+        checkpoint_store,
+        rungs=left.rungs,
+        constants={"tuned_by": sweep.plan.outcome.validation, **left.constants},
     )
     planned = sweep.planned(left.stage)
     callback = StageCallback(
         recorder,
         searcher=left.searcher,
-        checkpoint_keeper=CheckpointKeeper(sweep.folder, left.stage, checkpoint_store),
+        checkpoint_keeper=CheckpointKeeper(
+            sweep.folder, left.stage, checkpoint_store, measure=sweep.plan.outcome.final
+        ),
         progress=Progress(
             left.stage,
             planned=planned,
             images_per_trial=left.images_per_trial,
             ended=Counter(row["end_reason"] for row in rows if row["trial_id"] in left.done),
+            measure=sweep.plan.outcome.validation,
             console=sweep.console,
         ),
         metrics=Metrics(sweep.study_id, left.stage),
     )
-    scheduler = ImagesSeenASHA(left.rungs, recorder.decision) if left.rungs is not None else None
+    scheduler = None
+    if left.rungs is not None:
+        scheduler = ImagesSeenASHA(left.rungs, recorder.decision, metric=sweep.plan.outcome.validation)
     trials = planned - len(left.done)
     with memory_deaths_survived():
         _tuner(sweep, left, trials, callback, scheduler).fit()
