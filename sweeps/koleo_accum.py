@@ -66,7 +66,8 @@ DESIGN = Design(
     presets={
         "quick": Preset(
             purpose="a first answer to all three questions in minutes on a CPU, nothing tuned", dataset="digits",
-            samples=8, epochs=20, replicates=7, confirm="drop-in", levels={"koleo": (False, True), "accum_steps": (1, 4)},
+            samples=8, epochs=20, replicates=7, confirm="drop-in",
+            levels={"koleo": (False, True), "accum_steps": (1, 4)},
             fixed={"loss": "semihard", "views": "pca", **ANY},  # UMAP's first start compiles for half a minute
             next_command="--preset minimal",
         ),

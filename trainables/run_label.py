@@ -31,6 +31,8 @@ class RunLabel:
     """Index of the settings in the stage tune, shared by its cells."""
     replicate: int = 1
     """Which tuning of the sweep, with its confirmation, the run belongs to; 1 to R."""
+    master_seed: int = 0
+    """Of the replicate: the sweep's for the first, and counted on."""
     epoch_deadline_s: float = 0.0
     """Seconds for an epoch, and again, beside what is waited for outages, for keeping its checkpoint; a process that
     takes longer is taken for hung. 0: never."""

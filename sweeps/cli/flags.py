@@ -9,7 +9,7 @@ from typing import NoReturn
 from embedding_core.config.train_config import CHOICES, DATASETS
 from embedding_core.errors import Faults, unknown
 from sweeps.design import Design
-from sweeps.design.plan import CONFIRM, DEFAULT_PRESET
+from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
 from sweeps.design.plan_file import EXTENDABLE
 from sweeps.results.endings import RETRIABLE
 from sweeps.results.schema import STAGES
@@ -53,9 +53,31 @@ def _add_what(add: _Add, design: Design) -> None:
     add("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
     add("--stages", metavar="A,B", help=f"of {', '.join(STAGES)}; the preset's")
     add("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
-    add("--points", type=_lenient(int), metavar="N", help="settings tuned in every cell, a power of two; the preset's")
+    add(
+        "--outcome",
+        metavar="NAME",
+        help=f"what cells are tuned and judged by, of {', '.join(o.name for o in design.outcomes)}; the preset's",
+    )
+    add(
+        "--replicates",
+        type=_lenient(int),
+        metavar="R",
+        help="independent tunings, each with its own confirmation; verdicts need 4; the preset's",
+    )
+    add(
+        "--points",
+        type=_lenient(int),
+        metavar="N",
+        help="settings tried in every cell of every replicate; the preset's",
+    )
+    add("--blocks", type=_lenient(int), metavar="S", help="seeds that confirm each replicate; the preset's")
+    add(
+        "--tuner",
+        metavar="HOW",
+        help="optuna (TPE and ASHA in each cell of each replicate) or sobol (common points, all to the end); optuna",
+    )
+    add("--controls", action="store_const", const=True, help="also run the A/A controls, which in truth change nothing")
     add("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
-    add("--blocks", type=_lenient(int), metavar="N", help="paired seeds of the confirmation; the preset's")
     add(
         "--confirm",
         metavar="HOW",
@@ -79,8 +101,8 @@ def _add_how(add: _Add) -> None:
     add("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
     add(
         "--extend",
-        metavar="[STAGE=]N",
-        help="go on with N more search trials, or with confirm=N more blocks, which the report says",
+        metavar="[WHAT=]N",
+        help="go on with N more search trials, replicates=N, or confirm=N blocks of a single replicate",
     )
     add(
         "--retry",
@@ -152,9 +174,10 @@ def unknown_flags(names: Iterable[str], rest: Sequence[str]) -> list[str]:
 
 _LEAST = {
     "samples": 1,
+    "replicates": 1,
     "points": 1,
     "epochs": 1,
-    "blocks": 2,
+    "blocks": 1,
     "seed": 0,
     "subset": 1,
     "max_concurrent": 1,
@@ -166,7 +189,7 @@ _LEAST = {
 def value_faults(arguments: argparse.Namespace) -> list[str]:
     """Every value that cannot be."""
     faults = _number_faults(arguments)
-    for name, known in (("confirm", tuple(CONFIRM)), ("loss", CHOICES["loss"])):
+    for name, known in (("confirm", tuple(CONFIRM)), ("tuner", TUNERS), ("loss", CHOICES["loss"])):
         value = getattr(arguments, name)
         if value is not None and value not in known:
             faults.append(unknown(name, value, known))
@@ -226,9 +249,9 @@ def _extend_faults(text: str | None) -> list[str]:
     stage, _, number = text.rpartition("=")
     faults = []
     if stage and stage not in EXTENDABLE:
-        faults.append(unknown("stage to extend", stage, EXTENDABLE))
+        faults.append(unknown("thing to extend", stage, EXTENDABLE))
     if not number.isdecimal() or int(number) < 1:
-        faults.append(f"`--extend` must be a number of at least 1, or STAGE=N, but got `{text}`.")
+        faults.append(f"`--extend` must be a number of at least 1, or WHAT=N, but got `{text}`.")
     return faults
 
 

@@ -27,7 +27,7 @@ OPTIMIZER_COPIES = 3
 
 def forecast(plan: Plan, data: DeviceData, request: Request) -> str:
     """The plan as text. Time is extrapolated from a probe of a few training steps on this machine."""
-    config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
+    config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
     split = data.split(config)
     images = images_per_epoch(config, split) * config.epochs
     planned = Counter(planned_trials(content_of(plan, plan.design.name)))
@@ -45,7 +45,7 @@ def forecast(plan: Plan, data: DeviceData, request: Request) -> str:
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
     checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
     best_of_search = len(plan.design.arms) if planned["search"] else 0
-    best_of_tune = len(plan.factorial.distinct) if planned["tune"] else 0
+    best_of_tune = plan.replicates * len(plan.factorial.distinct) if planned["tune"] else 0
     kept = best_of_search + best_of_tune + planned["confirm"] + concurrent
     host_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = f"{host_bytes / 2**20:,.0f} MiB" + (f", {peak_bytes / 2**20:,.0f} MiB on the GPU" if peak_bytes else "")

@@ -19,8 +19,8 @@ from sweeps.engine.resources import Request
 from sweeps.results.schema import STAGES
 
 WHAT = (
-    "preset", "dataset", "samples", "points", "epochs", "blocks", "seed", "confirm", "exempt", "subset", "loss",
-    "stages", "data_root",
+    "preset", "dataset", "outcome", "samples", "replicates", "points", "epochs", "blocks", "seed", "confirm", "tuner",
+    "controls", "exempt", "subset", "loss", "stages", "data_root",
 )  # fmt: skip
 """Flags that determine the results, in the order in which a plan lists them."""
 
@@ -30,8 +30,7 @@ class Options:
     """What the user asked for. `what` determines the results; the rest is where and how fast."""
 
     what: Settings
-    """preset, dataset, data_root, stages, samples, points, epochs, blocks, seed, confirm, exempt, and TrainConfig
-    fields from `--set`; only what was given."""
+    """What `WHAT` names, and TrainConfig fields from `--set`; only what was given."""
     results: Path
     name: str | None
     resume: bool
@@ -40,7 +39,7 @@ class Options:
     where: Where
     request: Request
     extend: tuple[str, int] | None
-    """Stage, and how many search trials or blocks of the confirmation to add."""
+    """One of `plan_file.EXTENDABLE`, and how many to add."""
     retry: tuple[str, ...]
     """Endings whose trials are run again."""
     time_budget_s: float | None
@@ -98,6 +97,11 @@ def _what(design: Design, arguments: argparse.Namespace) -> tuple[dict[str, Any]
         return what, [*faults, *error.faults]
     if "seed" in settings:
         faults.append("`--set seed` would give all blocks one seed; `--seed` is the master seed they derive from.")
+    if "split_seed" in settings:
+        faults.append("`--set split_seed` would give all replicates one draw of images; it derives from `--seed`.")
+    outcomes = [outcome.name for outcome in design.outcomes]
+    if what.get("outcome", outcomes[0]) not in outcomes:
+        faults.append(unknown("outcome", what["outcome"], outcomes))
     return what | settings, faults
 
 

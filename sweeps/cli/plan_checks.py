@@ -7,8 +7,8 @@ from itertools import product
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
 from sweeps.design.design import Settings, Value
-from sweeps.design.plan import BLOCKS_PER_SEED, Plan
-from sweeps.design.runs import settings_at
+from sweeps.design.plan import BLOCKS_PER_SEED, FIRST_POINT_BLOCK, Plan
+from sweeps.design.runs import confirm_base, drawn_at
 
 
 def reachable(plan: Plan) -> list[Settings]:
@@ -20,9 +20,9 @@ def reachable(plan: Plan) -> list[Settings]:
     if "tune" in plan.stages:
         corners = list(product((0.0, 1.0), repeat=len(plan.nuisances)))
         for cell in plan.factorial.distinct:
-            found += [{**plan.tune_base, **settings_at(plan, u, cell), **cell.settings} for u in corners]
+            found += [{**plan.tune_base, **drawn_at(plan, u, cell), **cell.settings} for u in corners]
     if "confirm" in plan.stages:
-        first_block = {**plan.base, "seed": plan.block_seed(1)}
+        first_block = confirm_base(plan, 1)
         found += [{**first_block, **cell.drop_in, **cell.settings} for cell in plan.cells]
     return found
 
@@ -47,8 +47,10 @@ def config_faults(plan: Plan) -> list[str]:
             TrainConfig.from_flat(dict(settings))
         except Faults as error:
             faults.update(dict.fromkeys(error.faults))
-    if plan.blocks >= BLOCKS_PER_SEED:
-        faults[f"`--blocks` must be below {BLOCKS_PER_SEED}, but got {plan.blocks}."] = None
+    most = {"blocks": FIRST_POINT_BLOCK - 1, "points": BLOCKS_PER_SEED - FIRST_POINT_BLOCK}
+    for name, limit in most.items():
+        if getattr(plan, name) > limit:
+            faults[f"`--{name}` must be at most {limit}, but got {getattr(plan, name)}."] = None
     faults.update(dict.fromkeys(_stage_faults(plan)))
     return list(faults)
 
@@ -62,9 +64,14 @@ def _stage_faults(plan: Plan) -> Iterator[str]:
     for stage, how, flag in (("search", "best of search", "best"), ("tune", "best of tune", "tuned")):
         if "confirm" in plan.stages and stage not in plan.stages and plan.confirm == how:
             yield f"`--confirm {flag}` needs the stage {stage}: add it to `--stages`, or take `--confirm drop-in`."
-    if "points" in plan.what and "tune" not in plan.stages:
-        yield "`--points` is for the stage tune, which is not run: add `--confirm tuned`."
+    for name in ("points", "tuner"):
+        if name in plan.what and "tune" not in plan.stages:
+            yield f"`--{name}` is for the stage tune, which is not run: add `--confirm tuned`."
     if "tune" in plan.stages and not plan.points:
-        yield "The stage tune needs `--points`, a power of two; this preset tunes nothing."
-    elif plan.points & (plan.points - 1):
+        yield "The stage tune needs `--points`; this preset tunes nothing."
+    elif plan.tuner == "sobol" and plan.points & (plan.points - 1):
         yield f"`--points` must be a power of two, which Sobol points are balanced at, but got {plan.points}."
+    if plan.confirm == "best of search" and plan.replicates > 1:
+        yield f"A search is one tuning, however many seeds confirm it: `--replicates` must be 1, got {plan.replicates}."
+    if plan.replicates * plan.blocks < 2 and "confirm" in plan.stages:
+        yield "An interval needs two runs of each cell, but `--replicates 1 --blocks 1` has one."

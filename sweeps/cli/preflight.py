@@ -33,7 +33,7 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     try:
         where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
         data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
-        config = TrainConfig.from_flat({**plan.base, "seed": plan.block_seed(1)})
+        config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
         split = data.split(config)
         if "confirm" in plan.stages:
             held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
@@ -49,14 +49,13 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
 
 
 def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
-    """Batches that cannot be made of the examples of some reachable configuration, in some block."""
+    """Batches that cannot be made of the examples of some reachable configuration, in some replicate."""
     faults = []
     for config in distinct(plan, *BATCH_FIELDS):
-        # The classes of a P x k batch depend on the block's draw of examples, other batches on their number alone.
-        blocks = range(1, plan.blocks + 1) if config.batch_sampler == "pk" else (1,)
-        for seed in {config.seed, *(plan.block_seed(block) for block in blocks)}:
-            of_block = replace(config, seed=seed)
-            faults += batch_faults(of_block, data.split(of_block))
+        # The classes of a P x k batch depend on the replicate's draw of images, other batches on their number alone.
+        for number in range(1, (plan.replicates if config.batch_sampler == "pk" else 1) + 1):
+            drawn = replace(config, split_seed=plan.of_replicate(number).run_base["split_seed"])
+            faults += batch_faults(drawn, data.split(drawn))
     return faults
 
 

@@ -1,6 +1,5 @@
 """What a sweep will run: settled before the first trial, and the same after a resume."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -150,7 +149,7 @@ class Plan:
         """Points that a replicate tries in all of its cells; what is left of a study its tuner proposes."""
         if self.tuner != "optuna":
             return self.points
-        return 2 ** max(0, int(math.log2(max(1, self.points // 2))))
+        return 1 << (max(1, self.points // 2).bit_length() - 1)
 
     def of_replicate(self, number: int) -> "Plan":
         """The plan of one replicate alone, counted from 1."""

@@ -169,7 +169,7 @@ def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:
 
 
 def _extends(plan: Plan, what: str) -> bool:
-    """A search is one tuning, however many seeds confirm it; blocks go to the end of a list that replicates end, too."""
+    """A search is one tuning, whatever confirms it; and blocks can be appended where no other replicate follows."""
     if what == "search":
         return "search" in plan.stages
     if "confirm" not in plan.stages:

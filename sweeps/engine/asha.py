@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from embedding_core.seeding import STREAMS, stream
+
+_Study = TypeVar("_Study", bound=Hashable)
 
 Decided = dict[str, float | int | str | bool | None]
 """One row of the `rungs` table, with its `trial_id`."""
@@ -140,10 +142,10 @@ class Judge(Protocol):
         """The decision that stopped a trial, or would have, if one did."""
 
 
-class RungsByStudy:
+class RungsByStudy(Generic[_Study]):
     """Successive halving within each of many studies, whose trials are compared with those of their own alone."""
 
-    def __init__(self, study_of: Mapping[str, Hashable], rungs: Mapping[Hashable, Rungs]) -> None:
+    def __init__(self, study_of: Mapping[str, _Study], rungs: Mapping[_Study, Rungs]) -> None:
         """Args: study_of: by trial id. rungs: by study."""
         self._study_of, self._rungs = study_of, rungs
         self.exempt = Exemption(0.0, 0)

@@ -1,5 +1,6 @@
-"""The Optuna study of one cell in one replicate: a function of the rows that are stored, so nothing of it can be lost."""
+"""The Optuna study of one cell in one replicate: a function of the stored rows, so that nothing of it can be lost."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ class CellStudy:
         """TPE's proposal.
 
         Args:
-            rows: final rows of `trials` of the study, in the order of their points; those that only infrastructure ended
+            rows: final rows of `trials` of the study, in the order of their points; those that infrastructure ended
                 tell nothing.
             point: index of the run, so that each draws from a stream of its own.
         """
@@ -52,7 +53,7 @@ class CellStudy:
         """A run that has ended, as Optuna knows it: stopped ones with their last value, diverged ones with none."""
         given = [factor for factor in self._nuisances if row[factor.name] is not None]
         value = row[self._measure]
-        known = value is not None and row["end_reason"] not in INFEASIBLE
+        known = value is not None and math.isfinite(value) and row["end_reason"] not in INFEASIBLE
         completed = row["end_reason"] == "completed" and known
         return optuna.trial.create_trial(
             state=TrialState.COMPLETE if completed else TrialState.PRUNED,
@@ -84,4 +85,3 @@ class ShownStudies:
         if trial.user_attrs[TRIAL_ID] not in there:
             study.add_trial(trial)
             there.add(trial.user_attrs[TRIAL_ID])
-

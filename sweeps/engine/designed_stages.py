@@ -105,7 +105,7 @@ def _tuning_search(sweep: Sweep, labelled: Labelled, left: Labelled, finished: C
     )
 
 
-def _rungs(sweep: Sweep, labelled: Labelled, left: Collection[str]) -> RungsByStudy:
+def _rungs(sweep: Sweep, labelled: Labelled, left: Collection[str]) -> RungsByStudy[tuple[int, str]]:
     """ASHA in each study as an earlier start has left it; what is tried again after no finite value is judged anew."""
     decided = store.read(sweep.folder, "rungs", stage="tune").to_pylist()
     replay = [Decision.of_row(row) for row in decided if row["is_finite"] or row["trial_id"] not in left]

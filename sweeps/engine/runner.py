@@ -20,9 +20,7 @@ def run(sweep: Sweep) -> bool:
     """
     for stage in sweep.plan.stages:
         finished = run_stage(sweep, stage)
-        keep_best(
-            sweep.folder, CheckpointStore.at(sweep.checkpoint_dir), measure=sweep.plan.outcome.final
-        )
+        keep_best(sweep.folder, CheckpointStore.at(sweep.checkpoint_dir), measure=sweep.plan.outcome.final)
         if not finished:
             return False
     store.compact(sweep.folder)

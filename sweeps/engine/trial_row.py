@@ -13,7 +13,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.engine.asha import Judge
 from trainables.run_label import RunLabel, from_flat
 
-_LABEL: Final = ("trial_id", "attempt", "study_id", "cell_id", "replicate", "block", "origin", "point")
+_LABEL: Final = ("trial_id", "attempt", "study_id", "cell_id", "replicate", "master_seed", "block", "origin", "point")
 """Columns of `trials` that the label has."""
 
 _FROM_LAST_ROW: Final = (
