@@ -87,12 +87,12 @@ DESIGN = Design(
         "standard": Preset(
             purpose="minimal on CIFAR-10, and KoLeo against other-class neighbours beside any (wants a GPU)",
             dataset="cifar10", points=8, epochs=15, replicates=8, blocks=2, confirm="best of tune",
-            levels={**KOLEO, "accum_steps": (1, 4)},
+            levels={**KOLEO, "accum_steps": (1, 4)}, fixed={"views": "pca"},
         ),
         "full": Preset(
             purpose="standard with K of 2 and both batch sizes, twice the settings per cell (wants several GPUs)",
             dataset="cifar10", points=16, epochs=15, replicates=10, blocks=2, confirm="best of tune",
-            levels={**KOLEO, "accum_steps": (1, 2, 4), "batch_size": (64, 128)},
+            levels={**KOLEO, "accum_steps": (1, 2, 4), "batch_size": (64, 128)}, fixed={"views": "pca"},
         ),
     },
 )  # fmt: skip

@@ -72,8 +72,8 @@ DESIGN = Design(
         ),
         "plankton": Preset(
             purpose="every policy at margin .5, ArcFace, softmax and two more margins of the curriculum, tuned",
-            dataset="plankton", epochs=10, replicates=6, blocks=2, points=4, confirm="best of tune",
-            cells=(*AT_HALF, "mining=curriculum,margin=.2", "mining=curriculum,margin=.3"),
+            dataset="plankton", epochs=10, replicates=6, points=4, confirm="best of tune",
+            cells=(*AT_HALF, "mining=curriculum,margin=.2", "mining=curriculum,margin=.3"), fixed={"views": "pca"},
         ),
         "study2": Preset(
             purpose="the published network (frozen ImageNet features) and budget, every policy at every margin (a GPU)",

@@ -74,14 +74,14 @@ DESIGN = Design(
             purpose="the same on 60,000 digits: fitted SVM and kNN on the 10,000 test embeddings", dataset="mnist",
             epochs=3, replicates=7, confirm="drop-in",
             cells=(*(c.cell_id for c in CROSSED.values()), UNTRAINED.cell_id, UNFROZEN.cell_id),
-            fixed={"freeze_epochs": 1, "val_share": 0.05},
+            fixed={"freeze_epochs": 1, "val_share": 0.05, "views": "pca"},
         ),
         "few": Preset(
             purpose="61 classes of 20 images at most, 60 others unseen: both fallbacks, ArcFace and softmax, tuned",
             dataset="plankton", epochs=30, replicates=6, blocks=2, points=4, confirm="best of tune",
             outcome="unseen_recall_at_1",
             cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
-            fixed={"unfrozen_lr": None},
+            fixed={"unfrozen_lr": None, "views": "pca"},
         ),
         "study3": Preset(
             purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",

@@ -106,10 +106,10 @@ def confirm_runs(plan: Plan, nuisance: Sequence[Mapping[str, Settings]]) -> list
     return [run for r, settings in replicates for run in _confirmation(plan.of_replicate(r), r, settings)]
 
 
-def confirm_base(plan: Plan, block: int, *, first: bool = False) -> Settings:
-    """TrainConfig fields common to all cells of a block of the confirmation; `first`: of the sweep's first block."""
+def confirm_base(plan: Plan, block: int) -> Settings:
+    """TrainConfig fields common to all cells of a block of the confirmation."""
     # Views of one block are enough to look at, and UMAP takes longer than many a run.
-    views = plan.base.get("views", "all") if first else "none"
+    views = plan.base.get("views", "all") if block == 1 else "none"
     ends = {"seed": plan.block_seed(block), "eval_test": True, "stop_if_collapsed": False, "views": views}
     return {**plan.run_base, **ends}
 
@@ -117,7 +117,7 @@ def confirm_base(plan: Plan, block: int, *, first: bool = False) -> Settings:
 def _confirmation(plan: Plan, replicate: int, nuisance: Mapping[str, Settings]) -> list[Run]:
     runs = []
     for block in range(1, plan.blocks + 1):
-        base = confirm_base(plan, block, first=(replicate, block) == (1, 1))
+        base = confirm_base(plan, block)
         cells = [cell for cell in plan.cells if block <= plan.blocks_of(cell)]
         runs += [
             Run(
