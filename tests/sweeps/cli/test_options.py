@@ -83,7 +83,12 @@ def test_all_faults_at_once() -> None:
         (["--resume=3"], "Argument --resume: ignored explicit argument '3'."),
         (["digits"], "Unexpected argument `digits`."),
         (["--gpus-per-trial", "1.5"], "`--gpus-per-trial` must be a whole number above 1, as Ray has it, but got 1.5."),
-        (["--blocks", "1"], "`--blocks` must be at least 2, but got 1."),
+        (["--blocks", "0"], "`--blocks` must be at least 1, but got 0."),
+        (["--replicates", "0"], "`--replicates` must be at least 1, but got 0."),
+        (
+            ["--set", "split_seed=3"],
+            "`--set split_seed` would give all replicates one draw of images; it derives from `--seed`.",
+        ),
         (["--train-triplets", "0"], "`--train-triplets` must be at least 1, but got 0."),
         (["--exempt", "1"], "`--exempt` must be in [0, 1), but got 1."),
         (["--exempt", "nan"], "`--exempt` must be in [0, 1), but got nan."),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers.async_hyperband import _Bracket
 
-from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, milestones
+from sweeps.engine.asha import Decision, Exemption, ImagesSeenASHA, Rungs, RungsByStudy, milestones
 
 Report = tuple[str, int, float]
 
@@ -169,21 +169,33 @@ def test_a_row_of_the_rungs_table_says_what_was_not_finite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "eta", "expected"),
+    ("epoch_images", "epochs", "expected"),
     [
-        (100, 1000, 2, (100, 200, 400, 800)),
-        (100, 800, 2, (100, 200, 400)),  # nobody is judged at the end
-        (100, 100, 2, ()),
-        (300, 2700, 3, (300, 900)),
-        (3 * 1149, 3 * 1149 * 20, 2, (3447, 6894, 13788, 27576, 55152)),
+        (100, 20, (500, 1000)),  # nobody is judged in the first quarter, nor at the end
+        (100, 4, (100, 200)),
+        (100, 10, (200, 400, 800)),
+        (100, 2, (100,)),
+        (100, 1, ()),
+        (3 * 1149, 15, (3 * 3447, 6 * 3447, 12 * 3447)),
     ],
 )
-def test_milestones(first: int, last: int, eta: int, expected: tuple[int, ...]) -> None:
-    assert milestones(first, last, eta) == expected
+def test_milestones(epoch_images: int, epochs: int, expected: tuple[int, ...]) -> None:
+    assert milestones(epoch_images, epochs) == expected
 
 
-def result(images_seen: int, val_auc: float) -> dict[str, Any]:
-    return {"images_seen": images_seen, "val_auc": val_auc}
+def test_a_trial_is_compared_with_those_of_its_own_study_alone() -> None:
+    """What another cell or replicate has reached stops nobody; each study decides as it would alone."""
+    reports = [("a1", 0.9), ("b1", 0.2), ("a2", 0.5), ("b2", 0.3), ("b3", 0.1), ("a3", 0.95)]
+    study_of = {name: name[0] for name, _ in reports}
+    together = RungsByStudy(study_of, {study: Rungs([10], 2) for study in ("a", "b")})
+    alone = {study: Rungs([10], 2) for study in ("a", "b")}
+    for name, value in reports:
+        assert together.decide(name, 10, value) == alone[study_of[name]].decide(name, 10, value)
+    assert [name for name, _ in reports if together.ended(name) is not None] == ["a2", "b3"]
+
+
+def result(images_seen: int, value: float) -> dict[str, Any]:
+    return {"images_seen": images_seen, "val_recall_at_1": value, "val_auc": 1.0 - value}
 
 
 def test_the_scheduler_stops_by_our_ids_and_leaves_the_last_row_alone() -> None:
@@ -193,7 +205,7 @@ def test_the_scheduler_stops_by_our_ids_and_leaves_the_last_row_alone() -> None:
         stored[trial.config["trial_id"]] = made
         return True
 
-    scheduler = ImagesSeenASHA(Rungs([10], 2), store)
+    scheduler = ImagesSeenASHA(Rungs([10], 2), store, metric="val_recall_at_1")
     trials = [SimpleNamespace(trial_id=f"ray{i}", config={"trial_id": f"t0000{i}"}) for i in range(3)]
     for trial in trials:
         scheduler.on_trial_add(None, trial)
@@ -211,6 +223,7 @@ def test_the_scheduler_stops_by_our_ids_and_leaves_the_last_row_alone() -> None:
 
 
 def test_a_decision_that_cannot_be_stored_stops_nobody() -> None:
-    scheduler = ImagesSeenASHA(Rungs([10], 2, replay=[Decision("t00000", 10, 0.9, None, False)]), lambda *_: False)
+    rungs = Rungs([10], 2, replay=[Decision("t00000", 10, 0.9, None, False)])
+    scheduler = ImagesSeenASHA(rungs, lambda *_: False, metric="val_recall_at_1")
     trial: Any = SimpleNamespace(trial_id="ray1", config={"trial_id": "t00001"})
     assert scheduler.on_trial_result(None, trial, result(10, 0.1)) == "CONTINUE"

@@ -28,7 +28,7 @@ def sweep(tmp_path: Path, tiny: Design) -> Sweep:
 
 
 def runs_of(sweep: Sweep, stage: str) -> list[Run]:
-    untuned = {cell.cell_id: cell.drop_in for cell in sweep.plan.cells}
+    untuned = [{cell.cell_id: cell.drop_in for cell in sweep.plan.cells}] * sweep.plan.replicates
     return tune_runs(sweep.plan) if stage == "tune" else confirm_runs(sweep.plan, untuned)
 
 
@@ -43,6 +43,7 @@ def test_labels_say_what_and_where(sweep: Sweep, stage: str) -> None:
         assert (label.cell_id, label.block, label.origin, label.point) == (
             run.cell_id, run.block, run.origin, run.point
         )  # fmt: skip
+        assert (label.replicate, label.master_seed) == (run.replicate, run.replicate - 1)
         assert (label.study_id, label.stage) == ("designed", stage)
         assert label.checkpoint_dir == str(sweep.folder / "checkpoints")
         assert label.epoch_deadline_s == 60.0

@@ -49,6 +49,7 @@ class Driver:
         self.search = StudySearch(
             plan.design,
             self.study,
+            outcome=plan.outcome,
             base=plan.search_base,
             label=LABEL,
             attempts=attempts or {},
@@ -230,8 +231,8 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     ]
     again = open_study(file, seed=0, first_trials=())
     ended = {trial_name(i) for i in range(len(endings))}
-    reconcile(again, DESIGN, cast("trials", rows), ended)
-    reconcile(again, DESIGN, cast("trials", rows), ended)  # once more changes nothing
+    reconcile(again, DESIGN, cast("trials", rows), ended, measure="final_val_auc")
+    reconcile(again, DESIGN, cast("trials", rows), ended, measure="final_val_auc")  # once more changes nothing
     trials = stored(file)
     assert [t.state for t in trials] == [
         TrialState.COMPLETE, *[TrialState.PRUNED] * 4, TrialState.FAIL, TrialState.RUNNING
@@ -401,10 +402,10 @@ def test_search_trials_use_block_0_and_leave_the_test_split_alone(
     assert {flat["stop_if_collapsed"] for flat in flats} == {True}
 
 
-def test_tuning_uses_block_0_and_runs_collapsed_embeddings_to_their_end() -> None:
+def test_tuning_runs_collapsed_embeddings_to_their_end() -> None:
     """A cell that always collapses is a finding: it is tuned and confirmed like the others."""
-    configs = [run.config for run in tune_runs(Plan.of(DESIGN, {"preset": "minimal"}))]
-    assert {(config.seed, config.eval_test, config.stop_if_collapsed) for config in configs} == {(0, False, False)}
+    runs = tune_runs(Plan.of(DESIGN, {"preset": "minimal"}))
+    assert {(run.fixed["eval_test"], run.fixed["stop_if_collapsed"]) for run in runs} == {(False, False)}
 
 
 @pytest.mark.slow
@@ -481,7 +482,7 @@ def test_a_study_older_than_the_tables_is_filled_up_from_them(tmp_path: Path, le
         older.start(f"r{i}")
     finished = {"t00000", "t00001"}
     study = open_study(tmp_path / "older.db", seed=0, first_trials=())
-    reconcile(study, DESIGN, cast("trials", rows), finished)
+    reconcile(study, Plan.of(DESIGN, {}).design, cast("trials", rows), finished, measure="final_val_auc")
     states = [trial.state for trial in study.get_trials()]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING]
     assert [trial.params for trial in study.get_trials()] == [t.params for t in original.study.get_trials()[:3]]

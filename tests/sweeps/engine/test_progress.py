@@ -19,7 +19,9 @@ def written() -> io.StringIO:
 @pytest.fixture
 def shown(written: io.StringIO) -> Progress:
     console = Console(file=written)
-    return Progress("search", planned=8, images_per_trial=100, ended=Counter(completed=2), console=console)
+    return Progress(
+        "search", planned=8, images_per_trial=100, ended=Counter(completed=2), measure="val_auc", console=console
+    )
 
 
 def trials(*statuses: str) -> list[Trial]:

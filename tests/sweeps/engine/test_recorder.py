@@ -127,6 +127,6 @@ def test_a_decision_is_on_the_disk_before_the_scheduler_gives_it_to_tune(tmp_pat
         return stored
 
     recorder.begin(trial)
-    assert ImagesSeenASHA(rungs, decided).on_trial_result(None, trial, ROW) == "STOP"
+    assert ImagesSeenASHA(rungs, decided, metric="val_auc").on_trial_result(None, trial, ROW) == "STOP"
     [[row]] = seen
     assert (row["trial_id"], row["attempt"], row["decision"], row["cutoff"]) == ("t00000", 3, "stop", 0.95)

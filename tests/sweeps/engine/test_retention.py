@@ -31,7 +31,8 @@ def label(folder: Path, trial_id: str, cell_id: str, stage: str = "search") -> R
 
 
 def row(trial_id: str, cell_id: str, end_reason: str, value: float | None) -> dict[str, Any]:
-    return {"trial_id": trial_id, "attempt": 1, "cell_id": cell_id, "end_reason": end_reason, "final_val_auc": value}
+    ids = {"trial_id": trial_id, "attempt": 1, "cell_id": cell_id, "replicate": 1}
+    return {**ids, "end_reason": end_reason, "final_val_auc": value}
 
 
 def kept(folder: Path, stage: str = "search") -> set[str]:
@@ -39,7 +40,7 @@ def kept(folder: Path, stage: str = "search") -> set[str]:
 
 
 def keeper_of(folder: Path, stage: str = "search") -> CheckpointKeeper:
-    return CheckpointKeeper(folder, stage, CheckpointStore.ready(str(folder / "checkpoints")))
+    return CheckpointKeeper(folder, stage, CheckpointStore.ready(str(folder / "checkpoints")), measure="final_val_auc")
 
 
 def leave(folder: Path, run: RunLabel) -> None:
@@ -101,19 +102,19 @@ def test_the_best_model_stays_when_its_checkpoint_or_that_of_a_better_one_is_gon
         ended = row(trial_id, "c", "completed", value) | {"config_json": given.to_json()}
         store.write("trials", "search", trial_id, 1, [ended])
 
-    keep_best(tmp_path, checkpoint_store)
+    keep_best(tmp_path, checkpoint_store, measure="final_val_auc")
     completed("t00000", 0.8, config)
-    keep_best(tmp_path, checkpoint_store)
+    keep_best(tmp_path, checkpoint_store, measure="final_val_auc")
     kept_before = (tmp_path / "best" / "model.pt").read_bytes()
     assert checkpoint.model_config(checkpoint.read(tmp_path / "best" / "model.pt")) == config
     file.unlink()
-    keep_best(tmp_path, checkpoint_store)
+    keep_best(tmp_path, checkpoint_store, measure="final_val_auc")
     assert not caplog.messages
     completed("t00001", 0.9, TrainConfig())
-    keep_best(tmp_path, checkpoint_store)
+    keep_best(tmp_path, checkpoint_store, measure="final_val_auc")
     assert "t00001.pt is gone" in caplog.messages[-1]
     (file.parent / "t00001.pt").write_bytes(kept_before[:100])
-    keep_best(tmp_path, checkpoint_store)
+    keep_best(tmp_path, checkpoint_store, measure="final_val_auc")
     assert "t00001.pt is damaged" in caplog.messages[-1]
     assert (tmp_path / "best" / "model.pt").read_bytes() == kept_before
     assert (tmp_path / "best" / "config.json").read_text() == config.to_json() + "\n"
