@@ -1,11 +1,15 @@
 """Effects as sentences: generated from the verdict, never typed, and never "no effect"."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.analysis.numbers import Estimated, decimals_for, decimals_of, ends, interval, number, p_text, sesoi_text
+
+
+MIN_REPLICATES: Final = 4
+"""Independent replicates that a verdict needs, and that the sentence of a pilot names."""
 
 
 class Judged(Estimated, Protocol):
