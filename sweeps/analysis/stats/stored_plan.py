@@ -90,6 +90,12 @@ class Contrast:
         return named(self.outcome) if self.outcome_label == "AUC" and self.outcome != "test_auc" else self.outcome_label
 
     @property
+    def name(self) -> str:
+        """The treatment, for tables and figures: `KoLeo`, `accumulation (K=4 against 1), on KoLeo's effect`."""
+        label = self.label.removesuffix(",")
+        return f"{label}, on {self.outcome_label.partition(' on ')[0]}" if " on " in self.outcome_label else label
+
+    @property
     def control_cells(self) -> tuple[str, ...]:
         """Cells with a negative weight."""
         return tuple(cell for cell, weight in self.weights.items() if weight < 0)
