@@ -248,7 +248,7 @@ def _quantile(n: int, alpha: float, anytime: bool = False) -> float:
 
 
 def _t_test_p(estimate: float, error: float, n: int, anytime: bool) -> float:
-    """Two-sided p of the t test that goes with the interval; without any spread 0, or 1 if there is no effect either."""
+    """Two-sided p of the t test that goes with the interval; without any spread 0, or 1 where nothing differs."""
     t = abs(estimate) / error if error else math.inf if estimate else 0.0
     return anytime_p(t, n) if anytime else 2 * float(special.stdtr(n - 1, -t))
 
