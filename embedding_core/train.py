@@ -79,7 +79,7 @@ def train(
     objective = Objective.of(config, classes=split.classes).to(device)
     optimizer = build_optimizer(
         network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
-        momentum=config.momentum, backbone_lr_ratio=config.backbone_lr_ratio,
+        momentum=config.momentum, beta2=config.beta2, backbone_lr_ratio=config.backbone_lr_ratio,
     )  # fmt: skip
     parameters = [*network.parameters(), *objective.parameters()]
     recipe = Recipe.of(config, side=data.shape[-1], flips=data.flips)
@@ -146,7 +146,7 @@ def train(
         trained = time.perf_counter()
         validation = validation_metrics(
             network, objective, data, split, recipe,
-            layer=config.held_out_layer, batch_size=config.batch_size, seed=config.seed,
+            layer=config.held_out_layer, batch_size=config.batch_size, seed=config.seed_of_split,
         )  # fmt: skip
         row: dict[str, Any] = {
             "epoch": epoch + 1,

@@ -13,6 +13,7 @@ from ray import tune
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
+from embedding_core.evaluation.validation import MEASURES
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import PATIENCE_S, patiently
@@ -117,7 +118,7 @@ class EmbeddingTrainable(tune.Trainable):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         # Tune ends the whole sweep over a result that lacks its metric.
-        return {"val_auc": math.nan, "is_finite": False, **ending}
+        return {**dict.fromkeys(MEASURES, math.nan), "is_finite": False, **ending}
 
 
 @contextmanager

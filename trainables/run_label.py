@@ -29,6 +29,8 @@ class RunLabel:
     """Absolute folder that every node sees, or URI of an object store: see `CheckpointStore`."""
     point: int | None = None
     """Index of the settings in the stage tune, shared by its cells."""
+    replicate: int = 1
+    """Which tuning of the sweep, with its confirmation, the run belongs to; 1 to R."""
     epoch_deadline_s: float = 0.0
     """Seconds for an epoch, and again, beside what is waited for outages, for keeping its checkpoint; a process that
     takes longer is taken for hung. 0: never."""

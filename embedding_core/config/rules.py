@@ -20,7 +20,7 @@ AT_LEAST = {
     "image_size": 1, "subset": 1, "max_images_per_class": 2, "seen_classes": 2, "unseen_classes": 0,
     "images_per_class": 2, "augmentation_strength": 0, "crop_padding": 0, "head_layers": 1, "head_width": 1,
     "embedding_dim": 1, "koleo_top_k": 1, "koleo_group_size": 2, "batch_size": 1, "accum_steps": 1, "gap_every": 0,
-    "weight_decay": 0, "warmup_epochs": 0, "freeze_epochs": 0, "epochs": 1, "seed": 0,
+    "weight_decay": 0, "warmup_epochs": 0, "freeze_epochs": 0, "epochs": 1, "seed": 0, "split_seed": 0, "val_images": 3,
 }  # fmt: skip
 """Smallest value of each field; None is told apart before."""
 
@@ -60,7 +60,7 @@ def _number_faults(c: "TrainConfig") -> Iterator[str]:
         value = getattr(c, name)
         if value is not None and not 0 < value < math.inf:
             yield f"`{name}` must be positive and finite, but got {value}."
-    for name in ("dropout", "momentum"):
+    for name in ("dropout", "momentum", "beta2"):
         if not 0 <= getattr(c, name) < 1:
             yield f"`{name}` must be in [0, 1), but got {getattr(c, name)}."
     if not 0 < c.val_share <= 0.5:

@@ -47,6 +47,9 @@ def views_per_example(loss: str) -> int:
     return {"triplet": 3, "nt_xent": 2}.get(loss, 1)
 
 
+MEASURES = ("val_auc", "val_recall_at_1", "val_map_at_r", "val_knn_accuracy")
+"""Columns of an epoch's row that settings may be chosen by; higher is better."""
+
 NOT_HASHED = ("data_root",)
 """Where the data lie says nothing about what is computed; the split hashes identify the data."""
 
@@ -69,6 +72,11 @@ class TrainConfig:
 
     val_share: float = 0.2
     """Share of the training images held out for validation, per class; in (0, .5]."""
+
+    val_images: int = 2500
+    """Most validation images, a draw by `split_seed` in which classes keep their shares; at least 3. The rest of what
+    `val_share` holds out is not used at all, so that the training images do not depend on it. `triplets=study` has its
+    own."""
 
     max_images_per_class: int | None = None
     """Most images of a class that training and validation share, a seeded draw; None: all. At least 2. Images without a
@@ -196,6 +204,9 @@ class TrainConfig:
     momentum: float = 0.9
     """Of sgd and lars; in [0, 1)."""
 
+    beta2: float = 0.999
+    """Decay of adam's and adamw's mean of squared gradients, per optimiser step; in [0, 1)."""
+
     schedule: str = "constant"
     """`constant`, `cosine` (to 0), `anneal` (lr (1 + 10 p)^-.75, study 4) or `one_cycle`."""
 
@@ -215,7 +226,11 @@ class TrainConfig:
     """Passes over the training examples; one row each."""
 
     seed: int = 0
-    """Seed of the block: initialisation, data order, augmentation, miner and split streams derive from it."""
+    """Seed of the block: initialisation, data order, augmentation and miner streams derive from it."""
+
+    split_seed: int | None = None
+    """Seed of what is the same for all runs that share a split: which images train and validate, triplets, order and
+    views of the validation loss; None: `seed`."""
 
     eval_test: bool = False
     """Read the test split once, after the last epoch (stage `confirm` only)."""
@@ -274,6 +289,11 @@ class TrainConfig:
         for name in field_types(cls):
             object.__setattr__(config, name, values[name])
         return config
+
+    @property
+    def seed_of_split(self) -> int:
+        """`split_seed`, or the block's."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def views_per_example(self) -> int:

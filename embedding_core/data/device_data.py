@@ -92,13 +92,14 @@ class DeviceData:
         return self._scalings[key]
 
     def split(self, config: TrainConfig) -> Split:
-        """Indices for the block of `config`; on the CPU."""
+        """Indices for `config`, drawn by its `seed_of_split`; on the CPU."""
         return split(
             self.labels.cpu(),
             test_file_size=self.test_file_size,
             loss=config.loss,
-            seed=config.seed,
+            seed=config.seed_of_split,
             val_share=config.val_share,
+            val_images=config.val_images,
             triplets=config.triplets,
             seen_classes=config.seen_classes,
             unseen_classes=config.unseen_classes,

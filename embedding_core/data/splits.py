@@ -28,6 +28,9 @@ class Split:
 
     train: Int64[Tensor, " n"]
     val: Int64[Tensor, " v"]
+    """Ascending."""
+    unused: Int64[Tensor, " w"]
+    """Images held out of training that are too many to validate with."""
     test: Int64[Tensor, " t"]
     test_in_own_file: bool
     """Whether `test` counts rows of the test file, whose labels nobody has read yet."""
@@ -74,20 +77,22 @@ def split(
     loss: str,
     seed: int,
     val_share: float,
+    val_images: int | None = None,
     triplets: str = "disjoint",
     seen_classes: int | None = None,
     unseen_classes: int = 0,
     max_images_per_class: int | None = None,
     subset: int | None = None,
 ) -> Split:
-    """Split the images with `labels` for the block `seed`.
+    """Split the images with `labels` by `seed`.
 
     Args:
         labels: class per image of the training file; -1 where an image has none.
         test_file_size: images in the set's own test file; None: a fixed share is carved out here.
         loss: what the training examples are for: triplets for `triplet`, two views for `nt_xent`, else single images.
-        seed: of the block, >= 0.
-        val_share: share of each class's images that is for validation, in (0, .5].
+        seed: of all draws, >= 0.
+        val_share: share of each class's images that is held out for validation, in (0, .5].
+        val_images: most of these that are used, >= 3; None: all. Of `disjoint` triplets alone.
         triplets: `disjoint`, or `study` for study 1's, which leak.
         seen_classes: number of classes trained on; None: all that are not unseen.
         unseen_classes: number of classes kept out.
@@ -114,15 +119,18 @@ def split(
     if triplets == "study":
         train_examples, val_triplets = study_triplets(labels, rest, val_share)
         train, val = train_examples.unique(), val_triplets.unique()
+        unused = val[:0]
         largest_class = largest_class_size(labels, torch.cat([train, val]))
     else:
         largest_class = largest_class_size(labels, rest)
         # Validation images come out of the few: a rate that many labelled images chose is not few-shot.
         rest = _at_most(max_images_per_class, labels, rest, generator(seed, "images of a class"))
-        train, val = _stratified(labels, rest, val_share, generator(seed, "split"))
+        train, held_out = _stratified(labels, rest, val_share, generator(seed, "split"))
+        val, unused = _few(labels, held_out, val_images, generator(seed, "validation images"))
         train = torch.cat([train, unlabelled])  # of no class, so none too many
         train_examples = _examples(labels, train, loss, seed)
-        fields = "`val_share`" if max_images_per_class is None else "`val_share`, `max_images_per_class`"
+        fields = "`val_share`, `val_images`" if len(unused) else "`val_share`"
+        fields += ", `max_images_per_class`" if max_images_per_class is not None else ""
         val_triplets = fixed_triplets(
             labels, val, generator(seed, "val triplets"), what=f"Validation triplets ({fields})"
         )
@@ -134,6 +142,7 @@ def split(
     return Split(
         train=train,
         val=val,
+        unused=unused,
         test=test,
         test_in_own_file=test_file_size is not None,
         unseen=torch.isin(labels, kept_out).nonzero()[:, 0],
@@ -200,6 +209,29 @@ def _stratified(
         shares.append(of_class[: round(len(of_class) * share)])
     second = torch.cat(shares)
     return index[~torch.isin(index, second)].sort().values, second.sort().values
+
+
+def _few(
+    labels: Tensor, index: Tensor, most: int | None, draw: torch.Generator
+) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " m"]]:
+    """At most so many of `index`, and the others; both ascending.
+
+    Each class keeps its share, within a pair of images. Pairs stay together, since of many small classes single images
+    could be compared with none of their class.
+    """
+    if most is None or len(index) <= most:
+        return index, index[:0]
+    shuffled = index[torch.randperm(len(index), generator=draw)]
+    _, member, sizes = labels[shuffled].unique(return_inverse=True, return_counts=True)
+    by_class = member.argsort(stable=True)
+    place = torch.arange(len(index)) - (sizes.cumsum(0) - sizes)[member[by_class]]
+    pair = torch.div(place, 2, rounding_mode="floor")
+    depth = (pair.double() + 0.5) / sizes[member[by_class]]  # how far into its class a pair stands
+    turn = torch.randperm(len(sizes), generator=draw)[member[by_class]]  # of classes at the same depth
+    order = turn.argsort(stable=True)
+    order = order[depth[order].argsort(stable=True)]
+    chosen = shuffled[by_class][order[:most]]
+    return chosen.sort().values, index[~torch.isin(index, chosen)]
 
 
 def _at_most(most: int | None, labels: Tensor, index: Tensor, draw: torch.Generator) -> Int64[Tensor, " m"]:

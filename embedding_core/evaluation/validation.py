@@ -5,10 +5,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from embedding_core.config.rules import BATCH_LOSSES
+from embedding_core.config.train_config import MEASURES as MEASURES
 from embedding_core.config.train_config import views_per_example
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.splits import Split
 from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed, outputs
+from embedding_core.evaluation.rows import LEAVE_ONE_OUT_NEIGHBOURS
 from embedding_core.losses.modules import validation_loss
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.distances import class_distances, intra_inter, paired_distance
@@ -21,16 +23,12 @@ from embedding_core.metrics.embedding_statistics import (
     uniformity,
 )
 from embedding_core.metrics.meter import Meter
-from embedding_core.metrics.retrieval import recall_at_k
-from embedding_core.metrics.verification import good_triplet_ratio, pair_auc, pair_auc_se
+from embedding_core.metrics.retrieval import knn_accuracy, map_at_r, recall_at_k
+from embedding_core.metrics.verification import good_triplet_ratio, pair_auc, pair_auc_se, verification_auc
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.recipe import Recipe
-
-SPREAD_SAMPLE = 2048
-"""Most images behind the measures that compare all with all: on 10,000 they took four times as long as an epoch of
-5,000 images. Those of spread depend on n, so one n is what makes runs comparable."""
 
 
 def validation_metrics(
@@ -54,39 +52,41 @@ def validation_metrics(
         recipe: makes the two views.
         layer: of `outputs`, and what metrics that need labels judge; spread, similarity and loss are of the embedding.
         batch_size: examples in a neighbourhood, where the loss depends on it.
-        seed: of the block.
+        seed: of the split: order and views of the loss are the same in all runs that share it.
     """
-    used, position = split.val_triplets.unique(return_inverse=True)
-    used, position = used.to(data.device), position.to(data.device)
+    used = split.val.to(data.device)
+    position = torch.searchsorted(split.val, split.val_triplets).to(data.device)
     z, labels = embed(network, data.images[used]), data.labels[used]
     # What held-out images are judged by judges here too: settings are chosen by it.
     judged = z if layer == "embedding" else embed(network, data.images[used], layer=layer)
     anchor, positive, negative = judged[position].unbind(dim=1)
     to_positive = paired_distance(anchor, positive, distance="cosine")
     to_negative = paired_distance(anchor, negative, distance="cosine")
-    auc = pair_auc(-to_positive, -to_negative)
+    triplet_auc = pair_auc(-to_positive, -to_negative)
     # A fixed order of its own: file order may be class order, and another order would be another loss.
     order = torch.randperm(len(used), generator=generator(seed, "validation order")).to(data.device)
-    sample, sample_labels = z[order[:SPREAD_SAMPLE]], labels[order[:SPREAD_SAMPLE]]
-    judged = judged[order[:SPREAD_SAMPLE]]
-    intra, inter = intra_inter(class_distances(judged, sample_labels, metric="cosine"))
-    similarity = similarity_stats(sample)
+    intra, inter = intra_inter(class_distances(judged, labels, metric="cosine"))
+    similarity = similarity_stats(z)
+    k = min(LEAVE_ONE_OUT_NEIGHBOURS, len(z) - 1)
     return {
         **_validation_loss(
             network, objective, data, used, z, position, order, recipe, batch_size=batch_size, seed=seed
         ),
-        "val_auc": auc,
-        "val_auc_se": pair_auc_se(auc, len(anchor), len(anchor)),
-        "val_pairs": 2 * len(anchor),
+        "val_auc": verification_auc(judged, labels),
+        "val_recall_at_1": recall_at_k(judged, labels, k=1),
+        "val_map_at_r": map_at_r(judged, labels),
+        "val_knn_accuracy": knn_accuracy(judged, labels, judged, labels, k=k, exclude_self=True).value,
+        "val_triplet_auc": triplet_auc,
+        "val_triplet_auc_se": pair_auc_se(triplet_auc, len(anchor), len(anchor)),
+        "val_triplet_pairs": 2 * len(anchor),
         "val_good_triplet_ratio": good_triplet_ratio(anchor, positive, negative),
-        "val_recall_at_1": recall_at_k(judged, sample_labels, k=1),
         "val_intra": intra,
         "val_inter": inter,
-        "val_effective_rank": effective_rank(sample),
-        "val_uniformity": uniformity(sample),
+        "val_effective_rank": effective_rank(z),
+        "val_uniformity": uniformity(z),
         "val_alignment": alignment(anchor, positive),
-        "val_nn_distance": nn_distance(sample),
-        "val_feature_std": feature_std(sample),
+        "val_nn_distance": nn_distance(z),
+        "val_feature_std": feature_std(z),
         "val_sim_mean": similarity.mean,
         "val_sim_var": similarity.var,
         "val_sim_min": similarity.min,

@@ -40,11 +40,11 @@ def observed_config(
 ) -> TrainConfig:
     """`config` with every field that a live object can tell replaced by what it tells; `step` is the epoch's first.
 
-    No object tells how the split was drawn (`val_share`, `seen_classes`, `unseen_classes`: rows carry its hash), the
-    augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
+    No object tells how the split was drawn (`split_seed`, `val_share`, `seen_classes`, `unseen_classes`: rows carry its
+    hash), the augmentation, or what only comes later (`epochs`, `eval_test`); these are taken from `config`.
     """
     examples = len(split.train_examples)
-    of_class = largest_class_size(data.labels.cpu(), torch.cat([split.train, split.val]))
+    of_class = largest_class_size(data.labels.cpu(), torch.cat([split.train, split.val, split.unused]))
     observed: dict[str, Any] = {
         "dataset": data.name,
         "image_size": data.image_size,
@@ -55,6 +55,7 @@ def observed_config(
             else of_class
         ),
         "triplets": split.protocol,
+        "val_images": _most_validation_images(config, split),
         **_network_settings(config, network),
         **_loss_settings(network, objective),
         "train_last_layer": _last_layer_trained(network, optimizer),
@@ -65,6 +66,12 @@ def observed_config(
         "seed": config.seed if torch.equal(order.cpu(), order_of(config, split, epoch)) else UNKNOWN_SEED,
     }
     return TrainConfig.observed(config.to_flat() | observed)
+
+
+def _most_validation_images(config: TrainConfig, split: Split) -> int:
+    """What was asked for, unless more validate, or fewer than could; study 1's triplets have images of their own."""
+    few_enough = len(split.val) == min(config.val_images, len(split.val) + len(split.unused))
+    return config.val_images if few_enough or split.protocol == "study" else len(split.val)
 
 
 def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[str, Any]:
@@ -105,4 +112,8 @@ def _optimizer_settings(
         "lr": config.lr if group["lr"] == expected else group["lr"],
         "weight_decay": float(max(group["weight_decay"] for group in optimizer.param_groups)),  # adamw: of the weights
     }
-    return observed | ({"momentum": group["momentum"]} if config.optimizer in ("sgd", "lars") else {})
+    if config.optimizer in ("sgd", "lars"):
+        observed["momentum"] = group["momentum"]
+    if "betas" in group:
+        observed["beta2"] = float(group["betas"][1])
+    return observed

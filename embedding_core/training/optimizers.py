@@ -73,6 +73,9 @@ def _adapted(w: Tensor, g: Tensor, group: dict[str, Any]) -> Tensor:
     return torch.where(w_norm > 0, trust, 1.0) * g.add(w, alpha=weight_decay)
 
 
+BETA1 = 0.9
+"""Decay of adam's and adamw's mean gradient, torch's own."""
+
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -90,6 +93,7 @@ def build_optimizer(
     lr: float,
     weight_decay: float = 0.0,
     momentum: float = 0.9,
+    beta2: float = 0.999,
     backbone_lr_ratio: float = 1.0,
 ) -> torch.optim.Optimizer:
     """The optimiser of this name, with torch's defaults but for what is given.
@@ -106,6 +110,7 @@ def build_optimizer(
         lr: rate of the head, > 0.
         weight_decay: >= 0.
         momentum: in [0, 1); of sgd and lars.
+        beta2: in [0, 1); of adam and adamw, whose beta1 is torch's .9.
         backbone_lr_ratio: rate of the backbone over that of the head, > 0.
 
     Raises:
@@ -123,7 +128,11 @@ def build_optimizer(
         for part, decay in _by_decay(list(parameters), weight_decay, apart=optimizer == "adamw"):
             if part:
                 groups.append({"name": name, "params": part, "lr": rate, "weight_decay": decay})
-    settings: dict[str, Any] = {"momentum": momentum} if optimizer in ("sgd", "lars") else {}
+    settings: dict[str, Any] = {}
+    if optimizer in ("sgd", "lars"):
+        settings["momentum"] = momentum
+    if optimizer in ("adam", "adamw"):
+        settings["betas"] = (BETA1, beta2)
     return OPTIMIZERS[optimizer](groups, lr=lr, **settings)  # type: ignore[call-arg]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,13 +10,19 @@ import pyarrow.parquet as pq
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 
+_DRAW: Final = (
+    "seed_of_split", "loss", "val_share", "val_images", "triplets", "seen_classes", "unseen_classes",
+    "max_images_per_class",
+)  # fmt: skip
+"""What decides which images are drawn."""
+
 
 def write(folder: Path, data: DeviceData, configs: Iterable[TrainConfig]) -> None:
-    """Write the split of each block among these configurations to `splits/`, under the hash that its trials carry."""
+    """Write each split among these configurations to `splits/`, under the hash that its trials carry."""
     target = folder / "splits"
     target.mkdir(exist_ok=True)
-    for config in {config.seed: config for config in configs}.values():
-        split = data.split(config)
+    splits = (data.split(config) for config in _one_of_each(configs))
+    for split in {split.sha256: split for split in splits}.values():
         parts = {"train": split.train, "val": split.val, "test": split.test, "unseen": split.unseen}
         table = pa.table(
             {
@@ -24,3 +31,7 @@ def write(folder: Path, data: DeviceData, configs: Iterable[TrainConfig]) -> Non
             }
         )
         pq.write_table(table, target / f"{split.sha256}.parquet", compression="zstd")
+
+
+def _one_of_each(configs: Iterable[TrainConfig]) -> Iterable[TrainConfig]:
+    return {tuple(getattr(config, name) for name in _DRAW): config for config in configs}.values()

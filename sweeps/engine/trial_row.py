@@ -8,11 +8,12 @@ from typing import Any, Final, Self
 from ray.tune.experiment import Trial
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.evaluation.validation import MEASURES
 from embedding_core.storage.result_tables import Row
 from sweeps.engine.asha import Rungs
 from trainables.run_label import RunLabel, from_flat
 
-_LABEL: Final = ("trial_id", "attempt", "study_id", "cell_id", "block", "origin", "point")
+_LABEL: Final = ("trial_id", "attempt", "study_id", "cell_id", "replicate", "block", "origin", "point")
 """Columns of `trials` that the label has."""
 
 _FROM_LAST_ROW: Final = (
@@ -46,6 +47,9 @@ _FROM_LAST_ROW: Final = (
 
 _FROM_GIVING_UP: Final = ("error_type", "traceback", "hostname")
 """Those of a result that ends a trial and is no row of an epoch."""
+
+_ABOUT_TRIPLETS: Final = ("val_triplet_auc_se", "val_triplet_pairs", "val_leak_share")
+"""Validation columns that are no metric."""
 
 
 @dataclass(slots=True)
@@ -99,7 +103,7 @@ def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Rungs | Non
         "censored": end_reason == "asha_stopped",
         "last_epoch": last.get("epoch", 0),
         "updates_done": last.get("update", 0),
-        "final_val_auc": last.get("val_auc"),
+        **{f"final_{measure}": last.get(measure) for measure in MEASURES},
         "best_val_auc": best["val_auc"] if best else None,
         "best_epoch": best["epoch"] if best else None,
         "started_at": live.started_at,
@@ -130,8 +134,10 @@ def validation_evaluations(curve: Sequence[Row]) -> Iterator[dict[str, Any]]:
         return
     last = curve[-1]
     for column, value in last.items():
-        if column.startswith("val_") and column not in ("val_auc_se", "val_pairs", "val_leak_share"):
-            of_pairs = {"se": last["val_auc_se"], "n_pairs": last["val_pairs"]} if column == "val_auc" else {}
+        if column.startswith("val_") and column not in _ABOUT_TRIPLETS:
+            of_pairs = {}
+            if column == "val_triplet_auc":
+                of_pairs = {"se": last["val_triplet_auc_se"], "n_pairs": last["val_triplet_pairs"]}
             metric, _, k = column.removeprefix("val_").partition("_at_")
             at = {"k": int(k)} if k else {}
             yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **at, **of_pairs}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from embedding_core.config.train_config import MEASURES
 from sweeps.results.schema import TABLES
 
 
@@ -26,6 +27,10 @@ class Column:
     validation: str = ""
     """Column of `curves` with the same measure on the validation split; empty: not taken while training."""
 
+    tuned_by: str = ""
+    """Column of `curves` that settings are chosen by where this is the outcome, if that is not `validation`: the
+    nearest measure of the validation split, though of seen classes or by another classifier."""
+
     note: str = ""
     """What has to be known to read it."""
 
@@ -45,20 +50,26 @@ _SVM_NOTE: Final = (
     "descent that stops a little short of the optimum"
 )
 
+_VAL_KNN: Final = "leave-one-out kNN accuracy, validation"
+
 MEASURED: Final = {
     column.name: column
     for column in (
         Column("trials", "final_val_auc", "validation AUC", "higher", validation="val_auc"),
+        Column("trials", "final_val_recall_at_1", "validation recall at 1", "higher", validation="val_recall_at_1"),
+        Column("trials", "final_val_map_at_r", "validation MAP@R", "higher", validation="val_map_at_r"),
+        Column("trials", "final_val_knn_accuracy", _VAL_KNN, "higher", validation="val_knn_accuracy"),
         Column("trials", "best_val_auc", "best validation AUC", "higher", validation="val_auc"),
         Column("trials", "test_auc", "test AUC", "higher", validation="val_auc"),
         Column("trials", "test_recall_at_1", "test recall at 1", "higher", "R@1", "val_recall_at_1"),
-        Column("trials", "test_map_at_r", "test MAP@R", "higher", "MAP@R"),
+        Column("trials", "test_map_at_r", "test MAP@R", "higher", "MAP@R", "val_map_at_r"),
         Column(
             "trials",
             "test_knn_accuracy",
             "leave-one-out kNN accuracy, test",
             "higher",
             "leave-one-out kNN",
+            "val_knn_accuracy",
             note="Leave-one-out kNN: by the nearest other images of the split",
         ),
         Column(
@@ -78,16 +89,41 @@ MEASURED: Final = {
             "fitted SVM",
             note=_SVM_NOTE,
         ),
-        Column("trials", "test_fitted_knn_accuracy", "test accuracy of a fitted kNN", "higher", "fitted kNN"),
-        Column("trials", "unseen_auc", "AUC on unseen classes", "higher", "unseen: AUC"),
-        Column("trials", "unseen_recall_at_1", "recall at 1 on unseen classes", "higher", "unseen: R@1"),
-        Column("trials", "unseen_map_at_r", "MAP@R on unseen classes", "higher", "unseen: MAP@R"),
-        Column("trials", "unseen_knn_accuracy", "leave-one-out kNN accuracy on unseen classes", "higher"),
+        Column(
+            "trials",
+            "test_fitted_knn_accuracy",
+            "test accuracy of a fitted kNN",
+            "higher",
+            "fitted kNN",
+            tuned_by="val_knn_accuracy",
+        ),
+        Column("trials", "unseen_auc", "AUC on unseen classes", "higher", "unseen: AUC", tuned_by="val_auc"),
+        Column(
+            "trials",
+            "unseen_recall_at_1",
+            "recall at 1 on unseen classes",
+            "higher",
+            "unseen: R@1",
+            tuned_by="val_recall_at_1",
+        ),
+        Column(
+            "trials", "unseen_map_at_r", "MAP@R on unseen classes", "higher", "unseen: MAP@R", tuned_by="val_map_at_r"
+        ),
+        Column(
+            "trials",
+            "unseen_knn_accuracy",
+            "leave-one-out kNN accuracy on unseen classes",
+            "higher",
+            tuned_by="val_knn_accuracy",
+        ),
         Column("trials", "wall_s", "time", "lower"),
         Column("trials", "gpu_s", "GPU time", "lower"),
         Column("trials", "images_seen", "images forwarded", "lower", "images"),
         Column("curves", "val_auc", "validation AUC", "higher"),
         Column("curves", "val_recall_at_1", "validation recall at 1", "higher"),
+        Column("curves", "val_map_at_r", "validation MAP@R", "higher"),
+        Column("curves", "val_knn_accuracy", _VAL_KNN, "higher"),
+        Column("curves", "val_triplet_auc", "AUC on validation triplets", "higher"),
         Column("curves", "val_accuracy", "validation accuracy", "higher"),
         Column("curves", "val_effective_rank", "effective rank"),
         Column("curves", "val_uniformity", "uniformity (lower: more uniform)"),
@@ -102,6 +138,11 @@ MEASURED: Final = {
 
 WHILE_TRAINING: Final = {name: column.validation for name, column in MEASURED.items() if column.validation}
 """Outcome -> column of `curves` with the same measure on the validation split."""
+
+TUNED_BY: Final = {
+    name: measure for name, column in MEASURED.items() if (measure := column.tuned_by or column.validation) in MEASURES
+}
+"""Outcome -> the one of `MEASURES` that settings are chosen by for its sake."""
 
 
 def named(column: str) -> str:

@@ -18,17 +18,18 @@ from embedding_core.errors import Faults
 
 OTHER: dict[str, Any] = {
     "dataset": "cifar10", "data_root": "/elsewhere", "image_size": 48, "subset": 100, "val_share": 0.1,
-    "max_images_per_class": 20, "seen_classes": 6, "unseen_classes": 3, "triplets": "study", "batch_sampler": "pk",
-    "images_per_class": 8, "augmentation": "simclr", "augmentation_strength": 0.5, "crop_padding": 2, "flip": True,
-    "backbone": "vgg11", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet", "head": "mlp",
-    "head_layers": 6, "head_width": 512, "dropout": 0.2, "embedding_dim": 32, "train_last_layer": False,
-    "loss": "arcface", "mining": "hard/hard", "margin": 0.3, "distance": "l2", "fallback": "nearest", "scale": 30.0,
-    "temperature": 0.1, "similarity": "dot", "koleo": True, "koleo_weight": 0.2, "koleo_top_k": 2,
-    "koleo_group_size": 16, "koleo_exclude_same_class": True, "batch_size": 128, "accum_steps": 2,
-    "accum_mode": "cached", "gap_every": 0, "optimizer": "rmsprop", "lr": 1e-3, "weight_decay": 1e-4, "momentum": 0.0,
-    "schedule": "cosine", "warmup_epochs": 1, "freeze_epochs": 2, "unfrozen_lr": 1e-4, "backbone_lr_ratio": 0.1,
-    "epochs": 7, "seed": 1, "eval_test": True, "held_out_layer": "backbone", "classifiers": True, "probes": 3,
-    "views": "pca", "stop_if_collapsed": True, "device": "cuda", "precision": "float32", "compile": True,
+    "val_images": 500, "max_images_per_class": 20, "seen_classes": 6, "unseen_classes": 3, "triplets": "study",
+    "batch_sampler": "pk", "images_per_class": 8, "augmentation": "simclr", "augmentation_strength": 0.5,
+    "crop_padding": 2, "flip": True, "backbone": "vgg11", "weights": "imagenet", "norm_kind": "batch",
+    "input_scaling": "imagenet", "head": "mlp", "head_layers": 6, "head_width": 512, "dropout": 0.2,
+    "embedding_dim": 32, "train_last_layer": False, "loss": "arcface", "mining": "hard/hard", "margin": 0.3,
+    "distance": "l2", "fallback": "nearest", "scale": 30.0, "temperature": 0.1, "similarity": "dot", "koleo": True,
+    "koleo_weight": 0.2, "koleo_top_k": 2, "koleo_group_size": 16, "koleo_exclude_same_class": True, "batch_size": 128,
+    "accum_steps": 2, "accum_mode": "cached", "gap_every": 0, "optimizer": "rmsprop", "lr": 1e-3, "weight_decay": 1e-4,
+    "momentum": 0.0, "beta2": 0.99, "schedule": "cosine", "warmup_epochs": 1, "freeze_epochs": 2, "unfrozen_lr": 1e-4,
+    "backbone_lr_ratio": 0.1, "epochs": 7, "seed": 1, "split_seed": 2, "eval_test": True, "held_out_layer": "backbone",
+    "classifiers": True, "probes": 3, "views": "pca", "stop_if_collapsed": True, "device": "cuda",
+    "precision": "float32", "compile": True,
 }  # fmt: skip
 """A valid value of each field that is not its default."""
 

@@ -39,7 +39,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
     )
     optimizer = build_optimizer(
         network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
-        momentum=config.momentum, backbone_lr_ratio=config.backbone_lr_ratio,
+        momentum=config.momentum, beta2=config.beta2, backbone_lr_ratio=config.backbone_lr_ratio,
     )  # fmt: skip
     updates_per_epoch = math.ceil(len(order) / config.batch_size)
     lr = schedule_of(config, updates_per_epoch)(epoch * updates_per_epoch)
@@ -57,6 +57,8 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         {"accum_steps": 1}, {"accum_steps": 1, "accum_mode": "cached"}, {"accum_steps": 32}, {"subset": None},
         {"subset": 32}, {"koleo": False, "koleo_weight": None}, {"distance": "l2", "margin": 0.25}, {"seed": 5},
         {"embedding_dim": 16}, {"triplets": "study"}, {"batch_size": 64, "accum_steps": 4}, {"lr": 0.01},
+        {"beta2": 0.99}, {"beta2": 0.9, "optimizer": "adamw"}, {"split_seed": 3}, {"val_images": 50},
+        {"val_images": 50, "max_images_per_class": 20}, {"val_images": 50, "triplets": "study"},
         {"loss": "semihard", "batch_sampler": "pk"}, {"loss": "arcface", "scale": 30.0}, {"loss": "softmax"},
         {"loss": "mined", "mining": "curriculum"}, {"loss": "nt_xent", "temperature": 0.1, "similarity": "dot"},
         {"optimizer": "lars", "momentum": 0.5, "weight_decay": 0.1}, {"schedule": "cosine", "warmup_epochs": 1},
@@ -85,7 +87,7 @@ def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dic
         {"accum_mode": "cached"}, {"batch_size": 64}, {"embedding_dim": 16}, {"subset": 64},
         {"norm_kind": "batch"}, {"norm_kind": "none"}, {"triplets": "study"}, {"head": "mlp", "dropout": 0.1},
         {"koleo_top_k": 3}, {"koleo_group_size": 12}, {"weight_decay": 0.1}, {"input_scaling": "imagenet"},
-        {"max_images_per_class": 20}, {"train_last_layer": False},
+        {"max_images_per_class": 20}, {"train_last_layer": False}, {"beta2": 0.99}, {"val_images": 50},
     ],
 )  # fmt: skip
 def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:

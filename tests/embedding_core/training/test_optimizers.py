@@ -25,6 +25,7 @@ def optimizer_of(config: TrainConfig, network: EmbeddingNetwork, *of_loss: nn.Pa
         lr=config.lr,
         weight_decay=config.weight_decay,
         momentum=config.momentum,
+        beta2=config.beta2,
         backbone_lr_ratio=config.backbone_lr_ratio,
     )
 
@@ -183,9 +184,9 @@ def test_weight_decay_reaches_what_it_should(name: str, decays_biases: bool) -> 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimiser_is_torchs_own(name: str) -> None:
     """With one rate and no decay the groups make no difference."""
-    config = TrainConfig(optimizer=name, lr=0.01, momentum=0.7)
+    config = TrainConfig(optimizer=name, lr=0.01, momentum=0.7, beta2=0.9)
     ours, theirs = network_of(config), network_of(config)
-    settings = {"momentum": 0.7} if name in ("sgd", "lars") else {}
+    settings = {"momentum": 0.7} if name in ("sgd", "lars") else {"betas": (0.9, 0.9)} if "adam" in name else {}
     expected = OPTIMIZERS[name](theirs.parameters(), lr=0.01, **settings | ({"weight_decay": 0.0}))
     optimizer = optimizer_of(config, ours)
     for step in range(3):

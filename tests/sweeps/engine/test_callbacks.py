@@ -18,7 +18,7 @@ from trainables.checkpoint_store import CheckpointStore
 from trainables.run_label import RunLabel, from_flat, to_flat
 
 ROW = {"epoch": 1, "update": 3, "images_seen": 288, "elapsed_s": 1.0, "val_auc": 0.9, "end_reason": "completed",
-       "val_auc_se": 0.01, "val_pairs": 50}  # fmt: skip
+       "val_triplet_auc_se": 0.01, "val_triplet_pairs": 50}  # fmt: skip
 
 
 class Hears:

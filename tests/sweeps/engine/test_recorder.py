@@ -20,7 +20,7 @@ from trainables.checkpoint_store import DAMAGED, CheckpointStore
 from trainables.run_label import RunLabel, to_flat
 
 ROW = {"epoch": 1, "update": 3, "images_seen": 288, "elapsed_s": 1.0, "val_auc": 0.9, "end_reason": "completed"}
-ROW |= {"val_auc_se": 0.01, "val_pairs": 50}
+ROW |= {"val_triplet_auc_se": 0.01, "val_triplet_pairs": 50}
 HELD_OUT = {name: 0.5 + 0.01 * i for i, name in enumerate(TABLES["trials"].names)
             if name.startswith(("test_", "unseen_")) and name not in ("test_sha256", "unseen_classes")}  # fmt: skip
 ROW |= HELD_OUT
