@@ -139,7 +139,7 @@ def replicated_effect(
     Source: Bonferroni; TOST, Schuirmann 1987; `anytime`: see `stats.anytime`.
     """
     outcomes, column = _outcomes(values, weights)
-    _check(sesoi=sesoi, family=family)
+    check_terms(sesoi=sesoi, family=family)
     replicates, _, blocks = outcomes.shape
     if anytime and replicates < FIRST_LOOK:
         raise ValueError(f"There are not enough replicates to look twice: {replicates} of at least {FIRST_LOOK}.")
@@ -181,7 +181,7 @@ def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effe
     draws `MONTE_CARLO_FLIPS` flips from a generator seeded with `MONTE_CARLO_SEED`.
     """
     arms = _blocks(control=control, treatment=treatment)
-    _check(sesoi=sesoi)
+    check_terms(sesoi=sesoi)
     contrast = arms["treatment"] - arms["control"]
     return _judged(
         t_interval(contrast),
@@ -220,7 +220,12 @@ def probability_of_superiority(values: ArrayLike) -> Interval:
     return Interval(share, max(0.0, low), min(1.0, high), n, (high - low) / (2 * z))
 
 
-def _check(*, sesoi: float, family: int = 1) -> None:
+def check_terms(*, sesoi: float, family: int = 1) -> None:
+    """Refuse what no verdict can refer to.
+
+    Raises:
+        ValueError: a `sesoi` that is not positive and finite, or a family of less than one.
+    """
     if not (math.isfinite(sesoi) and sesoi > 0):
         raise ValueError(f"`sesoi` must be positive and finite, but got {sesoi}.")
     if family < 1:
