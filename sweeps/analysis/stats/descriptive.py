@@ -138,9 +138,9 @@ def best_by_arm(trials: pa.Table) -> list[Best]:
 
 
 def confirm_commands(trials: pa.Table) -> dict[str, str]:
-    """Per confirm cell, the command that runs its first block again."""
+    """Per confirm cell, the command that runs its first block again, of the first replicate."""
     commands: dict[str, str] = {}
-    for row in sorted(rows_of(trials, "confirm"), key=lambda r: (r["cell_id"], r["block"])):
+    for row in sorted(rows_of(trials, "confirm"), key=lambda r: (r["cell_id"], r["replicate"] or 1, r["block"])):
         commands.setdefault(row["cell_id"], command_of(row))
     return commands
 

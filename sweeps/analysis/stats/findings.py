@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,9 +21,6 @@ from sweeps.analysis.stats.sensitivity import over_classes
 from sweeps.analysis.stats.stored_plan import FAMILIES, Contrast, StoredPlan
 from sweeps.analysis.wording import capital, control_sentence, sentence
 from sweeps.results.columns import WHILE_TRAINING
-
-SENTENCED: Final = ("primary", "control")
-"""Families of which something is said; others are numbers with intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,9 @@ class Finding:
     superiority: Interval | None = None
     """Share of units in which the treatment came out above the control; primaries alone."""
 
-    detectable: tuple[float, float] | None = None
-    """Effects that these units detect with power .8, as the 95 % interval of their SD has it; primaries alone."""
+    detectable: Interval | None = None
+    """Effect that so many replicates detect with power .8, with its interval, as their SD is estimated; None at one
+    tuning and where one has looked before."""
 
     by_epoch: list[EpochEffect] = field(default_factory=list)
     over_classes: Interval | None = None
@@ -120,7 +117,7 @@ def _primary(
         sentence=f"{text} {contrast.note}".strip(),
         estimated=effect,
         superiority=probability_of_superiority(runs.values),
-        detectable=detectable_range(runs.values, family=family),
+        detectable=None if grown or len(runs.places) < 2 else detectable_range(runs.values, family=family),
         by_epoch=[] if measure is None else effect_by_epoch(curves, runs, outcome=measure),
         over_classes=wide,
         caveats=caveats(own, contrast, effect, runs, wide),
