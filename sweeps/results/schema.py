@@ -299,7 +299,7 @@ CONTRASTS: Final = pa.schema(
         _column(
             "family",
             _STRING,
-            "`primary`, `beside` (on another outcome), `common` (at settings all cells share), `exploratory`, `control`",
+            "`primary`, `beside` (on another outcome), `common` (at settings cells share), `exploratory`, `control`",
         ),
         _column("family_size", _INT, "effects that interval and p are simultaneous over; primaries only"),
         _column("anytime", _BOOL, "whether the interval holds at every look while replicates come in; primaries only"),
@@ -310,7 +310,9 @@ CONTRASTS: Final = pa.schema(
         _column("share_above_zero", _FLOAT, "units with the treatment above the control, ties half: P(A > B)"),
         _column("share_above_zero_low", _FLOAT, "lower end of its 95 % interval (Wilson)"),
         _column("share_above_zero_high", _FLOAT, "upper end of it"),
-        _column("detectable_low", _FLOAT, "effect detected with probability .8, were the SD at the low end of its interval"),
+        _column(
+            "detectable_low", _FLOAT, "effect detected with probability .8; at the low end of the SD's interval"
+        ),
         _column("detectable_high", _FLOAT, "the same at the high end"),
         _column("crossed_low", _FLOAT, "lower end of the 95 % bootstrap interval over units x classes"),
         _column("crossed_high", _FLOAT, "upper end of it"),

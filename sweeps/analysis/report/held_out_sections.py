@@ -81,7 +81,10 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
     pixels = [_pixels(evaluations, trials, column) for column in there]
     if any(value is not None for value in pixels):
         rows.append([RAW_PIXELS, *(or_absent(value, four) for value in pixels), ""])
-    notes = ["Means ± SD over n replicates, or over the seeds of a single one", *(note for column in there if (note := MEASURED[column].note))]
+    notes = [
+        "Means ± SD over n replicates, or over the seeds of a single one",
+        *(note for column in there if (note := MEASURED[column].note)),
+    ]
     table = Table(["held-out images", *(MEASURED[column].header for column in there), "n"], rows)
     tables = [table, *_by_class(trials, eval_groups, cells)]
     return Section("Accuracy", [". ".join(notes) + "."], tables=tables)

@@ -13,7 +13,9 @@ from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import is_auc, named
 
 
-def caveats(rows: pa.Table, contrast: Contrast, effect: Effect | Interval, runs: CellRuns, wide: Interval | None) -> list[str]:
+def caveats(
+    rows: pa.Table, contrast: Contrast, effect: Effect | Interval, runs: CellRuns, wide: Interval | None
+) -> list[str]:
     """All that should be said beside the effect; empty if nothing needs saying.
 
     Args:

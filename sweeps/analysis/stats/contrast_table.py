@@ -1,4 +1,4 @@
-"""The table `contrasts`: every number of the findings, one row per contrast, measure and mark; as rows and as a frame."""
+"""The table `contrasts`: every number of the findings, one row per contrast, measure and mark."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,7 +101,10 @@ def _compared(compared: Iterable[Comparison]) -> list[dict[str, Any]]:
     for one in compared:
         shared = {"family": "exploratory", "metric": one.outcome, "scale": "raw"}
         for part, label in PARTS.items():
-            named = {"estimand": f"koleo against accumulation: {part}", "label": label.format(low=one.low, high=one.high)}
+            named = {
+                "estimand": f"koleo against accumulation: {part}",
+                "label": label.format(low=one.low, high=one.high),
+            }
             rows.append(shared | named | _sides(one.weights[part]) | _numbers(getattr(one, part)))
         if one.share is not None:
             named = {"estimand": "koleo against accumulation: share taken back", "label": "share taken back"}

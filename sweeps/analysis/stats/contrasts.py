@@ -149,9 +149,7 @@ def cell_runs(trials: pa.Table, contrast: Contrast) -> CellRuns:
     """
     # One order whatever the plan's, so that sums round alike.
     cells, outcome = tuple(sorted(contrast.weights)), contrast.outcome
-    rows = checked_rows(
-        trials, cells=cells, outcome=outcome, plans=contrast.plans, nuisances=contrast.nuisances
-    )
+    rows = checked_rows(trials, cells=cells, outcome=outcome, plans=contrast.plans, nuisances=contrast.nuisances)
     stage = rows[0]["stage"]
     by_key = {(row["cell_id"], place_of(row, stage)): row for row in rows}
     places = _places(contrast, {place for _, place in by_key}, stage)

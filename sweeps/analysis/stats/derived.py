@@ -1,4 +1,4 @@
-"""Contrasts that follow from the planned ones: the primaries on other outcomes, and at settings all cells share. Pure."""
+"""Contrasts that follow from planned ones: the primaries on other outcomes, and at settings all cells share. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -132,7 +132,9 @@ def _other(rows: pa.Table, contrast: Contrast) -> Finding:
     if runs is None:
         return started
     if contrast.family == "common" and len(runs.places) < 2:
-        return replace(started, sentence=f"{_not_estimated(contrast)} Points of one tuning share their split.", runs=None)
+        return replace(
+            started, sentence=f"{_not_estimated(contrast)} Points of one tuning share their split.", runs=None
+        )
     found = t_interval(runs.values)
     said = ""
     if contrast.family == "control":

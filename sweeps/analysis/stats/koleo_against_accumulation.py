@@ -1,4 +1,4 @@
-"""KoLeo against accumulation: both in the unit of the outcome, and how much of KoLeo's doing the latter undoes. Pure."""
+"""KoLeo against accumulation, both in the unit of the outcome, and how much of the one the other takes back. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -127,7 +127,11 @@ def _weights(cells: Sequence[str]) -> tuple[str, str, dict[str, Weights]] | None
     """Lowest and highest K, and the weights of each part, averaged over the other factors; None without both."""
     levels = {cell: levels_of(cell) for cell in cells}
     on = {cell: own for cell, own in levels.items() if own.get("koleo") == "on" and K in own}
-    on = {cell: own for cell, own in on.items() if own.get(OTHER_CLASS, "off") == "off" and own.get("accum_mode") != "cached"}
+    on = {
+        cell: own
+        for cell, own in on.items()
+        if own.get(OTHER_CLASS, "off") == "off" and own.get("accum_mode") != "cached"
+    }
     steps = sorted({own[K] for own in on.values()}, key=float)
     if len(steps) < 2:
         return None

@@ -84,7 +84,9 @@ def _plan_of(plan: dict[str, Any]) -> StoredPlan:
     extended = tuple(plan.get(frozen.EXTENDED, []))
     nuisance = _by_replicate(plan.get("nuisance"))
     shared = {
-        "plans": (*(before.get("plan_sha256", before.get(frozen.KEY)) for before in extended), sha256) if sha256 is not None else (),
+        "plans": (*(before.get("plan_sha256", before.get(frozen.KEY)) for before in extended), sha256)
+        if sha256 is not None
+        else (),
         "replicates": tuple(range(1, plan["replicates"] + 1)) if "replicates" in plan else None,
         "nuisances": tuple(sorted({name for cells in nuisance for values in cells.values() for name in values})),
     }

@@ -161,7 +161,7 @@ def _config_faults(cell: str, rows: list[Row], stage: str, nuisances: Collection
 
 
 def _varying(configs: list[Row], allowed: Collection[str]) -> str:
-    """Fields with several values among the configurations, the allowed ones aside: `lr (0.001, 0.002), margin (...)`."""
+    """Fields with several values among the configurations, the allowed ones aside: `lr (0.001, 0.002), ...`."""
     names = sorted({name for config in configs for name in config} - set(allowed))
     values = {name: sorted({repr(config.get(name)) for config in configs}) for name in names}
     return ", ".join(f"{name} ({', '.join(found)})" for name, found in values.items() if len(found) > 1)
