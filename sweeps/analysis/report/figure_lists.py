@@ -83,7 +83,7 @@ def tuning(trials: pa.Table, dataset: str) -> list[Picture]:
     weights = dose.dose_data(trials, dataset=dataset)
     best = tuning_figures.tuning_data(trials, dataset=dataset)
     return [
-        *_drawn("isolation", settings, isolation.draw_isolation, isolation.READING),
+        *_drawn("isolation", settings, isolation.draw_isolation, isolation.reading),
         *_drawn("dose", weights, dose.draw_dose, dose.READING),
         *_drawn("tuning", best, tuning_figures.draw_tuning, tuning_figures.reading),
     ]

@@ -14,8 +14,8 @@ from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
 CELLS: Final = (
-    "Over the replicates that a cell ran in, or over the seeds of a single one. It is the contrasts that compare within "
-    "replicates."
+    "Over the replicates that a cell ran in, or over the seeds of a single one. It is the contrasts that compare "
+    "within replicates."
 )
 MECHANISM: Final = (
     "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."

@@ -79,7 +79,8 @@ class CellRuns:
         if len(self.places) > 1:
             means: NDArray[np.float64] = self.outcomes.mean(axis=2)
             return means
-        return self.outcomes[0].T
+        by_block: NDArray[np.float64] = self.outcomes[0].T
+        return by_block
 
     def effect(self, *, sesoi: float = SESOI, family: int = 1, anytime: bool = False) -> Effect:
         """The contrast over its units.
@@ -91,7 +92,7 @@ class CellRuns:
 
     def without_failures(self) -> NDArray[np.float64]:
         """Sensitivity: the contrast by unit over the blocks in which no run failed; units without any left out."""
-        kept = ~self.lost.any(axis=1)  # [replicates, blocks]
+        kept: NDArray[np.bool_] = np.logical_not(self.lost.any(axis=1))  # [replicates, blocks]
         contrast = weighted(self.weights, self.outcomes)
         if len(self.places) == 1:
             return contrast[kept]

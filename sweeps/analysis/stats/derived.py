@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from sweeps.analysis.stats.descriptive import final_column
 from sweeps.analysis.stats.stored_plan import Contrast, Outcome, StoredPlan
 from sweeps.results.columns import named
 
@@ -42,11 +43,6 @@ def primaries(contrasts: Iterable[Contrast]) -> list[Contrast]:
 def codes(contrast: Contrast) -> list[str]:
     """Estimands that the contrast stands for: `E2, E3` -> ["E2", "E3"]."""
     return [code.strip() for code in contrast.code.split(",")]
-
-
-def final_column(measure: str) -> str:
-    """Column of `trials` with the last value of a validation measure: `val_auc` -> `final_val_auc`."""
-    return f"final_{measure}"
 
 
 def _on(primary: Contrast, other: Outcome, declared: Outcome) -> Contrast:
