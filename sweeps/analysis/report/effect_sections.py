@@ -28,8 +28,8 @@ from sweeps.results.columns import named
 
 VERDICT_WORDS: Final = {
     "pilot": "pilot, no verdict",
-    "beyond": "more than matters",
-    "unsettled": "differs; whether enough to matter is open",
+    "beyond": "more than the SESOI",
+    "unsettled": "differs; whether it matters is open",
     "below_sesoi": "differs, too little to matter",
     "equivalent": "no difference that matters",
     "no_evidence": "not settled",
@@ -90,7 +90,7 @@ def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
     tables = [
         _intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
     ]
-    heading = f"Beside {label}: {', '.join(named(outcome) for outcome in outcomes)}"
+    heading = f"Beside it: {', '.join(named(outcome) for outcome in outcomes)}"
     return Section(heading, [line, *_refused(own)], tables=[table for table in tables if table.rows])
 
 
@@ -113,9 +113,9 @@ def against(compared: Sequence[Comparison]) -> Section:
         share = "cannot be told" if each.share is None else interval(each.share)
         rows.append([named(each.outcome), *map(interval, parts), share])
     lines = [
-        f"Both in units of the outcome, with 95 % intervals over {one.counted}, each on its own. What accumulation "
-        "takes back is the interaction; its share of KoLeo's effect has Fieller's interval, and cannot be told where "
-        "that effect may be 0."
+        f"Both in units of the outcome, with 95 % intervals ({one.counted}), each on its own. What accumulation takes "
+        "back of KoLeo's effect is minus the interaction; the share has Fieller's interval (negative: it adds to the "
+        "effect), and cannot be told where the effect itself may be 0."
     ]
     return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
 
@@ -155,7 +155,8 @@ def sensitivity(found: Sequence[Finding]) -> Section:
     lines = [line for one in found for line in one.caveats]
     if rows:
         lines.append(
-            "Replicates x classes also draws the classes of the split anew: it reaches to others of their kind."
+            "Replicates x classes also draws the classes of the split anew, and so reaches to others of their kind: 95 "
+            "% intervals, each on its own."
         )
     return Section("Sensitivity", lines, tables=[Table(["", "replicates x classes"], rows)] if rows else [])
 

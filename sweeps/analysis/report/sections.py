@@ -58,9 +58,9 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     cells = cell_curves.cells_of(trials, plan)
     sections = [
         effect_sections.effects(found),
+        effect_sections.beside(found, plan),
         effect_sections.against(compared),
         Section("Cells and contrasts", pictures=figure_lists.design(trials, found, compared, dataset, aside)),
-        effect_sections.beside(found, plan),
         effect_sections.common(found),
         effect_sections.winners_curse(winners_curse(trials, plan), measure),
         effect_sections.sensitivity(found),

@@ -18,9 +18,10 @@ def beside(plan: StoredPlan) -> list[Contrast]:
 def at_common_settings(plan: StoredPlan) -> list[Contrast]:
     """Each primary over the points of the tuning, which all cells of a replicate share: nothing was selected.
 
-    None unless every point ran to its end in every cell, as without a tuner that proposes and stops.
+    None unless every point ran to its end in every cell, as without a tuner that proposes and stops; nor at one tuning,
+    whose points share their split.
     """
-    if plan.outcome is None or plan.tuner != "sobol":
+    if plan.outcome is None or plan.tuner != "sobol" or plan.replicates < 2:
         return []
     column = final_column(plan.outcome.validation)
     label = named(column)
