@@ -21,6 +21,7 @@ from sweeps.analysis.stats.held_out import (
     having,
     mean_of,
     measured,
+    unit_of,
 )
 from sweeps.results.columns import MEASURED
 
@@ -55,8 +56,7 @@ MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
     f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
-    "colour, and turned grey. What is lost was told by colour alone; the interval is over replicates, or over the "
-    "seeds of a single one."
+    "colour, and turned grey. What is lost was told by colour alone; the interval is over {{unit}}."
 )
 
 
@@ -82,7 +82,7 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
     if any(value is not None for value in pixels):
         rows.append([RAW_PIXELS, *(or_absent(value, four) for value in pixels), ""])
     notes = [
-        "Means ± SD over n replicates, or over the seeds of a single one",
+        f"Means ± SD over n {unit_of(trials)}",
         *(note for column in there if (note := MEASURED[column].note)),
     ]
     table = Table(["held-out images", *(MEASURED[column].header for column in there), "n"], rows)
@@ -99,7 +99,7 @@ def shortcut(trials: pa.Table, evaluations: pa.Table, cells: Sequence[str]) -> S
         rows = [_shortcut_row(colour, grey, cell) for cell in having([grey], cells)]
         if rows:
             tables.append(Table([name, "colour", "grey", "grey less colour", "n"], rows))
-    return Section("Colour", [SHORTCUT] if tables else [], tables=tables)
+    return Section("Colour", [SHORTCUT.format(unit=unit_of(trials))] if tables else [], tables=tables)
 
 
 def _shortcut_row(colour: Values, grey: Values, cell: str) -> list[str]:

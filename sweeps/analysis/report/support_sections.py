@@ -8,14 +8,11 @@ from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
 from sweeps.analysis.stats import costs, failures
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.held_out import column_values, mean_of
+from sweeps.analysis.stats.held_out import column_values, mean_of, unit_of
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
-CELLS: Final = (
-    "Over the replicates that a cell ran in, or over the seeds of a single one. It is the contrasts that compare "
-    "within replicates."
-)
+CELLS: Final = "Over the {unit} that a cell ran in. It is the contrasts that compare within {unit}."
 MECHANISM: Final = (
     "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
 )
@@ -47,7 +44,7 @@ def _cells(found: list[Finding], trials: pa.Table) -> Section:
         if len(means) > 2:
             rows = [[cell, four(m.mean), or_absent(m.deviation, four), str(m.n)] for cell, m in means.items() if m]
             tables.append(Table([named(outcome), "mean", "SD", "n"], rows))
-    return Section("Cells", [CELLS], tables=tables)
+    return Section("Cells", [CELLS.format(unit=unit_of(trials))], tables=tables)
 
 
 def _mechanism(found: list[Finding]) -> Section:

@@ -77,6 +77,12 @@ def mean_of(values: Values, cell: str) -> Mean | None:
     return Mean(float(own.mean()), deviation, t_interval(own) if several else None, own.size)
 
 
+def unit_of(trials: pa.Table) -> str:
+    """What means are taken over: `replicates`, or `seeds` where there is one replicate."""
+    places = {place_of(row).replicate for row in rows_of(trials, STAGE, ("trial_id", "replicate", "block"))}
+    return "replicates" if len(places) > 1 else "seeds"
+
+
 def units(values: Mapping[Place, float]) -> list[float]:
     """Means by replicate; the values themselves, by block, where there is one replicate."""
     replicates = sorted({place.replicate for place in values})

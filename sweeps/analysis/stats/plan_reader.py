@@ -56,7 +56,7 @@ def read_plan(results_dir: Path, trials: pa.Table) -> StoredPlan:
     faults = _shape_faults(plan)
     if faults:
         raise Faults([f"{path}: {fault}" for fault in faults])
-    return _plan_of(plan)
+    return plan_of(plan)
 
 
 def _shape_faults(plan: Mapping[str, Any]) -> list[str]:
@@ -78,7 +78,12 @@ def _shape_faults(plan: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _plan_of(plan: dict[str, Any]) -> StoredPlan:
+def plan_of(plan: dict[str, Any]) -> StoredPlan:
+    """The plan that a `plan.json` holds, of either form.
+
+    Raises:
+        Faults: its contrasts, cells or outcomes are impossible.
+    """
     cells = tuple(_collected(_cell, plan.get("cells", [])))
     sha256 = plan.get(frozen.KEY)
     extended = tuple(plan.get(frozen.EXTENDED, []))

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from embedding_core.config.train_config import TrainConfig
+from sweeps.analysis.stats.plan_reader import plan_of
+from sweeps.analysis.stats.stored_plan import StoredPlan
 from sweeps.results.endings import FAILED_TRAINING
 from tests.sweeps.analysis.invented.tables import Tables
 
@@ -33,6 +36,29 @@ class Replicated:
 
     tables: Tables
     plan: Row
+
+    @property
+    def trials(self) -> pa.Table:
+        return self.tables.trials
+
+    @property
+    def curves(self) -> pa.Table:
+        return self.tables.curves
+
+    @property
+    def groups(self) -> pa.Table:
+        return self.tables.groups
+
+    @property
+    def stored(self) -> StoredPlan:
+        """The plan as the analysis reads it."""
+        return plan_of(json.loads(json.dumps(self.plan)))
+
+    def values(self, cell: str, column: str = "test_auc") -> np.ndarray:
+        """Of the confirm runs of a cell, [replicates, blocks]."""
+        size = (self.plan["replicates"], self.plan["blocks"])
+        found = [[self.row(cell, r + 1, b + 1)[column] for b in range(size[1])] for r in range(size[0])]
+        return np.array(found, dtype=np.float64)
 
     def row(self, cell: str, replicate: int, block: int = 1) -> Row:
         """A confirm run; it may be changed."""
@@ -83,11 +109,11 @@ def factorial_sweep(
                 value = mean + shared + luck[cell] + rng.normal(0, seed_sd)
                 config = _config(cell, replicate, block, settled[cell])
                 _confirm(tables, cell, replicate, block, config, value, classes, outcome, bool(points), rng)
-    plan = plan_of(truth, replicates=replicates, blocks=blocks, points=points, tuner=tuner, outcome=outcome)
+    plan = invented_plan(truth, replicates=replicates, blocks=blocks, points=points, tuner=tuner, outcome=outcome)
     return Replicated(tables, plan | {"nuisance": nuisance, "tuned": tuned or None})
 
 
-def plan_of(
+def invented_plan(
     cells: Mapping[str, float], *, replicates: int, blocks: int, points: int, tuner: str, outcome: str = "auc"
 ) -> Row:
     """The plan of such a sweep in today's form, before anything is settled."""
