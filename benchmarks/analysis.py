@@ -21,7 +21,7 @@ from machine import machine_class
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
 from sweeps.results import store
 
 TARGET_S, TARGET_GROWTH = 5.0, 12.0
@@ -40,9 +40,9 @@ def cell_id(on: bool, steps: int) -> str:
 OFF1, OFF4, ON1, ON4 = (cell_id(*cell) for cell in CELLS)
 CONTRASTS = (
     Contrast(weights={OFF1: -0.5, OFF4: -0.5, ON1: 0.5, ON4: 0.5}, label="KoLeo", code="E1"),
-    Contrast(weights={ON1: -0.5, ON4: 0.5}, label="each doubling of accumulation steps", code="E2", estimand="slope"),
+    Contrast(weights={ON1: -1.0, ON4: 1.0}, label="accumulation (K=4 against 1)", code="E2", estimand="accumulation"),
     Contrast(
-        weights={OFF1: 0.5, OFF4: -0.5, ON1: -0.5, ON4: 0.5}, label="interaction", code="E3", estimand="interaction"
+        weights={OFF1: 1.0, OFF4: -1.0, ON1: -1.0, ON4: 1.0}, label="interaction", code="E3", estimand="interaction"
     ),
 )
 
@@ -100,6 +100,7 @@ def trial_row(block: int, on: bool, steps: int, auc: float) -> dict[str, Any]:
         "config_sha256": config.sha256,
         "config_seen_sha256": config.sha256,
         "end_reason": "completed",
+        "split_sha256": f"{block:064x}",
         "last_epoch": EPOCHS,
         "test_auc": auc,
         "final_val_auc": auc,
@@ -114,8 +115,8 @@ def measured(folder: Path, rounds: int) -> tuple[float, float]:
         started = time.perf_counter()
         trials, curves, groups = (store.read(folder, name) for name in ("trials", "curves", "eval_groups"))
         halfway = time.perf_counter()
-        found = findings(trials, curves, CONTRASTS, groups)
-        assert all(finding.result is not None for finding in found), [finding.verdict for finding in found]
+        found = findings(trials, curves, StoredPlan(contrasts=CONTRASTS), groups)
+        assert all(finding.effect is not None for finding in found), [finding.sentence for finding in found]
         reading.append(halfway - started)
         making.append(time.perf_counter() - halfway)
     return statistics.median(reading[1:]), statistics.median(making[1:])

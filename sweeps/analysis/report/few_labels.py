@@ -8,13 +8,14 @@ import pyarrow as pa
 from sweeps.analysis.document import Picture, Section, Table
 from sweeps.analysis.figures.labels import READING, LabelData, draw_labels, label_data
 from sweeps.analysis.numbers import ABSENT, number
-from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean
+from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean, unit_of
 
 HEADING: Final = "Few labels"
 
 METHOD: Final = (
     "Probes fitted to the embeddings of a few labelled images, tested on others of the same classes: balanced "
-    "accuracy, mean over repeated draws within a run. Means over blocks; bars and ± are 95 % t intervals."
+    "accuracy, mean over repeated draws within a run. Means over {unit}; bars and ± are 95 % t "
+    "intervals."
 )
 
 
@@ -24,7 +25,7 @@ def section(evaluations: pa.Table, trials: pa.Table, cells: Sequence[str], *, da
     there = [data for data in found if data is not None]
     pictures = [Picture(f"labels-{data.split}", draw_labels(data), READING) for data in there]
     tables = [table for data in there for table in label_tables(data)]
-    return Section(HEADING, [METHOD] if there else [], tables=tables, pictures=pictures)
+    return Section(HEADING, [METHOD.format(unit=unit_of(trials))] if there else [], tables=tables, pictures=pictures)
 
 
 def label_tables(data: LabelData) -> list[Table]:

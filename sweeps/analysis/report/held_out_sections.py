@@ -21,6 +21,7 @@ from sweeps.analysis.stats.held_out import (
     having,
     mean_of,
     measured,
+    unit_of,
 )
 from sweeps.results.columns import MEASURED
 
@@ -55,7 +56,7 @@ MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
     f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
-    "colour, and turned grey. What is lost was told by colour alone; the interval is over blocks."
+    "colour, and turned grey. What is lost was told by colour alone; the interval is over {{unit}}."
 )
 
 
@@ -80,7 +81,10 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
     pixels = [_pixels(evaluations, trials, column) for column in there]
     if any(value is not None for value in pixels):
         rows.append([RAW_PIXELS, *(or_absent(value, four) for value in pixels), ""])
-    notes = ["Means over blocks ± SD; n blocks", *(note for column in there if (note := MEASURED[column].note))]
+    notes = [
+        f"Means ± SD over n {unit_of(trials)}",
+        *(note for column in there if (note := MEASURED[column].note)),
+    ]
     table = Table(["held-out images", *(MEASURED[column].header for column in there), "n"], rows)
     tables = [table, *_by_class(trials, eval_groups, cells)]
     return Section("Accuracy", [". ".join(notes) + "."], tables=tables)
@@ -95,7 +99,7 @@ def shortcut(trials: pa.Table, evaluations: pa.Table, cells: Sequence[str]) -> S
         rows = [_shortcut_row(colour, grey, cell) for cell in having([grey], cells)]
         if rows:
             tables.append(Table([name, "colour", "grey", "grey less colour", "n"], rows))
-    return Section("Colour", [SHORTCUT] if tables else [], tables=tables)
+    return Section("Colour", [SHORTCUT.format(unit=unit_of(trials))] if tables else [], tables=tables)
 
 
 def _shortcut_row(colour: Values, grey: Values, cell: str) -> list[str]:
@@ -106,7 +110,7 @@ def _shortcut_row(colour: Values, grey: Values, cell: str) -> list[str]:
 
 
 def _with_deviation(mean: Mean | None, n: int) -> str:
-    """`.973 ± .004`; the number of blocks where it is not `n`."""
+    """`.973 ± .004`; the number of replicates where it is not `n`."""
     if mean is None:
         return ABSENT
     spread = "" if mean.deviation is None else f" ± {four(mean.deviation)}"

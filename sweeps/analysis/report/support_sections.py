@@ -8,15 +8,11 @@ from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
 from sweeps.analysis.stats import costs, failures
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.held_out import column_values, mean_of
-from sweeps.analysis.stats.mechanism import NOT_MEASURED
+from sweeps.analysis.stats.held_out import column_values, mean_of, unit_of
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
-CELLS: Final = (
-    "Over the blocks that a cell ran in, which controls share only in part: it is the contrasts that compare within "
-    "blocks."
-)
+CELLS: Final = "Over the {unit} that a cell ran in. It is the contrasts that compare within {unit}."
 MECHANISM: Final = (
     "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
 )
@@ -31,7 +27,7 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
         found: from `findings`.
         trials: with the column `stage`.
     """
-    first = next((f.contrast for f in found if f.contrast.family == "primary" and f.result is not None), None)
+    first = next((f.contrast for f in found if f.contrast.family == "primary" and f.runs is not None), None)
     if first is None:
         return []
     sections = [_cells(found, trials), _mechanism(found), _risks(first, trials), _costs(first, trials)]
@@ -41,29 +37,30 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
 def _cells(found: list[Finding], trials: pa.Table) -> Section:
     """Per outcome: means of all cells over their measured runs."""
     tables = []
-    for outcome in dict.fromkeys(finding.contrast.outcome for finding in found if finding.result is not None):
+    shown = [f.contrast.outcome for f in found if f.runs is not None and f.contrast.family != "common"]
+    for outcome in dict.fromkeys(shown):
         values = column_values(trials, outcome)
         means = {cell: mean_of(values, cell) for cell in sorted({cell for cell, _ in values})}
         if len(means) > 2:
             rows = [[cell, four(m.mean), or_absent(m.deviation, four), str(m.n)] for cell, m in means.items() if m]
             tables.append(Table([named(outcome), "mean", "SD", "n"], rows))
-    return Section("Cells", [CELLS], tables=tables)
+    return Section("Cells", [CELLS.format(unit=unit_of(trials))], tables=tables)
 
 
 def _mechanism(found: list[Finding]) -> Section:
     tables = []
-    reasons: dict[str, list[str]] = {}
+    told: set[str] = set()
     for finding in found:
-        there = [(named(one.metric), one.effect) for one in finding.mechanism if one.effect is not None]
+        there = [(one.metric, one.effect) for one in finding.mechanism if one.effect is not None]
+        told |= {metric for metric, _ in there}
         if there:
-            rows = [[name, *estimate_texts(effect), str(effect.n)] for name, effect in there]
+            rows = [[named(metric), *estimate_texts(effect), str(effect.n)] for metric, effect in there]
             tables.append(Table([finding.name, "effect", "95 % interval", "n"], rows))
-        for one in finding.mechanism:
-            if one.reason:
-                where = "" if one.reason == NOT_MEASURED else f"{finding.name}: "
-                reasons.setdefault(where + one.reason, []).append(named(one.metric))
+    reasons: dict[str, list[str]] = {}
+    for one in (one for finding in found for one in finding.mechanism if one.metric not in told):
+        reasons.setdefault(one.reason, []).append(named(one.metric))
     absent = [f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in reasons.items()]
-    lines = [MECHANISM, *([f"Without a contrast: {'; '.join(absent)}."] if absent else [])]
+    lines = [MECHANISM, *([f"Without any contrast: {'; '.join(absent)}."] if absent else [])]
     return Section("What changes in the embeddings", lines, tables=tables)
 
 
@@ -98,6 +95,6 @@ def _costs(first: Contrast, trials: pa.Table) -> Section:
         [ratio.cell_id, *(or_absent(ratio.ratios[name], "{:.2f}".format) for name in costs.RATIOS)]
         for ratio in costs.cost_ratios(trials, reference=reference)
     ]
-    note = f"Relative to {reference}: geometric means over the blocks that completed in both."
+    note = f"Relative to {reference}: geometric means over the seeds that completed in both."
     tables = [Table(["ratio", *(MEASURED[name].header for name in costs.RATIOS)], rows)] if rows else []
     return Section("Relative cost", [note], tables=tables)

@@ -10,7 +10,7 @@ from sweeps.analysis.figures.importances import draw_importances, importance_dat
 from sweeps.analysis.figures.paired import draw_paired, paired_data
 from sweeps.analysis.figures.search import draw_search, search_data
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.contrasts import contrast_effect, effect_by_epoch
+from sweeps.analysis.stats.contrasts import cell_runs, effect_by_epoch
 from sweeps.analysis.stats.importances import Importances
 from sweeps.analysis.stats.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
@@ -23,18 +23,18 @@ CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
 def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Make, make_search: Make) -> None:
     tables = make_confirm(tables=make_search())
     confirm = make_confirm()
-    effect, blocks = contrast_effect(confirm.trials, CONTRAST)
-    paired = paired_data(blocks, effect, CONTRAST, dataset="digits", note="drop-in")
+    runs = cell_runs(confirm.trials, CONTRAST)
+    paired = paired_data(runs, runs.effect(), CONTRAST, dataset="digits", origin="drop-in")
     curves = curve_data(tables.trials, tables.curves, stage="search", dataset="digits")
     search = search_data(tables.trials, dataset="digits")
     bars = importance_data([Importances("fANOVA", 30, {"lr": 1.0}, {}, "")], dataset="digits")
-    marks = effect_by_epoch(confirm.curves, blocks)
+    marks = effect_by_epoch(confirm.curves, runs)
     assert curves is not None
     assert search is not None
     before = dict(matplotlib.rcParams)
     for draw in (
         lambda: draw_paired(paired),
-        lambda: draw_epochs(epoch_data(marks, outcome="val_auc", dataset="digits")),
+        lambda: draw_epochs(epoch_data(marks, outcome="val_auc", counted="7 seeds", dataset="digits")),
         lambda: draw_curves(curves),
         lambda: draw_search(search),
         lambda: draw_importances(bars),

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from sweeps.analysis.figures.dose import dose_data, draw_dose
 from sweeps.analysis.figures.style import svg_of
 
@@ -29,6 +31,19 @@ def test_dose_pairs_cells_at_the_same_k_where_both_arms_have_it(staged: Any) -> 
     expected = {row["final_val_auc"] - 0.5 for row in staged.rows("tune", ON4) if row["final_val_auc"] is not None}
     assert {change for _, change in data.points[ON4]} == expected
     assert max(abs(change) for _, change in data.points[ON1]) < 0.1
+
+
+def test_only_common_points_that_ran_to_their_end_are_paired_within_a_replicate(make_factorial: Any) -> None:
+    made = make_factorial(replicates=3, points=6, tuner="optuna")
+    data = dose_data(made.trials, dataset="digits")
+    assert data is not None
+    tune = [row for row in made.tables.trial_rows if row["stage"] == "tune" and row["origin"] == "designed"]
+    value = {(row["cell_id"], row["replicate"], row["point"]): row["final_val_auc"] for row in tune}
+    for k in (1, 4):
+        cell = f"koleo=on,accum_steps={k}"
+        changes = [value[key] - value["koleo=off" + cell[8:], *key[1:]] for key in value if key[0] == cell]
+        assert sorted(change for _, change in data.points[cell]) == pytest.approx(sorted(changes))
+    assert data.caption == "n = 9 pairs per cell; digits; stage tune; exploratory"
 
 
 def test_no_tune_stage_no_figure(make_confirm: Any) -> None:

@@ -1,24 +1,40 @@
-import numpy as np
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from sweeps.analysis.figures.forest import ForestItem, draw_forest, forest_data
+from sweeps.analysis.figures.forest import HELD, draw_forest, forest_data, forests, reading
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.effects import paired_effect
+from sweeps.analysis.numbers import interval
+from sweeps.analysis.stats.findings import findings
+from sweeps.analysis.stats.koleo_against_accumulation import comparisons
+
+Make = Callable[..., Any]
 
 
-def test_forest_keeps_order_and_family_and_says_how_many_blocks() -> None:
-    rng = np.random.default_rng(0)
-    effects = [paired_effect(rng.normal(0.9, 0.01, n), rng.normal(0.9, 0.01, n)) for n in (7, 4)]
-    items = [
-        ForestItem("KoLeo, a label that is too long for one line", effects[0], "primary", "test_auc"),
-        ForestItem("A/A", effects[1], "control", "test_auc"),
+def test_the_forest_shows_primaries_and_koleo_against_accumulation(make_factorial: Make) -> None:
+    made = make_factorial()
+    found = findings(made.trials, made.curves, made.stored)
+    compared = comparisons(made.trials, made.stored)
+    shown = forests(found, compared)
+    assert list(shown) == ["test_auc"]
+    items = shown["test_auc"]
+    assert [item.family for item in items] == ["primary"] * 4 + ["exploratory"] * 2
+    assert [item.label for item in items[-2:]] == [
+        "KoLeo, off to on at K=1",
+        "accumulation, K=1 to 4 with KoLeo",
     ]
     data = forest_data(items, dataset="digits")
-    assert list(data.rows) == items
-    assert data.caption == "n = 4 to 7 blocks; digits; stage confirm; 95 % intervals"
+    assert data.caption == "n = 8 replicates; digits; stage confirm; 95 % intervals, those of the primaries all at once"
+    assert HELD in reading(data)
     svg = svg_of(draw_forest(data))
-    for text in ("A/A", "too long for one line", "primary", "control", "±SESOI", "difference in test AUC"):
+    for text in ("primary", "exploratory", "±SESOI", "difference in test AUC", *(interval(one.found) for one in items)):
         assert text in svg
-    assert "exploratory" not in svg
     with pytest.raises(ValueError, match="at least one"):
         forest_data([], dataset="digits")
+
+
+def test_seeds_of_one_tuning_are_called_so(make_factorial: Make) -> None:
+    made = make_factorial(replicates=1, blocks=8)
+    shown = forests(findings(made.trials, made.curves, made.stored), [])
+    assert forest_data(shown["test_auc"], dataset="digits").caption.startswith("n = 8 seeds at one tuning; digits")

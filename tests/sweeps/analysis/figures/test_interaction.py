@@ -24,7 +24,7 @@ def test_interaction_holds_every_run_and_the_cell_means(staged: Any) -> None:
     for values, mean, cell in zip(on.values, on.means, (ON1, ON4), strict=True):
         assert dict(values) == outcomes(staged, cell)
         assert mean == pytest.approx(np.mean(list(outcomes(staged, cell).values())))
-    assert data.caption == "n = 7 blocks, 21 runs; digits; stage confirm"
+    assert data.caption == "n = 7 seeds, 21 runs; digits; stage confirm"
 
 
 def test_a_failed_run_counts_as_in_the_contrasts(staged: Any) -> None:
@@ -34,6 +34,17 @@ def test_a_failed_run_counts_as_in_the_contrasts(staged: Any) -> None:
     assert data is not None
     assert 0.5 in [value for _, value in data.series[1].values[1]]
     assert data.caption.endswith("1 failed, counted as .5")
+
+
+def test_dots_are_means_of_replicates_on_the_outcome_asked_for(make_factorial: Any) -> None:
+    made = make_factorial(replicates=5, blocks=2)
+    data = interaction_data(made.trials, outcome="test_recall_at_1", dataset="digits")
+    assert data is not None
+    off, _ = data.series
+    expected = made.values("koleo=off,accum_steps=4", "test_recall_at_1").mean(axis=1)
+    assert [value for _, value in off.values[1]] == pytest.approx(expected)
+    assert data.caption == "n = 5 replicates, 40 runs; digits; stage confirm"
+    assert "test recall at 1" in svg_of(draw_interaction(data))
 
 
 def test_an_arm_at_one_k_that_names_it_does_not_stand_for_all(staged: Any) -> None:

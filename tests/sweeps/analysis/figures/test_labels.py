@@ -19,7 +19,7 @@ def test_probes_have_their_interval_over_blocks(make_arms: Make) -> None:
     assert data.budgets == (30, 100, 1000, 3000)
     point = data.means["probe_linear"][ARCFACE][1000]
     assert point.interval == t_interval(sweep.values(ARCFACE, split="unseen", metric="probe_linear", k=1000))
-    assert data.caption == "n = 5 blocks, 2 cells; digits, unseen classes; stage confirm"
+    assert data.caption == "n = 5 seeds, 2 cells; digits, unseen classes; stage confirm"
 
 
 def test_a_cell_that_lacks_a_block_shows_in_the_caption(make_arms: Make) -> None:
@@ -28,7 +28,7 @@ def test_a_cell_that_lacks_a_block_shows_in_the_caption(make_arms: Make) -> None
     sweep.evaluation_rows = [row for row in sweep.evaluation_rows if row["trial_id"] != lost]
     data = label_data(sweep.evaluations, sweep.trials, [ARCFACE, CURRICULUM], split="test", dataset="digits")
     assert data is not None
-    assert data.caption.startswith("n = 2 to 3 blocks, 2 cells; ")
+    assert data.caption.startswith("n = 2 to 3 seeds, 2 cells; ")
 
 
 @pytest.mark.slow

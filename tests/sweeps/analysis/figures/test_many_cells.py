@@ -13,6 +13,7 @@ from sweeps.analysis.figures.embeddings.distances import distance_data, draw_dis
 from sweeps.analysis.figures.embeddings.pca_umap_tsne import draw_projection, projection_data
 from sweeps.analysis.figures.embeddings.spectra import draw_spectra, spectrum_data
 from sweeps.analysis.stats.curves import cells_of
+from sweeps.analysis.stats.pairing import Place
 from sweeps.analysis.stats.stored_plan import StoredPlan
 
 Row = dict[str, Any]
@@ -46,7 +47,7 @@ def test_names_of_eleven_cells_stay_on_the_page(many_arms: Any, many: dict[str, 
         similarities.draw_similarities(similar),
         label_figures.draw_labels(labels),
         draw_distances(distance_data(shown, "test")),
-        draw_projection(projection_data(shown, "test", "umap", block=1)),
+        draw_projection(projection_data(shown, "test", "umap", block=Place(1, 1))),
         draw_spectra(spectrum_data(shown, "test")),
     ):
         assert cut_off(figure) == []

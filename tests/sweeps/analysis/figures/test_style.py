@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.analysis.figures.paired import draw_paired, paired_data
 from sweeps.analysis.figures.style import DASHES, arm_style, dash_of, inline_svg, short, svg_of
-from sweeps.analysis.stats.contrasts import contrast_effect
+from sweeps.analysis.stats.contrasts import cell_runs
 from sweeps.analysis.stats.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
 
@@ -15,8 +15,8 @@ CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
 
 
 def test_names_are_escaped_and_ids_are_told_apart(make_confirm: Make) -> None:
-    effect, blocks = contrast_effect(make_confirm().trials, CONTRAST)
-    svg = svg_of(draw_paired(paired_data(blocks, effect, CONTRAST, dataset="<b>$x_{$ &", note="drop-in")))
+    runs = cell_runs(make_confirm().trials, CONTRAST)
+    svg = svg_of(draw_paired(paired_data(runs, runs.effect(), CONTRAST, dataset="<b>$x_{$ &", origin="drop-in")))
     assert "<b>$x_{$ &" in texts(svg)
     one = inline_svg(svg, name="one", label='a "b" <c> & d')
     ids = {node.get("id") for node in ET.fromstring(one).iter() if node.get("id")}

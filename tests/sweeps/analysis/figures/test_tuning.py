@@ -17,7 +17,15 @@ def of_cells(**values: list[float]) -> pa.Table:
     """A tune stage with these validation AUCs by cell."""
     return pa.Table.from_pylist(
         [
-            {"stage": "tune", "trial_id": f"t{cell}{i:02}", "cell_id": cell, "final_val_auc": value}
+            {
+                "stage": "tune",
+                "trial_id": f"t{cell}{i:02}",
+                "cell_id": cell,
+                "final_val_auc": value,
+                "replicate": None,
+                "origin": "designed",
+                "tuned_by": None,
+            }  # fmt: skip
             for cell, own in values.items()
             for i, value in enumerate(own)
         ]
@@ -33,7 +41,7 @@ def test_tuning_curve_is_the_median_of_the_best_of_n(staged: Any) -> None:
             0.5 if row["final_val_auc"] is None else row["final_val_auc"] for row in staged.rows("tune", curve.cell)
         ]
         # The best of n is below y with probability F(y)^n, so its median is F's quantile at .5^(1/n).
-        for n, median in enumerate(curve.medians, start=1):
+        for n, median in enumerate(curve.means, start=1):
             assert median == pytest.approx(np.quantile(values, 0.5 ** (1 / n), method="inverted_cdf"))
 
 
@@ -49,7 +57,7 @@ def test_bands_are_those_of_the_library_and_hold_the_medians() -> None:
     ns = np.arange(1, 17)
     # A low distribution function is one of high values.
     assert curve.band == (tuple(high.quantile_tuning_curve(ns)), tuple(low.quantile_tuning_curve(ns)))
-    assert all(a <= b <= c for a, b, c in zip(curve.band[0], curve.medians, curve.band[1], strict=True))
+    assert all(a <= b <= c for a, b, c in zip(curve.band[0], curve.means, curve.band[1], strict=True))
     assert "95 % band, all n at once" in svg_of(tuning.draw_tuning(data))
 
 
@@ -79,6 +87,29 @@ def test_bands_cover_the_true_curve() -> None:
         lows, highs = np.array(curve.band)
         covered += bool(np.all((lows <= true) & (true <= highs)))
     assert covered / 200 >= 0.91
+
+
+def test_replicates_have_a_line_each_and_thick_ones_are_their_mean(make_factorial: Any) -> None:
+    made = make_factorial(replicates=4, points=5)
+    data = tuning.tuning_data(made.trials, dataset="digits")
+    assert data is not None
+    for curve in data.curves:
+        assert (len(curve.replicates), curve.band) == (4, None)
+        assert curve.means == pytest.approx(np.mean(curve.replicates, axis=0))
+    assert data.caption == "n = 5 trials per cell in each of 4 replicates; digits; stage tune; exploratory"
+    assert "Thin lines are replicates" in tuning.reading(data)
+    svg_of(tuning.draw_tuning(data))
+
+
+def test_proposed_trials_are_read_in_their_order(make_factorial: Any) -> None:
+    made = make_factorial(replicates=2, points=6, tuner="optuna", outcome="recall_at_1")
+    data = tuning.tuning_data(made.trials, dataset="digits")
+    assert data is not None
+    assert (data.measure, data.sampled) == ("final_val_recall_at_1", True)
+    rows = [r for r in made.tables.trial_rows if r["stage"] == "tune" and r["cell_id"] == data.curves[0].cell]
+    values = [r["final_val_recall_at_1"] for r in rows if r["replicate"] == 1]
+    assert data.curves[0].replicates[0] == pytest.approx(np.maximum.accumulate(values))
+    assert tuning.reading(data).startswith("The best so far after n trials")
 
 
 def test_no_tune_stage_no_figure(make_confirm: Any) -> None:

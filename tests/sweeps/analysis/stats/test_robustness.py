@@ -6,9 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import special, stats
-
-from sweeps.analysis.stats.contrasts import cell_blocks
-from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.robustness import (
     bca_interval,
     class_parts,
@@ -17,6 +14,9 @@ from sweeps.analysis.stats.robustness import (
     minimum_detectable,
     robustness,
 )
+
+from sweeps.analysis.stats.contrasts import cell_blocks
+from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.stored_plan import Contrast
 
 Make = Callable[..., Any]

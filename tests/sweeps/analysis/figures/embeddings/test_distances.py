@@ -32,7 +32,7 @@ def test_distances_are_means_over_blocks(viewed_cells: Shown, stored: dict[str, 
                 assert len(values) == 2
                 assert matrix[a][b] == pytest.approx(np.mean(values))
     assert data.caption == (
-        "n = 120 images, 10 classes shown, mean over 2 blocks; digits, test split; cosine distance, "
+        "n = 120 images, 10 classes shown, mean over 2 runs; digits, test split; cosine distance, "
         "computed in embedding space"
     )
 

@@ -1,11 +1,12 @@
 from embedding_core.views.view_tables import ViewTables
 from sweeps.analysis.figures.embeddings.images import SHEET_IMAGES, class_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
+from sweeps.analysis.stats.pairing import Place
 from tests.sweeps.analysis.invented.views import NAMES, of
 
 
 def test_a_class_sheet_holds_the_first_of_each_kind(viewed_cells: Shown, stored: dict[str, ViewTables]) -> None:
-    data = class_sheet(viewed_cells, "test", "koleo=on", block=1)
+    data = class_sheet(viewed_cells, "test", "koleo=on", block=Place(1, 1))
     assert data.row_names == NAMES
     for label, row in enumerate(data.tiles):
         for kind, tiles in zip(data.groups, row, strict=True):

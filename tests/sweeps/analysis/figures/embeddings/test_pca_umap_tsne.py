@@ -14,6 +14,7 @@ from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
 )
 from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.stats.pairing import Place
 from tests.sweeps.analysis.invented.views import NAMES, of
 from tests.sweeps.analysis.svg_texts import texts
 
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 
 
 def test_planes_hold_every_point_and_ellipse(viewed_cells: Shown, stored: dict[str, ViewTables]) -> None:
-    data = projection_data(viewed_cells, "test", "pca", block=2)
+    data = projection_data(viewed_cells, "test", "pca", block=Place(1, 2))
     assert (data.method, data.class_names) == ("PCA", NAMES)
     for panel, trial in zip(data.panels, ("t00002", "t00003"), strict=True):
         assert list(panel.points) == [(row["x"], row["y"], row["class_name"]) for row in of(stored[trial], "pca")]
@@ -32,7 +33,7 @@ def test_planes_hold_every_point_and_ellipse(viewed_cells: Shown, stored: dict[s
         share = f"{sum(row['value'] for row in of(stored[trial], 'pca_axis')):.2f}".lstrip("0")
         assert panel.title.endswith(f": {share} of the variance; mean ellipse area {area}")
     assert data.caption == "n = 120 of 120 images, 10 classes, fitted to all; block 2, seed 2; digits, test split"
-    umap = projection_data(viewed_cells, "test", "umap", block=1)
+    umap = projection_data(viewed_cells, "test", "umap", block=Place(1, 1))
     assert umap.caption == (
         "n = 120 of 120 images, 10 classes, UMAP of standardised embeddings; block 1, seed 1; digits, test split"
     )
@@ -42,7 +43,7 @@ def test_planes_hold_every_point_and_ellipse(viewed_cells: Shown, stored: dict[s
 def test_training_images_stand_beside_test_images(many_arms: Any, many: dict[str, Row]) -> None:
     shown = stored_views.shown(many_arms.views, many_arms.trials, list(many), dataset="digits")
     assert shown is not None
-    data = train_projection_data(shown, "umap", block=1)
+    data = train_projection_data(shown, "umap", block=Place(1, 1))
     assert [panel.title for panel in data.panels[:2]] == [f"{shown.cells[0]}\ntrain", f"{shown.cells[0]}\ntest"]
     trial = shown.trials[shown.cells[0]][1]
     stored = [r for r in many_arms.view_rows if (r["trial_id"], r["split"], r["view"]) == (trial, "train", "umap")]

@@ -10,11 +10,12 @@ from sweeps.analysis.figures.embeddings.neighbours import neighbour_sheet
 from sweeps.analysis.figures.embeddings.sheets import draw_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.stats.pairing import Place
 from sweeps.results.store import read
 
 
 def test_a_sheet_draws_the_stored_pixels_and_frames_strangers(viewed: Path, viewed_cells: Shown) -> None:
-    data = neighbour_sheet(viewed_cells, read(viewed, "eval_groups"), "test", "koleo=on", block=1)
+    data = neighbour_sheet(viewed_cells, read(viewed, "eval_groups"), "test", "koleo=on", block=Place(1, 1))
     svg = svg_of(draw_sheet(data))
     tiles = [tile for row in data.tiles for group in row for tile in group]
     drawn = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in _embedded(svg)]

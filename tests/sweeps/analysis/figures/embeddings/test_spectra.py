@@ -15,4 +15,4 @@ def test_spectra_are_shares_and_their_mean(viewed_cells: Shown, stored: dict[str
             np.testing.assert_allclose(run, values / values.sum())
         np.testing.assert_allclose(mean, np.mean(runs, axis=0))
         assert sum(mean) == pytest.approx(1)
-    assert "; 2 blocks per cell; " in data.caption
+    assert "; 2 runs per cell; " in data.caption
