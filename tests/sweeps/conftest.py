@@ -19,6 +19,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
 from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
+from sweeps.engine.optuna_study import STUDY_NAME
 from sweeps.results import store
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES
@@ -35,7 +36,9 @@ TINY = Design(
     arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
     estimands=(
         Estimand(code="E1", name="koleo", factor="koleo", label="KoLeo", drop_in_label="KoLeo {koleo_weight}"),
-        Estimand(code="E2", name="accumulation", factor="accum_steps", within={"koleo": True}, label="K={high} against {low}"),
+        Estimand(
+            code="E2", name="accumulation", factor="accum_steps", within={"koleo": True}, label="K={high} against {low}"
+        ),
     ),
     controls=({"koleo": True, "accum_steps": 2, "accum_mode": "cached"},),
     fixed={"batch_size": 32, "subset": 96, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
@@ -136,7 +139,7 @@ def study_states() -> Callable[[Path], dict[str, str]]:
     """`study_states(folder)` -> name of each Optuna trial's state by our trial id, as another process reads it."""
 
     def states(folder: Path) -> dict[str, str]:
-        study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'optuna.db'}")
+        study = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{folder / 'optuna.db'}")
         return {trial_name(trial.number): trial.state.name for trial in study.get_trials()}
 
     return states

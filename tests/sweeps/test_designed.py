@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import optuna
 import pytest
 
 from sweeps.cli.main import main
@@ -14,7 +17,7 @@ from sweeps.results import frozen, store
 
 pytestmark = pytest.mark.ray
 
-ARGV = "--preset designed --exempt 0.5 --max-concurrent 1"
+ARGV = "--preset designed --exempt 0.5 --controls --max-concurrent 2"
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +34,52 @@ def rows(folder: Path, stage: str) -> list[dict[str, Any]]:
     return store.read(folder, "trials", stage=stage).to_pylist()
 
 
-def test_cells_are_tuned_alike_and_confirmed_at_their_best(swept: tuple[Design, Path]) -> None:
+def test_cells_are_tuned_alike_and_each_replicate_is_confirmed_at_its_own_best(swept: tuple[Design, Path]) -> None:
     _, folder = swept
     tried, confirmed = rows(folder, "tune"), rows(folder, "confirm")
     plan = json.loads((folder / "plan.json").read_text())
     cells = ["koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=2"]
-    assert sorted((row["cell_id"], row["point"]) for row in tried) == [(cell, i) for cell in cells for i in (0, 1)]
-    assert {(row["scheduler"], row["sampler"], row["plan_sha256"]) for row in tried} == {("none", "Sobol(2)", None)}
-    for cell in cells:
-        own = [row for row in tried if row["cell_id"] == cell]
-        best = max(own, key=lambda row: row["final_val_auc"])
-        assert plan["tuned"][cell]["trial_id"] == best["trial_id"]
+    asked = sorted((cell, replicate, i) for cell in cells for replicate in (1, 2) for i in range(4))
+    assert sorted((row["cell_id"], row["replicate"], row["point"]) for row in tried) == asked
+    how = {("ASHA(eta=2) in each study", "Sobol(2), then TPE", None)}
+    assert {(row["scheduler"], row["sampler"], row["plan_sha256"]) for row in tried} == how
+    for number, cell in product((1, 2), cells):
+        own = [row for row in tried if (row["cell_id"], row["replicate"]) == (cell, number)]
+        common = [row for row in tried if row["replicate"] == number and row["point"] < 2]
+        assert {row["origin"] for row in common} == {"designed"}
+        assert len({row["lr"] for row in common}) == 2, "the same two for all cells"
+        best = max((row for row in own if row["end_reason"] == "completed"), key=lambda row: row["final_val_auc"])
+        assert plan["tuned"][number - 1][cell]["trial_id"] == best["trial_id"]
         for row in confirmed:
-            if row["cell_id"] == cell:
+            if (row["cell_id"], row["replicate"]) == (cell, number):
                 assert (row["lr"], row["koleo_weight"]) == (best["lr"], best["koleo_weight"])
     assert {row["test_auc"] for row in tried} == {None}
+    assert {row["tuned_by"] for row in tried + confirmed} == {"val_auc"}
+
+
+def test_trials_of_a_tuning_are_stopped_by_those_of_their_own_study_alone(swept: tuple[Design, Path]) -> None:
+    """Worked out again from the rows: one after the other, each against the median of those before it."""
+    _, folder = swept
+    values = {(row["trial_id"], row["rung"]): row for row in store.read(folder, "rungs", stage="tune").to_pylist()}
+    for number, cell in product((1, 2), {row["cell_id"] for row in rows(folder, "tune")}):
+        own = [row for row in rows(folder, "tune") if (row["replicate"], row["cell_id"]) == (number, cell)]
+        for rung in {rung for _, rung in values}:
+            before: list[float] = []
+            for row in sorted(own, key=lambda row: row["point"]):
+                decided = values.get((row["trial_id"], rung))
+                if decided is not None:
+                    cutoff = median(before) if before else None
+                    assert decided["cutoff"] == (cutoff if cutoff is None else pytest.approx(cutoff))
+                    assert (decided["decision"] == "stop") == (cutoff is not None and decided["value"] < cutoff)
+                    before.append(decided["value"])
+
+
+def test_each_study_is_shown_to_optuna_dashboard(swept: tuple[Design, Path]) -> None:
+    _, folder = swept
+    storage = f"sqlite:///{folder / 'optuna.db'}"
+    shown = {s.study_name: s.n_trials for s in optuna.get_all_study_summaries(storage=storage)}
+    assert shown.pop("search") == 2
+    assert shown == {f"tune, replicate {row['replicate']}, {row['cell_id']}": 4 for row in rows(folder, "tune")}
 
 
 def test_the_confirmation_carries_the_hash_of_the_frozen_plan(swept: tuple[Design, Path]) -> None:
@@ -53,7 +87,7 @@ def test_the_confirmation_carries_the_hash_of_the_frozen_plan(swept: tuple[Desig
     plan = json.loads((folder / "plan.json").read_text())
     assert frozen.fault_of(plan) is None
     assert {row["plan_sha256"] for row in rows(folder, "confirm")} == {plan["sha256"]}
-    planned = {cell["cell_id"]: cell["blocks"] for cell in plan["cells"]}
+    planned = {cell["cell_id"]: 2 * cell["blocks"] for cell in plan["cells"]}
     counts = {cell: sum(row["cell_id"] == cell for row in rows(folder, "confirm")) for cell in planned}
     assert counts == planned
 
@@ -61,7 +95,9 @@ def test_the_confirmation_carries_the_hash_of_the_frozen_plan(swept: tuple[Desig
 def test_the_cached_control_repeats_its_twin_up_to_rounding(swept: tuple[Design, Path]) -> None:
     _, folder = swept
     first = [row for row in store.read(folder, "curves", stage="confirm").to_pylist() if row["epoch"] == 1]
-    trials = {(row["cell_id"], row["block"]): row["trial_id"] for row in rows(folder, "confirm")}
+    trials = {
+        (row["cell_id"], row["block"]): row["trial_id"] for row in rows(folder, "confirm") if row["replicate"] == 1
+    }
     loss = {row["trial_id"]: row["loss_total"] for row in first}
     for block in (1, 2):
         twin = loss[trials["koleo=on,accum_steps=1", block]]
@@ -73,7 +109,7 @@ def test_the_best_of_each_tuned_cell_keeps_its_weights(swept: tuple[Design, Path
     _, folder = swept
     plan = json.loads((folder / "plan.json").read_text())
     kept = {path.stem for path in (folder / "checkpoints" / "tune").glob("*.pt")}
-    assert kept == {found["trial_id"] for found in plan["tuned"].values()}
+    assert kept == {found["trial_id"] for replicate in plan["tuned"] for found in replicate.values()}
 
 
 def test_exempt_trials_are_known_by_their_row(swept: tuple[Design, Path]) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.report.compose import compose
+from sweeps.analysis import effects
 from sweeps.cli.main import main
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
@@ -50,13 +50,13 @@ def _ray(start_ray: Callable[..., None]) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tiny_design: Design, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of four search trials and two blocks, extended by two trials, then by five blocks."""
+    """A sweep of four search trials and two replicates, extended by two trials, then by five replicates."""
     folder = tmp_path_factory.mktemp("results") / "longer"
     argv = ["--results", str(folder.parent), "--name", folder.name]
     assert main(tiny_design, argv) == 0
     (folder / "before.json").write_text((folder / NAME).read_text())
     assert main(tiny_design, [*argv, "--extend", "2"]) == 0
-    assert main(tiny_design, [*argv, "--extend", "confirm=5"]) == 0
+    assert main(tiny_design, [*argv, "--extend", "replicates=5"]) == 0
     return folder
 
 
@@ -69,9 +69,10 @@ def test_search_trials_are_added(
     assert study_states(finished) == {row["trial_id"]: state_of_ending[row["end_reason"]] for row in trials}
 
 
-def test_blocks_are_added_and_the_first_ones_stay(finished: Path) -> None:
+def test_replicates_are_added_and_the_first_ones_stay(finished: Path) -> None:
     trials = store.read(finished, "trials", stage="confirm").to_pylist()
-    assert Counter(row["block"] for row in trials) == dict.fromkeys(range(1, 8), 2)
+    assert Counter(row["replicate"] for row in trials) == dict.fromkeys(range(1, 8), 2)
+    assert {(row["replicate"], row["seed"]) for row in trials} == {(r, (r - 1) * 1000 + 1) for r in range(1, 8)}
     assert {row["attempt"] for row in trials} == {1}
     settings = {(row["cell_id"], row["lr"], row["koleo_weight"]) for row in trials}
     assert len(settings) == 2  # one per cell, whatever the search found since
@@ -79,20 +80,21 @@ def test_blocks_are_added_and_the_first_ones_stay(finished: Path) -> None:
 
 def test_the_plan_says_what_it_was(finished: Path) -> None:
     before, after = (json.loads((finished / name).read_text()) for name in ("before.json", NAME))
-    assert (after["samples"], after["blocks"]) == (6, 7)
-    assert after["nuisance"] == before["nuisance"]
-    assert [(old["samples"], old["blocks"]) for old in after["extended"]] == [(4, 2), (6, 2)]
+    assert (after["samples"], after["replicates"]) == (6, 7)
+    assert after["nuisance"][:2] == before["nuisance"]
+    assert [(old["samples"], old["replicates"]) for old in after["extended"]] == [(4, 2), (6, 2)]
     assert after["extended"][0]["sha256"] == before["sha256"]
     assert frozen.fault_of(after) is None
     trials = store.read(finished, "trials", stage="confirm").to_pylist()
-    assert {row["plan_sha256"] for row in trials if row["block"] <= 2} == {before["sha256"]}
-    assert {row["plan_sha256"] for row in trials if row["block"] > 2} == {after["sha256"]}
+    assert {row["plan_sha256"] for row in trials if row["replicate"] <= 2} == {before["sha256"]}
+    assert {row["plan_sha256"] for row in trials if row["replicate"] > 2} == {after["sha256"]}
 
 
-def test_the_report_says_that_blocks_were_added(finished: Path) -> None:
+def test_the_report_says_that_replicates_were_added_and_why_its_interval_is_wider(finished: Path) -> None:
     text = (finished / "report.md").read_text()
-    assert "(7 blocks" in compose(finished).verdicts[0]
-    assert "Blocks 3 to 7 were added after the first 2 could be looked at." in text
+    effect = effects(finished).iloc[0]
+    assert (effect["n"], bool(effect["anytime"])) == (7, True)
+    assert "Replicates 3 to 7 were added after the first 2 could be looked at" in text
     assert "2 search trials were added after the confirmation had begun" in text
 
 
@@ -103,7 +105,10 @@ def test_what_the_sweep_does_not_have_is_not_extended(
     assert main(tiny, argv) == 0
     capsys.readouterr()
     assert main(tiny, [*argv[:4], "--extend", "confirm=2"]) == 2
-    assert "This sweep has no confirm to extend (search); it could have `--extend search=N`." in capsys.readouterr().err
+    assert (
+        "This sweep has no confirm to extend (search; 2 replicates); it could have `--extend search=N`."
+        in capsys.readouterr().err
+    )
     assert main(tiny, ["--results", str(finished.parent), "--name", "lonely", "--extend", "2"]) == 2
 
 
