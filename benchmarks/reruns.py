@@ -70,7 +70,7 @@ def sweep(results: Path, seed: int, replicates: int, blocks: int) -> Path:
     argv = [*SWEEP, "--results", str(results), "--name", name]
     size = ["--seed", str(seed), "--replicates", str(replicates), "--blocks", str(blocks)]
     there = (results / name / NAME).exists()
-    options = parse(TWO_CELLS, [*argv[-4:], "--resume"] if there else [*argv, *size])
+    options = parse(TWO_CELLS, [*argv[:2], *argv[-4:], "--resume"] if there else [*argv, *size])
     folder = results / name
     plan = plan_of(TWO_CELLS, options, folder)
     outcome = session.run(plan, preflight(plan, options, folder), options, folder, Console(file=io.StringIO()))

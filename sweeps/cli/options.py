@@ -89,8 +89,9 @@ def _what(design: Design, arguments: argparse.Namespace) -> tuple[dict[str, Any]
         faults += [unknown("stage", stage, STAGES)] if stage not in STAGES else []
     if "data_root" in what:
         what["data_root"] = str(resolve_root(what["data_root"]))
-    if what.get("preset", DEFAULT_PRESET) not in design.presets:
-        faults.append(unknown("preset", what["preset"], design.presets))
+    preset = what.get("preset", DEFAULT_PRESET)
+    if preset not in design.presets:
+        faults.append(unknown("preset", preset, design.presets))
     try:
         settings = parse_settings(arguments.set)
     except Faults as error:
