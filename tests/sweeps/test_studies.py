@@ -100,7 +100,7 @@ def test_quick(design: Design, tmp_path: Path, start_ray: Callable[..., None]) -
     assert main(design, ["--results", str(tmp_path), "--name", "quick"]) == 0
     trials = store.read(tmp_path / "quick", "trials")
     plan = Plan.of(design, {})
-    assert trials.num_rows == len(plan.cells) * plan.blocks
+    assert trials.num_rows == len(plan.cells) * plan.replicates * plan.blocks
     assert set(pc.unique(trials["end_reason"]).to_pylist()) == {"completed"}
     report = (tmp_path / "quick" / "report.md").read_text()
     assert "Not estimated" not in report

@@ -21,7 +21,7 @@ from sweeps.results import store
 
 pytestmark = pytest.mark.ray
 
-SAMPLES, BLOCKS, EPOCHS = 5, 2, 4
+SAMPLES, REPLICATES, EPOCHS = 5, 2, 4
 Curve = list[dict[str, Any]]
 
 
@@ -63,7 +63,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, start_ray: Callable[..., N
 
 def sweep(design: Design, results: Path, name: str) -> Swept:
     """One trial at a time, so that one process serves all trials of a stage and TPE sees them in one order."""
-    argv = f"--results {results} --name {name} --samples {SAMPLES} --blocks {BLOCKS} --max-concurrent 1".split()
+    argv = f"--results {results} --name {name} --samples {SAMPLES} --replicates {REPLICATES} --max-concurrent 1".split()
     printed = io.StringIO()
     with redirect_stdout(printed):
         assert main(design, argv) == 0
@@ -75,7 +75,7 @@ def swept(design: Design, results: Path) -> Swept:
     return sweep(design, results, "first")
 
 
-def test_held_out_results_are_stored_of_every_confirmation_and_views_of_its_first_block(swept: Swept) -> None:
+def test_held_out_results_are_stored_of_every_confirmation_and_views_of_first_blocks(swept: Swept) -> None:
     trials = {row["trial_id"]: row for row in swept.rows("trials", "confirm")}
     evaluations = swept.rows("evaluations", "confirm")
     for trial_id, trial in trials.items():
@@ -85,7 +85,7 @@ def test_held_out_results_are_stored_of_every_confirmation_and_views_of_its_firs
         assert auc["value"] == trial["test_auc"]
         assert {row["k"] for row in own if row["metric"] == "probe_linear"} >= {30, 100}
     first_block = {trial_id for trial_id, trial in trials.items() if trial["block"] == 1}
-    assert len(first_block) == 2
+    assert len(first_block) == 2 * REPLICATES
     for table in ("views", "embeddings"):
         assert {row["trial_id"] for row in swept.rows(table)} == first_block
     groups = swept.rows("eval_groups")
@@ -97,7 +97,7 @@ def test_held_out_results_are_stored_of_every_confirmation_and_views_of_its_firs
 def test_every_trial_is_there_with_its_ending(swept: Swept) -> None:
     search, confirm = swept.rows("trials", "search"), swept.rows("trials", "confirm")
     assert [row["trial_id"] for row in search] == [f"t{i:05d}" for i in range(SAMPLES)]
-    assert [row["trial_id"] for row in confirm] == [f"t{i:05d}" for i in range(BLOCKS * 2)]
+    assert [row["trial_id"] for row in confirm] == [f"t{i:05d}" for i in range(REPLICATES * 2)]
     assert search[0]["end_reason"] == "completed"  # nobody was there to compare it with
     for row in search + confirm:
         expected = {
@@ -132,7 +132,7 @@ def test_the_test_split_is_read_in_the_confirmation_alone(swept: Swept) -> None:
     assert {row["test_auc"] for table in ("trials", "curves") for row in swept.rows(table, "search")} == {None}
     assert all(0.5 < row["test_auc"] <= 1 for row in swept.rows("trials", "confirm"))
     last = [row["epoch"] for row in swept.rows("curves", "confirm") if row["test_auc"] is not None]
-    assert last == [EPOCHS] * (2 * BLOCKS)
+    assert last == [EPOCHS] * (2 * REPLICATES)
     assert {row["stage"] for row in swept.rows("evaluations") if row["split"] == "test"} == {"confirm"}
 
 
@@ -154,10 +154,10 @@ def test_curves_are_those_of_the_loop_called_directly(
 
 def test_the_answer_is_printed_and_stored(swept: Swept) -> None:
     (contrast,) = [row for row in swept.rows("contrasts") if row["verdict"] is not None]
-    assert (contrast["control"], contrast["treatment"], contrast["n"]) == ("koleo=off", "koleo=on", BLOCKS)
-    by_cell = {(row["cell_id"], row["block"]): row["test_auc"] for row in swept.rows("trials", "confirm")}
-    effects = [by_cell["koleo=on", block] - by_cell["koleo=off", block] for block in range(1, BLOCKS + 1)]
-    assert contrast["estimate"] == pytest.approx(sum(effects) / BLOCKS, abs=1e-12)
+    assert (contrast["control"], contrast["treatment"], contrast["n"]) == ("koleo=off", "koleo=on", REPLICATES)
+    by_cell = {(row["cell_id"], row["replicate"]): row["test_auc"] for row in swept.rows("trials", "confirm")}
+    effects = [by_cell["koleo=on", r] - by_cell["koleo=off", r] for r in range(1, REPLICATES + 1)]
+    assert contrast["estimate"] == pytest.approx(sum(effects) / REPLICATES, abs=1e-12)
     assert contrast["sentence"] in swept.printed
     assert f"Report: {swept.folder / 'report.html'}" in swept.printed
     assert "--help" in swept.printed  # the preset's next command
@@ -187,7 +187,7 @@ def test_checkpoints_stay_for_the_best_of_each_cell_and_for_confirmation(swept: 
     }
     checkpoints = swept.folder / "checkpoints"
     assert {path.name for path in (checkpoints / "search").iterdir()} == {f"{trial_id}.pt" for trial_id in best}
-    assert {path.name for path in (checkpoints / "confirm").iterdir()} == {f"t{i:05d}.pt" for i in range(2 * BLOCKS)}
+    assert {path.name for path in (checkpoints / "confirm").iterdir()} == {f"t{i:05d}.pt" for i in range(2 * REPLICATES)}
 
 
 def test_nothing_temporary_is_left_and_every_split_is_stored(swept: Swept) -> None:
@@ -241,7 +241,7 @@ def test_the_best_of_the_search_is_what_is_confirmed(tiny: Design, results: Path
         best = max((row for row in completed if row["cell_id"] == cell), key=lambda row: row["final_val_auc"])
         confirmed = [r for r in store.read(folder, "trials", stage="confirm").to_pylist() if r["cell_id"] == cell]
         assert len(confirmed) == 2
-        for row in [*confirmed, plan["nuisance"][cell]]:
+        for row in [*confirmed, plan["nuisance"][0][cell]]:
             assert (row["lr"], row["koleo_weight"]) == (best["lr"], best["koleo_weight"])
         assert {row["origin"] for row in confirmed} == {"best of search"}
 

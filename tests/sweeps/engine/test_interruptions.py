@@ -41,14 +41,17 @@ DESIGN = Design(
     question="Does it go on?",
     factors=(
         Factor(name="koleo", role="scientific", domain=Levels((False, True))),
-        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,))),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when={"koleo": (True,)}),
         Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
     ),
     arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
     estimands=(Estimand(code="E1", name="koleo", factor="koleo", label="KoLeo"),),
     fixed={"batch_size": 32, "subset": 192, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
     presets={
-        "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=16, blocks=2, confirm="drop-in")
+        "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=16, blocks=2, confirm="drop-in"),
+        "six": Preset(
+            purpose="replicates", dataset="digits", points=4, epochs=8, replicates=6, confirm="best of tune"
+        ),
     },
 )
 
@@ -191,6 +194,48 @@ def test_mid_search_and_again_then_resumed(
     assert all(attempts[trial_id] >= 2 for trial_id in begun)
 
 
+NOT_REPEATED = {"ray_trial_id", "study_id", "plan_sha256", "node_id", "argv", "started_at", "ended_at", "wall_s",
+                "gpu_s", "elapsed_s", "train_s", "attempt"}  # fmt: skip
+"""Columns with ids and times, in which a sweep that was killed may differ from one that was not."""
+
+
+def told(folder: Path, table: str, **others: Any) -> list[dict[str, Any]]:
+    """Rows of tune and confirm without ids and times."""
+    rows = store.read(folder, table, **others).to_pylist()
+    return [{k: v for k, v in row.items() if k not in NOT_REPEATED} for row in rows]
+
+
+def test_in_the_third_of_six_replicates_then_resumed(
+    design: Design,
+    script: Path,
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    start_ray: Callable[..., None],
+) -> None:
+    """What TPE proposes and what ASHA stops afterwards are as in the sweep that nobody touched."""
+    folder, calm = tmp_path / "results" / "hurt", tmp_path / "results" / "calm"
+    argv = ["--preset", "six", "--results", str(folder.parent), "--name"]
+    first = driver(sys.executable, str(script), "--local", *argv, folder.name)
+    of_two = 2 * 2 * 4  # trials of two replicates in both cells
+
+    def in_the_third() -> bool:
+        return any(trial_id >= f"t{of_two + 2:05d}" for trial_id in stored(folder, "trials", "tune"))
+
+    wait_for("the third replicate", lambda: first.poll() is not None or in_the_third())
+    first.kill()
+    assert first.wait(PATIENCE_S) == -signal.SIGKILL
+    done = stored(folder, "trials", "tune")
+    assert of_two <= len(done) < 3 * of_two
+    start_ray(num_cpus=2)
+    assert main(design, [*argv, folder.name, "--resume"]) == 0
+    assert main(design, [*argv, calm.name]) == 0
+    for table in ("trials", "curves", "rungs", "evaluations", "eval_groups"):
+        assert told(folder, table) == told(calm, table), table
+    every = store.read(folder, "trials", attempts="all").to_pylist()
+    assert Counter(row["stage"] for row in every) == {"tune": 6 * 2 * 4, "confirm": 6 * 2}, "nothing lost or doubled"
+    assert {row["attempt"] for row in every if row["stage"] == "tune" and row["trial_id"] in done} == {1}
+
+
 @pytest.mark.parametrize(
     ("flags", "number", "status", "says"),
     [
@@ -231,9 +276,9 @@ def ended(folder: Path) -> int:
     return len(list((folder / "v1" / "trials" / "stage=search").glob("*.parquet")))
 
 
-def stored(folder: Path, table: str) -> set[str]:
-    """Search trials with rows in a table."""
-    return {file.name[:6] for file in (folder / "v1" / table / "stage=search").glob("*.parquet")}
+def stored(folder: Path, table: str, stage: str = "search") -> set[str]:
+    """Trials of a stage with rows in a table."""
+    return {file.name[:6] for file in (folder / "v1" / table / f"stage={stage}").glob("*.parquet")}
 
 
 def checkpoints(folder: Path) -> int:
