@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from sweeps.analysis.optuna_studies.report import render_study
     from sweeps.analysis.report.compose import render_comparison, render_sweep
-    from sweeps.analysis.stats.effects import Effect, paired_effect
+    from sweeps.analysis.stats.effects import Effect, paired_effect, replicated_effect
 
-__all__ = ["Effect", "paired_effect", "render_comparison", "render_study", "render_sweep"]
+__all__ = ["Effect", "paired_effect", "render_comparison", "render_study", "render_sweep", "replicated_effect"]
 
 _HOMES: Final = {
     "Effect": "stats.effects",
@@ -19,6 +19,7 @@ _HOMES: Final = {
     "render_comparison": "report.compose",
     "render_study": "optuna_studies.report",
     "render_sweep": "report.compose",
+    "replicated_effect": "stats.effects",
 }
 
 

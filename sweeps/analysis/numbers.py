@@ -10,6 +10,17 @@ ABSENT: Final = "–"
 """In a table, for what was not measured or does not apply."""
 
 
+LEAST_DECIMALS: Final = 2
+MOST_DECIMALS: Final = 6
+"""Of what a standard error asks for."""
+
+DISTINCT_DECIMALS: Final = 12
+"""As far as digits go to keep an end of an interval on its side of a landmark."""
+
+ROUNDING: Final = 1e-12
+"""Standard errors and distances below come from the arithmetic alone."""
+
+
 class Estimated(Protocol):
     """A number with the ends of its interval, whatever else is known of it."""
 
@@ -24,6 +35,14 @@ class Estimated(Protocol):
     @property
     def ci_high(self) -> float:
         """Upper end."""
+
+    @property
+    def standard_error(self) -> float:
+        """Of the number; 0 where it is not known."""
+
+    @property
+    def landmarks(self) -> tuple[float, ...]:
+        """Values that the printed ends must stay on their side of: 0, the SESOI."""
 
 
 def is_number(value: float | None) -> bool:
@@ -74,9 +93,9 @@ def p_text(p_value: float) -> str:
 
 
 def sesoi_text(sesoi: float) -> str:
-    """The SESOI with as many digits as it has, at least three."""
-    decimals = next((d for d in range(3, 7) if abs(round(sesoi, d) - sesoi) < 1e-12), 6)
-    return number(sesoi, decimals=decimals)
+    """The SESOI as people write it: .003, .01, .0025, 2."""
+    text = f"{sesoi:.12f}".rstrip("0").removesuffix(".")
+    return text.removeprefix("0") if float(text) else f"{sesoi:g}"
 
 
 def or_absent(value: Any, write: Callable[[Any], str] = number) -> str:
@@ -97,8 +116,42 @@ def decimals_of(*values: float) -> int:
 
 
 def decimals_for(found: Estimated) -> int:
-    """`decimals_of` an estimate and its interval."""
-    return decimals_of(found.estimate, found.ci_low, found.ci_high)
+    """Digits after the point of an estimate and its interval: two that count of its standard error, within 2 to 6.
+
+    More where an end would else be printed as a landmark or beyond it, so that no sentence contradicts its interval.
+    Without a standard error, or with one of rounding alone, `decimals_of` the three numbers.
+    """
+    shown = (found.estimate, found.ci_low, found.ci_high)
+    error = found.standard_error
+    decimals = two_digits_of(error) if error > ROUNDING and math.isfinite(error) else decimals_of(*shown)
+    if vanishes(found):
+        return decimals
+    ends = [(end, mark) for end in shown[1:] for mark in found.landmarks]
+    for more in range(decimals, DISTINCT_DECIMALS + 1):
+        if all(_on_its_side(end, mark, more) for end, mark in ends):
+            return more
+    return decimals
+
+
+def two_digits_of(error: float) -> int:
+    """Digits after the point that show two significant ones of a standard error > 0: 2 to 6."""
+    exponent = int(f"{error:.1e}".partition("e")[2])
+    return min(MOST_DECIMALS, max(LEAST_DECIMALS, 1 - exponent))
+
+
+def vanishes(found: Estimated) -> bool:
+    """Whether estimate and interval read as zero even with the most digits, while what matters does not."""
+    unit = 0.5 * 10**-MOST_DECIMALS
+    largest = max(abs(found.estimate), abs(found.ci_low), abs(found.ci_high))
+    return largest < unit < min((abs(mark) for mark in found.landmarks if mark), default=math.inf)
+
+
+def _on_its_side(value: float, mark: float, decimals: int) -> bool:
+    """Whether the printed value is above, below or at the landmark as the value itself is."""
+    if not math.isfinite(value) or abs(value - mark) < ROUNDING:
+        return True
+    printed = float(f"{value:.{decimals}f}")
+    return printed > mark if value > mark else printed < mark
 
 
 def interval(found: Estimated) -> str:

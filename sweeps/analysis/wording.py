@@ -1,100 +1,123 @@
 """Effects as sentences: generated from the verdict, never typed, and never "no effect"."""
 
-from typing import Protocol
+import math
+from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from sweeps.analysis.numbers import Estimated, decimals_for, decimals_of, ends, interval, number, p_text, sesoi_text
+from sweeps.analysis.numbers import (
+    DISTINCT_DECIMALS,
+    MOST_DECIMALS,
+    Estimated,
+    decimals_for,
+    decimals_of,
+    interval,
+    number,
+    sesoi_text,
+    vanishes,
+)
+
+MIN_REPLICATES: Final = 4
+"""Independent replicates that a verdict needs, and that the sentence of a pilot names."""
+
+LOOKED: Final = "interval valid at every look"
+"""Stands in the brackets of a sentence whose interval is an anytime-valid one."""
+
+ANYTIME_NOTE: Final = (
+    "Replicates were added after results could be read. The intervals hold all the same, however often one looks "
+    "(anytime-valid), which makes them 1.6 to 1.9 times as wide as those of a sweep that is read once."
+)
+
+AN_EFFECT: Final = " effect on "
+"""An outcome with these words is itself an effect. "Raised" would be ambiguous of one that may be negative."""
 
 
 class Judged(Estimated, Protocol):
-    """An estimate over blocks, and the verdict that it supports."""
+    """An estimate over replicates or blocks, and the verdict that it supports."""
 
     @property
     def verdict(self) -> str:
         """`pilot`, `beyond`, `unsettled`, `below_sesoi`, `equivalent` or `no_evidence`."""
 
     @property
-    def p_value(self) -> float:
-        """Two-sided, of the sign-flip test."""
-
-    @property
     def sesoi(self) -> float:
         """Smallest effect size of interest, > 0."""
 
     @property
-    def n(self) -> int:
-        """Blocks."""
+    def inner_low(self) -> float:
+        """Lower end of the 90 % interval; may be nan."""
+
+    @property
+    def inner_high(self) -> float:
+        """Upper end of the 90 % interval; may be nan."""
+
+    @property
+    def anytime(self) -> bool:
+        """Whether the interval holds at every look."""
 
 
-def sentence(
-    effect: Judged,
-    *,
-    what: str,
-    outcome: str,
-    unit_note: str,
-    needed: int,
-    alpha: float,
-    p_holm: float | None = None,
-) -> str:
+def sentence(effect: Judged, *, what: str, outcome: str, context: str) -> str:
     """What the data support, in one sentence.
 
     Args:
         effect: the contrast.
-        what: the treatment, as the sentence's subject: `KoLeo (weight .1)`, `each doubling of accumulation steps`.
+        what: the treatment, in the singular, as the sentence's subject: `KoLeo`, `accumulation (K=4 against 1) with
+            KoLeo`.
         outcome: what was measured: `AUC`; of an interaction what was changed: `KoLeo's effect on AUC`.
-        unit_note: what a block is and how the arms were chosen: `digits, drop-in`; may be empty.
-        needed: blocks for a verdict, which a pilot names.
-        alpha: level of the test.
-        p_holm: p adjusted for the other primaries; None where nothing is adjusted.
+        context: what it rests on, without brackets: `6 tunings x 2 seeds, CIFAR-10, fixed triplets`.
     """
-    context = f"({effect.n} blocks{', ' if unit_note else ''}{unit_note})"
-    sesoi = sesoi_text(effect.sesoi)
-    moved = f"{capital(what)} {_moved(effect, outcome)} {context}"
+    within = f"({context}{f'; {LOOKED}' if effect.anytime else ''})"
+    matters = sesoi_text(effect.sesoi)
     match effect.verdict:
         case "pilot":
-            with_it = what.removesuffix(",")
             return (
-                f"Pilot, no verdict: with {with_it}, {outcome} differed by {interval(effect)} {context}; "
-                f"a verdict needs at least {needed} blocks."
+                f"Pilot, no verdict on whether {what} changes {outcome}: {interval(effect)} {within}; a verdict needs "
+                f"at least {MIN_REPLICATES} independent replicates."
             )
         case "beyond":
-            return f"{moved}, more than the SESOI ({sesoi})."
+            return f"{capital(what)} {_moved(effect, outcome)} {within}: more than the {matters} that matters."
         case "unsettled":
-            return f"{moved}; whether that matters is not settled (SESOI {sesoi})."
+            moved = _moved(effect, outcome)
+            return f"{capital(what)} {moved} {within}; whether that is enough to matter ({matters}) is open."
         case "below_sesoi":
-            return f"{moved}: a difference was detected but is smaller than the SESOI ({sesoi})."
-        case "equivalent":
             return (
-                f"{capital(what)} left {outcome} equivalent within ±{sesoi} (the SESOI): {interval(effect)} {context}."
+                f"{capital(what)} changed {outcome} by {_little(effect)} {within}, too little to matter{_why(effect)}."
+            )
+        case "equivalent":
+            inside = " lies within" if _inside(effect) else f", with the 90 % interval{_inner(effect)} within"
+            return (
+                f"{capital(what)} makes no difference that matters to {outcome}: {interval(effect)}{inside} ±{matters} "
+                f"{within}."
             )
         case "no_evidence":
+            decimals = decimals_for(effect)
+            low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
             return (
-                f"No evidence that {what} changes {outcome}: {interval(effect)} {context}; "
-                f"the data are compatible with {ends(effect)}{_why_none(effect, alpha, p_holm)}."
+                f"The data do not settle whether {what} changes {outcome}: anything between {low} and {high} fits them "
+                f"{within}."
             )
     raise ValueError(f"Unknown verdict `{effect.verdict}`.")
 
 
-def control_sentence(values: NDArray[np.float64], *, sesoi: float, what: str, outcome: str, unit_note: str) -> str:
+def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str, context: str) -> str:
     """How far cells differ that in truth are equal: what rounding alone does.
 
     Args:
-        values: difference per block, length n >= 2.
-        sesoi: what to hold it against.
+        values: differences of paired runs, any shape, finite.
+        sesoi: what to hold them against.
         what: the two cells.
         outcome: what was measured: `AUC`.
-        unit_note: as in `sentence`.
+        context: as in `sentence`.
     """
+    array = np.asarray(values, dtype=np.float64)
     # About zero, which is the truth: a deviation about the mean would hide a bias.
-    deviation, largest = float(np.sqrt(np.mean(np.square(values)))), float(np.abs(values).max())
+    deviation, largest = float(np.sqrt(np.mean(np.square(array)))), float(np.abs(array).max())
     digits = decimals_of(deviation, largest)
     return (
-        f"A/A control, {what}: {outcome} differed by at most {number(largest, decimals=digits)} in a block "
-        f"(root mean square {number(deviation, decimals=digits)}; {values.size} blocks"
-        f"{', ' if unit_note else ''}{unit_note}), "
-        f"beside a SESOI of {sesoi_text(sesoi)}."
+        f"A/A control, {what}, which compute the same: {outcome} differed by at most "
+        f"{number(largest, decimals=digits)} (root mean square {number(deviation, decimals=digits)}; {context}), where "
+        f"{sesoi_text(sesoi)} would matter."
     )
 
 
@@ -103,20 +126,42 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _why_none(effect: Judged, alpha: float, p_holm: float | None) -> str:
-    """Why an interval without 0 is no evidence: the test says otherwise, by itself or beside the other primaries."""
-    if effect.ci_low <= 0 <= effect.ci_high:
-        return ""
-    if p_holm is None or effect.p_value > alpha:
-        return f", which excludes 0, but the sign-flip test gives p = {p_text(effect.p_value)}"
-    return f", which excludes 0, but with the other primary contrasts allowed for p is {p_text(p_holm)} (Holm)"
-
-
-def _moved(effect: Estimated, outcome: str) -> str:
-    """`lowered AUC by .021 [.013, .028]`: sizes, since the verb carries the sign."""
+def _moved(effect: Judged, outcome: str) -> str:
+    """`lowered AUC by .021 [.013, .028]`: sizes, since the verb carries the sign; an effect is changed, with sign."""
+    if AN_EFFECT in outcome:
+        return f"changed {outcome} by {interval(effect)}"
     decimals = decimals_for(effect)
     lowered = effect.estimate < 0
     sizes = (-effect.ci_high, -effect.ci_low) if lowered else (effect.ci_low, effect.ci_high)
     low, high = (number(x, decimals=decimals) for x in sizes)
     size = number(abs(effect.estimate), decimals=decimals)
     return f"{'lowered' if lowered else 'raised'} {outcome} by {size} [{low}, {high}]"
+
+
+def _little(effect: Judged) -> str:
+    """The size of a difference that is not zero, whatever digits it has."""
+    return f"less than {number(10**-MOST_DECIMALS, decimals=MOST_DECIMALS)}" if vanishes(effect) else interval(effect)
+
+
+def _why(effect: Judged) -> str:
+    """Which interval is small enough, if not plainly the one that was printed."""
+    matters = sesoi_text(effect.sesoi)
+    if vanishes(effect):
+        return ""
+    return f" (within ±{matters})" if _inside(effect) else f" (the 90 % interval{_inner(effect)} within ±{matters})"
+
+
+def _inside(effect: Judged) -> bool:
+    return -effect.sesoi < effect.ci_low and effect.ci_high < effect.sesoi
+
+
+def _inner(effect: Judged) -> str:
+    """`, -.0015 to +.0027,`: what equivalence was judged by, with digits that keep it inside; empty if not known."""
+    ends = (effect.inner_low, effect.inner_high)
+    if any(math.isnan(end) for end in ends):
+        return ""
+    for decimals in range(decimals_for(effect), DISTINCT_DECIMALS + 1):
+        low, high = (number(end, decimals=decimals, signed=True) for end in ends)
+        if -effect.sesoi <= float(low) and float(high) <= effect.sesoi:
+            break
+    return f", {low} to {high},"
