@@ -14,7 +14,7 @@ from sweeps.analysis.stats.contrasts import EpochEffect
 from sweeps.analysis.stats.effects import SESOI
 from sweeps.results.columns import named
 
-READING: Final = "The same blocks at every epoch, on the validation split. Exploratory: not corrected for looks."
+READING: Final = "The same runs at every epoch, on the validation split. Exploratory: not corrected for looks."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,10 @@ class EpochData:
     caption: str
 
 
-def epoch_data(effects: Sequence[EpochEffect], *, outcome: str, dataset: str, sesoi: float = SESOI) -> EpochData:
-    """Figure of the contrast at every mark of the curves; `sesoi` is the contrast's.
+def epoch_data(
+    effects: Sequence[EpochEffect], *, outcome: str, counted: str, dataset: str, sesoi: float = SESOI
+) -> EpochData:
+    """Figure of the contrast at every mark of the curves; `counted` says how many units of what it rests on.
 
     Raises:
         ValueError: no marks.
@@ -45,7 +47,7 @@ def epoch_data(effects: Sequence[EpochEffect], *, outcome: str, dataset: str, se
         lows=tuple(e.effect.ci_low for e in effects),
         highs=tuple(e.effect.ci_high for e in effects),
         sesoi=sesoi,
-        caption=f"n = {effects[0].effect.n} blocks; {dataset}; stage confirm; exploratory",
+        caption=f"{counted}; {dataset}; stage confirm; exploratory",
     )
 
 

@@ -11,24 +11,31 @@ from matplotlib.patches import Patch, Rectangle
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, GREY, each, wrapped
-from sweeps.analysis.numbers import decimals_for, number
-from sweeps.analysis.stats.effects import Effect
+from sweeps.analysis.numbers import interval
+from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.koleo_against_accumulation import Comparison
 from sweeps.results.columns import named
 
-READING: Final = "Each contrast over its own band of ±SESOI. Only the primary ones are adjusted for their number."
+READING: Final = "Each contrast over its own band of ±SESOI, the smallest effect size of interest."
+HELD: Final = " The intervals of the primaries hold all at once; others are each on their own, exploratory."
 
-FAMILY_MARKS: Final = {"primary": ("D", "black"), "exploratory": ("o", "#5c5c5c"), "control": ("s", "#8a8a8a")}
+FAMILY_MARKS: Final = {"primary": ("D", "black"), "exploratory": ("o", "#5c5c5c")}
 """Marker and colour of a contrast by what it is for."""
+
+
+SIMULTANEOUS: Final = ", those of the primaries all at once"
 
 
 class ForestItem(NamedTuple):
     """One line of a forest plot."""
 
     label: str
-    effect: Effect
+    found: Effect | Interval
     family: str
-    """One of `stored_plan.FAMILIES`."""
+    """`primary` or `exploratory`."""
+
+    sesoi: float
 
     outcome: str
     """Column of `trials` in whose units the effect is."""
@@ -44,19 +51,29 @@ class ForestData:
     caption: str
 
 
-def forests(found: list[Finding]) -> dict[str, list[ForestItem]]:
+def forests(found: Sequence[Finding], compared: Sequence[Comparison]) -> dict[str, list[ForestItem]]:
     """Outcome -> its contrasts, which share an axis; none of a single contrast, which needs none."""
-    items = forest_items(found)
+    items = forest_items(found, compared)
     by_outcome = {item.outcome: [one for one in items if one.outcome == item.outcome] for item in items}
     return {outcome: own for outcome, own in by_outcome.items() if len(own) > 1}
 
 
-def forest_items(found: list[Finding]) -> list[ForestItem]:
-    """Estimated contrasts in the order of the findings: primaries first."""
-    return [
-        ForestItem(finding.name, finding.result[0], finding.contrast.family, finding.contrast.outcome)
-        for finding in found
-        if finding.result is not None
+def forest_items(found: Sequence[Finding], compared: Sequence[Comparison]) -> list[ForestItem]:
+    """The primaries, and KoLeo against accumulation on their outcomes."""
+    primaries = [
+        ForestItem(one.name, one.effect, "primary", one.effect.sesoi, one.contrast.outcome)
+        for one in found
+        if one.effect is not None
+    ]
+    sesoi = {item.outcome: item.sesoi for item in primaries}
+    return primaries + [
+        ForestItem(label, part, "exploratory", sesoi[one.outcome], one.outcome)
+        for one in compared
+        if one.outcome in sesoi
+        for label, part in (
+            (f"KoLeo, off to on at K={one.low}", one.koleo),
+            (f"accumulation, K={one.low} to {one.high} with KoLeo", one.accumulation),
+        )
     ]
 
 
@@ -68,8 +85,16 @@ def forest_data(items: Sequence[ForestItem], *, dataset: str) -> ForestData:
     """
     if not items:
         raise ValueError("A forest needs at least one estimated contrast.")
-    n = each(item.effect.n for item in items)
-    return ForestData(tuple(items), f"n = {n} blocks; {dataset}; stage confirm; 95 % intervals")
+    effects = [item.found for item in items if isinstance(item.found, Effect)]
+    units = {("replicates" if effect.unit == "replicate" else "seeds at one tuning") for effect in effects}
+    held = max((effect.family for effect in effects), default=1)
+    n = f"n = {each(item.found.n for item in items)} {' or '.join(sorted(units)) or 'units'}"
+    return ForestData(tuple(items), f"{n}; {dataset}; stage confirm; 95 % intervals{SIMULTANEOUS * (held > 1)}")
+
+
+def reading(data: ForestData) -> str:
+    """How to read the figure: only what it has."""
+    return READING + HELD * any(row.family != "primary" for row in data.rows)
 
 
 @styled
@@ -80,13 +105,12 @@ def draw_forest(data: ForestData) -> Figure:
     figure, (axes,) = canvas("Contrasts", data.caption, height=1.0 + 0.19 * sum(lines))
     centres = np.cumsum(lines) - np.array(lines) / 2
     for row, y, high in zip(data.rows, centres, lines, strict=True):
-        effect, (marker, colour) = row.effect, FAMILY_MARKS[row.family]
-        sesoi = effect.sesoi
+        effect, (marker, colour), sesoi = row.found, FAMILY_MARKS[row.family], row.sesoi
         axes.add_patch(Rectangle((-sesoi, y - high / 2), 2 * sesoi, high, facecolor=BAND, linewidth=0, zorder=0))
         axes.plot([effect.ci_low, effect.ci_high], [y, y], color=colour, linewidth=2)
         axes.plot([effect.estimate], [y], marker, color=colour, markersize=6.5, markeredgecolor="white")
     axes.axvline(0, color=GREY, linewidth=1)
-    texts = [f"{label}\n{_estimate(row.effect)}" for label, row in zip(labels, data.rows, strict=True)]
+    texts = [f"{label}\n{interval(row.found)}" for label, row in zip(labels, data.rows, strict=True)]
     axes.set_yticks(centres, texts, fontsize=8.5)
     axes.set(ylim=(sum(lines), 0), xlabel=wrapped(f"difference in {named(data.rows[0].outcome)}", 34))
     axes.tick_params(axis="y", length=0)
@@ -100,6 +124,3 @@ def draw_forest(data: ForestData) -> Figure:
     legend_below(figure, [*handles, Patch(facecolor=BAND, label="±SESOI")])
     return figure
 
-
-def _estimate(effect: Effect) -> str:
-    return number(effect.estimate, decimals=decimals_for(effect), signed=True)

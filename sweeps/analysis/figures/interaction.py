@@ -1,6 +1,6 @@
 """Outcomes against accumulation steps by arm."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,15 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import K, Looks, series_looks, series_name
-from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.contrasts import COMPOSITE_AUC
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.figures.style import K, Looks, series_looks, series_name, wrapped
+from sweeps.analysis.stats.composite import composite_of, counted_as, measured_or_composite
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.levels import levels_of
+from sweeps.analysis.stats.pairing import place_of
 from sweeps.results.columns import named
 
 READING: Final = (
-    "Large marks are means of a cell, small dots its runs, faint lines the runs of one block. Lines that are not "
+    "Large marks are means of a cell, small dots its replicates, faint lines join those of one replicate (seeds, at one "
+    "tuning). Lines that are not "
     "parallel are what an interaction looks like; whether there is one is for the interval to say."
 )
 
@@ -35,7 +37,7 @@ class Series:
     """Ascending."""
 
     values: tuple[tuple[tuple[int, float], ...], ...]
-    """Per K the (block, outcome) of each run."""
+    """Per K the (number, outcome) of each replicate; of each seed where there is one replicate."""
 
     means: tuple[float, ...]
 
@@ -45,55 +47,64 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class InteractionData:
-    """Outcome of every run against accumulation steps, by arm, with cell means."""
+    """Outcome of every replicate against accumulation steps, by arm, with cell means."""
 
+    outcome: str
     series: tuple[Series, ...]
     ks: tuple[int, ...]
     looks: Looks
     caption: str
 
 
-def interaction_data(trials: pa.Table, *, dataset: str, without: Collection[str] = ()) -> InteractionData | None:
-    """Confirm runs by arm and K; None if no arm has more than one K.
+def interaction_data(
+    trials: pa.Table, *, outcome: str = "test_auc", dataset: str, without: Collection[str] = ()
+) -> InteractionData | None:
+    """Confirm runs by arm and K; None if no arm has more than one K, or none has the outcome.
 
-    A run that failed has no outcome and counts as `COMPOSITE_AUC`, as it does in the contrasts; the caption says so.
+    A run that failed has no outcome and counts with the composite, as it does in the contrasts; the caption says so.
 
     Args:
         trials: the table `trials` with `stage`.
+        outcome: column of it.
         dataset: for the caption.
         without: cells to leave out: controls, drop-in cells.
     """
-    columns = ("cell_id", "block", K, "test_auc", "end_reason")
+    columns = ("cell_id", "replicate", "block", K, outcome, "end_reason")
     rows = [row for row in rows_of(trials, "confirm", columns) if row["cell_id"] not in without]
+    if composite_of(outcome) is None:
+        rows = [row for row in rows if row[outcome] is not None]
     cells = {row["cell_id"]: row[K] for row in rows}
     ks = sorted(set(cells.values()))
     names = sorted({series_name(cell) for cell in cells})
     series = []
     for name in names:
         own = {k: cell for cell, k in cells.items() if series_name(cell) == name}
-        values = [
-            tuple(
-                (row["block"], COMPOSITE_AUC if row["test_auc"] is None else row["test_auc"])
-                for row in rows
-                if row["cell_id"] == own[k]
-            )
-            for k in sorted(own)
-        ]
+        values = [_by_unit([row for row in rows if row["cell_id"] == own[k]], outcome) for k in sorted(own)]
         means = tuple(float(np.mean([value for _, value in of_k])) for of_k in values)
         for_all = len(own) == 1 and K not in levels_of(next(iter(own.values())))
         series.append(Series(name, tuple(sorted(own)), tuple(values), means, for_all))
     if not any(len(one.ks) > 1 for one in series):
         return None
-    lost = sum(row["test_auc"] is None for row in rows)
-    failed = f"; {lost} failed, counted as {number(COMPOSITE_AUC, decimals=1)}" if lost else ""
-    blocks = len({row["block"] for row in rows})
-    caption = f"n = {blocks} blocks, {len(rows)} runs; {dataset}; stage confirm{failed}"
-    return InteractionData(tuple(series), tuple(ks), series_looks(trials), caption)
+    lost = sum(row[outcome] is None for row in rows)
+    failed = f"; {lost} failed, {counted_as(outcome)}" if lost else ""
+    replicates = len({place_of(row).replicate for row in rows})
+    n = f"{replicates} replicates" if replicates > 1 else f"{len({row['block'] for row in rows})} seeds"
+    caption = f"n = {n}, {len(rows)} runs; {dataset}; stage confirm{failed}"
+    return InteractionData(outcome, tuple(series), tuple(ks), series_looks(trials), caption)
+
+
+def _by_unit(rows: Sequence[Row], outcome: str) -> tuple[tuple[int, float], ...]:
+    """(replicate, mean over its seeds) of one cell; (block, value) of a single replicate."""
+    values = {place_of(row): measured_or_composite(row[outcome], outcome) for row in rows}
+    replicates = sorted({place.replicate for place in values})
+    if len(replicates) > 1:
+        return tuple((r, float(np.mean([v for at, v in values.items() if at.replicate == r]))) for r in replicates)
+    return tuple((place.block, values[place]) for place in sorted(values))
 
 
 @styled
 def draw_interaction(data: InteractionData) -> Figure:
-    """K across, one line of cell means per arm, one dot per run; faint lines join the runs of a block."""
+    """K across, one line of cell means per arm, one dot per unit; faint lines join those of a unit."""
     figure, (axes,) = canvas("Outcome by accumulation steps and arm", data.caption, height=3.4)
     place = {k: i for i, k in enumerate(data.ks)}
     spread = 0.16 * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
@@ -113,7 +124,7 @@ def draw_interaction(data: InteractionData) -> Figure:
             axes.axhline(series.means[0], color=colour, linewidth=1.4, linestyle=(0, (5, 3)))
         axes.plot(xs, series.means, marker=marker, color=colour, linewidth=2, markersize=7, markeredgecolor="white")
     axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
-    axes.set(xlabel="accumulation steps K", ylabel=named("test_auc"))
+    axes.set(xlabel="accumulation steps K", ylabel=wrapped(named(data.outcome), 30))
     plain_ticks(axes, "y")
     handles: list[Line2D] = []
     for series in data.series:

@@ -15,7 +15,7 @@ from sweeps.analysis.figures.style import Looks, dash_of, each, looks_of
 from sweeps.analysis.stats.curves import MOST_CELLS, counted
 from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean, having, mean_of, measured
 
-READING: Final = "Each mark is a cell's mean over blocks with its interval; marks are moved apart sideways."
+READING: Final = "Each mark is a cell's mean with its interval over replicates; marks are moved apart sideways."
 
 _SPREAD: Final = 0.22
 """Share of the distance between two budgets, as a factor's logarithm, that the marks of all cells take."""
@@ -27,7 +27,7 @@ class LabelData:
 
     split: str
     means: dict[str, dict[str, dict[int, Mean]]]
-    """kind -> cell -> labels -> mean over blocks."""
+    """kind -> cell -> labels -> mean."""
 
     budgets: tuple[int, ...]
     looks: Looks
@@ -57,7 +57,7 @@ def label_data(
             points = {k: mean_of(found.get((kind, split, k), {}), cell) for k in budgets}
             means.setdefault(kind, {})[cell] = {k: mean for k, mean in points.items() if mean is not None}
     n = each(mean.n for of_cell in means.values() for points in of_cell.values() for mean in points.values())
-    caption = f"n = {n} blocks, {counted(shown[:MOST_CELLS], shown)}; {dataset}, {SPLITS[split]}; stage confirm"
+    caption = f"n = {n}, {counted(shown[:MOST_CELLS], shown)}; {dataset}, {SPLITS[split]}; stage confirm"
     return LabelData(split, means, budgets, looks_of(trials), caption)
 
 

@@ -1,4 +1,4 @@
-"""Outcomes of a primary contrast block by block, and their difference."""
+"""Outcomes of a primary contrast replicate by replicate, and their difference."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,78 +8,92 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, COLOURS, GREY, wrapped
-from sweeps.analysis.numbers import interval, number, sesoi_text
-from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks
+from sweeps.analysis.numbers import interval, sesoi_text
+from sweeps.analysis.stats.composite import counted_as
+from sweeps.analysis.stats.contrasts import CellRuns
 from sweeps.analysis.stats.effects import Effect
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import named
 
-READING: Final = (
-    "Each line is one block: one seed, so the same split and triplets in all cells and, where their settings agree, "
-    "the same initialisation, data order and augmentation."
+REPLICATE_READING: Final = (
+    "Each line is one replicate: the same draw of images and the same seeds in all cells, the mean over its seeds."
 )
+BLOCK_READING: Final = "Each line is one seed, the same in all cells, at one tuning."
 SIDES_READING: Final = " A side is the weighted mean of its cells."
+
+MOST_CELLS: Final = 4
+"""Above, the two sides are shown instead of the cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedData:
-    """Both sides of a contrast and its value per block, with the interval and the SESOI band.
+    """Outcomes of the cells of a contrast, or of its two sides, and its value per unit, with interval and SESOI."""
 
-    A side is the weighted mean of its cells; the value is their difference for a difference of means, not for a slope.
-    """
+    labels: tuple[str, ...]
+    """Of the columns: the cells, those of the control first; or the two sides."""
 
-    labels: tuple[str, str]
+    controls: int
+    """How many of the columns are of the control."""
+
     outcome: str
-    blocks: tuple[int, ...]
-    control: tuple[float, ...]
-    treatment: tuple[float, ...]
+    columns: tuple[tuple[float, ...], ...]
+    """By label the outcome of each unit."""
+
     differences: tuple[float, ...]
     effect: Effect
-    cells: int
-    """That enter the contrast."""
-
+    of_sides: bool
     caption: str
 
 
-def paired_data(blocks: CellBlocks, effect: Effect, contrast: Contrast, *, dataset: str, note: str) -> PairedData:
-    """Figure of one contrast; `note` says how the arms were chosen."""
-    lost = f"; {len(blocks.failed)} failed, counted as {number(COMPOSITE_AUC, decimals=1)}" if blocks.failed else ""
+def paired_data(runs: CellRuns, effect: Effect, contrast: Contrast, *, dataset: str, origin: str) -> PairedData:
+    """Figure of one contrast; `origin` says how the cells' settings were chosen."""
+    lost = f"; {len(runs.failed)} failed, {counted_as(contrast.outcome)}" if runs.failed else ""
+    of_sides = len(runs.cells) > MOST_CELLS
+    if of_sides:
+        labels: tuple[str, ...] = (contrast.control, contrast.treatment)
+        columns, controls = [runs.control, runs.treatment], 1
+    else:
+        order = sorted(range(len(runs.cells)), key=lambda i: runs.weights[i] > 0)
+        labels = tuple(runs.cells[i] for i in order)
+        columns, controls = [runs.by_cell()[:, i] for i in order], sum(weight < 0 for weight in runs.weights)
     return PairedData(
-        labels=(contrast.control, contrast.treatment),
+        labels=labels,
+        controls=controls,
         outcome=contrast.outcome,
-        blocks=blocks.blocks,
-        control=tuple(blocks.control.tolist()),
-        treatment=tuple(blocks.treatment.tolist()),
-        differences=tuple(blocks.values.tolist()),
+        columns=tuple(tuple(column.tolist()) for column in columns),
+        differences=tuple(runs.values.tolist()),
         effect=effect,
-        cells=len(blocks.cells),
-        caption=f"n = {effect.n} blocks; {dataset}; stage confirm; {note}{lost}",
+        of_sides=of_sides,
+        caption=f"{runs.counted()}; {dataset}; stage confirm; {origin}{lost}",
     )
 
 
 def reading(data: PairedData) -> str:
     """How to read the figure."""
-    return READING + SIDES_READING * (data.cells > 2)
+    return (REPLICATE_READING if data.effect.unit == "replicate" else BLOCK_READING) + SIDES_READING * data.of_sides
 
 
 @styled
 def draw_paired(data: PairedData) -> Figure:
-    """Above, the two outcomes of each block joined by a line; below, their differences against the SESOI band."""
+    """Above, the outcomes of each unit joined by a line; below, their differences against the SESOI band."""
     figure, (top, bottom) = canvas("Paired outcomes and their difference", data.caption, height=4.4, rows=2)
-    for control, treatment in zip(data.control, data.treatment, strict=True):
-        top.plot([0, 1], [control, treatment], color=GREY, linewidth=1)
-    for x, values, colour, marker in ((0, data.control, COLOURS[0], "o"), (1, data.treatment, COLOURS[1], "^")):
+    places = range(len(data.columns))
+    for outcomes in zip(*data.columns, strict=True):
+        top.plot(places, outcomes, color=GREY, linewidth=1)
+    for x, values in zip(places, data.columns, strict=True):
+        colour, marker = (COLOURS[0], "o") if x < data.controls else (COLOURS[1], "^")
         top.plot([x] * len(values), values, marker, color=colour, markersize=6, linestyle="none")
-    top.set(xlim=(-0.5, 1.5), ylabel=wrapped(named(data.outcome), 20))
-    top.set_xticks([0, 1], [wrapped(label, 26) for label in data.labels], fontsize=8)
+    top.set(xlim=(-0.5, len(data.columns) - 0.5), ylabel=wrapped(named(data.outcome), 20))
+    width = 52 // len(data.columns)
+    top.set_xticks(places, [wrapped(label, width) for label in data.labels], fontsize=8)
     plain_ticks(top, "y")
     sesoi, effect = data.effect.sesoi, data.effect
     bottom.axvspan(-sesoi, sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(sesoi)})")
     bottom.axvline(0, color=GREY, linewidth=1)
-    # Spread over the height by block, so that equal differences stay apart.
+    # Spread over the height, so that equal differences stay apart.
     heights = np.linspace(0.45, 1.0, len(data.differences))
-    bottom.plot(data.differences, heights, "o", color=COLOURS[2], markersize=5, linestyle="none", label="block")
-    bottom.plot([effect.ci_low, effect.ci_high], [0, 0], color="black", linewidth=2, label="95 % interval")
+    bottom.plot(data.differences, heights, "o", color=COLOURS[2], markersize=5, linestyle="none", label=effect.unit if effect.unit == "replicate" else "seed")
+    bottom.plot([effect.ci_low, effect.ci_high], [0, 0], color="black", linewidth=2, label=f"95 % interval{', all at once' * (effect.family > 1)}")
     bottom.plot([effect.estimate], [0], "D", color="black", markersize=6, linestyle="none", label="mean")
     bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {named(data.outcome)}:\n{interval(effect)}")
     plain_ticks(bottom, "x", signed=True)

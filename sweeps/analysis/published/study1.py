@@ -19,7 +19,7 @@ def _distances(ours: Ours) -> str:
 STUDY = Study(
     name="study 1",
     evaluation="The study reports the best epoch of one run on validation triplets whose images were mostly trained "
-    "on; its distances within a class count an image's distance to itself. Ours are means over blocks: validation AUC "
+    "on; its distances within a class count an image's distance to itself. Ours are means over runs: validation AUC "
     "on triplets, test AUC over all pairs of an untouched test split, distances on validation images without "
     "self-pairs.",
     settings={

@@ -31,7 +31,7 @@ def _probe(kind: str, labels: int) -> Measure:
 STUDY = Study(
     name="study 2",
     evaluation="The study probed the embeddings of one run with one draw of labels, on three unseen classes of a "
-    "private set. Ours are means over blocks and over repeated draws, on other classes of other plankton: orders and "
+    "private set. Ours are means over runs and over repeated draws, on other classes of other plankton: orders and "
     "slopes compare, levels do not. Its mined negatives were partly of the anchor's class.",
     settings={
         "dataset": ("FlowCamNet, private",), "backbone": ("efficientnet_v2_s",), "weights": ("imagenet",),

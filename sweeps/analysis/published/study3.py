@@ -19,7 +19,7 @@ def _last(ours: Ours) -> str:
 STUDY = Study(
     name="study 3",
     evaluation="The study reports one run, its loss on the 10,000 test images after the frozen and after the unfrozen "
-    "epochs, and one accuracy. Ours are means over blocks: the loss on validation images, which are part of the "
+    "epochs, and one accuracy. Ours are means over runs: the loss on validation images, which are part of the "
     "60,000, and both classifiers, fitted to all training embeddings, on the 10,000 test images.",
     settings={
         "backbone": ("resnet34",), "weights": ("imagenet",), "head": ("study3",), "dropout": (0.25,),

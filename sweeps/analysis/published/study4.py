@@ -49,7 +49,7 @@ STUDY = Study(
     name="study 4",
     evaluation="The study called its loss of 4.0917 still high, without its bounds: of N images in two views each, "
     "log(1 + (2N − 2) e^(−1/τ)) where all negatives are orthogonal, and log(2N − 1) where the other view is guessed. "
-    "Ours are means over blocks at the last epoch; similarities are means over the queries drawn of the test split in "
+    "Ours are means over runs at the last epoch; similarities are means over the queries drawn of the test split in "
     "one block.",
     settings={
         "dataset": ("stl10", "caltech101"), "backbone": ("alexnet", "resnet50"), "weights": ("imagenet",),

@@ -2,6 +2,7 @@
 
 from sweeps.analysis.document import Report, Section, Table
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
+from sweeps.analysis.report.effect_sections import VERDICT_WORDS
 from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.findings import Finding
 
@@ -18,7 +19,7 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         ]
         for one in pairs
     ]
-    header = ["", first.name, "n", "verdict", second.name, "n", "verdict", "difference"]
+    header = ["", first.name, "of", "verdict", second.name, "of", "verdict", "difference (95 %)"]
     alone = [
         f"Only in {a.name}: {', '.join(labels)}."
         for a, b in ((first, second), (second, first))
@@ -52,11 +53,11 @@ def _comparable(first: Sweep, second: Sweep) -> list[str]:
 
 
 def _cells(finding: Finding) -> list[str]:
-    if finding.result is None:
+    effect, runs = finding.effect, finding.runs
+    if effect is None or runs is None:
         return [ABSENT, ABSENT, "not estimated"]
-    effect = finding.result[0]
-    return [interval(effect), str(effect.n), effect.verdict.replace("_", " ")]
+    return [interval(effect), runs.counted(), VERDICT_WORDS[effect.verdict]]
 
 
 def _sentences(sweep: Sweep) -> list[str]:
-    return [f"{sweep.name}: {finding.verdict}" for finding in sweep.found if finding.contrast.family == "primary"]
+    return [f"{sweep.name}: {finding.sentence}" for finding in sweep.found if finding.contrast.family == "primary"]

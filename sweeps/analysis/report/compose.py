@@ -11,7 +11,7 @@ from sweeps.analysis.report.render import write_pages
 from sweeps.analysis.report.sections import SweepTables, report_of
 from sweeps.analysis.stats.compare import Sweep
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import read_plan
+from sweeps.analysis.stats.plan_reader import read_plan
 from sweeps.results import store
 
 
@@ -72,4 +72,4 @@ def render_comparison(first: Path | str, second: Path | str, output: Path | None
 def _sweep(folder: Path, name: str) -> Sweep:
     trials, curves, groups = (store.read(folder, table) for table in ("trials", "curves", "eval_groups"))
     confirm = trials.filter(pc.equal(trials["stage"], "confirm"))
-    return Sweep(name, findings(trials, curves, read_plan(folder, trials).contrasts, groups), confirm)
+    return Sweep(name, findings(trials, curves, read_plan(folder, trials), groups), confirm)

@@ -1,133 +1,270 @@
-"""The section on planned contrasts: their effects."""
+"""The sections on effects: primaries with their verdicts, what follows from them, exploratory contrasts, A/A controls."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import (
-    ABSENT,
     decimals_for,
     ends,
     estimate_texts,
+    four,
     interval,
     number,
     or_absent,
     p_text,
+    percent,
     sesoi_text,
 )
+from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.stored_plan import FAMILIES
+from sweeps.analysis.stats.koleo_against_accumulation import Comparison
+from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.winners_curse import Curse
+from sweeps.analysis.wording import ANYTIME_NOTE, MIN_REPLICATES
 from sweeps.results.columns import named
 
-OTHER_INTERVALS: Final = (
-    "Other intervals of the primaries. BCa covers too little below about ten blocks. Blocks x classes also draws the "
-    "classes of the split again, and so reaches to other classes. On the logit scale a ceiling is no bound."
+VERDICT_WORDS: Final = {
+    "pilot": "pilot, no verdict",
+    "beyond": "more than matters",
+    "unsettled": "differs; whether enough to matter is open",
+    "below_sesoi": "differs, too little to matter",
+    "equivalent": "no difference that matters",
+    "no_evidence": "not settled",
+}
+"""Of an effect's `verdict`, in tables."""
+
+TERMS: Final = (
+    "SESOI: smallest effect size of interest, what would matter. P(A > B): share of replicates in which the treatment "
+    "came out above the control (Wilson interval). Detectable: effect that so many replicates find in four of five "
+    "sweeps; a range, since their spread is itself estimated."
 )
-EXPLORATORY: Final = "Exploratory: not adjusted for their number."
+DUE_TO_TUNING: Final = (
+    "Variance due to tuning: how much of the spread between replicates comes from tuning anew rather than from seeds."
+)
+ONE_TUNING: Final = (
+    "At one tuning: the interval is over seeds alone. Another tuning of the same sweep may land outside it, so no "
+    "verdict rests on it."
+)
+ONE_SPLIT: Final = (
+    "At one split of training and validation images: the interval is over seeds alone. Another split may land outside "
+    "it, so no verdict rests on it."
+)
+FEW: Final = f"Fewer than {MIN_REPLICATES} replicates make a pilot: an interval, but no verdict."
+EXPLORATORY: Final = "Adjusted neither for their number nor for looks: numbers to think about, on which no claim rests."
+COMMON: Final = (
+    "All cells of a replicate ran the same settings to their end. Treatment minus control at equal settings, mean over "
+    "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on its own."
+)
+CURSE: Final = (
+    "The best of several settings is partly the luckiest. By {measure}: its value at tuning, the mean over fresh seeds "
+    "at the same settings, and the difference, mean over replicates{interval}."
+)
 CONTROLS: Final = (
     "A/A control: pairs of runs of the same computation, but for the order of its additions. How far they differ is "
     "what training makes of rounding"
 )
 
 
-def effects(found: list[Finding]) -> Section:
-    """Primaries with verdicts, then the second looks at them, then the exploratory contrasts, then A/A controls.
-
-    Contrasts of one outcome share a table.
-    """
-    estimated = [finding for finding in found if finding.result is not None]
+def effects(found: Sequence[Finding]) -> Section:
+    """The primaries, those of one outcome in one table, and what its rows mean."""
+    estimated = [one for one in found if one.effect is not None]
     tables = []
-    for outcome in dict.fromkeys(finding.contrast.outcome for finding in estimated):
-        own = {
-            f: [one for one in estimated if (one.contrast.outcome, one.contrast.family) == (outcome, f)]
-            for f in FAMILIES
-        }
+    for outcome in dict.fromkeys(one.contrast.outcome for one in estimated):
         what = "" if outcome == "test_auc" else f": {named(outcome)}"
-        tables += [*_primary(own["primary"], what), *_other_intervals(own["primary"], what)]
-        tables += [*_exploratory(own["exploratory"], what), *_controls(own["control"], what)]
-    families = {finding.contrast.family for finding in estimated}
-    notes = {"primary": OTHER_INTERVALS, "exploratory": EXPLORATORY, "control": _noise(estimated)}
-    return Section("Effect", [note for family, note in notes.items() if family in families], tables=tables)
+        tables += _primaries([one for one in estimated if one.contrast.outcome == outcome], what)
+    return Section("Effect", _how_to_read(estimated), tables=tables)
 
 
-def _primary(found: list[Finding], what: str) -> list[Table]:
+def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
+    """The primaries on the outcomes that the sweep is not judged by."""
+    own = [one for one in found if one.contrast.family == "beside"]
+    if not own or plan.outcome is None:
+        return Section("")
+    outcomes = dict.fromkeys(one.contrast.outcome for one in own)
+    label, how = plan.outcome.label, "Judged by" if plan.confirm == "drop-in" else "At settings tuned for"
+    line = f"{how} {label}: intervals of their own (95 %), and no verdict."
+    tables = [_intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes]
+    heading = f"Beside {label}: {', '.join(named(outcome) for outcome in outcomes)}"
+    return Section(heading, [line, *_refused(own)], tables=[table for table in tables if table.rows])
+
+
+def against(compared: Sequence[Comparison]) -> Section:
+    """KoLeo against accumulation, a row per outcome."""
+    if not compared:
+        return Section("KoLeo against accumulation")
+    one = compared[0]
+    header = [
+        "",
+        f"KoLeo, off to on at K={one.low}",
+        f"K={one.low} to {one.high} with KoLeo",
+        "the first less the second",
+        f"KoLeo at K={one.high} less at K={one.low}",
+        "share of KoLeo's effect taken back",
+    ]
+    rows = []
+    for each in compared:
+        parts = (each.koleo, each.accumulation, each.difference, each.taken_back)
+        share = "cannot be told" if each.share is None else interval(each.share)
+        rows.append([named(each.outcome), *map(interval, parts), share])
+    lines = [
+        f"Both in units of the outcome, with 95 % intervals over {one.counted}, each on its own. What accumulation "
+        "takes back is the interaction; its share of KoLeo's effect has Fieller's interval, and cannot be told where "
+        "that effect may be 0."
+    ]
+    return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
+
+
+def common(found: Sequence[Finding]) -> Section:
+    """The primaries at settings that all cells share."""
+    own = [one for one in found if one.contrast.family == "common"]
+    if not own:
+        return Section("At common settings")
+    table = _intervals("", own)
+    line = COMMON.format(measure=named(own[0].contrast.outcome))
+    return Section("At common settings", [line, *_refused(own)], tables=[table] if table.rows else [])
+
+
+def winners_curse(curses: Sequence[Curse], measure: str) -> Section:
+    """What the best of each cell promised, and what fresh seeds gave."""
+    if not curses:
+        return Section("Winner's curse")
+    told = "" if all(one.interval is None for one in curses) else ", with its 95 % interval"
+    rows = [
+        [
+            one.cell_id,
+            four(one.at_tuning),
+            four(one.fresh),
+            *(estimate_texts(one.interval) if one.interval else [number(one.gap, decimals=4, signed=True), ""]),
+            str(one.n),
+        ]
+        for one in curses
+    ]
+    header = ["", "at tuning", "fresh seeds", "difference", "95 % interval", "replicates"]
+    return Section("Winner's curse", [CURSE.format(measure=measure, interval=told)], tables=[Table(header, rows)])
+
+
+def sensitivity(found: Sequence[Finding]) -> Section:
+    """What hangs on failed runs and on the classes of the split."""
+    rows = [[one.name, interval(one.over_classes)] for one in found if one.over_classes is not None]
+    lines = [line for one in found for line in one.caveats]
+    if rows:
+        lines.append("Replicates x classes also draws the classes of the split anew: it reaches to others of their kind.")
+    return Section("Sensitivity", lines, tables=[Table(["", "replicates x classes"], rows)] if rows else [])
+
+
+def exploratory(found: Sequence[Finding]) -> Section:
+    """Other planned contrasts, by outcome: numbers and intervals."""
+    own = [one for one in found if one.contrast.family == "exploratory"]
+    if not own:
+        return Section("Exploratory contrasts")
+    outcomes = dict.fromkeys(one.contrast.outcome for one in own)
+    tables = [_intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes]
+    return Section("Exploratory contrasts", [EXPLORATORY, *_refused(own)], tables=[t for t in tables if t.rows])
+
+
+def controls(found: Sequence[Finding]) -> Section:
+    """A/A controls, where the plan has some: how far runs of the same computation differ, beside the SESOI."""
+    own = [one for one in found if one.contrast.family == "control"]
+    rows = []
+    for one in own:
+        if one.runs is not None:
+            pairs = one.runs.pairs
+            sizes = (float(np.sqrt(np.mean(np.square(pairs)))), float(np.abs(pairs).max()))
+            texts = [number(size, decimals=5) for size in sizes]
+            rows.append([one.contrast.estimand, *texts, sesoi_text(one.contrast.sesoi), str(pairs.size)])
+    header = ["A/A control", "root mean square", "largest", "SESOI", "pairs"]
+    lines = [one.sentence for one in own] + ([_noise(own)] if rows else [])
+    return Section("A/A controls", lines, tables=[Table(header, rows)] if rows else [])
+
+
+def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
     """One column per contrast: these numbers fit a phone downwards, not across."""
-    columns: dict[str, list[str]] = {}
+    names, columns = [], {}
     for finding in found:
-        assert finding.result is not None
-        effect, looks = finding.result[0], finding.robustness
-        columns[finding.name] = [
-            *estimate_texts(effect),
-            p_text(effect.p_value),
-            or_absent(finding.p_holm, p_text),
-            str(effect.n),
-            f"±{sesoi_text(effect.sesoi)}",
-            "yes" if effect.equivalent else "no",
-            ABSENT if looks is None else number(looks.minimum_detectable, decimals=decimals_for(effect)),
-            effect.verdict.replace("_", " "),
-        ]
-    names = ["effect", "95 % interval", "p (sign flip)", "p (Holm)", "n (blocks)", "SESOI"]
-    return transposed(
-        f"primary{what}", [*names, "90 % interval inside SESOI", "detectable (power .8)", "verdict"], columns
-    )
+        effect, runs = finding.effect, finding.runs
+        assert effect is not None
+        assert runs is not None
+        at_one = effect.unit == "block"
+        held = f" (all {effect.family} at once)" if effect.family > 1 else ""
+        cells = {
+            "effect": estimate_texts(effect)[0],
+            f"95 % interval{held}": ends(effect),
+            f"p{f' (times {effect.family})' if effect.family > 1 else ''}": "" if at_one else p_text(effect.p_value),
+            "replicates x seeds": runs.counted(),
+            "P(A > B)": "" if at_one else or_absent(finding.superiority, _share),
+            "variance due to tuning": "" if finding.due_to_tuning is None else percent(finding.due_to_tuning),
+            "detectable (power .8)": "" if finding.detectable is None else _range(finding.detectable, effect),
+            "SESOI": f"±{sesoi_text(effect.sesoi)}",
+            "verdict": VERDICT_WORDS[effect.verdict],
+        }
+        names, columns[finding.name] = list(cells), list(cells.values())
+    kept = [i for i in range(len(names)) if any(column[i] for column in columns.values())]
+    shown = {name: [column[i] for i in kept] for name, column in columns.items()}
+    return transposed(f"primary{what}", [names[i] for i in kept], shown)
 
 
-def _other_intervals(found: list[Finding], what: str) -> list[Table]:
-    columns = {
-        finding.name: [
-            or_absent(looks.bca, ends),
-            or_absent(looks.crossed, ends),
-            or_absent(looks.logit, interval),
-        ]
-        for finding in found
-        if (looks := finding.robustness) is not None
-    }
-    names = ["BCa", "blocks x classes", "logit AUC"]
-    measured = [i for i in range(len(names)) if any(column[i] != ABSENT for column in columns.values())]
-    return transposed(
-        f"other intervals{what}",
-        [names[i] for i in measured],
-        {name: [column[i] for i in measured] for name, column in columns.items()},
-    )
-
-
-def _exploratory(found: list[Finding], what: str) -> list[Table]:
-    rows = []
-    for finding in found:
-        assert finding.result is not None
-        rows.append([finding.name, *estimate_texts(finding.result[0]), str(finding.result[0].n)])
-    return [Table([f"exploratory{what}", "effect", "95 % interval", "n"], rows)] if rows else []
-
-
-def _controls(found: list[Finding], what: str) -> list[Table]:
-    rows = []
-    for finding in found:
-        assert finding.result is not None
-        effect, blocks = finding.result
-        sizes = (float(np.sqrt(np.mean(np.square(blocks.values)))), float(np.abs(blocks.values).max()))
-        rows.append(
-            [
-                finding.contrast.estimand,
-                *(number(x, decimals=5) for x in sizes),
-                str(effect.n),
-            ]
+def _how_to_read(found: Sequence[Finding]) -> list[str]:
+    judged = [one.effect for one in found if one.effect is not None]
+    replicated = [effect for effect in judged if effect.unit == "replicate"]
+    lines = []
+    if replicated:
+        family = replicated[0].family
+        held = (
+            f"All {family} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and "
+            f"p, of a t test over replicates, is taken times {family}. "
+            if family > 1
+            else "p is of a t test over replicates. "
         )
-        rows[-1].insert(3, sesoi_text(effect.sesoi))
-    return [Table([f"A/A control{what}", "root mean square", "largest", "SESOI", "n"], rows)] if rows else []
+        lines.append(held + "The verdict follows the interval alone.")
+        lines.append(TERMS)
+        if any(one.due_to_tuning is not None for one in found):
+            lines.append(DUE_TO_TUNING)
+    if any(effect.anytime for effect in judged):
+        lines.append(ANYTIME_NOTE)
+    if any(effect.verdict == "pilot" for effect in replicated):
+        lines.append(FEW)
+    single = [one for one in found if one.effect is not None and one.effect.unit == "block"]
+    tuned = {one.runs.tuned for one in single if one.runs is not None}
+    return lines + [line for line, of in ((ONE_TUNING, True), (ONE_SPLIT, False)) if of in tuned]
 
 
-def _noise(found: list[Finding]) -> str:
+def _intervals(title: str, found: Sequence[Finding]) -> Table:
+    rows = [
+        [one.name, *estimate_texts(one.estimated), one.runs.counted()]
+        for one in found
+        if one.estimated is not None and one.runs is not None
+    ]
+    return Table([title, "effect", "95 % interval", "of"], rows)
+
+
+def _refused(found: Sequence[Finding]) -> list[str]:
+    return [one.sentence for one in found if one.estimated is None]
+
+
+def _share(share: Interval) -> str:
+    """`.88 [.53, .98]`"""
+    estimate, low, high = (number(x, decimals=2) for x in (share.estimate, share.ci_low, share.ci_high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def _range(found: Interval, effect: Effect) -> str:
+    decimals = decimals_for(effect)
+    return " to ".join(number(x, decimals=decimals) for x in (found.ci_low, found.ci_high))
+
+
+def _noise(found: Sequence[Finding]) -> str:
     """How far two runs that compute the same lie apart, beside the SESOI; by the outcome of the first A/A control."""
-    controls = [finding for finding in found if finding.contrast.family == "control"]
-    own = [finding for finding in controls if finding.contrast.outcome == controls[0].contrast.outcome]
-    results = [finding.result for finding in own if finding.result is not None]
-    if not results:
+    first = found[0].contrast
+    own = [one.runs.pairs for one in found if one.contrast.outcome == first.outcome and one.runs is not None]
+    if not own:
         return ""
-    differences = np.concatenate([blocks.values for _, blocks in results])
-    apart, sesoi = float(np.sqrt(np.mean(np.square(differences)))), results[0][0].sesoi
+    differences = np.concatenate(own)
+    apart = float(np.sqrt(np.mean(np.square(differences))))
     mean_square = number(apart) if apart >= 0.0005 else "<.001"
-    size = f"root mean square {mean_square} over {differences.size} pairs, {apart / sesoi:.1f} x the SESOI"
-    if apart < sesoi:
+    size = f"root mean square {mean_square} over {differences.size} pairs, {apart / first.sesoi:.1f} x the SESOI"
+    if apart < first.sesoi:
         return f"{CONTROLS}: {size}."
-    return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over blocks can."
+    return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over many can."

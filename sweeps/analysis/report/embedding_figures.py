@@ -9,6 +9,7 @@ from sweeps.analysis.figures.embeddings import distances, images, neighbours, pc
 from sweeps.analysis.figures.embeddings.sheets import draw_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.stats.held_out import SPLITS
+from sweeps.analysis.stats.pairing import Place
 
 
 def chosen(data: Shown) -> str:
@@ -40,7 +41,7 @@ def pictures(data: Shown, groups: pa.Table) -> Iterator[Picture]:
             yield from _sheets(data, groups, split, data.block)
 
 
-def _projections(data: Shown, split: str, block: int) -> Iterator[Picture]:
+def _projections(data: Shown, split: str, block: Place) -> Iterator[Picture]:
     for view in pca_umap_tsne.PROJECTIONS:
         if data.has(view, split):
             found = pca_umap_tsne.projection_data(data, split, view, block=block)
@@ -51,7 +52,7 @@ def _projections(data: Shown, split: str, block: int) -> Iterator[Picture]:
             yield Picture(f"{view}-train", pca_umap_tsne.draw_projection(found), pca_umap_tsne.TRAIN_READING)
 
 
-def _sheets(data: Shown, groups: pa.Table, split: str, block: int) -> Iterator[Picture]:
+def _sheets(data: Shown, groups: pa.Table, split: str, block: Place) -> Iterator[Picture]:
     for i, cell in enumerate(data.sheet_cells, start=1):
         if data.has("closest", split):
             sheet = images.class_sheet(data, split, cell, block=block)

@@ -26,6 +26,7 @@ from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
 from sweeps.analysis.stats import descriptive
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.koleo_against_accumulation import Comparison
 from sweeps.analysis.stats.levels import levels_of
 from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
 from sweeps.results.columns import WHILE_TRAINING
@@ -33,24 +34,27 @@ from sweeps.results.columns import WHILE_TRAINING
 T = TypeVar("T")
 
 
-def design(trials: pa.Table, found: list[Finding], dataset: str, aside: set[str]) -> list[Picture]:
-    """The planned comparison: outcomes against accumulation steps, and a forest per outcome."""
-    data = interaction.interaction_data(trials, dataset=dataset, without=aside)
+def design(
+    trials: pa.Table, found: list[Finding], compared: Sequence[Comparison], dataset: str, aside: set[str]
+) -> list[Picture]:
+    """The planned comparison: a forest per outcome, and outcomes against accumulation steps."""
+    outcome = next((one.contrast.outcome for one in found if one.contrast.family == "primary"), "test_auc")
+    data = interaction.interaction_data(trials, outcome=outcome, dataset=dataset, without=aside)
     pictures = _drawn("interaction", data, interaction.draw_interaction, interaction.READING)
-    for i, (outcome, items) in enumerate(forest.forests(found).items()):
+    for i, (outcome, items) in enumerate(forest.forests(found, compared).items()):
         name = f"forest-{outcome.replace('_', '-')}" if i else "forest"
-        figure = forest.draw_forest(forest.forest_data(items, dataset=dataset))
-        pictures.append(Picture(name, figure, forest.READING))
+        data_of_forest = forest.forest_data(items, dataset=dataset)
+        pictures.append(Picture(name, forest.draw_forest(data_of_forest), forest.reading(data_of_forest)))
     return pictures
 
 
 def paired(found: list[Finding], dataset: str) -> list[Picture]:
-    """Outcomes of each primary contrast, block by block; an effect on an effect has no two sides to draw."""
+    """Outcomes of each primary, replicate by replicate; an effect on an effect has no two sides to draw."""
     pictures = []
     for i, finding in enumerate(found):
-        if finding.result is not None and finding.contrast.family == "primary" and _has_two_sides(finding.contrast):
-            effect, blocks = finding.result
-            data = paired_figures.paired_data(blocks, effect, finding.contrast, dataset=dataset, note=finding.note)
+        effect, runs = finding.effect, finding.runs
+        if effect is not None and runs is not None and _has_two_sides(finding.contrast):
+            data = paired_figures.paired_data(runs, effect, finding.contrast, dataset=dataset, origin=finding.origin)
             figure = paired_figures.draw_paired(data)
             pictures.append(Picture(_name("paired", finding, i), figure, paired_figures.reading(data)))
     return pictures
@@ -61,9 +65,13 @@ def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
     pictures = []
     for i, finding in enumerate(found):
         contrast = finding.contrast
-        if finding.by_epoch and contrast.family == "primary":
+        if finding.by_epoch and finding.runs is not None:
             data = epochs.epoch_data(
-                finding.by_epoch, outcome=WHILE_TRAINING[contrast.outcome], dataset=dataset, sesoi=contrast.sesoi
+                finding.by_epoch,
+                outcome=WHILE_TRAINING[contrast.outcome],
+                counted=finding.runs.counted(),
+                dataset=dataset,
+                sesoi=contrast.sesoi,
             )
             pictures.append(Picture(_name("epochs", finding, i), epochs.draw_epochs(data), epochs.READING))
     return pictures

@@ -55,7 +55,8 @@ MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
     f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
-    "colour, and turned grey. What is lost was told by colour alone; the interval is over blocks."
+    "colour, and turned grey. What is lost was told by colour alone; the interval is over replicates, or over the seeds of "
+    "a single one."
 )
 
 
@@ -80,7 +81,10 @@ def accuracy(trials: pa.Table, evaluations: pa.Table, eval_groups: pa.Table, cel
     pixels = [_pixels(evaluations, trials, column) for column in there]
     if any(value is not None for value in pixels):
         rows.append([RAW_PIXELS, *(or_absent(value, four) for value in pixels), ""])
-    notes = ["Means over blocks ± SD; n blocks", *(note for column in there if (note := MEASURED[column].note))]
+    notes = [
+        "Means ± SD over n replicates, or over the seeds of a single one",
+        *(note for column in there if (note := MEASURED[column].note)),
+    ]
     table = Table(["held-out images", *(MEASURED[column].header for column in there), "n"], rows)
     tables = [table, *_by_class(trials, eval_groups, cells)]
     return Section("Accuracy", [". ".join(notes) + "."], tables=tables)
@@ -106,7 +110,7 @@ def _shortcut_row(colour: Values, grey: Values, cell: str) -> list[str]:
 
 
 def _with_deviation(mean: Mean | None, n: int) -> str:
-    """`.973 ± .004`; the number of blocks where it is not `n`."""
+    """`.973 ± .004`; the number of replicates where it is not `n`."""
     if mean is None:
         return ABSENT
     spread = "" if mean.deviation is None else f" ± {four(mean.deviation)}"

@@ -4,20 +4,23 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.stats.descriptive import rows_of, trials_by_stage, unfinished
+from sweeps.analysis.stats.derived import final_column
+from sweeps.analysis.stats.descriptive import rows_of, trials_by_stage, tuned_by, unfinished
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.pairing import place_of
 from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
 
-def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
-    """The sentence of a sweep without a single contrast."""
+def no_effect_claimed(trials: pa.Table, curves: pa.Table, found: Sequence[Finding]) -> str:
+    """The sentence of a sweep without a single primary contrast; `found`: its others."""
     counts = trials_by_stage(trials, curves)
     there = ", ".join(f"{n} {stage} trial{'s' * (n != 1)}" for stage, n in counts.items())
     if set(counts) == {"search"}:
@@ -28,12 +31,13 @@ def no_effect_claimed(trials: pa.Table, curves: pa.Table) -> str:
         return f"Nothing is claimed about an effect: no confirm trial has run yet ({there})."
     if any(stage == "confirm" for stage, _ in unfinished(trials, curves)):
         return f"Nothing is claimed about an effect yet: the confirm stage has not finished ({there})."
-    return f"Nothing is claimed about an effect: the plan names no contrast ({there})."
+    which = "primary contrast" if found else "contrast"
+    return f"Nothing is claimed about an effect: the plan names no {which} ({there})."
 
 
 def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     """What the findings can and cannot say, from where the cells' settings came and what was run."""
-    origins = sorted({origin for finding in found for origin in finding.note.split(", ")})
+    origins = sorted({origin for finding in found for origin in finding.origin.split(", ") if origin not in STAGE_ORIGINS})
     lines = [_settings_from(origin, trials, alone=len(origins) == 1) for origin in origins]
     if "study" in _values(trials, "triplets"):
         lines.append(
@@ -41,8 +45,9 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
             "images. The test split shares no image with training."
         )
     names = ("cell_id", "config_json", "dataset", "backbone", "loss", "epochs", "batch_size")
-    confirm = rows_of(trials, "confirm", names)
-    told = [f.contrast for f in found if f.result is not None and f.contrast.family != "exploratory"]
+    confirm = rows_of(trials, "confirm", ("replicate", "block", *names))
+    confirm.sort(key=place_of)
+    told = [f.contrast for f in found if f.runs is not None and f.contrast.family in ("primary", "control")]
     lines += list(dict.fromkeys(_cells_differ(confirm, contrast) for contrast in told))
     if "search" in _values(trials, "stage"):
         lines.append(
@@ -51,24 +56,60 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
         )
     if confirm:
         setting = ", ".join(f"{name} {_distinct(confirm, name)}" for name in names[2:])
-        lines.append(
-            "The interval is over blocks (fresh initialisation, data order, augmentation, and draw of training and "
-            f"validation images and triplets) with one fixed test split. It does not reach beyond what ran: {setting}."
-        )
+        lines += _reach(found)
+        lines.append(f"Nothing here reaches beyond what ran: {setting}.")
     return lines
+
+
+def _reach(found: Sequence[Finding]) -> list[str]:
+    """What the primaries' intervals are over."""
+    runs = next((one.runs for one in found if one.runs is not None and one.contrast.family == "primary"), None)
+    if runs is None:
+        return []
+    if len(runs.places) > 1:
+        tuning = "fresh tuning, " if runs.tuned else ""
+        return [
+            f"Intervals are for whoever runs the whole sweep again: {tuning}fresh seeds, fresh draw of training and "
+            "validation images; one fixed test split."
+        ]
+    if runs.tuned:
+        return [
+            "Intervals are over seeds at one tuning, with one fixed test split. Whoever tunes again may land outside: more "
+            "seeds do not mend that, more replicates do."
+        ]
+    return ["Intervals are over seeds at one draw of training and validation images, with one fixed test split."]
 
 
 def extensions(plan: StoredPlan) -> list[str]:
     """What was added to a sweep after its confirmation had begun, and what that does to its statements."""
     lines = []
-    sizes = [*((before["samples"], before["blocks"]) for before in plan.extended), (plan.samples, plan.blocks)]
-    for (samples, blocks), (more_samples, more_blocks) in pairwise(sizes):
+    names = ("samples", "blocks", "replicates")
+    before = [tuple(int(plan.get(name, name == "replicates")) for name in names) for plan in plan.extended]
+    sizes = [*before, (plan.samples, plan.blocks, plan.replicates)]
+    for (samples, blocks, replicates), (more_samples, more_blocks, more_replicates) in pairwise(sizes):
+        if more_replicates > replicates:
+            lines.append(
+                f"Replicates {replicates + 1} to {more_replicates} were added after the first {replicates} could be "
+                "looked at. The intervals of the primaries hold at every look (anytime-valid), and are wider for it; "
+                "other intervals do not."
+            )
         if more_blocks > blocks:
             lines.append(
                 f"Blocks {blocks + 1} to {more_blocks} were added after the first {blocks} could be looked at. "
-                "Intervals and p-values are those of a number of blocks fixed in advance: whoever extends a sweep "
-                "until it says something is misled more often than they state."
+                + (
+                    "Each is a replicate of its own here: the intervals of the primaries hold at every look, and are "
+                    "wider for it."
+                    if plan.grown and more_replicates == replicates
+                    else "Intervals are those of a number of blocks fixed in advance: whoever extends a sweep until it "
+                    "says something is misled more often than they state."
+                )
             )
+    if plan.looked:
+        lines.append(
+            "Sweeps were joined whose reports could be read before. The intervals of the primaries hold at every look "
+            "(anytime-valid), and are wider for it; other intervals do not."
+        )
+    for (samples, *_), (more_samples, *_) in pairwise(sizes):
         if more_samples > samples:
             lines.append(
                 f"{more_samples - samples} search trials were added after the confirmation had begun; they did not "
@@ -102,6 +143,10 @@ def retries(attempts: pa.Table) -> list[str]:
     return lines
 
 
+STAGE_ORIGINS: Final = ("designed", "sampled")
+"""Of runs of the tuning, whose settings come from nowhere else."""
+
+
 def _settings_from(origin: str, trials: pa.Table, *, alone: bool) -> str:
     """`alone`: all cells have their settings from there."""
     if origin == "drop-in" and not alone:
@@ -133,20 +178,28 @@ def _searched(trials: pa.Table) -> str:
 
 
 def _tuned(trials: pa.Table) -> str:
-    cells = Counter(row["cell_id"] for row in rows_of(trials, "tune", ("cell_id",)))
+    rows = rows_of(trials, "tune", ("cell_id", "replicate", "origin"))
+    cells = Counter(row["cell_id"] for row in rows)
     if not cells:
         return "each cell runs at its best designed settings; the trials that found them are not in this folder."
-    points = ", ".join(str(n) for n in sorted(set(cells.values())))
+    replicates = len({row["replicate"] or 1 for row in rows})
+    points = ", ".join(str(n // replicates) for n in sorted(set(cells.values())))
+    measure = named(final_column(tuned_by(trials)))
+    where = f"in each of {replicates} replicates " if replicates > 1 else ""
+    same = "the same " if all(row["origin"] != "sampled" for row in rows) else ""
     return (
-        f"each cell was tried at the same {points} designed settings with one seed, and runs at its best by validation "
-        "AUC, on fresh seeds. How near that is to each cell's optimum shows under tuning."
+        f"{where}each cell was tried at {same}{points} settings, and runs at its best by {measure}, on fresh seeds. How "
+        "near that is to each cell's optimum shows under tuning."
     )
 
 
 def _cells_differ(confirm: Sequence[Row], contrast: Contrast) -> str:
     """Settings in which the cells of a contrast differ, read from the configurations that ran."""
-    configs = {row["cell_id"]: json.loads(row["config_json"]) for row in confirm if row["cell_id"] in contrast.weights}
-    names = sorted({name for config in configs.values() for name in config} - {"seed", "views"})
+    configs: dict[str, Row] = {}
+    for row in confirm:  # of the first replicate: others have other settings
+        if row["cell_id"] in contrast.weights:
+            configs.setdefault(row["cell_id"], json.loads(row["config_json"]))
+    names = sorted({name for config in configs.values() for name in config} - {"seed", "split_seed", "views"})
     differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
     if len(contrast.weights) == 2:
         who = f"{contrast.treatment} and {contrast.control}"

@@ -21,11 +21,15 @@ from sweeps.analysis.report import (
 )
 from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
 from sweeps.analysis.stats import curves as cell_curves
+from sweeps.analysis.stats import descriptive
 from sweeps.analysis.stats.contrast_table import contrast_rows
-from sweeps.analysis.stats.derived import codes
+from sweeps.analysis.stats.derived import codes, final_column
 from sweeps.analysis.stats.descriptive import distinct
 from sweeps.analysis.stats.findings import Finding, findings
+from sweeps.analysis.stats.koleo_against_accumulation import comparisons
 from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.winners_curse import winners_curse
+from sweeps.results.columns import named
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,26 @@ class SweepTables:
 def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     """The report of a sweep's tables, of which `trials` or `curves` has rows."""
     trials, curves = tables.trials, tables.curves
-    found = findings(trials, curves, plan.contrasts, tables.eval_groups)
+    found = findings(trials, curves, plan, tables.eval_groups)
+    compared = comparisons(trials, plan)
     primary = [finding for finding in found if finding.contrast.family == "primary"]
-    # Differences of planned contrasts stand in the tables alone: their sentences would say little and at length.
-    planned = [finding for finding in found if finding.contrast in plan.contrasts]
-    others = [finding for finding in planned if finding.contrast.family != "primary"] if primary else []
+    measure = named(final_column(descriptive.tuned_by(trials)))
     dataset = distinct(trials, "dataset") or "data set not recorded yet"
     aside = {cell.cell_id for cell in plan.cells if cell.role in cell_curves.ASIDE}
     cells = cell_curves.cells_of(trials, plan)
     sections = [
         effect_sections.effects(found),
-        Section("Cells and contrasts", pictures=figure_lists.design(trials, found, dataset, aside)),
-        Section("Other contrasts", [finding.verdict for finding in others]),
+        effect_sections.against(compared),
+        Section("Cells and contrasts", pictures=figure_lists.design(trials, found, compared, dataset, aside)),
+        effect_sections.beside(found, plan),
+        effect_sections.common(found),
+        effect_sections.winners_curse(winners_curse(trials, plan), measure),
+        effect_sections.sensitivity(found),
         Section(
             "What this can and cannot say", scope(trials, found) + extensions(plan) + retries(tables.confirm_attempts)
         ),
-        Section("Sensitivity", [line for finding in found for line in finding.sensitivity]),
+        effect_sections.exploratory(found),
+        effect_sections.controls(found),
         # A plan that names no study may fit the first.
         beside(
             STUDIES.get(plan.published, study1.STUDY),
@@ -70,7 +78,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
             evaluations=tables.evaluations,
             views=tables.views,
         ),
-        Section("Block by block", pictures=figure_lists.paired(found, dataset)),
+        Section("Replicate by replicate", pictures=figure_lists.paired(found, dataset)),
         held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
         few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),
@@ -96,9 +104,9 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     return Report(
         study=distinct(trials, "study_id") or plan.study_id or "sweep",
         question=plan.question,
-        verdicts=[finding.verdict for finding in primary or found] or [no_effect_claimed(trials, curves)],
+        verdicts=[finding.sentence for finding in primary] or [no_effect_claimed(trials, curves, found)],
         sections=[s for s in sections if s.paragraphs or s.commands or s.tables or s.pictures],
-        contrasts=contrast_rows(found),
+        contrasts=contrast_rows(found, compared),
     )
 
 
@@ -119,5 +127,5 @@ def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
     """Sentence and interval of the first primary of this code; for E1 also of a plan without codes."""
     primary = [one for one in found if one.contrast.family == "primary"]
     wanted = [one for one in primary if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
-    effects = [(one.verdict, one.result[0]) for one in wanted if one.result is not None]
-    return next(((verdict, effect.ci_low, effect.ci_high) for verdict, effect in effects), None)
+    effects = [(one.sentence, one.effect) for one in wanted if one.effect is not None]
+    return next(((sentence, effect.ci_low, effect.ci_high) for sentence, effect in effects), None)

@@ -14,8 +14,8 @@ from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
 CELLS: Final = (
-    "Over the blocks that a cell ran in, which controls share only in part: it is the contrasts that compare within "
-    "blocks."
+    "Over the replicates that a cell ran in, or over the seeds of a single one. It is the contrasts that compare within "
+    "replicates."
 )
 MECHANISM: Final = (
     "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
@@ -31,7 +31,7 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
         found: from `findings`.
         trials: with the column `stage`.
     """
-    first = next((f.contrast for f in found if f.contrast.family == "primary" and f.result is not None), None)
+    first = next((f.contrast for f in found if f.contrast.family == "primary" and f.runs is not None), None)
     if first is None:
         return []
     sections = [_cells(found, trials), _mechanism(found), _risks(first, trials), _costs(first, trials)]
@@ -41,7 +41,8 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
 def _cells(found: list[Finding], trials: pa.Table) -> Section:
     """Per outcome: means of all cells over their measured runs."""
     tables = []
-    for outcome in dict.fromkeys(finding.contrast.outcome for finding in found if finding.result is not None):
+    shown = [f.contrast.outcome for f in found if f.runs is not None and f.contrast.family != "common"]
+    for outcome in dict.fromkeys(shown):
         values = column_values(trials, outcome)
         means = {cell: mean_of(values, cell) for cell in sorted({cell for cell, _ in values})}
         if len(means) > 2:
@@ -98,6 +99,6 @@ def _costs(first: Contrast, trials: pa.Table) -> Section:
         [ratio.cell_id, *(or_absent(ratio.ratios[name], "{:.2f}".format) for name in costs.RATIOS)]
         for ratio in costs.cost_ratios(trials, reference=reference)
     ]
-    note = f"Relative to {reference}: geometric means over the blocks that completed in both."
+    note = f"Relative to {reference}: geometric means over the seeds that completed in both."
     tables = [Table(["ratio", *(MEASURED[name].header for name in costs.RATIOS)], rows)] if rows else []
     return Section("Relative cost", [note], tables=tables)

@@ -1,86 +1,74 @@
-"""Sentences on how far a contrast hangs on failed runs, on its test, and on the classes of the test split."""
+"""Sentences on how far a contrast hangs on failed runs and on the classes of the test split."""
 
 from collections import Counter
 
 import pyarrow as pa
 
-from sweeps.analysis.numbers import interval, number, p_text
-from sweeps.analysis.stats.contrasts import COMPOSITE_AUC, CellBlocks
-from sweeps.analysis.stats.effects import ALPHA, Effect
-from sweeps.analysis.stats.robustness import Robustness
+from sweeps.analysis.numbers import interval
+from sweeps.analysis.stats.composite import counted_as
+from sweeps.analysis.stats.contrasts import CellRuns
+from sweeps.analysis.stats.effects import Effect, Interval, t_interval
+from sweeps.analysis.stats.pairing import Place, place_of
 from sweeps.analysis.stats.stored_plan import Contrast
-from sweeps.results.columns import is_auc
+from sweeps.results.columns import is_auc, named
 
 
-def caveats(rows: pa.Table, contrast: Contrast, effect: Effect, blocks: CellBlocks, looks: Robustness) -> list[str]:
+def caveats(
+    rows: pa.Table, contrast: Contrast, effect: Effect | Interval, runs: CellRuns, wide: Interval | None
+) -> list[str]:
     """All that should be said beside the effect; empty if nothing needs saying.
 
     Args:
         rows: trials of the contrast's cells.
         contrast: what was estimated.
-        effect: its estimate, before Holm's adjustment.
-        blocks: what it was estimated from.
-        looks: other intervals of it.
+        effect: its estimate.
+        runs: what it was estimated from.
+        wide: its interval over replicates x classes, where there is one.
     """
-    lines = _failures(blocks, contrast) + _collapses(rows, blocks, contrast.outcome)
-    if contrast.family == "control":
+    lines = _failures(runs, contrast) + _collapses(rows, runs, contrast.outcome)
+    if contrast.family != "primary":
         return lines
-    name = f"{contrast.code} ({contrast.estimand}): " if contrast.code else ""
-    return lines + [name + line for line in (*_disagreement(effect), *_classes(effect, looks))]
+    return lines + [f"{contrast.name}: {line}" for line in _classes(effect, wide)]
 
 
-def _failures(blocks: CellBlocks, contrast: Contrast) -> list[str]:
+def _failures(runs: CellRuns, contrast: Contrast) -> list[str]:
     """What the composite outcome of failed runs does to the estimate; nothing if no run failed."""
-    if not blocks.failed:
+    if not runs.failed:
         return []
-    total = len(blocks.blocks)
+    total = sum(map(len, runs.places))
     lines = []
-    for cell in blocks.cells:
-        reasons = Counter(reason for failed, _, reason in blocks.failed if failed == cell)
+    for cell in runs.cells:
+        reasons = Counter(reason for failed, _, reason in runs.failed if failed == cell)
         if reasons:
             how = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
-            lines.append(f"{cell}: {how} of {total} runs, counted as AUC {number(COMPOSITE_AUC, decimals=1)}.")
-    what = f" of {contrast.code}" if contrast.code else ""
-    without = blocks.without_failures(sesoi=contrast.sesoi)
-    if without is None:
-        return [*lines, f"Fewer than two blocks{what} remain without them."]
-    return [*lines, f"Without those blocks the difference{what} is {interval(without)} ({without.n} blocks)."]
+            lines.append(f"{cell}: {how} of {total} runs, {counted_as(contrast.outcome)} ({named(contrast.outcome)}).")
+    left = runs.without_failures()
+    if left.size < 2:
+        return [*lines, f"{contrast.name}: without the blocks of failed runs fewer than two units remain."]
+    text = f"{interval(t_interval(left))} ({left.size} of {runs.values.size} units; 95 % interval of its own)"
+    return [*lines, f"{contrast.name}: without the blocks of failed runs the difference is {text}."]
 
 
-def _collapses(rows: pa.Table, blocks: CellBlocks, outcome: str) -> list[str]:
+def _collapses(rows: pa.Table, runs: CellRuns, outcome: str) -> list[str]:
     """Runs whose embeddings had collapsed at their last row: in confirm a label, not an ending."""
-    own = rows.select(["cell_id", "block", "collapsed"]).to_pylist()
-    collapsed = Counter(row["cell_id"] for row in own if row["collapsed"] and row["block"] in blocks.blocks)
+    places: set[Place] = {place for line in runs.places for place in line}
+    names = [name for name in ("cell_id", "replicate", "block", "collapsed") if name in rows.column_names]
+    own = [row for row in rows.select(names).to_pylist() if place_of(row) in places]
+    collapsed = Counter(row["cell_id"] for row in own if row["collapsed"])
     reached = "the AUC" if is_auc(outcome) else "what"
     return [
-        f"{cell}: embeddings had collapsed at the last epoch of {collapsed[cell]} of {len(blocks.blocks)} runs, which "
+        f"{cell}: embeddings had collapsed at the last epoch of {collapsed[cell]} of {len(places)} runs, which "
         f"count with {reached} they reached."
-        for cell in blocks.cells
+        for cell in runs.cells
         if collapsed[cell]
     ]
 
 
-def _disagreement(effect: Effect) -> list[str]:
-    """The interval assumes normal differences and the test does not, so now and then they part."""
-    includes_zero = effect.ci_low <= 0 <= effect.ci_high
-    if effect.verdict == "pilot" or includes_zero == (effect.p_value > ALPHA):
-        return []
-    which = "includes" if includes_zero else "excludes"
-    return [
-        f"Interval and test disagree: the 95 % interval {which} 0 while the sign-flip test gives "
-        f"p = {p_text(effect.p_value)}. "
-        "A difference counts as detected only where both agree; one extreme block can part them."
-    ]
-
-
-def _classes(effect: Effect, looks: Robustness) -> list[str]:
+def _classes(effect: Effect | Interval, wide: Interval | None) -> list[str]:
     """Whether the sign would hold for other classes of the same kind."""
-    wide = looks.crossed
-    if effect.verdict == "pilot" or wide is None or effect.ci_low <= 0 <= effect.ci_high:
+    if wide is None or effect.ci_low <= 0 <= effect.ci_high or not wide.ci_low <= 0 <= wide.ci_high:
         return []
-    if wide.ci_low <= 0 <= wide.ci_high:
-        return [
-            f"The interval over blocks excludes 0, but that over blocks and classes, {interval(wide)}, does not: the "
-            "sign is not settled for other classes of images."
-        ]
-    return []
+    return [
+        f"the interval over replicates excludes 0, but that over replicates and classes, {interval(wide)}, does not: "
+        "the sign is not settled for other classes of images."
+    ]

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from sweeps.analysis.numbers import interval
-from sweeps.analysis.stats.effects import MIN_BLOCKS, Interval, t_interval
+from sweeps.analysis.stats.contrasts import CellRuns
+from sweeps.analysis.stats.effects import Interval, t_interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.wording import capital
+from sweeps.analysis.stats.pairing import place_of
 
-NOT_COMPARED: Final = ("seed", "data_root", "device", "views", "probes", "stop_if_collapsed")
+NOT_COMPARED: Final = ("seed", "split_seed", "data_root", "device", "views", "probes", "stop_if_collapsed")
 """Fields that do not change what a run learns, and the seed, which blocks differ in by design."""
 
 
@@ -84,62 +85,59 @@ def config_differences(first: Sweep, second: Sweep) -> dict[str, list[str]]:
 
 
 def welch(first: Interval, second: Interval) -> Interval:
-    """Second minus first of two independent means with 95 % t intervals; `n` is the smaller number of blocks.
+    """Second minus first of two independent means with 95 % t intervals; `n` is the smaller number of units.
 
     Source: Welch 1947, degrees of freedom after Satterthwaite.
     """
-    variances = [_variance(one) for one in (first, second)]
+    variances = [one.standard_error**2 for one in (first, second)]
     total = sum(variances)
     estimate = second.estimate - first.estimate
     if total == 0:
         return Interval(estimate, estimate, estimate, min(first.n, second.n))
     freedom = total**2 / sum(v**2 / (one.n - 1) for v, one in zip(variances, (first, second), strict=True))
     half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
-    return Interval(estimate, estimate - half, estimate + half, min(first.n, second.n))
-
-
-def _variance(one: Interval) -> float:
-    """Squared standard error of the mean."""
-    return float(((one.ci_high - one.ci_low) / 2 / stats.t.ppf(0.975, one.n - 1)) ** 2)
+    return Interval(estimate, estimate - half, estimate + half, min(first.n, second.n), math.sqrt(total))
 
 
 def _paired(one: Finding, other: Finding, first: Sweep, second: Sweep, refused: Sequence[str]) -> Pairing:
     reasons = list(refused)
     for sweep, finding in ((first, one), (second, other)):
-        if finding.result is None:
+        if finding.estimated is None:
             reasons.append(f"{sweep.name} has no estimate")
     if dict(one.contrast.weights) != dict(other.contrast.weights):
         reasons.append("the contrasts weigh other cells")
-    if one.result is None or other.result is None or reasons:
+    if one.runs is None or other.runs is None or reasons:
         return Pairing(one, other, None, "", _refused(one, reasons))
-    values = [
-        dict(zip((seeds[block] for block in finding.result[1].blocks), finding.result[1].values.tolist(), strict=True))
-        for finding, seeds in ((one, _seeds(first.confirm)), (other, _seeds(second.confirm)))
-        if finding.result is not None
-    ]
-    a, b = values
+    a, b = _by_seeds(one.runs, first.confirm), _by_seeds(other.runs, second.confirm)
+    shared = a.keys() & b.keys()
     if a.keys() == b.keys():
-        difference, method = t_interval(np.array([b[seed] - a[seed] for seed in a])), "paired by seed"
-    elif a.keys() & b.keys():
-        shared = f"{len(a.keys() & b.keys())} seeds are in both sweeps, others in one: neither pairs nor independent"
-        return Pairing(one, other, None, "", _refused(one, [shared]))
+        difference, method = t_interval(np.array([b[seeds] - a[seeds] for seeds in a])), "paired by seed"
+    elif {seed for seeds in a for seed in seeds} & {seed for seeds in b for seed in seeds}:
+        told = f"{len(shared)} units are in both sweeps, others in one" if shared else "units share some of their seeds"
+        return Pairing(one, other, None, "", _refused(one, [f"{told}: neither pairs nor independent"]))
     else:
-        sides = [t_interval(np.array(list(side.values()))) for side in values]
+        sides = [t_interval(np.array(list(side.values()))) for side in (a, b)]
         difference, method = welch(*sides), "Welch"
-    return Pairing(one, other, difference, method, _said(one, difference, method, first, second))
+    return Pairing(one, other, difference, method, _said(one, other, difference, method, first, second))
 
 
-def _said(one: Finding, difference: Interval, method: str, first: Sweep, second: Sweep) -> str:
+def _by_seeds(runs: CellRuns, confirm: pa.Table) -> dict[tuple[int, ...], float]:
+    """The contrast of each unit, by the seeds of its runs."""
+    rows = confirm.select(["trial_id", "seed"]).to_pylist()
+    seed = {row["trial_id"]: row["seed"] for row in rows}
+    seeds = [tuple(seed[trial] for trial in cells[0]) for cells in runs.trial_ids]
+    units = seeds if len(seeds) > 1 else [(own,) for own in seeds[0]]
+    return dict(zip(units, runs.values.tolist(), strict=True))
+
+
+def _said(one: Finding, other: Finding, difference: Interval, method: str, first: Sweep, second: Sweep) -> str:
+    """An estimate and its interval: nothing that compares sweeps was planned."""
     label, outcome = one.contrast.label.removesuffix(","), one.contrast.outcome_text
-    what = f"the effect of {label} on {outcome}"
-    context = f"({second.name} minus {first.name}, {method}, at least {difference.n} blocks, exploratory)"
-    text = interval(difference)
-    if difference.n < MIN_BLOCKS:
-        return f"Pilot, no verdict: {what} differed by {text} {context}."
-    if difference.ci_low <= 0 <= difference.ci_high:
-        return f"No evidence that {what} differs between the sweeps: {text} {context}."
-    higher = "higher" if difference.estimate > 0 else "lower"
-    return f"{capital(what)} was {higher} in {second.name} than in {first.name}: {text} {context}."
+    units = " and ".join(dict.fromkeys(f.runs.counted() for f in (one, other) if f.runs is not None))
+    return (
+        f"The effect of {label} on {outcome} in {second.name} less that in {first.name}: {interval(difference)} "
+        f"({units}; {method}, exploratory)."
+    )
 
 
 def _refused(one: Finding, reasons: Sequence[str]) -> str:
@@ -163,18 +161,11 @@ def _short(values: set[str]) -> str:
     return ", ".join(value[:12] for value in sorted(values))
 
 
-def _seeds(confirm: pa.Table) -> dict[int, int]:
-    """Seed of each block; every cell of a block has the same."""
-    return {row["block"]: row["seed"] for row in confirm.select(["block", "seed"]).to_pylist()}
-
-
 def _configs(confirm: pa.Table) -> dict[str, dict[str, Any]]:
-    """Configuration of each cell, from its first block."""
-    rows = confirm.select(["cell_id", "block", "config_json"]).sort_by(
-        [("cell_id", "ascending"), ("block", "ascending")]
-    )
+    """Configuration of each cell, from its first block of the first replicate."""
+    rows = confirm.select(["cell_id", "replicate", "block", "config_json"]).to_pylist()
     found: dict[str, dict[str, Any]] = {}
-    for row in rows.to_pylist():
+    for row in sorted(rows, key=lambda row: (row["cell_id"], place_of(row))):
         if row["cell_id"] not in found:
             found[row["cell_id"]] = json.loads(row["config_json"])
     return found

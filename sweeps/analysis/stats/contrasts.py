@@ -1,4 +1,4 @@
-"""From the trials table to one contrast per block: a weighted sum of cells. Pure."""
+"""From the trials table to one contrast per replicate: a weighted sum of cells, mean over its blocks. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,59 +9,109 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
-from sweeps.analysis.stats.effects import SESOI, Effect, Interval, effect_of, t_interval
-from sweeps.analysis.stats.refusals import Refused, block_faults, checked_rows
+from sweeps.analysis.stats.composite import measured_or_composite
+from sweeps.analysis.stats.effects import SESOI, Effect, Interval, replicated_effect, t_interval
+from sweeps.analysis.stats.pairing import Place, place_faults, place_of
+from sweeps.analysis.stats.refusals import Refused, checked_rows
 from sweeps.analysis.stats.stored_plan import Contrast
 
-COMPOSITE_AUC: Final = 0.5
-"""Outcome of a run that diverged or collapsed before it could be measured: chance level."""
+UNTUNED_ORIGIN: Final = "drop-in"
+"""`origin` of runs for which nothing was tuned."""
 
 
 @dataclass(frozen=True, slots=True)
-class CellBlocks:
-    """Outcomes of the cells of a contrast in the same blocks, in block order."""
+class CellRuns:
+    """Outcomes of the cells of a contrast in the same replicates and blocks, both ascending."""
 
-    blocks: tuple[int, ...]
+    places: tuple[tuple[Place, ...], ...]
+    """[replicates, blocks], as they are numbered in the table."""
+
     cells: tuple[str, ...]
     weights: tuple[float, ...]
     outcomes: NDArray[np.float64]
-    """[cells, blocks]"""
+    """[replicates, cells, blocks]"""
 
-    trial_ids: tuple[tuple[str, ...], ...]
-    """[cells, blocks]"""
+    trial_ids: tuple[tuple[tuple[str, ...], ...], ...]
+    """[replicates, cells, blocks]"""
 
-    failed: tuple[tuple[str, int, str], ...]
-    """(cell_id, block, end_reason) of the runs counted with the composite outcome."""
+    failed: tuple[tuple[str, Place, str], ...]
+    """(cell_id, place, end_reason) of the runs counted with the composite outcome."""
+
+    tuned: bool
+    """Whether settings were tuned, once per replicate."""
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The contrast of each block."""
-        return weighted(self.weights, self.outcomes)
+        """The contrast of each independent unit: of each replicate; of each block where there is one replicate."""
+        return self.of_units(self.outcomes)
 
     @property
     def control(self) -> NDArray[np.float64]:
-        """Weighted mean of the cells with a negative weight, per block."""
+        """Weighted mean of the cells with a negative weight, per unit."""
         return self._side(-1)
 
     @property
     def treatment(self) -> NDArray[np.float64]:
-        """Weighted mean of the cells with a positive weight, per block."""
+        """Weighted mean of the cells with a positive weight, per unit."""
         return self._side(+1)
 
-    def effect(self, *, sesoi: float = SESOI) -> Effect:
-        """The contrast over all blocks."""
-        return effect_of(self.values, sesoi=sesoi)
+    @property
+    def pairs(self) -> NDArray[np.float64]:
+        """The contrast of every block of every replicate."""
+        return weighted(self.weights, self.outcomes).ravel()
 
-    def without_failures(self, *, sesoi: float = SESOI) -> Effect | None:
-        """Sensitivity: the contrast over the blocks in which no run failed; None if fewer than two remain."""
-        failed = {block for _, block, _ in self.failed}
-        keep = np.array([block not in failed for block in self.blocks])
-        return effect_of(self.values[keep], sesoi=sesoi) if keep.sum() >= 2 else None
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """Which runs are counted with the composite outcome, [replicates, cells, blocks]."""
+        failed = {(cell, place) for cell, place, _ in self.failed}
+        return np.array([[[(cell, at) in failed for at in line] for cell in self.cells] for line in self.places])
+
+    def of_units(self, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The contrast of any [..., replicates, cells, blocks] by unit, [..., units]; nan where something is."""
+        contrast = weighted(self.weights, outcomes)
+        units: NDArray[np.float64] = contrast.mean(axis=-1) if len(self.places) > 1 else contrast[..., 0, :]
+        return units
+
+    def by_cell(self) -> NDArray[np.float64]:
+        """Outcomes by unit and cell, [units, cells]."""
+        if len(self.places) > 1:
+            means: NDArray[np.float64] = self.outcomes.mean(axis=2)
+            return means
+        return self.outcomes[0].T
+
+    def effect(self, *, sesoi: float = SESOI, family: int = 1, anytime: bool = False) -> Effect:
+        """The contrast over its units.
+
+        Raises:
+            ValueError: `anytime`, and too few replicates for it.
+        """
+        return replicated_effect(self.outcomes, weights=self.weights, sesoi=sesoi, family=family, anytime=anytime)
+
+    def without_failures(self) -> NDArray[np.float64]:
+        """Sensitivity: the contrast by unit over the blocks in which no run failed; units without any left out."""
+        kept = ~self.lost.any(axis=1)  # [replicates, blocks]
+        contrast = weighted(self.weights, self.outcomes)
+        if len(self.places) == 1:
+            return contrast[kept]
+        return np.array([line[keep].mean() for line, keep in zip(contrast, kept, strict=True) if keep.any()])
+
+    def counted(self) -> str:
+        """How many independent units there are, and of what: `6 tunings x 2 seeds`, `at one tuning: 8 seeds`."""
+        replicates, blocks = len(self.places), len(self.places[0])
+        seeds = f"{blocks} seed{'s' * (blocks != 1)}"
+        if replicates == 1:
+            return f"at one {'tuning' if self.tuned else 'split'}: {seeds}"
+        if not self.tuned and blocks == 1:
+            return f"{replicates} seeds"
+        what = "tunings" if self.tuned else "replicates"
+        return f"{replicates} {what} x {seeds}" if blocks > 1 else f"{replicates} {what}"
 
     def _side(self, sign: int) -> NDArray[np.float64]:
         weights = np.maximum(0.0, sign * np.array(self.weights))
-        return weighted(weights / weights.sum(), self.outcomes)
+        side: NDArray[np.float64] = self.by_cell() @ (weights / weights.sum())
+        return side
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,68 +123,68 @@ class EpochEffect:
 
 
 def weighted(weights: Iterable[float], outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum over cells of weight x outcome; [cells, blocks] -> [blocks]. Opposite weights give exactly opposite sums."""
+    """Sum over cells of weight x outcome, [..., cells, blocks] -> [..., blocks].
+
+    Opposite weights give exactly opposite sums.
+    """
     column = np.array(tuple(weights), dtype=np.float64)[:, None]
-    total: NDArray[np.float64] = (column * outcomes).sum(axis=0)
+    total: NDArray[np.float64] = (column * outcomes).sum(axis=-2)
     return total
 
 
-def contrast_effect(trials: pa.Table, contrast: Contrast) -> tuple[Effect, CellBlocks]:
-    """Effect of a planned contrast, and the blocks it came from.
+def cell_runs(trials: pa.Table, contrast: Contrast) -> CellRuns:
+    """Outcomes of the cells of a contrast, paired by replicate and block (by point in `tune`).
 
-    Raises:
-        Refused: as in `cell_blocks`, or fewer than two blocks.
-    """
-    blocks = cell_blocks(trials, contrast)
-    if len(blocks.blocks) < 2:
-        raise Refused([f"An interval needs at least two blocks, but there is only block {blocks.blocks[0]}."])
-    return blocks.effect(sesoi=contrast.sesoi), blocks
-
-
-def cell_blocks(trials: pa.Table, contrast: Contrast) -> CellBlocks:
-    """Outcomes of the cells of a contrast, paired by block.
-
-    A run that diverged or collapsed and has no outcome counts as `COMPOSITE_AUC` (AUC outcomes only); a measured
-    value is kept whatever the ending. Rows outside the planned blocks do not enter.
+    A run that diverged or collapsed and has no outcome counts with the composite; a measured value is kept whatever
+    the ending. Rows outside the planned replicates and blocks do not enter. In folders of one replicate for which
+    nothing was tuned and whose blocks have a split each, nothing is shared between blocks: each counts as a replicate.
 
     Args:
         trials: rows of one stage, `tune` or `confirm`, with the column `stage`.
-        contrast: which cells, how weighted, in which blocks.
+        contrast: which cells, how weighted, in which replicates and blocks.
 
     Raises:
-        Refused: as in `refusals.checked_rows`; a block that is not complete; unequal seeds or data in a block. All
-            reasons at once.
+        Refused: as in `refusals.checked_rows`; a block that is not complete; unequal seeds or data in a block; fewer
+            than two units. All reasons at once.
     """
     # One order whatever the plan's, so that sums round alike.
     cells, outcome = tuple(sorted(contrast.weights)), contrast.outcome
-    rows = checked_rows(trials, cells=cells, outcome=outcome, plans=contrast.plans)
-    by_key = {(row["cell_id"], row["block"]): row for row in rows}
-    blocks = contrast.blocks or tuple(sorted({block for _, block in by_key}))
-    faults = block_faults(by_key, blocks, cells, outcome=outcome)
+    rows = checked_rows(trials, cells=cells, outcome=outcome, plans=contrast.plans, nuisances=contrast.nuisances)
+    stage = rows[0]["stage"]
+    by_key = {(row["cell_id"], place_of(row, stage)): row for row in rows}
+    places = _places(contrast, {place for _, place in by_key}, stage)
+    flat = [place for line in places for place in line]
+    shared = contrast.nuisances if stage == "tune" else ()
+    faults = place_faults(by_key, flat, cells, outcome=outcome, stage=stage, shared=shared)
     if faults:
         raise Refused(faults)
-    table = [[by_key[cell, block] for block in blocks] for cell in cells]
-    failed = [(r["cell_id"], r["block"], r["end_reason"]) for line in table for r in line if not is_number(r[outcome])]
-    if len(failed) == len(cells) * len(blocks):
+    table = [[[by_key[cell, place] for place in line] for cell in cells] for line in places]
+    if not any(is_number(row[outcome]) for of_replicate in table for line in of_replicate for row in line):
         raise Refused([f"Nothing was measured: every run of {', '.join(cells)} diverged or collapsed."])
-    return CellBlocks(
-        blocks=blocks,
+    if len(flat) < 2:
+        raise Refused([f"An interval needs at least two blocks, but there is only block {flat[0].block}."])
+    found = CellRuns(
+        places=places,
         cells=cells,
         weights=tuple(contrast.weights[cell] for cell in cells),
-        outcomes=np.array([[_value(row[outcome]) for row in line] for line in table]),
-        trial_ids=tuple(tuple(row["trial_id"] for row in line) for line in table),
-        failed=tuple(sorted(failed, key=lambda f: (f[1], f[0]))),
+        outcomes=np.array([[[measured_or_composite(r[outcome], outcome) for r in ln] for ln in own] for own in table]),
+        trial_ids=tuple(tuple(tuple(row["trial_id"] for row in line) for line in own) for own in table),
+        failed=_failed(by_key, flat, cells, outcome),
+        tuned=any(by_key[cell, place].get("origin") != UNTUNED_ORIGIN for cell in cells for place in flat),
     )
+    splits = [by_key[cells[0], place].get("split_sha256") for place in flat]
+    alone = len(places) == 1 and not found.tuned and None not in splits and len(set(splits)) == len(flat)
+    return _blocks_as_replicates(found) if alone else found
 
 
 def effect_by_epoch(
-    curves: pa.Table, blocks: CellBlocks, *, stage: str = "confirm", outcome: str = "val_auc"
+    curves: pa.Table, runs: CellRuns, *, stage: str = "confirm", outcome: str = "val_auc"
 ) -> list[EpochEffect]:
-    """The contrast at every epoch that all runs reached; a failed run counts as `COMPOSITE_AUC` from its failure on.
+    """The contrast at every epoch that all runs reached; a failed run counts with the composite from its failure on.
 
     Args:
         curves: with the column `stage`.
-        blocks: the runs, from `cell_blocks`.
+        runs: from `cell_runs`.
         stage: of those runs; `search` is refused.
         outcome: float column of `curves`.
 
@@ -143,22 +193,45 @@ def effect_by_epoch(
     """
     if stage == "search":
         raise Refused(["No effect is estimated from an adaptive sample: the stage is `search`."])
-    ids = sorted({trial for line in blocks.trial_ids for trial in line})
-    place = {trial: i for i, trial in enumerate(ids)}
+    trial_ids = np.array(runs.trial_ids)
+    ids = sorted(set(trial_ids.ravel().tolist()))
     own = curves.filter(pc.and_(pc.equal(curves["stage"], stage), pc.is_in(curves["trial_id"], pa.array(ids))))
     epochs, at = np.unique(own["epoch"].to_numpy(), return_inverse=True)
     values = np.full((epochs.size, len(ids)), np.nan)
     values[at, pc.index_in(own["trial_id"], pa.array(ids)).to_numpy()] = own[outcome].to_numpy()
-    outcomes = values[:, [[place[trial] for trial in line] for line in blocks.trial_ids]]  # [epochs, cells, blocks]
-    failed = {(cell, block) for cell, block, _ in blocks.failed}
-    lost = np.array([[(cell, block) in failed for block in blocks.blocks] for cell in blocks.cells])
-    outcomes[lost & ~np.isfinite(outcomes)] = COMPOSITE_AUC
-    complete = np.isfinite(outcomes).all(axis=(1, 2))
+    outcomes = values[:, np.searchsorted(ids, trial_ids)]  # [epochs, replicates, cells, blocks]
+    if runs.failed:
+        outcomes[runs.lost & ~np.isfinite(outcomes)] = measured_or_composite(None, outcome)
+    complete = np.isfinite(outcomes).all(axis=(1, 2, 3))
     return [
-        EpochEffect(int(epoch), t_interval(weighted(blocks.weights, of_epoch)))
-        for epoch, of_epoch in zip(epochs[complete], outcomes[complete], strict=True)
+        EpochEffect(int(epoch), t_interval(units))
+        for epoch, units in zip(epochs[complete], runs.of_units(outcomes[complete]), strict=True)
     ]
 
 
-def _value(value: float | None) -> float:
-    return value if value is not None and is_number(value) else COMPOSITE_AUC
+def _places(contrast: Contrast, there: set[Place], stage: str) -> tuple[tuple[Place, ...], ...]:
+    """[replicates, blocks]: the planned ones, or those that have rows."""
+    replicates = contrast.replicates or tuple(sorted({place.replicate for place in there}))
+    planned = contrast.blocks if stage == "confirm" else None
+    blocks = planned or tuple(sorted({place.block for place in there}))
+    return tuple(tuple(Place(replicate, block) for block in blocks) for replicate in replicates)
+
+
+def _failed(
+    by_key: dict[tuple[str, Place], Row], places: Iterable[Place], cells: Iterable[str], outcome: str
+) -> tuple[tuple[str, Place, str], ...]:
+    rows = [(cell, place, by_key[cell, place]) for place in places for cell in cells]
+    return tuple((cell, place, row["end_reason"]) for cell, place, row in rows if not is_number(row[outcome]))
+
+
+def _blocks_as_replicates(runs: CellRuns) -> CellRuns:
+    """Each block of the one replicate as a replicate of its own."""
+    return CellRuns(
+        places=tuple((place,) for place in runs.places[0]),
+        cells=runs.cells,
+        weights=runs.weights,
+        outcomes=runs.outcomes[0].T[:, :, None],
+        trial_ids=tuple(tuple((line[i],) for line in runs.trial_ids[0]) for i in range(len(runs.places[0]))),
+        failed=runs.failed,
+        tuned=runs.tuned,
+    )

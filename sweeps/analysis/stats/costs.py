@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
+from sweeps.analysis.stats.pairing import place_of
 from sweeps.results.schema import STAGES
 
 COLUMNS: Final = (
@@ -144,8 +145,8 @@ class CostRatio:
 def cost_ratios(trials: pa.Table, *, reference: str) -> list[CostRatio]:
     """Costs of every other confirm cell relative to `reference`, in order of cell; empty without that cell."""
     mask = pc.and_(pc.equal(trials["stage"], "confirm"), pc.equal(trials["end_reason"], "completed"))
-    rows = trials.filter(mask).select(["cell_id", "block", *RATIOS]).to_pylist()
-    spent = {(row["cell_id"], row["block"]): row for row in rows}
+    rows = trials.filter(mask).select(["cell_id", "replicate", "block", *RATIOS]).to_pylist()
+    spent = {(row["cell_id"], place_of(row)): row for row in rows}
     found = []
     for cell in sorted({cell for cell, _ in spent} - {reference}):
         pairs = [(spent[cell, b], spent[reference, b]) for c, b in spent if c == cell and (reference, b) in spent]

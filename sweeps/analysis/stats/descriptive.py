@@ -83,6 +83,12 @@ def distinct(table: pa.Table, column: str) -> str:
     return ", ".join(sorted({str(value) for value in pc.unique(table[column]).to_pylist() if value is not None}))
 
 
+def tuned_by(trials: pa.Table) -> str:
+    """The column of `curves` that settings were chosen by, and that stopping and proposals followed."""
+    known = pc.unique(trials["tuned_by"]).to_pylist() if "tuned_by" in trials.column_names else []
+    return next((str(name) for name in known if name is not None), "val_auc")
+
+
 def unfinished(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
     """(stage, trial_id) of trials that have curves but no trials row."""
     keys = ["stage", "trial_id"]
@@ -132,9 +138,9 @@ def best_by_arm(trials: pa.Table) -> list[Best]:
 
 
 def confirm_commands(trials: pa.Table) -> dict[str, str]:
-    """Per confirm cell, the command that runs its first block again."""
+    """Per confirm cell, the command that runs its first block again, of the first replicate."""
     commands: dict[str, str] = {}
-    for row in sorted(rows_of(trials, "confirm"), key=lambda r: (r["cell_id"], r["block"])):
+    for row in sorted(rows_of(trials, "confirm"), key=lambda r: (r["cell_id"], r["replicate"] or 1, r["block"])):
         commands.setdefault(row["cell_id"], command_of(row))
     return commands
 

@@ -5,162 +5,192 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from statsmodels.stats.multitest import multipletests
 
+from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.anytime import FIRST_LOOK
 from sweeps.analysis.stats.caveats import caveats
-from sweeps.analysis.stats.contrasts import CellBlocks, EpochEffect, contrast_effect, effect_by_epoch
-from sweeps.analysis.stats.derived import derived
+from sweeps.analysis.stats.context import context_of
+from sweeps.analysis.stats.contrasts import CellRuns, EpochEffect, cell_runs, effect_by_epoch
+from sweeps.analysis.stats.derived import at_common_settings, beside, primaries
 from sweeps.analysis.stats.descriptive import distinct
-from sweeps.analysis.stats.effects import ALPHA, MIN_BLOCKS, Effect, blocks_needed, with_adjusted_p
+from sweeps.analysis.stats.effects import ALPHA, Effect, Interval, probability_of_superiority, t_interval
 from sweeps.analysis.stats.mechanism import MechanismEffect, mechanism_effects
+from sweeps.analysis.stats.power import detectable_range
 from sweeps.analysis.stats.refusals import Refused
-from sweeps.analysis.stats.robustness import Robustness, robustness
-from sweeps.analysis.stats.stored_plan import FAMILIES, Contrast
-from sweeps.analysis.wording import control_sentence, sentence
+from sweeps.analysis.stats.sensitivity import over_classes
+from sweeps.analysis.stats.stored_plan import FAMILIES, Contrast, StoredPlan
+from sweeps.analysis.wording import capital, control_sentence, sentence
 from sweeps.results.columns import WHILE_TRAINING
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One planned contrast and what became of it."""
+    """One contrast and what became of it."""
 
     contrast: Contrast
-    verdict: str
-    """The sentence: an effect, or that none is claimed and why."""
+    sentence: str = ""
+    """Of a primary or a control: what the data support. Of any that was refused: why nothing is claimed."""
 
-    note: str
+    origin: str = ""
     """How the cells' settings were chosen: `drop-in`, `best of search`, `best of tune`."""
 
-    result: tuple[Effect, CellBlocks] | None
-    by_epoch: list[EpochEffect] = field(default_factory=list)
-    sensitivity: list[str] = field(default_factory=list)
-    p_holm: float | None = None
-    """p adjusted for all primaries of the plan; None for other contrasts."""
+    runs: CellRuns | None = None
+    """None where it was refused."""
 
-    robustness: Robustness | None = None
+    estimated: Effect | Interval | None = None
+    """An effect with a verdict of a primary, an interval of any other; None without an interval."""
+
+    superiority: Interval | None = None
+    """Share of units in which the treatment came out above the control; primaries alone."""
+
+    detectable: Interval | None = None
+    """Effect that so many replicates detect with power .8, with its interval, as their SD is estimated; None at one
+    tuning and where one has looked before."""
+
+    by_epoch: list[EpochEffect] = field(default_factory=list)
+    over_classes: Interval | None = None
+    """The interval over replicates x classes."""
+
+    caveats: list[str] = field(default_factory=list)
     mechanism: list[MechanismEffect] = field(default_factory=list)
 
     @property
+    def effect(self) -> Effect | None:
+        """Of a primary."""
+        return self.estimated if isinstance(self.estimated, Effect) else None
+
+    @property
     def name(self) -> str:
-        """Code and estimand, or the contrast's cells where the plan has no code: short, for tables and figures."""
-        one = self.contrast
-        return f"{one.code} {one.estimand}" if one.code else f"{one.treatment} − {one.control}"
+        """The treatment: short, for tables and figures."""
+        return self.contrast.name
+
+    @property
+    def due_to_tuning(self) -> float | None:
+        """Share of the variance between units that comes from tuning anew; None where it cannot be told."""
+        effect = self.effect
+        if effect is None or effect.tau_squared is None or effect.standard_error == 0:
+            return None
+        return effect.tau_squared / (effect.standard_error**2 * effect.n)
 
 
 def findings(
-    trials: pa.Table, curves: pa.Table, contrasts: Sequence[Contrast], eval_groups: pa.Table | None = None
+    trials: pa.Table, curves: pa.Table, plan: StoredPlan, eval_groups: pa.Table | None = None
 ) -> list[Finding]:
-    """Each contrast on the confirm rows, primaries first; none if there are no confirm rows at all.
+    """Each contrast of the plan and those of `derived`, by family; none if there are no confirm rows at all.
 
     Args:
         trials: with the column `stage`.
         curves: with the column `stage`.
-        contrasts: of the plan; those of `derived` are added.
-        eval_groups: with `stage`: per-class parts of the test AUC, for the interval over blocks x classes.
+        plan: says what is estimated.
+        eval_groups: with `stage`: per-class parts of the test AUC, for the interval over replicates x classes.
     """
-    confirm = trials.filter(pc.equal(trials["stage"], "confirm"))
+    confirm, tune = (trials.filter(pc.equal(trials["stage"], stage)) for stage in ("confirm", "tune"))
     if not confirm.num_rows:
         return []
-    ordered = sorted([*contrasts, *derived(contrasts)], key=lambda contrast: FAMILIES.index(contrast.family))
-    primaries = sum(contrast.family == "primary" for contrast in ordered)
-    found = _each_measure_once([_finding(confirm, curves, contrast, eval_groups, primaries) for contrast in ordered])
-    losses = set(pc.unique(confirm["loss"]).to_pylist())
-    setting = ", ".join([distinct(confirm, "dataset"), *(losses if len(losses) == 1 else ())])
-    needed = blocks_needed(max(1, primaries))
-    return _each_line_once([_worded(finding, setting, needed) for finding in _held_to_holm(found, needed)])
+    contrasts = [*plan.contrasts, *beside(plan), *at_common_settings(plan)]
+    found = []
+    for contrast in sorted(contrasts, key=lambda contrast: FAMILIES.index(contrast.family)):
+        if contrast.family == "primary":
+            family = len(primaries(plan.contrasts))
+            found.append(_primary(confirm, curves, contrast, eval_groups, family, grown=plan.grown))
+        else:
+            found.append(_other(tune if contrast.family == "common" else confirm, contrast))
+    return _each_line_once(_each_measure_once(found))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values in the order given (Holm 1979): holding them to a level holds the family-wise error to it."""
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
-
-
-def _finding(
-    confirm: pa.Table, curves: pa.Table, contrast: Contrast, eval_groups: pa.Table | None, primaries: int
+def _primary(
+    confirm: pa.Table, curves: pa.Table, contrast: Contrast, groups: pa.Table | None, family: int, *, grown: bool
 ) -> Finding:
-    own = confirm.filter(pc.is_in(confirm["cell_id"], pa.array(contrast.weights, pa.string())))
-    note = distinct(own, "origin") or "unknown"
-    try:
-        effect, blocks = contrast_effect(confirm, contrast)
-    except Refused as error:
-        what = contrast.label.removesuffix(",")
-        return Finding(contrast, f"Not estimated: the effect of {what}. {' '.join(error.faults)}", note, None)
-    held = primaries if contrast.family == "primary" else 1
+    """With its verdict; `family` is that of the plan, in which a refused primary counts."""
+    started = _started(confirm, contrast)
+    runs, own = started.runs, _of_cells(confirm, contrast)
+    if runs is None:
+        return started
+    if grown and len(runs.places) < FIRST_LOOK:
+        return replace(started, sentence=_no_second_look(runs, contrast, own))
+    effect = _supported(runs.effect(sesoi=contrast.sesoi, family=family, anytime=grown), runs)
+    wide = over_classes(runs, groups, outcome=contrast.outcome)
     measure = WHILE_TRAINING.get(contrast.outcome)
-    looks = robustness(blocks, eval_groups, outcome=contrast.outcome, adjusted_for=held)
-    return Finding(
-        contrast,
-        verdict="",
-        note=note,
-        result=(effect, blocks),
-        by_epoch=[] if measure is None else effect_by_epoch(curves, blocks, outcome=measure),
-        sensitivity=caveats(own, contrast, effect, blocks, looks),
-        robustness=looks,
-        mechanism=mechanism_effects(curves, blocks) if contrast.family == "primary" else [],
+    text = sentence(effect, what=contrast.label, outcome=contrast.outcome_text, context=context_of(own, runs))
+    return replace(
+        started,
+        sentence=f"{text} {contrast.note}".strip(),
+        estimated=effect,
+        superiority=probability_of_superiority(runs.values),
+        detectable=None if grown or len(runs.places) < 2 else detectable_range(runs.values, family=family),
+        by_epoch=[] if measure is None else effect_by_epoch(curves, runs, outcome=measure),
+        over_classes=wide,
+        caveats=caveats(own, contrast, effect, runs, wide),
+        mechanism=mechanism_effects(curves, runs),
     )
 
 
-def _held_to_holm(found: list[Finding], needed: int) -> list[Finding]:
-    """Primaries with adjusted p; one that was refused still counts, since the family is that of the plan."""
-    primaries = [finding for finding in found if finding.contrast.family == "primary"]
-    adjusted = holm([1.0 if finding.result is None else finding.result[0].p_value for finding in primaries])
-    held = []
-    for finding, p_holm in zip(primaries, adjusted, strict=True):
-        if finding.result is None:
-            held.append(finding)
-            continue
-        effect, blocks = finding.result
-        held.append(
-            replace(
-                finding,
-                p_holm=p_holm,
-                result=(_supported(with_adjusted_p(effect, p_holm, needed=needed), blocks), blocks),
-            )
+def _other(rows: pa.Table, contrast: Contrast) -> Finding:
+    """An interval without a verdict; of a control a sentence on how far equal runs differ."""
+    started = _started(rows, contrast)
+    runs, own = started.runs, _of_cells(rows, contrast)
+    if runs is None:
+        return started
+    if contrast.family == "common" and len(runs.places) < 2:
+        return replace(
+            started, sentence=f"{_not_estimated(contrast)} Points of one tuning share their split.", runs=None
         )
-    others = [finding for finding in found if finding.contrast.family != "primary"]
-    return held + [
-        one if one.result is None else replace(one, result=(_supported(*one.result), one.result[1])) for one in others
-    ]
-
-
-def _supported(effect: Effect, blocks: CellBlocks) -> Effect:
-    """Without a claim of equivalence that failed runs made: two that fail alike differ by nothing."""
-    without = blocks.without_failures(sesoi=effect.sesoi) if blocks.failed else effect
-    if effect.verdict == "equivalent" and (without is None or without.verdict != "equivalent"):
-        return replace(effect, verdict="no_evidence")
-    return effect
-
-
-def _worded(finding: Finding, setting: str, needed: int) -> Finding:
-    """With the sentence that the effect supports."""
-    if finding.result is None:
-        return finding
-    contrast, (effect, blocks) = finding.contrast, finding.result
-    unit_note = f"{setting}, {finding.note}"
+    found = t_interval(runs.values)
+    said = ""
     if contrast.family == "control":
-        text = control_sentence(
-            blocks.values,
+        said = control_sentence(
+            runs.pairs,
             sesoi=contrast.sesoi,
             what=f"{contrast.treatment} against {contrast.control}",
             outcome=contrast.outcome_text,
-            unit_note=unit_note,
+            context=context_of(own, runs),
         )
-    else:
-        least = needed if contrast.family == "primary" else MIN_BLOCKS
-        text = sentence(
-            effect,
-            what=contrast.label,
-            outcome=contrast.outcome_text,
-            unit_note=unit_note,
-            needed=least,
-            alpha=ALPHA,
-            p_holm=finding.p_holm,
-        )
-    said = f"Exploratory: {text}" if contrast.family == "exploratory" else text
-    return replace(finding, verdict=f"{said} {contrast.note}".strip())
+        said = f"{said} {contrast.note}".strip()
+    return replace(started, sentence=said, estimated=found, caveats=caveats(own, contrast, found, runs, None))
 
 
-def _each_measure_once(found: list[Finding]) -> list[Finding]:
+def _started(rows: pa.Table, contrast: Contrast) -> Finding:
+    """The runs of a contrast, or why there are none to speak of."""
+    origin = distinct(_of_cells(rows, contrast), "origin") or "unknown"
+    try:
+        return Finding(contrast, origin=origin, runs=cell_runs(rows, contrast))
+    except Refused as error:
+        return Finding(contrast, f"{_not_estimated(contrast)} {' '.join(error.faults)}", origin)
+
+
+def _of_cells(rows: pa.Table, contrast: Contrast) -> pa.Table:
+    return rows.filter(pc.is_in(rows["cell_id"], pa.array(contrast.weights, pa.string())))
+
+
+def _not_estimated(contrast: Contrast) -> str:
+    return f"Not estimated: the effect of {contrast.label.removesuffix(',')}."
+
+
+def _no_second_look(runs: CellRuns, contrast: Contrast, own: pa.Table) -> str:
+    """Why replicates that were added after a look give no interval yet."""
+    mean = number(float(runs.values.mean()), signed=True)
+    what = capital(contrast.label.removesuffix(","))
+    return (
+        f"{what}: {contrast.outcome_text} differed by {mean} in the mean ({context_of(own, runs)}), without an "
+        f"interval: replicates were added after the first could be looked at, and {len(runs.places)} are not enough "
+        f"replicates to look twice; that takes {FIRST_LOOK}."
+    )
+
+
+def _supported(effect: Effect, runs: CellRuns) -> Effect:
+    """Without a claim of equivalence that failed runs made: two that fail alike differ by nothing."""
+    if not runs.failed or not effect.equivalent:
+        return effect
+    left = runs.without_failures()
+    if left.size > 1:
+        inner = t_interval(left, level=1 - 2 * ALPHA / effect.family)
+        if -effect.sesoi < inner.ci_low and inner.ci_high < effect.sesoi:
+            return effect
+    verdict = {"equivalent": "no_evidence", "below_sesoi": "unsettled"}.get(effect.verdict, effect.verdict)
+    return replace(effect, verdict=verdict, equivalent=False)
+
+
+def _each_measure_once(found: Sequence[Finding]) -> list[Finding]:
     """Contrasts of the same cells on several outcomes share what the embeddings look like: the first one has it."""
     seen: set[tuple[tuple[str, float], ...]] = set()
     kept = []
@@ -171,11 +201,11 @@ def _each_measure_once(found: list[Finding]) -> list[Finding]:
     return kept
 
 
-def _each_line_once(found: list[Finding]) -> list[Finding]:
+def _each_line_once(found: Sequence[Finding]) -> list[Finding]:
     """What is said of a cell is not said again for every contrast that it is in."""
     said: set[str] = set()
     kept = []
     for finding in found:
-        kept.append(replace(finding, sensitivity=[line for line in finding.sensitivity if line not in said]))
-        said |= set(finding.sensitivity)
+        kept.append(replace(finding, caveats=[line for line in finding.caveats if line not in said]))
+        said |= set(finding.caveats)
     return kept

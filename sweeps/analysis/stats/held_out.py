@@ -1,4 +1,4 @@
-"""What finished runs measured on held-out images, by cell and block: the table `evaluations` looked up. Pure."""
+"""What finished runs measured on held-out images, by cell and seed: the table `evaluations` looked up. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.effects import Interval, t_interval
+from sweeps.analysis.stats.pairing import Place, place_of
 
 STAGE: Final = "confirm"
 
@@ -26,27 +27,28 @@ SHOWN_NEIGHBOURS: Final = 5
 Key = tuple[str, str, int | None]
 """(metric, split, k)"""
 
-Values = Mapping[tuple[str, int], float]
-"""(cell_id, block) -> value"""
+Values = Mapping[tuple[str, Place], float]
+"""(cell_id, replicate and block) -> value"""
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over blocks."""
+    """A mean over replicates, or over the blocks of a single one."""
 
     mean: float
     deviation: float | None
-    """Standard deviation over blocks; None for one block."""
+    """Standard deviation over those; None for one."""
 
     interval: Interval | None
-    """95 % t interval over blocks; None for one block."""
+    """95 % t interval over those; None for one."""
 
     n: int
+    """Replicates, or blocks of a single one."""
 
 
 def measured(
     evaluations: pa.Table, trials: pa.Table, metrics: Iterable[str]
-) -> dict[Key, dict[tuple[str, int], float]]:
+) -> dict[Key, dict[tuple[str, Place], float]]:
     """Finite values of the confirm runs by metric, split and k.
 
     Args:
@@ -54,20 +56,20 @@ def measured(
         trials: the table `trials` with `stage`.
         metrics: names of the metrics wanted.
     """
-    runs = {row["trial_id"]: row for row in rows_of(trials, STAGE, ("trial_id", "cell_id", "block"))}
+    runs = {row["trial_id"]: row for row in rows_of(trials, STAGE, ("trial_id", "cell_id", "replicate", "block"))}
     own = evaluations.filter(pc.is_in(evaluations["metric"], pa.array(list(metrics), pa.string())))
-    found: dict[Key, dict[tuple[str, int], float]] = {}
+    found: dict[Key, dict[tuple[str, Place], float]] = {}
     for row in rows_of(own, STAGE, ("trial_id", "metric", "split", "k", "value")):
         run = runs.get(row["trial_id"])
         if run is not None and is_number(row["value"]):
             key = (row["metric"], row["split"], row["k"])
-            found.setdefault(key, {})[run["cell_id"], run["block"]] = row["value"]
+            found.setdefault(key, {})[run["cell_id"], place_of(run)] = row["value"]
     return found
 
 
 def mean_of(values: Values, cell: str) -> Mean | None:
-    """Over the blocks of one cell; None without any."""
-    own = np.array([value for (other, _), value in sorted(values.items()) if other == cell])
+    """Of one cell; None without any value."""
+    own = np.array(units({place: value for (other, place), value in values.items() if other == cell}))
     if not own.size:
         return None
     several = own.size > 1
@@ -75,15 +77,24 @@ def mean_of(values: Values, cell: str) -> Mean | None:
     return Mean(float(own.mean()), deviation, t_interval(own) if several else None, own.size)
 
 
-def column_values(trials: pa.Table, column: str) -> dict[tuple[str, int], float]:
+def units(values: Mapping[Place, float]) -> list[float]:
+    """Means by replicate; the values themselves, by block, where there is one replicate."""
+    replicates = sorted({place.replicate for place in values})
+    if len(replicates) < 2:
+        return [values[place] for place in sorted(values)]
+    return [float(np.mean([v for place, v in values.items() if place.replicate == r])) for r in replicates]
+
+
+def column_values(trials: pa.Table, column: str) -> dict[tuple[str, Place], float]:
     """Finite values of a column of `trials` in the confirm runs."""
-    rows = rows_of(trials, STAGE, ("trial_id", "cell_id", "block", column))
-    return {(row["cell_id"], row["block"]): row[column] for row in rows if is_number(row[column])}
+    rows = rows_of(trials, STAGE, ("trial_id", "cell_id", "replicate", "block", column))
+    return {(row["cell_id"], place_of(row)): row[column] for row in rows if is_number(row[column])}
 
 
 def differences(treatment: Values, control: Values, cell: str) -> list[float]:
-    """Treatment minus control in the blocks of a cell that have both, by block."""
-    return [treatment[key] - control[key] for key in sorted(treatment.keys() & control.keys()) if key[0] == cell]
+    """Treatment minus control where a cell has both, by replicate, or by block of a single one."""
+    both = treatment.keys() & control.keys()
+    return units({place: treatment[own, place] - control[own, place] for own, place in both if own == cell})
 
 
 def having(values: Collection[Values], cells: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sweeps.analysis.stats.contrasts import CellBlocks, weighted
+from sweeps.analysis.stats.contrasts import CellRuns
 from sweeps.analysis.stats.descriptive import last_rows, mean_of_known, rows_of
 from sweeps.analysis.stats.effects import Interval, t_interval
 
@@ -37,19 +37,19 @@ class MechanismEffect:
     """Why there is none; empty if there is one."""
 
 
-def mechanism_effects(curves: pa.Table, blocks: CellBlocks, *, stage: str = "confirm") -> list[MechanismEffect]:
-    """The contrast of each of `METRICS` over the blocks in which all runs have it at their last epoch.
+def mechanism_effects(curves: pa.Table, runs: CellRuns, *, stage: str = "confirm") -> list[MechanismEffect]:
+    """The contrast of each of `METRICS` over the units in which all runs have it at their last epoch.
 
     Args:
         curves: with the column `stage`.
-        blocks: the runs, from `cell_blocks`.
+        runs: from `cell_runs`.
         stage: of those runs.
     """
     last = last_rows(curves, stage, METRICS)
     found = []
     for metric in METRICS:
-        values = [[last.get(trial, {}).get(metric) for trial in line] for line in blocks.trial_ids]
-        found.append(_effect(metric, np.array(values, dtype=np.float64), blocks))
+        values = [[[last.get(t, {}).get(metric) for t in line] for line in own] for own in runs.trial_ids]
+        found.append(_effect(metric, np.array(values, dtype=np.float64), runs))
     return found
 
 
@@ -70,14 +70,15 @@ def final_means(trials: pa.Table, curves: pa.Table, *, stage: str) -> list[dict[
     return found
 
 
-def _effect(metric: str, measured: NDArray[np.float64], blocks: CellBlocks) -> MechanismEffect:
-    absent = [cell for cell, line in zip(blocks.cells, measured, strict=True) if np.isnan(line).all()]
-    if len(absent) == len(blocks.cells):
+def _effect(metric: str, measured: NDArray[np.float64], runs: CellRuns) -> MechanismEffect:
+    """`measured`: [replicates, cells, blocks]."""
+    absent = [cell for i, cell in enumerate(runs.cells) if np.isnan(measured[:, i]).all()]
+    if len(absent) == len(runs.cells):
         return MechanismEffect(metric, None, NOT_MEASURED)
     if absent:
         return MechanismEffect(metric, None, f"{NOT_MEASURED} in {', '.join(absent)}")
-    failed = {block for _, block, _ in blocks.failed}  # their last row is no final epoch
-    complete = np.isfinite(measured).all(axis=0) & np.array([block not in failed for block in blocks.blocks])
-    if complete.sum() < 2:
-        return MechanismEffect(metric, None, "measured in fewer than two complete blocks")
-    return MechanismEffect(metric, t_interval(weighted(blocks.weights, measured[:, complete])), "")
+    units = runs.of_units(np.where(runs.lost, np.nan, measured))  # the last row of a failed run is no final epoch
+    units = units[np.isfinite(units)]
+    if units.size < 2:
+        return MechanismEffect(metric, None, "measured in fewer than two complete replicates")
+    return MechanismEffect(metric, t_interval(units), "")

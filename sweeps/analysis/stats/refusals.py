@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import pyarrow as pa
@@ -10,35 +10,53 @@ import pyarrow.compute as pc
 
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.levels import levels_of
-from sweeps.results.columns import is_auc
-from sweeps.results.endings import FAILED_TRAINING
-
-SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")
-"""Hashes that all runs of a block must share where they were recorded: a file may be replaced between two starts."""
+from sweeps.analysis.stats.pairing import SAME_DATA, place_of
 
 PLAN: Final = "plan_sha256"
 
-NEEDED: Final = ("trial_id", "cell_id", "block", "seed", "end_reason", "config_json", "config_sha256")
+NEEDED: Final = ("stage", "trial_id", "cell_id", "block", "seed", "end_reason", "config_json", "config_sha256")
+
+IF_THERE: Final = ("replicate", "point", "origin", "config_seen_sha256", PLAN)
+"""Columns that older tables may lack."""
+
+TUNE_BLOCKS: Final = 500
+"""Blocks from here on are points of the tuning."""
+
+
+UNTUNED: Final = ("seed", "views")
+"""Fields by which runs of a cell may differ within a replicate; `views` is about what is drawn alone."""
+
+BETWEEN: Final = (*UNTUNED, "split_seed")
+"""Fields by which they may differ across replicates, beside those that each tunes anew."""
 
 
 class Refused(Faults):
     """The table does not support an effect; one line per reason."""
 
 
-def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plans: Collection[str] = ()) -> list[Row]:
+def checked_rows(
+    trials: pa.Table,
+    *,
+    cells: Iterable[str],
+    outcome: str,
+    plans: Collection[str] = (),
+    nuisances: Collection[str] = (),
+) -> list[Row]:
     """Rows of `cells`, after every check that concerns a row, a cell or the table rather than a block.
 
     Args:
         trials: rows of one stage, `tune` or `confirm`, with the column `stage`.
         cells: cell ids.
         outcome: column of numbers of `trials`.
-        plans: hashes of the frozen plan and of those it extends, of which each row carries one; empty: never frozen.
+        plans: hashes of the frozen plan and of those it extends, of which each confirm row carries one; empty: never
+            frozen.
+        nuisances: settings that each replicate tunes anew.
 
     Raises:
         Refused: search rows or several stages; no row of a cell; a run whose label or configuration is not what ran,
-            or that another plan asked for; a cell with more than one configuration; a (cell, block) twice.
+            or that another plan asked for; a cell with more than one configuration; a run of confirm in a block of
+            another stage; a (cell, replicate, block) twice.
     """
     faults = stage_faults(trials)
     if outcome not in trials.column_names:
@@ -50,16 +68,24 @@ def checked_rows(trials: pa.Table, *, cells: Iterable[str], outcome: str, plans:
     if faults:
         raise Refused(faults)
     cells = tuple(cells)
-    rows = _rows(trials, cells, outcome)
+    rows = _rows(trials, cells, outcome, nuisances)
+    stage = rows[0]["stage"] if rows else "confirm"
     for cell in cells:
         if not any(row["cell_id"] == cell for row in rows):
             others = ", ".join(sorted(set(trials["cell_id"].to_pylist()))) or "none"
             faults.append(f"Cell `{cell}` has no finished trial; cells with trials: {others}.")
     faults += [fault for row in rows for fault in run_faults(row)]
-    faults += [fault for row in rows for fault in _plan_faults(row, plans)]
-    faults += [fault for cell in cells for fault in _config_faults(cell, rows)]
-    counts = Counter((row["cell_id"], row["block"]) for row in rows)
-    faults += [f"Cell `{c}` has {n} runs in block {b}; one is needed." for (c, b), n in counts.items() if n > 1]
+    if stage == "confirm":
+        faults += [fault for row in rows for fault in _plan_faults(row, plans)]
+        faults += [f"{_name(row)}: a block of the tuning is none of the confirmation." for row in rows if _tunes(row)]
+    faults += [fault for cell in cells for fault in _config_faults(cell, rows, stage, nuisances)]
+    alone = len({place_of(row, stage).replicate for row in rows}) < 2
+    counts = Counter((row["cell_id"], place_of(row, stage)) for row in rows)
+    faults += [
+        f"Cell `{cell}` has {n} runs in {place.named(stage, alone=alone)}; one is needed."
+        for (cell, place), n in counts.items()
+        if n > 1
+    ]
     if faults:
         raise Refused(faults)
     return rows
@@ -91,43 +117,14 @@ def run_faults(row: Row) -> list[str]:
     return faults
 
 
-def block_faults(
-    by_key: Mapping[tuple[str, int], Row], blocks: Iterable[int], cells: tuple[str, ...], *, outcome: str
-) -> list[str]:
-    """Blocks that lack a run or an outcome, and blocks whose runs differ in seed or data."""
-    missing, without, unpaired = [], [], []
-    for block in blocks:
-        rows = {cell: by_key.get((cell, block)) for cell in cells}
-        for cell, row in rows.items():
-            if row is None:
-                missing.append(f"`{cell}` block {block} (no finished trial)")
-            elif not is_number(row[outcome]) and row["end_reason"] not in FAILED_TRAINING:
-                missing.append(f"`{cell}` block {block} ({row['end_reason']}, no {outcome})")
-            elif not is_number(row[outcome]) and not is_auc(outcome):
-                without.append(f"`{cell}` block {block} ({row['end_reason']})")
-        there = {cell: row for cell, row in rows.items() if row is not None}
-        for column in ("seed", *SAME_DATA):
-            values = {cell: row[column] for cell, row in there.items()}
-            # A hash may not have been recorded; a seed always is.
-            if len(set(values.values()) - ({None} if column in SAME_DATA else set())) > 1:
-                what = "seeds" if column == "seed" else column
-                unpaired.append(f"Block {block} is not paired: its {what} differ, {values}.")
-    again = [f"Incomplete blocks, to be run again with the same seed: {'; '.join(missing)}."] if missing else []
-    if without:
-        again.append(
-            f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."
-        )
-    return again + unpaired
-
-
 def _is_numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _rows(trials: pa.Table, cells: tuple[str, ...], outcome: str) -> list[Row]:
+def _rows(trials: pa.Table, cells: tuple[str, ...], outcome: str, nuisances: Collection[str]) -> list[Row]:
     """Rows of the cells with the columns that the checks read: a sweep may have thousands of rows, and wide ones."""
     factors = {factor for cell in cells for factor in levels_of(cell)}
-    names = {*NEEDED, *SAME_DATA, *factors, "config_seen_sha256", PLAN, outcome} & set(trials.column_names)
+    names = {*NEEDED, *IF_THERE, *SAME_DATA, *factors, *nuisances, outcome} & set(trials.column_names)
     own = trials.filter(pc.is_in(trials["cell_id"], pa.array(cells, pa.string())))
     rows: list[Row] = own.select(sorted(names)).to_pylist()
     return rows
@@ -141,13 +138,37 @@ def _plan_faults(row: Row, plans: Collection[str]) -> list[str]:
     return [f"{_name(row)}: ran under the plan {_short(ran)}, but the plan here is {here}."]
 
 
-def _config_faults(cell: str, rows: list[Row]) -> list[str]:
-    """Fields in which runs of one cell differ though they must not; `views` is about what is drawn alone."""
-    configs = [json.loads(row["config_json"]) for row in rows if row["cell_id"] == cell]
-    names = sorted({name for config in configs for name in config} - {"seed", "views"})
-    varying = {n: sorted({repr(c.get(n)) for c in configs}) for n in names}
-    found = [f"{name} ({', '.join(values)})" for name, values in varying.items() if len(values) > 1]
-    return [f"Runs of cell `{cell}` may differ by `seed` alone, but differ in {', '.join(found)}."] if found else []
+def _config_faults(cell: str, rows: list[Row], stage: str, nuisances: Collection[str]) -> list[str]:
+    """Fields in which runs of one cell differ though they must not, within a replicate and across."""
+    configs: dict[int, list[Row]] = {}
+    for row in rows:
+        if row["cell_id"] == cell:
+            configs.setdefault(place_of(row, stage).replicate, []).append(json.loads(row["config_json"]))
+    within = {*UNTUNED, *(nuisances if stage == "tune" else ())}
+    faults = []
+    for replicate, own in sorted(configs.items()):
+        found = _varying(own, within)
+        if found:
+            of = "" if len(configs) == 1 else f" in replicate {replicate}"
+            faults.append(f"Runs of cell `{cell}`{of} may differ by `seed` alone, but differ in {found}.")
+    found = _varying([config for own in configs.values() for config in own], {*BETWEEN, *nuisances, *within})
+    if len(configs) > 1 and not faults and found:
+        faults.append(
+            f"Replicates of cell `{cell}` may differ by their seeds and by what each tunes ("
+            f"{', '.join(nuisances) or 'nothing'}), but differ in {found}."
+        )
+    return faults
+
+
+def _varying(configs: list[Row], allowed: Collection[str]) -> str:
+    """Fields with several values among the configurations, the allowed ones aside: `lr (0.001, 0.002), ...`."""
+    names = sorted({name for config in configs for name in config} - set(allowed))
+    values = {name: sorted({repr(config.get(name)) for config in configs}) for name in names}
+    return ", ".join(f"{name} ({', '.join(found)})" for name, found in values.items() if len(found) > 1)
+
+
+def _tunes(row: Row) -> bool:
+    return bool(row["block"] >= TUNE_BLOCKS)
 
 
 def _same_level(level: str, value: Any) -> bool:
@@ -162,7 +183,8 @@ def _same_level(level: str, value: Any) -> bool:
 
 
 def _name(row: Row) -> str:
-    return f"Trial `{row['trial_id']}` ({row['cell_id']}, block {row['block']})"
+    of = "" if row.get("replicate") is None else f"replicate {row['replicate']}, "
+    return f"Trial `{row['trial_id']}` ({row['cell_id']}, {of}block {row['block']})"
 
 
 def _short(sha: str | None) -> str:

@@ -1,29 +1,20 @@
-"""What a sweep set out to estimate, read from its `plan.json`: cells, settled nuisances, weighted contrasts."""
+"""What a sweep set out to estimate: outcomes, cells, settled nuisances by replicate, weighted contrasts."""
 
-import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from embedding_core.errors import Faults, unknown
 from sweeps.analysis.stats.effects import SESOI
-from sweeps.results import frozen
 from sweeps.results.columns import named
 
-FAMILIES: Final = ("primary", "exploratory", "control")
-"""`primary`: held to Holm's adjustment together. `control`: the same computation but for the order of additions."""
+PLANNED_FAMILIES: Final = ("primary", "exploratory", "control")
+"""`primary`: their intervals hold together. `control`: the same computation but for the order of additions."""
+
+FAMILIES: Final = ("primary", "beside", "common", "exploratory", "control")
+"""`beside`: a primary on another outcome; `common`: one at settings that all cells share. Both follow from a plan."""
 
 ROUNDING: Final = 1e-9
 """How far the weights of a contrast may add up from zero."""
-
-T = TypeVar("T")
-
-TEXTS: Final = ("code", "estimand", "label", "outcome", "outcome_label", "family", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +30,7 @@ class PlannedCell:
     """`factorial`, `drop-in` or `control`."""
 
     blocks: int
-    """It runs in blocks 1 to this one of `confirm`."""
+    """It runs in blocks 1 to this one of `confirm`, in every replicate."""
 
     settings_of: str = ""
     """cell_id whose tuned settings it takes."""
@@ -76,8 +67,14 @@ class Contrast:
     note: str = ""
     """A sentence on what it stands for."""
 
+    replicates: tuple[int, ...] | None = None
+    """Planned ones; None: those that have rows."""
+
     blocks: tuple[int, ...] | None = None
-    """Blocks in which all its cells are planned; None: those that have rows."""
+    """Blocks of every replicate in which all its cells are planned; None: those that have rows."""
+
+    nuisances: tuple[str, ...] = ()
+    """Settings that every replicate tunes anew, so that runs of a cell may differ by them across replicates."""
 
     plans: tuple[str, ...] = ()
     """Hashes of the frozen plan and of those that it extends: each confirm row carries one. Empty: never frozen."""
@@ -91,6 +88,12 @@ class Contrast:
     def outcome_text(self) -> str:
         """The outcome in a sentence: the plan's word for it, but never `AUC` for what is none."""
         return named(self.outcome) if self.outcome_label == "AUC" and self.outcome != "test_auc" else self.outcome_label
+
+    @property
+    def name(self) -> str:
+        """The treatment, for tables and figures: `KoLeo`, `accumulation (K=4 against 1), on KoLeo's effect`."""
+        label = self.label.removesuffix(",")
+        return f"{label}, on {self.outcome_label.partition(' on ')[0]}" if " on " in self.outcome_label else label
 
     @property
     def control_cells(self) -> tuple[str, ...]:
@@ -114,6 +117,38 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a sweep is judged by, or shown beside that."""
+
+    name: str
+    """`auc`"""
+
+    column: str
+    """Of the trials table: `test_auc`."""
+
+    label: str
+    """In a sentence: `AUC`."""
+
+    sesoi: float
+    """Smallest effect size of interest, > 0."""
+
+    validation: str
+    """Column of `curves` with the same measure of the validation images: `val_auc`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """The settings of one cell that the tuning of a replicate found best."""
+
+    trial_id: str
+    value: float | None
+    """Final value of the measure that was tuned by."""
+
+    edges: Mapping[str, str] | None
+    """Setting -> `low` or `high`, the end of its range that it sits at; None: not known, as in old plans."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPlan:
     """What a sweep's `plan.json` says, as the analysis reads it."""
 
@@ -125,11 +160,32 @@ class StoredPlan:
     cells: tuple[PlannedCell, ...] = ()
     """Empty for plans that list none."""
 
-    nuisance: Mapping[str, Mapping[str, Any]] | None = None
-    """cell_id -> settings; None until settled."""
+    replicates: int = 1
+    """Independent tunings with their confirmations; 1 in old plans."""
 
-    tuned: Mapping[str, Mapping[str, Any]] | None = None
-    """cell_id -> `trial_id`, `final_val_auc`, `edges` of its best tune trial; None without a tune stage."""
+    points: int = 0
+    """Settings per cell and replicate."""
+
+    blocks: int = 0
+    """Paired seeds of the confirmation, per replicate."""
+
+    confirm: str = ""
+    """`drop-in`, `best of search` or `best of tune`."""
+
+    tuner: str = ""
+    """`optuna`, `sobol`, or nothing without a tune stage."""
+
+    outcome: Outcome | None = None
+    """What the sweep is tuned for and judged by; None in old plans, whose contrasts name their own."""
+
+    beside: tuple[Outcome, ...] = ()
+    """The other outcomes, shown without a verdict."""
+
+    nuisance: tuple[Mapping[str, Mapping[str, Any]], ...] = ()
+    """By replicate: cell_id -> settings; empty until settled."""
+
+    tuned: tuple[Mapping[str, Tuned], ...] = ()
+    """By replicate: cell_id -> its best; empty without a tune stage."""
 
     contrasts: tuple[Contrast, ...] = ()
     sha256: str | None = None
@@ -138,120 +194,15 @@ class StoredPlan:
     samples: int = 0
     """Trials of the search."""
 
-    blocks: int = 0
-    """Paired seeds of the confirmation."""
-
     extended: tuple[Mapping[str, Any], ...] = ()
-    """`sha256`, `samples` and `blocks` of each frozen plan that this one extends, the oldest first."""
+    """`sha256`, `samples`, `blocks`, `replicates` of each frozen plan that this one extends, the oldest first."""
 
+    looked: bool = False
+    """Whether sweeps were joined whose reports could be read before."""
 
-def read_plan(results_dir: Path, trials: pa.Table) -> StoredPlan:
-    """The plan of a sweep; without `plan.json`, KoLeo on against off if `confirm` has both cells.
-
-    Raises:
-        Faults: a plan that cannot be read, that was changed after it was frozen, or whose contrasts are impossible.
-    """
-    path = results_dir / frozen.FILE
-    if not path.is_file():
-        cells = set(trials.filter(pc.equal(trials["stage"], "confirm"))["cell_id"].to_pylist())
-        default = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
-        return StoredPlan(contrasts=(default,) if set(default.weights) <= cells else ())
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Faults([f"{path} is not readable as JSON: {error}."]) from None
-    if not isinstance(plan, dict):
-        raise Faults([f"{path} must hold an object, but holds {type(plan).__name__}."])
-    changed = frozen.fault_of(plan)
-    if changed is not None:
-        raise Faults([f"{path}: {changed}"])
-    for name in ("contrasts", "cells", frozen.EXTENDED):
-        entries = plan.get(name, [])
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise Faults([f"`{name}` in {path} must be a list of objects, but got {entries!r}."])
-    return _plan_of(plan)
-
-
-def _plan_of(plan: dict[str, Any]) -> StoredPlan:
-    cells = tuple(_collected(_cell, plan.get("cells", [])))
-    sha256 = plan.get(frozen.KEY)
-    extended = tuple(plan.get(frozen.EXTENDED, []))
-    plans = (*(before[frozen.KEY] for before in extended), sha256) if sha256 is not None else ()
-    return StoredPlan(
-        study_id=plan.get("study_id", ""),
-        question=plan.get("question", ""),
-        published=plan.get("published", ""),
-        cells=cells,
-        nuisance=plan.get("nuisance"),
-        tuned=plan.get("tuned"),
-        contrasts=tuple(_collected(lambda entry: _contrast(entry, cells, plans), plan.get("contrasts", []))),
-        sha256=sha256,
-        samples=plan.get("samples", 0),
-        blocks=plan.get("blocks", 0),
-        extended=extended,
-    )
-
-
-def _collected(build: Callable[[dict[str, Any]], T], entries: list[dict[str, Any]]) -> list[T]:
-    """Everything built, or the faults of all entries."""
-    built: list[T] = []
-    faults: list[str] = []
-    for entry in entries:
-        try:
-            built.append(build(entry))
-        except Faults as error:
-            faults += error.faults
-    if faults:
-        raise Faults(faults)
-    return built
-
-
-def _contrast(values: dict[str, Any], cells: tuple[PlannedCell, ...], plans: tuple[str, ...]) -> Contrast:
-    """One entry of `contrasts`, old form or new; keys this analysis does not know are left to later readers."""
-    weights = values["weights"] if "weights" in values else _pair_weights(values)
-    faults = _weight_faults(weights, cells)
-    label = values.get("label", values.get("treatment_label", values.get("treatment", values.get("estimand", ""))))
-    texts = {name: values[name] for name in TEXTS if name in values} | {"label": label}
-    faults += [f"`{n}` of a planned contrast must be text; got {t!r}." for n, t in texts.items() if type(t) is not str]
-    sesoi = values.get("sesoi", SESOI)
-    if isinstance(sesoi, bool) or not (isinstance(sesoi, int | float) and 0 < sesoi < math.inf):
-        faults.append(f"`sesoi` of a planned contrast must be positive and finite; got {sesoi!r}.")
-    if isinstance(texts.get("family"), str) and texts["family"] not in FAMILIES:
-        faults.append(unknown("family of a contrast", texts["family"], FAMILIES))
-    if faults:
-        raise Faults(faults)
-    planned = [cell.blocks for cell in cells if cell.cell_id in weights]
-    blocks = tuple(range(1, min(planned) + 1)) if planned else None
-    return Contrast(weights=weights, sesoi=sesoi, blocks=blocks, plans=plans, **texts)
-
-
-def _pair_weights(values: dict[str, Any]) -> dict[str, float]:
-    missing = [name for name in ("control", "treatment") if not isinstance(values.get(name), str)]
-    if missing:
-        raise Faults(
-            [f"A contrast of the plan needs `{name}`, a cell_id, or `weights`; got {values}." for name in missing]
-        )
-    if values["control"] == values["treatment"]:
-        raise Faults([f"A contrast needs two cells, but both are `{values['control']}`."])
-    return {values["control"]: -1.0, values["treatment"]: 1.0}
-
-
-def _weight_faults(weights: Any, cells: tuple[PlannedCell, ...]) -> list[str]:
-    if not isinstance(weights, dict) or not all(
-        isinstance(w, int | float) and not isinstance(w, bool) and math.isfinite(w) and w != 0 for w in weights.values()
-    ):
-        return [
-            f"`weights` of a planned contrast must give each cell_id a finite number other than 0; got {weights!r}."
-        ]
-    faults = []
-    if not weights or abs(math.fsum(weights.values())) > ROUNDING:
-        faults.append(f"`weights` of a planned contrast must add up to 0 over its cells; got {weights}.")
-    known = [cell.cell_id for cell in cells]
-    return faults + [unknown("cell in `weights`", cell, known) for cell in weights if known and cell not in known]
-
-
-def _cell(values: dict[str, Any]) -> PlannedCell:
-    blocks = values.get("blocks")
-    if not isinstance(values.get("cell_id"), str) or isinstance(blocks, bool) or not isinstance(blocks, int):
-        raise Faults([f"A cell of the plan needs `cell_id`, a text, and `blocks`, a whole number; got {values}."])
-    return PlannedCell(**{f.name: values[f.name] for f in fields(PlannedCell) if f.name in values})
+    @property
+    def grown(self) -> bool:
+        """Whether units of inference were added to a sweep whose results could be looked at."""
+        sizes = [(before.get("replicates", 1), before.get("blocks", 0)) for before in self.extended]
+        of_blocks = self.confirm == "drop-in" and self.replicates == 1
+        return self.looked or any(r < self.replicates or (of_blocks and b < self.blocks) for r, b in sizes)

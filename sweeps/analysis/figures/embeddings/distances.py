@@ -59,7 +59,7 @@ def distance_data(data: Shown, split: str, view: str = "class_distance") -> Dist
         for cell in per_cell
     )
     names = tuple(runs[0][c, c]["class_name"] for c in classes)
-    blocks = " and ".join(how_many(n, "block") for n in sorted({len(cell) for cell in per_cell}))
+    blocks = " and ".join(how_many(n, "run") for n in sorted({len(cell) for cell in per_cell}))
     what = f"n = {data.images(split):,} images, {len(classes)} classes shown, mean over {blocks}"
     return DistanceData(
         data.cells, names, matrices, f"{what}; {where(data, split)}; {DISTANCES[view]}, {IN_EMBEDDING_SPACE}"

@@ -4,6 +4,7 @@ from typing import Final
 
 from sweeps.analysis.figures.embeddings.sheets import SheetData, Tile, tile_of
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, where
+from sweeps.analysis.stats.pairing import Place
 
 READING: Final = (
     "Of each class the images nearest to its mean direction, those farthest from it, and the nearest of other classes "
@@ -17,7 +18,7 @@ SHEET_IMAGES: Final = 3
 """Images of a kind per class on a sheet."""
 
 
-def class_sheet(data: Shown, split: str, cell: str, *, block: int) -> SheetData:
+def class_sheet(data: Shown, split: str, cell: str, *, block: Place) -> SheetData:
     """Closest, farthest and foreign images of each class in one run."""
     trial = data.trials[cell][block]
     kinds = ("closest", "farthest", "foreign")
@@ -35,6 +36,6 @@ def class_sheet(data: Shown, split: str, cell: str, *, block: int) -> SheetData:
         groups=("closest", "farthest", "foreign"),
         row_names=tuple(names[c] for c in classes),
         tiles=tuple(tuple(tuple(found[c][kind]) for kind in kinds) for c in classes),
-        caption=f"n = {data.images(split):,} images, {of}; {cell}, block {block}, seed {seed}; {where(data, split)}; "
+        caption=f"n = {data.images(split):,} images, {of}; {cell}, {data.named(block)}, seed {seed}; {where(data, split)}; "
         f"cosine to the class mean, {IN_EMBEDDING_SPACE}",
     )

@@ -11,6 +11,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.embeddings.sheets import SheetData, tile_of
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, STAGE, Shown, where
 from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.pairing import Place
 
 _COLOUR_READING: Final = (
     "Queries drawn at random, the same in each run. A dashed frame marks a neighbour of another class; numbers are "
@@ -25,7 +26,7 @@ READINGS: Final = {"neighbours": _COLOUR_READING, "neighbours_grey": _GREY_READI
 
 
 def neighbour_sheet(
-    data: Shown, groups: pa.Table, split: str, cell: str, *, block: int, view: str = "neighbours"
+    data: Shown, groups: pa.Table, split: str, cell: str, *, block: Place, view: str = "neighbours"
 ) -> SheetData:
     """Queries and their nearest others in one run, with the share of the query's class here and over all images.
 
@@ -57,5 +58,5 @@ def neighbour_sheet(
         row_names=tuple(rows[0]["class_name"] for rows in queries),
         tiles=tiles,
         caption=f"n = {len(queries)} queries: {sum(same)} of {len(same)} neighbours of the query's class{everyone}; "
-        f"{cell}, block {block}, seed {queries[0][0]['seed']}; {where(data, split)}; cosine, {IN_EMBEDDING_SPACE}",
+        f"{cell}, {data.named(block)}, seed {queries[0][0]['seed']}; {where(data, split)}; cosine, {IN_EMBEDDING_SPACE}",
     )

@@ -16,6 +16,7 @@ from sweeps.analysis.figures.embeddings.stored_views import Shown, where
 from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
 from sweeps.analysis.figures.style import COLOURS, MARKERS, Looks, short, wrapped
 from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.pairing import Place
 
 PCA_READING: Final = (
     "An ellipse holds the half of a class that is nearest to its mean. Each run has axes of its own: compare sizes and "
@@ -70,7 +71,7 @@ class ProjectionData:
     """Whether panels come in pairs that belong side by side."""
 
 
-def projection_data(data: Shown, split: str, view: str, *, block: int) -> ProjectionData:
+def projection_data(data: Shown, split: str, view: str, *, block: Place) -> ProjectionData:
     """The runs of one block in the plane of `view`, one of PROJECTIONS; PCA with the ellipses of its classes."""
     panels, counts = [], set()
     names: dict[int, str] = {}
@@ -89,13 +90,11 @@ def projection_data(data: Shown, split: str, view: str, *, block: int) -> Projec
     ((n, seed),) = counts
     total = data.images(split)
     fit = "fitted to all" if view == "pca" else f"{PROJECTIONS[view]} of standardised embeddings"
-    caption = (
-        f"n = {n:,} of {total:,} images, {len(names)} classes, {fit}; block {block}, seed {seed}; {where(data, split)}"
-    )
+    caption = f"n = {n:,} of {total:,} images, {len(names)} classes, {fit}; {data.named(block)}, seed {seed}; {where(data, split)}"
     return ProjectionData(PROJECTIONS[view], tuple(panels), tuple(names[c] for c in sorted(names)), caption)
 
 
-def train_projection_data(data: Shown, view: str, *, block: int) -> ProjectionData:
+def train_projection_data(data: Shown, view: str, *, block: Place) -> ProjectionData:
     """Training images beside test images in the plane of `view`, for the cells that get sheets; no ellipses."""
     panels: list[ProjectionPanel] = []
     names: dict[int, str] = {}
@@ -110,7 +109,7 @@ def train_projection_data(data: Shown, view: str, *, block: int) -> ProjectionDa
     of = f", {len(data.sheet_cells)} of {len(data.cells)} cells" if len(data.sheet_cells) < len(data.cells) else ""
     caption = (
         f"n = {counts['train']:,} training and {counts['test']:,} test images, {len(names)} classes{of}; each laid out "
-        f"by itself; block {block}; {data.dataset}"
+        f"by itself; {data.named(block)}; {data.dataset}"
     )
     return ProjectionData(PROJECTIONS[view], tuple(panels), tuple(names[c] for c in sorted(names)), caption, pairs=True)
 

@@ -31,7 +31,7 @@ def spectrum_data(data: Shown, split: str) -> SpectrumData:
         values = [np.array([r["value"] for r in data.rows("spectrum", split, t)], dtype=float) for t in blocks.values()]
         runs.append([value / value.sum() for value in values])
     counts = {len(of_cell) for of_cell in runs}
-    per_cell = " or ".join(how_many(n, "block") for n in sorted(counts))
+    per_cell = " or ".join(how_many(n, "run") for n in sorted(counts))
     return SpectrumData(
         cells=data.cells,
         runs=tuple(tuple(tuple(run.tolist()) for run in cell_runs) for cell_runs in runs),

@@ -12,6 +12,7 @@ from sweeps.analysis.figures.style import Looks, looks_of
 from sweeps.analysis.stats.curves import MOST_CELLS
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.held_out import SPLITS
+from sweeps.analysis.stats.pairing import Place, place_of
 
 STAGE: Final = "confirm"
 """Only its trials have views of the test split."""
@@ -24,12 +25,12 @@ MOST_SHEETS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The views of some cells, one trial per cell and block."""
+    """The views of some cells, one trial per cell, replicate and block."""
 
     views: dict[tuple[str, str], pa.Table]
     """(view, split) -> its rows."""
-    trials: dict[str, dict[int, str]]
-    """cell -> block -> trial; every cell has a trial."""
+    trials: dict[str, dict[Place, str]]
+    """cell -> replicate and block -> trial; every cell has a trial."""
     sheet_cells: tuple[str, ...]
     """At most `MOST_SHEETS` of the cells."""
     looks: Looks
@@ -41,9 +42,14 @@ class Shown:
         return tuple(self.trials)
 
     @property
-    def block(self) -> int | None:
+    def block(self) -> Place | None:
         """The first block that all cells have: what is shown of single runs. None if there is none."""
         return min(set.intersection(*(set(blocks) for blocks in self.trials.values())), default=None)
+
+    def named(self, block: Place) -> str:
+        """`block 1`, with its replicate where there are several."""
+        alone = len({place.replicate for places in self.trials.values() for place in places}) < 2
+        return block.named(STAGE, alone=alone)
 
     def has(self, view: str, split: str) -> bool:
         """Whether every run has it."""
@@ -78,10 +84,10 @@ def shown(
         first: cells that get sheets before others, where there are more than `MOST_SHEETS`.
     """
     having = set(pc.unique(views["trial_id"].filter(pc.equal(views["stage"], STAGE))).to_pylist())
-    found: dict[str, dict[int, str]] = {}
-    for row in rows_of(trials, STAGE, ("trial_id", "cell_id", "block")):
+    found: dict[str, dict[Place, str]] = {}
+    for row in rows_of(trials, STAGE, ("trial_id", "cell_id", "replicate", "block")):
         if row["trial_id"] in having:
-            found.setdefault(row["cell_id"], {}).setdefault(row["block"], row["trial_id"])
+            found.setdefault(row["cell_id"], {}).setdefault(place_of(row), row["trial_id"])
     chosen = ([cell for cell in cells if cell in found] or sorted(found))[:MOST_CELLS]
     if not chosen:
         return None

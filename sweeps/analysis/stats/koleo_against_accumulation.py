@@ -1,0 +1,171 @@
+"""KoLeo against accumulation, both in the unit of the outcome, and how much of the one the other takes back. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import stats
+
+from sweeps.analysis.stats.contrasts import CellRuns, cell_runs
+from sweeps.analysis.stats.derived import primaries
+from sweeps.analysis.stats.effects import ALPHA, Interval, t_interval
+from sweeps.analysis.stats.levels import levels_of
+from sweeps.analysis.stats.refusals import Refused
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+
+K: Final = "accum_steps"
+
+OTHER_CLASS: Final = "koleo_exclude_same_class"
+"""A variant of KoLeo, which is compared with KoLeo elsewhere."""
+
+Weights = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """On one outcome; exploratory, so intervals alone."""
+
+    outcome: str
+    """Column of `trials`."""
+
+    low: str
+    """Lowest K."""
+
+    high: str
+    """Highest K."""
+
+    koleo: Interval
+    """Off to on, at the lowest K."""
+
+    accumulation: Interval
+    """Lowest K to highest, with KoLeo on."""
+
+    difference: Interval
+    """The first less the second."""
+
+    taken_back: Interval
+    """What KoLeo changes at the highest K less what it changes at the lowest: the interaction."""
+
+    share: Interval | None
+    """Minus the interaction over KoLeo's effect; None where the interval of that effect has 0 in it."""
+
+    weights: Mapping[str, Weights]
+    """Field of this class -> weights of the cells."""
+
+    counted: str
+    """How many independent units there are, and of what."""
+
+
+def comparisons(trials: pa.Table, plan: StoredPlan) -> list[Comparison]:
+    """On the declared outcome and on those beside it; none where the plan has no primaries of both.
+
+    Args:
+        trials: with the column `stage`.
+        plan: its primaries say which cells, replicates and blocks.
+    """
+    first = next(iter(primaries(plan.contrasts)), None)
+    cells = list(dict.fromkeys(cell for contrast in primaries(plan.contrasts) for cell in contrast.weights))
+    found = _weights(cells)
+    confirm = trials.filter(pc.equal(trials["stage"], "confirm"))
+    if first is None or found is None or not confirm.num_rows:
+        return []
+    outcomes = [plan.outcome, *plan.beside] if plan.outcome is not None else []
+    columns = [one.column for one in outcomes] or [first.outcome]
+    told = [_comparison(confirm, replace(first, outcome=column), *found) for column in columns]
+    return [one for one in told if one is not None]
+
+
+def fieller(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Interval | None:
+    """Ratio of two means over the same units (n >= 2) with its 95 % interval; None where the interval is not bounded.
+
+    That is where the denominator's own 95 % t interval has 0 in it.
+
+    Source: Fieller 1954.
+    """
+    n = numerator.size
+    t = float(stats.t.ppf(1 - ALPHA / 2, n - 1))
+    cov = np.cov(numerator, denominator) * t**2 / n
+    top, bottom = float(numerator.mean()), float(denominator.mean())
+    a = bottom**2 - cov[1, 1]
+    if a <= 0:
+        return None
+    b, c = top * bottom - cov[0, 1], top**2 - cov[0, 0]
+    half = math.sqrt(max(0.0, b**2 - a * c)) / a
+    return Interval(top / bottom, b / a - half, b / a + half, n, half / t)
+
+
+def _comparison(
+    confirm: pa.Table, contrast: Contrast, low: str, high: str, weights: Mapping[str, Weights]
+) -> Comparison | None:
+    cells = {cell: 0.0 for of_part in weights.values() for cell in of_part}
+    try:
+        runs = cell_runs(confirm, replace(contrast, weights=cells))
+    except Refused:  # a primary of the same cells says why
+        return None
+    values = {part: _values(runs, of_part) for part, of_part in weights.items()}
+    return Comparison(
+        outcome=contrast.outcome,
+        low=low,
+        high=high,
+        **{part: t_interval(units) for part, units in values.items()},
+        share=fieller(-values["taken_back"], values["koleo"]),
+        weights=weights,
+        counted=runs.counted(),
+    )
+
+
+def _values(runs: CellRuns, weights: Weights) -> NDArray[np.float64]:
+    return replace(runs, weights=tuple(weights.get(cell, 0.0) for cell in runs.cells)).values
+
+
+def _weights(cells: Sequence[str]) -> tuple[str, str, dict[str, Weights]] | None:
+    """Lowest and highest K, and the weights of each part, averaged over the other factors; None without both."""
+    levels = {cell: levels_of(cell) for cell in cells}
+    on = {cell: own for cell, own in levels.items() if own.get("koleo") == "on" and K in own}
+    on = {
+        cell: own
+        for cell, own in on.items()
+        if own.get(OTHER_CLASS, "off") == "off" and own.get("accum_mode") != "cached"
+    }
+    steps = sorted({own[K] for own in on.values()}, key=float)
+    if len(steps) < 2:
+        return None
+    low, high = steps[0], steps[-1]
+    at = {(k, _rest(own)): cell for cell, own in on.items() for k in (own[K],)}
+    found: list[tuple[str, str, str, str]] = []
+    for k, rest in at:
+        others = [_off(levels, dict(rest) | {K: step}) for step in (low, high)]
+        if k == low and (high, rest) in at and None not in others:
+            found.append((at[low, rest], at[high, rest], *others))  # type: ignore[arg-type]
+    if not found:
+        return None
+    parts: dict[str, Weights] = {name: {} for name in ("koleo", "accumulation", "difference", "taken_back")}
+    for on_low, on_high, off_low, off_high in found:
+        _add(parts["koleo"], {on_low: 1, off_low: -1}, len(found))
+        _add(parts["accumulation"], {on_high: 1, on_low: -1}, len(found))
+        for cell, sign in ((on_high, 1), (off_high, -1), (on_low, -1), (off_low, 1)):
+            _add(parts["taken_back"], {cell: sign}, len(found))
+    _add(parts["difference"], parts["koleo"], 1)
+    _add(parts["difference"], {cell: -weight for cell, weight in parts["accumulation"].items()}, 1)
+    return low, high, parts
+
+
+def _rest(levels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, level) for name, level in levels.items() if name not in ("koleo", K)))
+
+
+def _off(levels: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str]) -> str | None:
+    """The cell without KoLeo that shares most levels with `wanted` and has none that differs: it may serve all K."""
+    wanted = dict(wanted) | {"koleo": "off"}
+    fitting = [cell for cell, own in levels.items() if own.get("koleo") == "off" and own.items() <= wanted.items()]
+    return max(fitting, key=lambda cell: (len(levels[cell]), cell), default=None)
+
+
+def _add(to: Weights, weights: Mapping[str, float], over: int) -> None:
+    for cell, weight in weights.items():
+        to[cell] = to.get(cell, 0.0) + weight / over

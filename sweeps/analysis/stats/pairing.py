@@ -1,0 +1,77 @@
+"""Runs that are compared with each other: one seed of one replicate in every cell, on the same images. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.numbers import is_number
+from sweeps.analysis.stats.composite import composite_of
+from sweeps.results.endings import FAILED_TRAINING
+
+SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")
+"""Hashes that all runs of a block must share where they were recorded: a file may be replaced between two starts."""
+
+
+class Place(NamedTuple):
+    """Where a run belongs: one seed of one replicate, shared by all cells."""
+
+    replicate: int
+    block: int
+    """In `tune` the point."""
+
+    def named(self, stage: str, *, alone: bool) -> str:
+        """`block 3`, `replicate 2, point 4`; `alone`: there is one replicate, which need not be named."""
+        within = f"{'point' if stage == 'tune' else 'block'} {self.block}"
+        return within if alone else f"replicate {self.replicate}, {within}"
+
+
+def place_of(row: Row, stage: str = "confirm") -> Place:
+    """Old tables have no replicates: all is of the first."""
+    return Place(row.get("replicate") or 1, row["point" if stage == "tune" else "block"])
+
+
+def place_faults(
+    by_key: Mapping[tuple[str, Place], Row],
+    places: Iterable[Place],
+    cells: tuple[str, ...],
+    *,
+    outcome: str,
+    stage: str,
+    shared: Collection[str] = (),
+) -> list[str]:
+    """Blocks that lack a run or an outcome, and blocks whose runs differ in seed, data or what else they share.
+
+    Args:
+        by_key: runs by cell and place.
+        places: those that all cells must have.
+        cells: of the contrast.
+        outcome: column of `trials`.
+        stage: of the runs.
+        shared: settings that are the same in all cells of a place that have them: the common points of `tune`.
+    """
+    missing, without, unpaired = [], [], []
+    places = tuple(places)
+    alone = len({place.replicate for place in places}) < 2
+    for place in places:
+        where = place.named(stage, alone=alone)
+        rows = {cell: by_key.get((cell, place)) for cell in cells}
+        for cell, row in rows.items():
+            if row is None:
+                missing.append(f"`{cell}` {where} (no finished trial)")
+            elif not is_number(row[outcome]) and row["end_reason"] not in FAILED_TRAINING:
+                missing.append(f"`{cell}` {where} ({row['end_reason']}, no {outcome})")
+            elif not is_number(row[outcome]) and composite_of(outcome) is None:
+                without.append(f"`{cell}` {where} ({row['end_reason']})")
+        there = {cell: row for cell, row in rows.items() if row is not None}
+        for column in ("seed", *SAME_DATA, *shared):
+            values = {cell: row.get(column) for cell, row in there.items()}
+            # A hash may not have been recorded, and KoLeo off has no weight; a seed always is.
+            if len(set(values.values()) - ({None} if column != "seed" else set())) > 1:
+                what = "seeds" if column == "seed" else column
+                unpaired.append(f"{where[:1].upper()}{where[1:]} is not paired: its {what} differ, {values}.")
+    again = [f"Incomplete blocks, to be run again with the same seed: {'; '.join(missing)}."] if missing else []
+    if without:
+        again.append(
+            f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."
+        )
+    return again + unpaired
