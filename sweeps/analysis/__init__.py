@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from sweeps.analysis.optuna_studies.report import render_study
     from sweeps.analysis.report.compose import render_comparison, render_sweep
+    from sweeps.analysis.stats.contrast_table import effects
     from sweeps.analysis.stats.effects import Effect, paired_effect, replicated_effect
 
-__all__ = ["Effect", "paired_effect", "render_comparison", "render_study", "render_sweep", "replicated_effect"]
+__all__ = [
+    "Effect",
+    "effects",
+    "paired_effect",
+    "render_comparison",
+    "render_study",
+    "render_sweep",
+    "replicated_effect",
+]
 
 _HOMES: Final = {
     "Effect": "stats.effects",
+    "effects": "stats.contrast_table",
     "paired_effect": "stats.effects",
     "render_comparison": "report.compose",
     "render_study": "optuna_studies.report",

@@ -310,9 +310,7 @@ CONTRASTS: Final = pa.schema(
         _column("share_above_zero", _FLOAT, "units with the treatment above the control, ties half: P(A > B)"),
         _column("share_above_zero_low", _FLOAT, "lower end of its 95 % interval (Wilson)"),
         _column("share_above_zero_high", _FLOAT, "upper end of it"),
-        _column(
-            "detectable_low", _FLOAT, "effect detected with probability .8; at the low end of the SD's interval"
-        ),
+        _column("detectable_low", _FLOAT, "effect detected with probability .8; at the low end of the SD's interval"),
         _column("detectable_high", _FLOAT, "the same at the high end"),
         _column("crossed_low", _FLOAT, "lower end of the 95 % bootstrap interval over units x classes"),
         _column("crossed_high", _FLOAT, "upper end of it"),

@@ -1,4 +1,4 @@
-"""Validation AUC of every trial of a stage by epoch, with the means of its arms."""
+"""The measure that a sweep is tuned by, of every trial of a stage by epoch, with the means of its arms."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
-from sweeps.analysis.stats.descriptive import UNKNOWN_CELL, rows_of
+from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
+from sweeps.analysis.stats.descriptive import SAMPLED, UNKNOWN_CELL, rows_of, tuned_by
 from sweeps.results.columns import named
 
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
@@ -20,7 +20,7 @@ END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverg
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One trial's validation AUC by epoch."""
+    """One trial's values by epoch."""
 
     arm: str
     end_reason: str
@@ -30,7 +30,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class CurveData:
-    """All trials of a stage; per-arm means only outside `search`, where stopping would bias them."""
+    """All trials of a stage; per-arm means only where nothing was stopped or proposed, which would bias them."""
+
+    measure: str
+    """Column of `curves`."""
 
     curves: tuple[Curve, ...]
     means: tuple[Curve, ...]
@@ -53,11 +56,12 @@ def curve_data(
         dataset: for the caption.
         without: cells to leave out.
     """
-    known = {row["trial_id"]: row for row in rows_of(trials, stage, ("trial_id", "cell_id", "end_reason"))}
+    known = {row["trial_id"]: row for row in rows_of(trials, stage, ("trial_id", "cell_id", "end_reason", "origin"))}
+    measure = tuned_by(trials)
     points: dict[str, list[tuple[int, float]]] = {}
-    for row in rows_of(curves, stage, ("trial_id", "epoch", "val_auc")):
-        if row["val_auc"] is not None:
-            points.setdefault(row["trial_id"], []).append((row["epoch"], row["val_auc"]))
+    for row in rows_of(curves, stage, ("trial_id", "epoch", measure)):
+        if row[measure] is not None:
+            points.setdefault(row["trial_id"], []).append((row["epoch"], row[measure]))
     found = []
     for trial_id, pairs in points.items():
         row = known.get(trial_id, {"cell_id": UNKNOWN_CELL, "end_reason": "unfinished"})
@@ -66,8 +70,9 @@ def curve_data(
             found.append(Curve(row["cell_id"], row["end_reason"], epochs, values))
     if not found:
         return None
-    adaptive = stage == "search"
+    adaptive = stage == "search" or any(row["origin"] == SAMPLED for row in known.values())
     return CurveData(
+        measure=measure,
         curves=tuple(found),
         means=() if adaptive else tuple(_mean_curves(found)),
         looks=looks_of(trials),
@@ -99,7 +104,7 @@ def reading(data: CurveData) -> str:
 
 @styled
 def draw_curves(data: CurveData) -> Figure:
-    """Validation AUC by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
+    """Values by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
     figure, (axes,) = canvas("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
     faint, looks = 0.45 if data.means else 0.7, data.looks
     arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
@@ -118,7 +123,7 @@ def draw_curves(data: CurveData) -> Figure:
         colour, marker = looks[mean.arm]
         every = max(1, len(mean.epochs) // 8)
         axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5, markevery=every)
-    axes.set(xlabel="epoch", ylabel=named("val_auc"))
+    axes.set(xlabel="epoch", ylabel=wrapped(named(data.measure), 30))
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")

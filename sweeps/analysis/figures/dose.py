@@ -8,14 +8,17 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of, wrapped
+from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.stats.levels import levels_of
+from sweeps.analysis.stats.pairing import place_of
+from sweeps.results.columns import named
 
 READING: Final = (
-    "Pairs of trials at the same point of the other settings, one seed: KoLeo on minus off. The best of each cell is "
-    "what goes on to confirm, not this average."
+    "Pairs of completed trials at the same point of the other settings, with the same seed: KoLeo on minus off. The "
+    "best of each cell is what goes on to confirm, not this average."
 )
 
 
@@ -23,32 +26,41 @@ READING: Final = (
 class DoseData:
     """Weight of KoLeo against what it changed at the same point of the other settings, by cell."""
 
+    measure: str
+    """Column of `trials` that the change is of."""
+
     points: dict[str, Points]
     looks: Looks
     caption: str
 
 
 def dose_data(trials: pa.Table, *, dataset: str) -> DoseData | None:
-    """Validation AUC with KoLeo minus without it at the same Sobol point; None where no point has both.
+    """What settings are chosen by, with KoLeo minus without it at the same common point; None where none has both.
 
     A cell without KoLeo that names no accum_steps serves all of them: it is the partner where none has the same levels.
     """
-    columns = ("cell_id", "point", "koleo", "koleo_weight", "final_val_auc")
-    measured = [row for row in rows_of(trials, "tune", columns) if row["final_val_auc"] is not None]
-    rows = [row for row in measured if row["point"] is not None]
-    off = {(row["cell_id"], row["point"]): row["final_val_auc"] for row in rows if not row["koleo"]}
+    measure = selected_by(trials)
+    columns = ("cell_id", "replicate", "point", "origin", "koleo", "koleo_weight", "end_reason", measure)
+    measured = [row for row in rows_of(trials, "tune", columns) if row[measure] is not None and _is_common(row)]
+    rows = [row | {"place": place_of(row, "tune")} for row in measured]
+    off = {(row["cell_id"], row["place"]): row[measure] for row in rows if not row["koleo"]}
     partners = {cell: levels_of(cell) for cell, _ in off}
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         partner = _partner(row["cell_id"], partners) if row["koleo"] else None
-        if partner is not None and (partner, row["point"]) in off:
-            change = row["final_val_auc"] - off[partner, row["point"]]
+        if partner is not None and (partner, row["place"]) in off:
+            change = row[measure] - off[partner, row["place"]]
             points.setdefault(row["cell_id"], []).append((row["koleo_weight"], change))
     if not points:
         return None
     shown = {cell: tuple(sorted(points[cell])) for cell in sorted(points)}
     caption = f"n = {each(map(len, shown.values()))} pairs per cell; {dataset}; stage tune; exploratory"
-    return DoseData(shown, looks_of(trials), caption)
+    return DoseData(measure, shown, looks_of(trials), caption)
+
+
+def _is_common(row: Row) -> bool:
+    """Whether other cells ran the same point to its end."""
+    return row["point"] is not None and row["origin"] != SAMPLED and row["end_reason"] == "completed"
 
 
 def _partner(cell: str, partners: Mapping[str, Mapping[str, str]]) -> str | None:
@@ -65,8 +77,8 @@ def draw_dose(data: DoseData) -> Figure:
     axes.axhline(0, color=GREY, linewidth=1)
     for cell, points in data.points.items():
         colour, marker = data.looks[cell]
-        axes.plot(*np.transpose(points), marker=marker, color=colour, markersize=5, linewidth=0.8, alpha=0.8)
-    axes.set(xlabel="KoLeo weight", ylabel="change in validation AUC")
+        axes.plot(*np.transpose(points), marker=marker, color=colour, markersize=4, linestyle="none", alpha=0.8)
+    axes.set(xlabel="KoLeo weight", ylabel=wrapped(f"change in {named(data.measure)}", 28))
     plain_ticks(axes, "y", signed=True)
     weights = [weight for points in data.points.values() for weight, _ in points]
     (log_ticks if spans_decades(weights) else plain_ticks)(axes, "x")

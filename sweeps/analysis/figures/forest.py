@@ -123,4 +123,3 @@ def draw_forest(data: ForestData) -> Figure:
     ]
     legend_below(figure, [*handles, Patch(facecolor=BAND, label="±SESOI")])
     return figure
-

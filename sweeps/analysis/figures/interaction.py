@@ -10,19 +10,20 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from embedding_core.storage.result_tables import Row
+from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import K, Looks, series_looks, series_name, wrapped
 from sweeps.analysis.stats.composite import composite_of, counted_as, measured_or_composite
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.levels import levels_of
 from sweeps.analysis.stats.pairing import place_of
 from sweeps.results.columns import named
+from sweeps.results.endings import FAILED_TRAINING
 
 READING: Final = (
-    "Large marks are means of a cell, small dots its replicates, faint lines join those of one replicate (seeds, at one "
-    "tuning). Lines that are not "
-    "parallel are what an interaction looks like; whether there is one is for the interval to say."
+    "Large marks are means of a cell, small dots its replicates, faint lines join those of one replicate (at one "
+    "tuning: seeds). Lines that are not parallel are what an interaction looks like; whether there is one is for the "
+    "interval to say."
 )
 
 
@@ -71,8 +72,7 @@ def interaction_data(
     """
     columns = ("cell_id", "replicate", "block", K, outcome, "end_reason")
     rows = [row for row in rows_of(trials, "confirm", columns) if row["cell_id"] not in without]
-    if composite_of(outcome) is None:
-        rows = [row for row in rows if row[outcome] is not None]
+    rows = [row for row in rows if row[outcome] is not None or _counts(row, outcome)]
     cells = {row["cell_id"]: row[K] for row in rows}
     ks = sorted(set(cells.values()))
     names = sorted({series_name(cell) for cell in cells})
@@ -91,6 +91,11 @@ def interaction_data(
     n = f"{replicates} replicates" if replicates > 1 else f"{len({row['block'] for row in rows})} seeds"
     caption = f"n = {n}, {len(rows)} runs; {dataset}; stage confirm{failed}"
     return InteractionData(outcome, tuple(series), tuple(ks), series_looks(trials), caption)
+
+
+def _counts(row: Row, outcome: str) -> bool:
+    """Whether a run without the outcome has a value all the same: its training failed, which is the method's doing."""
+    return row["end_reason"] in FAILED_TRAINING and composite_of(outcome) is not None
 
 
 def _by_unit(rows: Sequence[Row], outcome: str) -> tuple[tuple[int, float], ...]:

@@ -1,4 +1,4 @@
-"""Validation AUC against each tuned setting: is tuning fair?"""
+"""What settings are chosen by, against each tuned setting: is tuning fair?"""
 
 import json
 from collections import Counter
@@ -13,32 +13,44 @@ from matplotlib.lines import Line2D
 
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of, wrapped
+from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by
+from sweeps.analysis.wording import capital
 from sweeps.results.columns import named
 
-READING: Final = (
-    "Every cell met the same settings. Tuning is fair where each cell's best lies inside the range and the others fall "
-    "off around it."
+READING: Final = "Tuning is fair where each cell's best lies inside the range and the others fall off around it."
+DESIGNED_READING: Final = "Every cell of a replicate met the same settings. "
+SAMPLED_READING: Final = (
+    "Every cell of a replicate met the same first settings; the rest were proposed where it had done well, and losers "
+    "were stopped early. "
 )
+
+
+SEEDS: Final = ("seed", "split_seed")
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One tuned setting: (value, validation AUC) of each trial, by cell."""
+    """One tuned setting: (its value, the measure) of each trial, by cell."""
 
     setting: str
     log: bool
     points: dict[str, Points]
-    chosen: dict[str, tuple[float, float]]
-    """The best trial of each cell."""
+    chosen: dict[str, Points]
+    """The best trial of each cell, of every replicate."""
     lost: tuple[float, ...]
     """Values of the trials that have no outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class IsolationData:
-    """Validation AUC against each tuned setting."""
+    """The measure against each tuned setting."""
+
+    measure: str
+    """Column of `trials`."""
+
+    sampled: bool
+    """Whether some settings were proposed by what others had given."""
 
     panels: tuple[Panel, ...]
     looks: Looks
@@ -47,18 +59,31 @@ class IsolationData:
 
 def isolation_data(trials: pa.Table, *, dataset: str) -> IsolationData | None:
     """Every setting that varies within a cell of the tune stage; None without such trials."""
+    measure = selected_by(trials)
+    columns = ("cell_id", "replicate", "origin", "end_reason", "config_json", measure)
     rows = [
-        row | {"config": json.loads(row["config_json"])}
-        for row in rows_of(trials, "tune", ("cell_id", "final_val_auc", "config_json"))
+        row | {"config": json.loads(row["config_json"]), "replicate": row["replicate"] or 1}
+        for row in rows_of(trials, "tune", columns)
     ]
     names = _varying(rows)
     if not names:
         return None
-    lost = sum(row["final_val_auc"] is None for row in rows)
+    lost = sum(row[measure] is None for row in rows)
+    stopped = sum(row["end_reason"] == "asha_stopped" for row in rows)
     failed = f"; {lost} without an outcome" if lost else ""
-    per_cell = each(Counter(row["cell_id"] for row in rows).values())
-    caption = f"n = {per_cell} trials per cell; {dataset}; stage tune{failed}"
-    return IsolationData(tuple(_panel(rows, name) for name in names), looks_of(trials), caption)
+    failed += f"; {stopped} stopped early, at their last value" if stopped else ""
+    per_cell = each(Counter((row["cell_id"], row["replicate"]) for row in rows).values())
+    replicates = len({row["replicate"] for row in rows})
+    of = f" in each of {replicates} replicates" if replicates > 1 else ""
+    caption = f"n = {per_cell} trials per cell{of}; {dataset}; stage tune{failed}"
+    sampled = any(row["origin"] == SAMPLED for row in rows)
+    panels = tuple(_panel(rows, name, measure) for name in names)
+    return IsolationData(measure, sampled, panels, looks_of(trials), caption)
+
+
+def reading(data: IsolationData) -> str:
+    """How to read the figure."""
+    return (SAMPLED_READING if data.sampled else DESIGNED_READING) + READING
 
 
 def _varying(rows: Iterable[Row]) -> list[str]:
@@ -66,20 +91,24 @@ def _varying(rows: Iterable[Row]) -> list[str]:
     seen: dict[tuple[str, str], set[float]] = {}
     for row in rows:
         for name, value in row["config"].items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and name != "seed":
+            if isinstance(value, int | float) and not isinstance(value, bool) and name not in SEEDS:
                 seen.setdefault((name, row["cell_id"]), set()).add(value)
     return sorted(
         {name for (name, _), values in seen.items() if len(values) > 1}, key=lambda name: (name != "lr", name)
     )
 
 
-def _panel(rows: Iterable[Row], name: str) -> Panel:
+def _panel(rows: Iterable[Row], name: str, measure: str) -> Panel:
     points: dict[str, list[tuple[float, float]]] = {}
+    best: dict[tuple[str, int], tuple[float, float]] = {}
     lost = []
     for row in rows:
-        value, auc = row["config"].get(name), row["final_val_auc"]
-        if value is not None and auc is not None:
-            points.setdefault(row["cell_id"], []).append((float(value), auc))
+        value, reached = row["config"].get(name), row[measure]
+        if value is not None and reached is not None:
+            point, key = (float(value), reached), (row["cell_id"], row["replicate"])
+            points.setdefault(row["cell_id"], []).append(point)
+            if row["end_reason"] == "completed" and (key not in best or reached > best[key][1]):
+                best[key] = point
         elif value is not None:
             lost.append(float(value))
     values = [value for of_cell in points.values() for value, _ in of_cell] + lost
@@ -87,39 +116,35 @@ def _panel(rows: Iterable[Row], name: str) -> Panel:
         setting=name,
         log=spans_decades(values),
         points={cell: tuple(sorted(points[cell])) for cell in sorted(points)},
-        chosen={cell: max(points[cell], key=lambda point: point[1]) for cell in sorted(points)},
+        chosen={cell: tuple(best[key] for key in sorted(best) if key[0] == cell) for cell in sorted(points)},
         lost=tuple(sorted(lost)),
     )
 
 
 @styled
 def draw_isolation(data: IsolationData) -> Figure:
-    """One panel per setting; a dot is a trial, a ring the best of its cell, a cross one without an outcome."""
+    """One panel per setting; a dot is a trial, a ring the best of its cell and replicate, a cross one without any."""
     n = len(data.panels)
-    figure, panels = canvas("Validation AUC against each tuned setting", data.caption, height=2.2 * n + 0.5, rows=n)
+    figure, panels = canvas(
+        f"{capital(named(data.measure))} against each tuned setting", data.caption, height=2.2 * n + 0.5, rows=n
+    )
     for axes, panel in zip(panels, data.panels, strict=True):
         for cell, points in panel.points.items():
             colour, marker = data.looks[cell]
             axes.plot(*np.transpose(points), marker, color=colour, markersize=4, alpha=0.65, linestyle="none")
-            axes.plot(
-                *panel.chosen[cell],
-                marker,
-                markerfacecolor="none",
-                markeredgecolor=colour,
-                markersize=10,
-                markeredgewidth=2,
-            )
+            (rings,) = axes.plot(*np.transpose(panel.chosen[cell] or np.empty((0, 2))), marker, linestyle="none")
+            rings.set(markerfacecolor="none", markeredgecolor=colour, markersize=10, markeredgewidth=1.5)
         axes.margins(y=0.12)
         if panel.lost:  # on the lower edge; without points an unclipped artist would upset the layout
             edge = [axes.get_ylim()[0]] * len(panel.lost)
             axes.plot(panel.lost, edge, "x", color=GREY, markersize=6, linestyle="none", clip_on=False)
-        axes.set(ylabel=named("final_val_auc"), xlabel=panel.setting.replace("_", " "))
+        axes.set(ylabel=wrapped(named(data.measure), 24), xlabel=panel.setting.replace("_", " "))
         plain_ticks(axes, "y")
         (log_ticks if panel.log else plain_ticks)(axes, "x")
     cells = [cell for cell in data.looks if any(cell in panel.points for panel in data.panels)]
     handles = dots(data.looks, cells)
     ring = Line2D([], [], marker="o", color=GREY, markerfacecolor="none", markersize=9, markeredgewidth=2)
-    ring.set(linestyle="none", label="best of its cell")
+    ring.set(linestyle="none", label="best of its cell and replicate")
     handles.append(ring)
     if any(panel.lost for panel in data.panels):
         handles.append(Line2D([], [], color=GREY, marker="x", markersize=6, linestyle="none", label="no outcome"))

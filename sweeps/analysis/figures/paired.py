@@ -92,8 +92,22 @@ def draw_paired(data: PairedData) -> Figure:
     bottom.axvline(0, color=GREY, linewidth=1)
     # Spread over the height, so that equal differences stay apart.
     heights = np.linspace(0.45, 1.0, len(data.differences))
-    bottom.plot(data.differences, heights, "o", color=COLOURS[2], markersize=5, linestyle="none", label=effect.unit if effect.unit == "replicate" else "seed")
-    bottom.plot([effect.ci_low, effect.ci_high], [0, 0], color="black", linewidth=2, label=f"95 % interval{', all at once' * (effect.family > 1)}")
+    bottom.plot(
+        data.differences,
+        heights,
+        "o",
+        color=COLOURS[2],
+        markersize=5,
+        linestyle="none",
+        label=effect.unit if effect.unit == "replicate" else "seed",
+    )
+    bottom.plot(
+        [effect.ci_low, effect.ci_high],
+        [0, 0],
+        color="black",
+        linewidth=2,
+        label=f"95 % interval{', all at once' * (effect.family > 1)}",
+    )
     bottom.plot([effect.estimate], [0], "D", color="black", markersize=6, linestyle="none", label="mean")
     bottom.set(ylim=(-0.3, 1.25), yticks=[], xlabel=f"difference in {named(data.outcome)}:\n{interval(effect)}")
     plain_ticks(bottom, "x", signed=True)

@@ -1,4 +1,4 @@
-"""The last validation AUC of each search trial, in the order they were drawn."""
+"""The last value of each search trial, in the order they were drawn."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,15 +10,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
+from sweeps.analysis.stats.descriptive import rows_of, selected_by
+from sweeps.results.columns import named
 
 READING: Final = "The first ten trials are drawn at random, later ones where earlier ones did well: it rises by design."
 
 
 @dataclass(frozen=True, slots=True)
 class SearchData:
-    """Last validation AUC of each search trial, in the order they were drawn."""
+    """Last value, of what the sweep is tuned by, of each search trial, in the order they were drawn."""
+
+    measure: str
+    """Column of `trials`."""
 
     arms: tuple[str, ...]
     numbers: tuple[int, ...]
@@ -30,20 +34,22 @@ class SearchData:
 
 
 def search_data(trials: pa.Table, *, dataset: str) -> SearchData | None:
-    """Last validation AUC against trial order; trials without a finite value are counted in the caption.
+    """Last value against trial order; trials without a finite value are counted in the caption.
 
     None where no trial has a finite value.
     """
-    rows = rows_of(trials, "search", ("cell_id", "end_reason", "final_val_auc"))
-    shown = [(i, row) for i, row in enumerate(rows) if row["final_val_auc"] is not None]
+    measure = selected_by(trials)
+    rows = rows_of(trials, "search", ("cell_id", "end_reason", measure))
+    shown = [(i, row) for i, row in enumerate(rows) if row[measure] is not None]
     if not shown:
         return None
     lost = len(rows) - len(shown)
     without = f"; {lost} without a value" if lost else ""
     return SearchData(
+        measure=measure,
         arms=tuple(row["cell_id"] for _, row in shown),
         numbers=tuple(i for i, _ in shown),
-        values=tuple(row["final_val_auc"] for _, row in shown),
+        values=tuple(row[measure] for _, row in shown),
         completed=tuple(row["end_reason"] == "completed" for _, row in shown),
         looks=looks_of(trials),
         stamp=ADAPTIVE,
@@ -53,15 +59,15 @@ def search_data(trials: pa.Table, *, dataset: str) -> SearchData | None:
 
 @styled
 def draw_search(data: SearchData) -> Figure:
-    """Last validation AUC against trial number; filled if the trial completed, hollow if it was stopped or failed."""
-    figure, (axes,) = canvas("Search: validation AUC by trial", data.caption, height=3.2, stamp=data.stamp)
+    """Last value against trial number; filled if the trial completed, hollow if it was stopped or failed."""
+    figure, (axes,) = canvas(f"Search: {named(data.measure)} by trial", data.caption, height=3.2, stamp=data.stamp)
     looks = {arm: look for arm, look in data.looks.items() if arm in data.arms}
     for arm, (colour, marker) in looks.items():
         for completed, face in ((True, colour), (False, "white")):
             chosen = [i for i, name in enumerate(data.arms) if name == arm and data.completed[i] == completed]
             points = [(data.numbers[i], data.values[i]) for i in chosen] or np.empty((0, 2))
             axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
-    axes.set(xlabel="trial", ylabel="last validation AUC")
+    axes.set(xlabel="trial", ylabel=wrapped(f"last {named(data.measure)}", 30))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_ticks(axes, "y")
     handles = dots(looks, looks)

@@ -12,7 +12,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.stats.descriptive import rows_of, selected_by
 
 READING: Final = (
     "Above, how many of each arm's trials reached a rung. Below, the rank correlation of the values at a rung with the "
@@ -23,7 +23,7 @@ READING: Final = (
 FEWEST_RANKED: Final = 4
 """Below this many trials a rank correlation says nothing."""
 
-_TRIAL_COLUMNS: Final = ("trial_id", "cell_id", "end_reason", "final_val_auc", "would_stop_rung")
+_TRIAL_COLUMNS: Final = ("trial_id", "cell_id", "end_reason", "would_stop_rung")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def stopping_data(trials: pa.Table, rungs: pa.Table, *, dataset: str) -> Stoppin
         rungs: the table `rungs` with `stage`.
         dataset: for the caption.
     """
-    rows = {row["trial_id"]: row for row in rows_of(trials, "search", _TRIAL_COLUMNS)}
+    measure = selected_by(trials)
+    rows = {row["trial_id"]: row for row in rows_of(trials, "search", (*_TRIAL_COLUMNS, measure))}
     reached = [row for row in rows_of(rungs, "search", ("trial_id", "rung", "value")) if row["trial_id"] in rows]
     if not reached:
         return None
@@ -78,18 +79,18 @@ def stopping_data(trials: pa.Table, rungs: pa.Table, *, dataset: str) -> Stoppin
     return StoppingData(
         marks=("start", *(_images(level) for level in levels), "end"),
         alive=alive,
-        ranks=tuple(_rank(reached, rows, level) for level in levels),
+        ranks=tuple(_rank(reached, rows, level, measure) for level in levels),
         looks=looks_of(trials),
         stamp=ADAPTIVE,
         caption=f"n = {len(rows)} trials; {dataset}; stage search{also}",
     )
 
 
-def _rank(reached: Sequence[Row], rows: Mapping[str, Row], level: int) -> RungRank:
+def _rank(reached: Sequence[Row], rows: Mapping[str, Row], level: int, measure: str) -> RungRank:
     pairs = [
-        (row["value"], rows[row["trial_id"]]["final_val_auc"])
+        (row["value"], rows[row["trial_id"]][measure])
         for row in reached
-        if row["rung"] == level and row["value"] is not None and _has_final(rows[row["trial_id"]])
+        if row["rung"] == level and row["value"] is not None and _has_final(rows[row["trial_id"]], measure)
     ]
     if len(pairs) < FEWEST_RANKED or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
         return RungRank(_images(level), None, len(pairs))
@@ -97,8 +98,8 @@ def _rank(reached: Sequence[Row], rows: Mapping[str, Row], level: int) -> RungRa
     return RungRank(_images(level), float(stats.spearmanr(early, final).statistic), len(pairs))
 
 
-def _has_final(row: Row) -> bool:
-    return row["end_reason"] == "completed" and row["final_val_auc"] is not None
+def _has_final(row: Row, measure: str) -> bool:
+    return row["end_reason"] == "completed" and row[measure] is not None
 
 
 def _images(n: int) -> str:

@@ -1,4 +1,4 @@
-"""The sections on effects: primaries with their verdicts, what follows from them, exploratory contrasts, A/A controls."""
+"""The sections on effects: primaries with verdicts, what follows from them, exploratory contrasts, A/A controls."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -28,8 +28,8 @@ from sweeps.results.columns import named
 
 VERDICT_WORDS: Final = {
     "pilot": "pilot, no verdict",
-    "beyond": "more than matters",
-    "unsettled": "differs; whether enough to matter is open",
+    "beyond": "more than the SESOI",
+    "unsettled": "differs; whether it matters is open",
     "below_sesoi": "differs, too little to matter",
     "equivalent": "no difference that matters",
     "no_evidence": "not settled",
@@ -56,7 +56,8 @@ FEW: Final = f"Fewer than {MIN_REPLICATES} replicates make a pilot: an interval,
 EXPLORATORY: Final = "Adjusted neither for their number nor for looks: numbers to think about, on which no claim rests."
 COMMON: Final = (
     "All cells of a replicate ran the same settings to their end. Treatment minus control at equal settings, mean over "
-    "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on its own."
+    "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on "
+    "its own."
 )
 CURSE: Final = (
     "The best of several settings is partly the luckiest. By {measure}: its value at tuning, the mean over fresh seeds "
@@ -86,8 +87,10 @@ def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
     outcomes = dict.fromkeys(one.contrast.outcome for one in own)
     label, how = plan.outcome.label, "Judged by" if plan.confirm == "drop-in" else "At settings tuned for"
     line = f"{how} {label}: intervals of their own (95 %), and no verdict."
-    tables = [_intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes]
-    heading = f"Beside {label}: {', '.join(named(outcome) for outcome in outcomes)}"
+    tables = [
+        _intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
+    ]
+    heading = f"Beside it: {', '.join(named(outcome) for outcome in outcomes)}"
     return Section(heading, [line, *_refused(own)], tables=[table for table in tables if table.rows])
 
 
@@ -110,9 +113,9 @@ def against(compared: Sequence[Comparison]) -> Section:
         share = "cannot be told" if each.share is None else interval(each.share)
         rows.append([named(each.outcome), *map(interval, parts), share])
     lines = [
-        f"Both in units of the outcome, with 95 % intervals over {one.counted}, each on its own. What accumulation "
-        "takes back is the interaction; its share of KoLeo's effect has Fieller's interval, and cannot be told where "
-        "that effect may be 0."
+        f"Both in units of the outcome, with 95 % intervals ({one.counted}), each on its own. What accumulation takes "
+        "back of KoLeo's effect is minus the interaction; the share has Fieller's interval (negative: it adds to the "
+        "effect), and cannot be told where the effect itself may be 0."
     ]
     return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
 
@@ -151,7 +154,10 @@ def sensitivity(found: Sequence[Finding]) -> Section:
     rows = [[one.name, interval(one.over_classes)] for one in found if one.over_classes is not None]
     lines = [line for one in found for line in one.caveats]
     if rows:
-        lines.append("Replicates x classes also draws the classes of the split anew: it reaches to others of their kind.")
+        lines.append(
+            "Replicates x classes also draws the classes of the split anew, and so reaches to others of their kind: 95 "
+            "% intervals, each on its own."
+        )
     return Section("Sensitivity", lines, tables=[Table(["", "replicates x classes"], rows)] if rows else [])
 
 
@@ -161,7 +167,9 @@ def exploratory(found: Sequence[Finding]) -> Section:
     if not own:
         return Section("Exploratory contrasts")
     outcomes = dict.fromkeys(one.contrast.outcome for one in own)
-    tables = [_intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes]
+    tables = [
+        _intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
+    ]
     return Section("Exploratory contrasts", [EXPLORATORY, *_refused(own)], tables=[t for t in tables if t.rows])
 
 

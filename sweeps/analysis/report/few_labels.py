@@ -14,8 +14,8 @@ HEADING: Final = "Few labels"
 
 METHOD: Final = (
     "Probes fitted to the embeddings of a few labelled images, tested on others of the same classes: balanced "
-    "accuracy, mean over repeated draws within a run. Means over replicates, or over the seeds of a single one; bars and "
-    "± are 95 % t intervals."
+    "accuracy, mean over repeated draws within a run. Means over replicates, or over the seeds of a single one; bars "
+    "and ± are 95 % t intervals."
 )
 
 

@@ -40,12 +40,12 @@ def design(
     """The planned comparison: a forest per outcome, and outcomes against accumulation steps."""
     outcome = next((one.contrast.outcome for one in found if one.contrast.family == "primary"), "test_auc")
     data = interaction.interaction_data(trials, outcome=outcome, dataset=dataset, without=aside)
-    pictures = _drawn("interaction", data, interaction.draw_interaction, interaction.READING)
+    pictures = []
     for i, (outcome, items) in enumerate(forest.forests(found, compared).items()):
         name = f"forest-{outcome.replace('_', '-')}" if i else "forest"
         data_of_forest = forest.forest_data(items, dataset=dataset)
         pictures.append(Picture(name, forest.draw_forest(data_of_forest), forest.reading(data_of_forest)))
-    return pictures
+    return pictures + _drawn("interaction", data, interaction.draw_interaction, interaction.READING)
 
 
 def paired(found: list[Finding], dataset: str) -> list[Picture]:
@@ -83,7 +83,7 @@ def tuning(trials: pa.Table, dataset: str) -> list[Picture]:
     weights = dose.dose_data(trials, dataset=dataset)
     best = tuning_figures.tuning_data(trials, dataset=dataset)
     return [
-        *_drawn("isolation", settings, isolation.draw_isolation, isolation.READING),
+        *_drawn("isolation", settings, isolation.draw_isolation, isolation.reading),
         *_drawn("dose", weights, dose.draw_dose, dose.READING),
         *_drawn("tuning", best, tuning_figures.draw_tuning, tuning_figures.reading),
     ]

@@ -55,8 +55,8 @@ MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
     f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
-    "colour, and turned grey. What is lost was told by colour alone; the interval is over replicates, or over the seeds of "
-    "a single one."
+    "colour, and turned grey. What is lost was told by colour alone; the interval is over replicates, or over the "
+    "seeds of a single one."
 )
 
 

@@ -4,14 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.stats.derived import final_column
-from sweeps.analysis.stats.descriptive import rows_of, trials_by_stage, tuned_by, unfinished
+from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by, trials_by_stage, unfinished
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.pairing import place_of
 from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
@@ -37,7 +36,9 @@ def no_effect_claimed(trials: pa.Table, curves: pa.Table, found: Sequence[Findin
 
 def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     """What the findings can and cannot say, from where the cells' settings came and what was run."""
-    origins = sorted({origin for finding in found for origin in finding.origin.split(", ") if origin not in STAGE_ORIGINS})
+    origins = sorted(
+        {origin for finding in found for origin in finding.origin.split(", ") if finding.contrast.family != "common"}
+    )
     lines = [_settings_from(origin, trials, alone=len(origins) == 1) for origin in origins]
     if "study" in _values(trials, "triplets"):
         lines.append(
@@ -74,8 +75,8 @@ def _reach(found: Sequence[Finding]) -> list[str]:
         ]
     if runs.tuned:
         return [
-            "Intervals are over seeds at one tuning, with one fixed test split. Whoever tunes again may land outside: more "
-            "seeds do not mend that, more replicates do."
+            "Intervals are over seeds at one tuning, with one fixed test split. Whoever tunes again may land outside: "
+            "more seeds do not mend that, more replicates do."
         ]
     return ["Intervals are over seeds at one draw of training and validation images, with one fixed test split."]
 
@@ -86,7 +87,7 @@ def extensions(plan: StoredPlan) -> list[str]:
     names = ("samples", "blocks", "replicates")
     before = [tuple(int(plan.get(name, name == "replicates")) for name in names) for plan in plan.extended]
     sizes = [*before, (plan.samples, plan.blocks, plan.replicates)]
-    for (samples, blocks, replicates), (more_samples, more_blocks, more_replicates) in pairwise(sizes):
+    for (_, blocks, replicates), (_, more_blocks, more_replicates) in pairwise(sizes):
         if more_replicates > replicates:
             lines.append(
                 f"Replicates {replicates + 1} to {more_replicates} were added after the first {replicates} could be "
@@ -143,10 +144,6 @@ def retries(attempts: pa.Table) -> list[str]:
     return lines
 
 
-STAGE_ORIGINS: Final = ("designed", "sampled")
-"""Of runs of the tuning, whose settings come from nowhere else."""
-
-
 def _settings_from(origin: str, trials: pa.Table, *, alone: bool) -> str:
     """`alone`: all cells have their settings from there."""
     if origin == "drop-in" and not alone:
@@ -184,12 +181,12 @@ def _tuned(trials: pa.Table) -> str:
         return "each cell runs at its best designed settings; the trials that found them are not in this folder."
     replicates = len({row["replicate"] or 1 for row in rows})
     points = ", ".join(str(n // replicates) for n in sorted(set(cells.values())))
-    measure = named(final_column(tuned_by(trials)))
+    measure = named(selected_by(trials))
     where = f"in each of {replicates} replicates " if replicates > 1 else ""
-    same = "the same " if all(row["origin"] != "sampled" for row in rows) else ""
+    same = "the same " if all(row["origin"] != SAMPLED for row in rows) else ""
     return (
-        f"{where}each cell was tried at {same}{points} settings, and runs at its best by {measure}, on fresh seeds. How "
-        "near that is to each cell's optimum shows under tuning."
+        f"{where}each cell was tried at {same}{points} settings, and runs at its best by {measure}, on fresh seeds. "
+        "How near that is to each cell's optimum shows under tuning."
     )
 
 

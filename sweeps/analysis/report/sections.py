@@ -15,16 +15,16 @@ from sweeps.analysis.report import (
     figure_lists,
     held_out_sections,
     importances,
+    settings_section,
     suggestion,
     support_sections,
     table_sections,
 )
 from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
 from sweeps.analysis.stats import curves as cell_curves
-from sweeps.analysis.stats import descriptive
 from sweeps.analysis.stats.contrast_table import contrast_rows
-from sweeps.analysis.stats.derived import codes, final_column
-from sweeps.analysis.stats.descriptive import distinct
+from sweeps.analysis.stats.derived import codes
+from sweeps.analysis.stats.descriptive import distinct, selected_by
 from sweeps.analysis.stats.findings import Finding, findings
 from sweeps.analysis.stats.koleo_against_accumulation import comparisons
 from sweeps.analysis.stats.stored_plan import StoredPlan
@@ -52,15 +52,15 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     found = findings(trials, curves, plan, tables.eval_groups)
     compared = comparisons(trials, plan)
     primary = [finding for finding in found if finding.contrast.family == "primary"]
-    measure = named(final_column(descriptive.tuned_by(trials)))
+    measure = named(selected_by(trials))
     dataset = distinct(trials, "dataset") or "data set not recorded yet"
     aside = {cell.cell_id for cell in plan.cells if cell.role in cell_curves.ASIDE}
     cells = cell_curves.cells_of(trials, plan)
     sections = [
         effect_sections.effects(found),
+        effect_sections.beside(found, plan),
         effect_sections.against(compared),
         Section("Cells and contrasts", pictures=figure_lists.design(trials, found, compared, dataset, aside)),
-        effect_sections.beside(found, plan),
         effect_sections.common(found),
         effect_sections.winners_curse(winners_curse(trials, plan), measure),
         effect_sections.sensitivity(found),
@@ -83,7 +83,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),
         *support_sections.support(found, trials),
-        table_sections.tuned(plan, figure_lists.tuning(trials, dataset)),
+        settings_section.section(plan, measure, figure_lists.tuning(trials, dataset)),
         table_sections.configurations(trials),
         table_sections.endings(trials, curves),
         Section(

@@ -10,12 +10,13 @@ import pyarrow as pa
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import number, or_absent
-from sweeps.analysis.stats.descriptive import mean_of_known, rows_of
+from sweeps.analysis.stats.descriptive import mean_of_known, rows_of, selected_by
+from sweeps.results.columns import named
 
 HEADING: Final = "What the search alone would have suggested"
 
 Confirmed = tuple[str, float, float]
-"""Sentence of a contrast, and the ends of its 95 % interval."""
+"""Sentence of a primary, and the ends of its simultaneous 95 % interval."""
 
 MISREADINGS: Final = ("mean of all last values", "mean of completed trials", "best trial")
 """Ways a search's rows get read as a comparison."""
@@ -29,7 +30,7 @@ WHY_NOT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ArmRows:
-    """One arm of the search, or one level of a factor over all arms; final validation AUC."""
+    """One arm of the search, or one level of a factor over all arms; final values of what it was tuned by."""
 
     name: str
     trials: int
@@ -40,12 +41,13 @@ class ArmRows:
 
 def arms_of(trials: pa.Table, column: str = "cell_id") -> list[ArmRows]:
     """Levels of `column` among the trials of the search, ascending; empty without search trials."""
-    rows = rows_of(trials, "search", (column, "end_reason", "final_val_auc"))
+    measure = selected_by(trials)
+    rows = rows_of(trials, "search", (column, "end_reason", measure))
     found = []
     for level in sorted({row[column] for row in rows}):
         own = [row for row in rows if row[column] == level]
-        last = [row["final_val_auc"] for row in own if row["final_val_auc"] is not None]
-        done = [row["final_val_auc"] for row in own if _completed(row) and row["final_val_auc"] is not None]
+        last = [row[measure] for row in own if row[measure] is not None]
+        done = [row[measure] for row in own if _completed(row) and row[measure] is not None]
         values = (mean_of_known(last), mean_of_known(done), max(done, default=None))
         name = str(level) if column == "cell_id" else f"{column}={level}"
         found.append(ArmRows(name, len(own), sum(_completed(row) for row in own), values))
@@ -58,7 +60,7 @@ def section(trials: pa.Table, confirmed: Confirmed | None, accumulation: Confirm
     Args:
         trials: the table `trials` with `stage`.
         confirmed: the first planned contrast; None where none is estimated.
-        accumulation: the contrast of the number of accumulation steps, likewise; it is per doubling.
+        accumulation: the contrast of the number of accumulation steps, likewise.
     """
     arms = arms_of(trials)
     if len(arms) < 2:
@@ -67,17 +69,18 @@ def section(trials: pa.Table, confirmed: Confirmed | None, accumulation: Confirm
     lines = [*_read_naively(arms), *_read_naively(steps), WHY_NOT, _beside(confirmed, arms)]
     if len(steps) > 1 and accumulation is not None:
         lines.append(_beside(accumulation, []))
-    tables = [_table(arms), *([_table(steps)] if len(steps) > 1 else [])]
+    measure = named(selected_by(trials))
+    tables = [_table(arms, measure), *([_table(steps, measure)] if len(steps) > 1 else [])]
     return Section(HEADING, lines, tables=tables)
 
 
-def _table(arms: Sequence[ArmRows]) -> Table:
+def _table(arms: Sequence[ArmRows], measure: str) -> Table:
     rows = [
         ["trials", *(str(arm.trials) for arm in arms)],
         ["completed", *(str(arm.completed) for arm in arms)],
         *([name, *(or_absent(arm.values[i]) for arm in arms)] for i, name in enumerate(MISREADINGS)),
     ]
-    return Table(["validation AUC", *(arm.name for arm in arms)], rows)
+    return Table([measure, *(arm.name for arm in arms)], rows)
 
 
 def _differences(control: ArmRows, arm: ArmRows) -> list[tuple[str, float]]:

@@ -9,13 +9,12 @@ from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, per
 from sweeps.analysis.stats import costs, failures
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.held_out import column_values, mean_of
-from sweeps.analysis.stats.mechanism import NOT_MEASURED
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
 CELLS: Final = (
-    "Over the replicates that a cell ran in, or over the seeds of a single one. It is the contrasts that compare within "
-    "replicates."
+    "Over the replicates that a cell ran in, or over the seeds of a single one. It is the contrasts that compare "
+    "within replicates."
 )
 MECHANISM: Final = (
     "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
@@ -53,18 +52,18 @@ def _cells(found: list[Finding], trials: pa.Table) -> Section:
 
 def _mechanism(found: list[Finding]) -> Section:
     tables = []
-    reasons: dict[str, list[str]] = {}
+    told: set[str] = set()
     for finding in found:
-        there = [(named(one.metric), one.effect) for one in finding.mechanism if one.effect is not None]
+        there = [(one.metric, one.effect) for one in finding.mechanism if one.effect is not None]
+        told |= {metric for metric, _ in there}
         if there:
-            rows = [[name, *estimate_texts(effect), str(effect.n)] for name, effect in there]
+            rows = [[named(metric), *estimate_texts(effect), str(effect.n)] for metric, effect in there]
             tables.append(Table([finding.name, "effect", "95 % interval", "n"], rows))
-        for one in finding.mechanism:
-            if one.reason:
-                where = "" if one.reason == NOT_MEASURED else f"{finding.name}: "
-                reasons.setdefault(where + one.reason, []).append(named(one.metric))
+    reasons: dict[str, list[str]] = {}
+    for one in (one for finding in found for one in finding.mechanism if one.metric not in told):
+        reasons.setdefault(one.reason, []).append(named(one.metric))
     absent = [f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in reasons.items()]
-    lines = [MECHANISM, *([f"Without a contrast: {'; '.join(absent)}."] if absent else [])]
+    lines = [MECHANISM, *([f"Without any contrast: {'; '.join(absent)}."] if absent else [])]
     return Section("What changes in the embeddings", lines, tables=tables)
 
 

@@ -1,18 +1,18 @@
-"""Sections of tables that claim no effect: configurations, endings, stopping, settings, mechanism, cost, provenance."""
+"""Sections of tables that claim no effect: configurations, endings, stopping, mechanism, cost, provenance."""
 
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.document import Picture, Section, Table, compact
 from sweeps.analysis.figures.style import ADAPTIVE
-from sweeps.analysis.numbers import ABSENT, number, or_absent, percent, setting
+from sweeps.analysis.numbers import ABSENT, number, or_absent, percent
 from sweeps.analysis.stats import costs, descriptive
 from sweeps.analysis.stats.censoring import ipw_means
+from sweeps.analysis.stats.descriptive import selected_by
 from sweeps.analysis.stats.mechanism import SHOWN, final_means
-from sweeps.analysis.stats.stored_plan import StoredPlan
 from sweeps.results.columns import MEASURED, named
 from sweeps.results.schema import STAGES
 
@@ -31,9 +31,9 @@ def configurations(trials: pa.Table) -> Section:
     paragraphs = []
     if best:
         paragraphs.append(
-            f"Best completed search trial: {best[0].trial_id} ({best[0].cell_id}), final validation AUC "
-            f"{number(best[0].final_val_auc)}. Best of each arm, a maximum that favours the arm with more trials: "
-            + "; ".join(f"{b.cell_id} {number(b.final_val_auc)} of {b.n_completed} completed" for b in best)
+            f"Best completed search trial: {best[0].trial_id} ({best[0].cell_id}), final {named(selected_by(trials))} "
+            f"{number(best[0].value)}. Best of each arm, a maximum that favours the arm with more trials: "
+            + "; ".join(f"{b.cell_id} {number(b.value)} of {b.n_completed} completed" for b in best)
             + "."
         )
     lines = [(f"{b.trial_id}, best of {b.cell_id}", b.command) for b in best]
@@ -85,34 +85,6 @@ def stopping(trials: pa.Table) -> Section:
     return Section("What stopping hid", [STOPPING], tables=[Table(header, rows)])
 
 
-def tuned(plan: StoredPlan, pictures: list[Picture]) -> Section:
-    """Settings that each cell runs with, and whether tuning found them at an edge of their range."""
-    settings, best = plan.nuisance or {}, plan.tuned or {}
-    if not any(settings.values()) and not best:
-        return Section("Settings", pictures=pictures)
-    names = sorted({name for values in settings.values() for name in values})
-    columns = {}
-    for cell, values in settings.items():
-        trial = best.get(cell, {})
-        edges = trial.get("edges") or {}
-        column = [_tuned(values[name], edges.get(name)) if name in values else ABSENT for name in names]
-        auc = trial.get("final_val_auc")
-        columns[cell] = column + ([trial.get("trial_id", ABSENT), or_absent(auc)] if best else [])
-    labels = [name.replace("_", " ") for name in names] + (["from trial", "its validation AUC"] if best else [])
-    flagged = sorted(cell for cell, trial in best.items() if trial.get("edges"))
-    lines = []
-    if flagged:
-        lines.append(
-            f"The best is the outermost value tried in: {'; '.join(flagged)}. A better value may lie beyond it, so "
-            "such a cell may be tuned less well than the others."
-        )
-    elif best:
-        lines.append("No best setting is the outermost that was tried.")
-    return Section(
-        "Tuned settings" if best else "Settings", lines, tables=compact("", labels, columns), pictures=pictures
-    )
-
-
 def mechanism(trials: pa.Table, curves: pa.Table, pictures: list[Picture]) -> Section:
     """Means of what tells how KoLeo and accumulation act."""
     stage = "confirm" if pc.any(pc.equal(trials["stage"], "confirm")).as_py() else "search"
@@ -155,7 +127,3 @@ def provenance(trials: pa.Table, curves: pa.Table) -> Section:
     """What produced the rows."""
     pairs = descriptive.provenance(trials, curves)
     return Section("Provenance", tables=[Table(["", "value"], [[n.replace("_", " "), value] for n, value in pairs])])
-
-
-def _tuned(value: Any, edge: str | None) -> str:
-    return f"{setting(value)} ({edge}est tried)" if edge else setting(value)

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.stats.descriptive import rows_of, selected_by
 
-COLUMNS: Final = ("cell_id", "end_reason", "final_val_auc", "exempt_prob", "would_stop_rung")
+COLUMNS: Final = ("cell_id", "end_reason", "exempt_prob", "would_stop_rung")
 
 
 @dataclass(frozen=True, slots=True)
 class CensoredMean:
-    """Mean final validation AUC of one arm of the search, as it reads and corrected."""
+    """Mean final value, of what the sweep is tuned by, of one arm of the search, as it reads and corrected."""
 
     cell_id: str
     n: int
@@ -46,17 +46,18 @@ def ipw_means(trials: pa.Table) -> list[CensoredMean]:
 
     Source: Hajek 1971; linearised variance after Sarndal, Swensson & Wretman 1992, section 5.7.
     """
+    column = selected_by(trials)
     rows = [
         row
-        for row in rows_of(trials, "search", COLUMNS)
-        if row["end_reason"] in ("completed", "asha_stopped") and row["final_val_auc"] is not None
+        for row in rows_of(trials, "search", (*COLUMNS, column))
+        if row["end_reason"] in ("completed", "asha_stopped") and row[column] is not None
     ]
     arms = sorted({row["cell_id"] for row in rows})
-    return [_mean(arm, [row for row in rows if row["cell_id"] == arm]) for arm in arms]
+    return [_mean(arm, [row for row in rows if row["cell_id"] == arm], column) for arm in arms]
 
 
-def _mean(arm: str, rows: list[Row]) -> CensoredMean:
-    values = np.array([row["final_val_auc"] for row in rows])
+def _mean(arm: str, rows: list[Row], column: str) -> CensoredMean:
+    values = np.array([row[column] for row in rows])
     weights = np.array([_weight(row) for row in rows])
     completed = weights > 0
     stopped = int((~completed).sum())

@@ -42,6 +42,9 @@ class CellRuns:
     tuned: bool
     """Whether settings were tuned, once per replicate."""
 
+    stage: str
+    """`confirm`, or `tune`, whose blocks are points."""
+
     @property
     def values(self) -> NDArray[np.float64]:
         """The contrast of each independent unit: of each replicate; of each block where there is one replicate."""
@@ -79,7 +82,8 @@ class CellRuns:
         if len(self.places) > 1:
             means: NDArray[np.float64] = self.outcomes.mean(axis=2)
             return means
-        return self.outcomes[0].T
+        by_block: NDArray[np.float64] = self.outcomes[0].T
+        return by_block
 
     def effect(self, *, sesoi: float = SESOI, family: int = 1, anytime: bool = False) -> Effect:
         """The contrast over its units.
@@ -91,7 +95,7 @@ class CellRuns:
 
     def without_failures(self) -> NDArray[np.float64]:
         """Sensitivity: the contrast by unit over the blocks in which no run failed; units without any left out."""
-        kept = ~self.lost.any(axis=1)  # [replicates, blocks]
+        kept: NDArray[np.bool_] = np.logical_not(self.lost.any(axis=1))  # [replicates, blocks]
         contrast = weighted(self.weights, self.outcomes)
         if len(self.places) == 1:
             return contrast[kept]
@@ -100,6 +104,8 @@ class CellRuns:
     def counted(self) -> str:
         """How many independent units there are, and of what: `6 tunings x 2 seeds`, `at one tuning: 8 seeds`."""
         replicates, blocks = len(self.places), len(self.places[0])
+        if self.stage == "tune":
+            return f"{replicates} replicate{'s' * (replicates != 1)} x {blocks} points"
         seeds = f"{blocks} seed{'s' * (blocks != 1)}"
         if replicates == 1:
             return f"at one {'tuning' if self.tuned else 'split'}: {seeds}"
@@ -171,6 +177,7 @@ def cell_runs(trials: pa.Table, contrast: Contrast) -> CellRuns:
         trial_ids=tuple(tuple(tuple(row["trial_id"] for row in line) for line in own) for own in table),
         failed=_failed(by_key, flat, cells, outcome),
         tuned=any(by_key[cell, place].get("origin") != UNTUNED_ORIGIN for cell in cells for place in flat),
+        stage=stage,
     )
     splits = [by_key[cells[0], place].get("split_sha256") for place in flat]
     alone = len(places) == 1 and not found.tuned and None not in splits and len(set(splits)) == len(flat)
@@ -234,4 +241,5 @@ def _blocks_as_replicates(runs: CellRuns) -> CellRuns:
         trial_ids=tuple(tuple((line[i],) for line in runs.trial_ids[0]) for i in range(len(runs.places[0]))),
         failed=runs.failed,
         tuned=runs.tuned,
+        stage=runs.stage,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from sweeps.analysis.stats.descriptive import final_column
 from sweeps.analysis.stats.stored_plan import Contrast, Outcome, StoredPlan
 from sweeps.results.columns import named
 
@@ -17,9 +18,10 @@ def beside(plan: StoredPlan) -> list[Contrast]:
 def at_common_settings(plan: StoredPlan) -> list[Contrast]:
     """Each primary over the points of the tuning, which all cells of a replicate share: nothing was selected.
 
-    None unless every point ran to its end in every cell, as without a tuner that proposes and stops.
+    None unless every point ran to its end in every cell, as without a tuner that proposes and stops; nor at one tuning,
+    whose points share their split.
     """
-    if plan.outcome is None or plan.tuner != "sobol":
+    if plan.outcome is None or plan.tuner != "sobol" or plan.replicates < 2:
         return []
     column = final_column(plan.outcome.validation)
     label = named(column)
@@ -42,11 +44,6 @@ def primaries(contrasts: Iterable[Contrast]) -> list[Contrast]:
 def codes(contrast: Contrast) -> list[str]:
     """Estimands that the contrast stands for: `E2, E3` -> ["E2", "E3"]."""
     return [code.strip() for code in contrast.code.split(",")]
-
-
-def final_column(measure: str) -> str:
-    """Column of `trials` with the last value of a validation measure: `val_auc` -> `final_val_auc`."""
-    return f"final_{measure}"
 
 
 def _on(primary: Contrast, other: Outcome, declared: Outcome) -> Contrast:

@@ -24,6 +24,9 @@ UNFINISHED: Final = "unfinished"
 
 UNKNOWN_CELL: Final = "arm unknown"
 
+SAMPLED: Final = "sampled"
+"""`origin` of a tuning trial that was proposed after others had been seen."""
+
 PROVENANCE: Final = (
     "study_id",
     "dataset",
@@ -45,11 +48,11 @@ PROVENANCE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The completed trial with the highest final validation AUC of its arm."""
+    """The completed trial of its arm with the highest final value of what the sweep is tuned by."""
 
     cell_id: str
     trial_id: str
-    final_val_auc: float
+    value: float
     n_completed: int
     command: str
     """Runs the same configuration again, without Ray."""
@@ -87,6 +90,16 @@ def tuned_by(trials: pa.Table) -> str:
     """The column of `curves` that settings were chosen by, and that stopping and proposals followed."""
     known = pc.unique(trials["tuned_by"]).to_pylist() if "tuned_by" in trials.column_names else []
     return next((str(name) for name in known if name is not None), "val_auc")
+
+
+def final_column(measure: str) -> str:
+    """Column of `trials` with the last value of a validation measure: `val_auc` -> `final_val_auc`."""
+    return f"final_{measure}"
+
+
+def selected_by(trials: pa.Table) -> str:
+    """Column of `trials` by whose value settings were chosen: the last one of `tuned_by`."""
+    return final_column(tuned_by(trials))
 
 
 def unfinished(trials: pa.Table, curves: pa.Table) -> list[tuple[str, str]]:
@@ -127,14 +140,14 @@ def best_by_arm(trials: pa.Table) -> list[Best]:
     A maximum over unequal numbers of trials favours the arm with more of them: no comparison of arms.
     """
     found = []
-    search = rows_of(trials, "search")
+    search, column = rows_of(trials, "search"), selected_by(trials)
     for cell in sorted({r["cell_id"] for r in search}):
         arm = [r for r in search if r["cell_id"] == cell]
-        completed = [r for r in arm if r["end_reason"] == "completed" and r["final_val_auc"] is not None]
+        completed = [r for r in arm if r["end_reason"] == "completed" and r[column] is not None]
         if completed:
-            top = max(completed, key=lambda r: r["final_val_auc"])
-            found.append(Best(cell, top["trial_id"], top["final_val_auc"], len(completed), command_of(top)))
-    return sorted(found, key=lambda best: (-best.final_val_auc, best.cell_id))
+            top = max(completed, key=lambda r: r[column])
+            found.append(Best(cell, top["trial_id"], top[column], len(completed), command_of(top)))
+    return sorted(found, key=lambda best: (-best.value, best.cell_id))
 
 
 def confirm_commands(trials: pa.Table) -> dict[str, str]:

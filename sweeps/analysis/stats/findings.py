@@ -131,10 +131,6 @@ def _other(rows: pa.Table, contrast: Contrast) -> Finding:
     runs, own = started.runs, _of_cells(rows, contrast)
     if runs is None:
         return started
-    if contrast.family == "common" and len(runs.places) < 2:
-        return replace(
-            started, sentence=f"{_not_estimated(contrast)} Points of one tuning share their split.", runs=None
-        )
     found = t_interval(runs.values)
     said = ""
     if contrast.family == "control":

@@ -20,13 +20,14 @@ from optuna.importance import (
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import number
+from sweeps.analysis.stats.descriptive import selected_by
 
 MIN_COMPLETED: Final = 10
 FANOVA_SEED: Final = 0
 
 EVALUATORS: Final = ("PED-ANOVA", "fANOVA")
 
-NOT_SETTINGS: Final = ("seed", "data_root", "device", "eval_test", "stop_if_collapsed")
+NOT_SETTINGS: Final = ("seed", "split_seed", "data_root", "device", "eval_test", "stop_if_collapsed")
 
 SETTINGS: Final = tuple(field.name for field in fields(TrainConfig) if field.name not in NOT_SETTINGS)
 
@@ -61,19 +62,20 @@ class Importances:
 
 
 def search_importances(trials: pa.Table) -> list[Importances]:
-    """Importances for the final validation AUC over completed search trials, one entry per evaluator.
+    """Importances for the final value of what the sweep is tuned by, over completed search trials, one per evaluator.
 
     Trials that ASHA stopped have no final value and are left out, so this describes the trials that survived.
     A setting that only some trials have (`koleo_weight`) is assessed among those that have it. An evaluator that
     cannot answer says why in `reason`.
     """
+    column = selected_by(trials)
     rows = [
         r
         for r in trials.to_pylist()
-        if r["stage"] == "search" and r["end_reason"] == "completed" and r["final_val_auc"] is not None
+        if r["stage"] == "search" and r["end_reason"] == "completed" and r[column] is not None
     ]
     rows.sort(key=lambda r: r["trial_id"])
-    return importances(rows, SETTINGS, outcome="final_val_auc")
+    return importances(rows, SETTINGS, outcome=column)
 
 
 def importances(

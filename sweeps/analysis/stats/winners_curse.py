@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sweeps.analysis.stats.composite import composite_of, measured_or_composite
-from sweeps.analysis.stats.derived import final_column
-from sweeps.analysis.stats.descriptive import rows_of, tuned_by
+from sweeps.analysis.stats.descriptive import rows_of, selected_by
 from sweeps.analysis.stats.effects import Interval, t_interval
 from sweeps.analysis.stats.pairing import place_of
 from sweeps.analysis.stats.stored_plan import StoredPlan
@@ -37,7 +36,7 @@ def winners_curse(trials: pa.Table, plan: StoredPlan) -> list[Curse]:
         trials: with the column `stage`.
         plan: what each replicate chose.
     """
-    column = final_column(tuned_by(trials))
+    column = selected_by(trials)
     fresh = _fresh_means(trials, column)
     found = []
     for cell in dict.fromkeys(cell for own in plan.tuned for cell in own):
@@ -50,8 +49,8 @@ def winners_curse(trials: pa.Table, plan: StoredPlan) -> list[Curse]:
             chosen, again = np.array(pairs, dtype=np.float64).T
             gaps = chosen - again
             interval = t_interval(gaps) if gaps.size > 1 else None
-            means = (float(values.mean()) for values in (chosen, again, gaps))
-            found.append(Curse(cell, *means, interval, gaps.size))
+            at_tuning, fresh_mean, gap = (float(values.mean()) for values in (chosen, again, gaps))
+            found.append(Curse(cell, at_tuning, fresh_mean, gap, interval, gaps.size))
     return found
 
 

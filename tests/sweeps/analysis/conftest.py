@@ -9,7 +9,7 @@ import pytest
 
 from sweeps.analysis.figures.embeddings.stored_views import Shown, shown
 from sweeps.results.store import read
-from tests.sweeps.analysis.invented import arms, stages, tables, views
+from tests.sweeps.analysis.invented import arms, factorial, stages, tables, views
 
 Row = dict[str, Any]
 
@@ -22,8 +22,8 @@ def make_confirm() -> Callable[..., tables.Tables]:
 
 
 @pytest.fixture(scope="session")
-def make_factorial() -> Callable[..., tables.Tables]:
-    return tables.factorial_tables
+def make_factorial() -> Callable[..., factorial.Replicated]:
+    return factorial.factorial_sweep
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,6 @@ def class_sheet(data: Shown, split: str, cell: str, *, block: Place) -> SheetDat
         groups=("closest", "farthest", "foreign"),
         row_names=tuple(names[c] for c in classes),
         tiles=tuple(tuple(tuple(found[c][kind]) for kind in kinds) for c in classes),
-        caption=f"n = {data.images(split):,} images, {of}; {cell}, {data.named(block)}, seed {seed}; {where(data, split)}; "
-        f"cosine to the class mean, {IN_EMBEDDING_SPACE}",
+        caption=f"n = {data.images(split):,} images, {of}; {cell}, {data.named(block)}, seed {seed}; "
+        f"{where(data, split)}; cosine to the class mean, {IN_EMBEDDING_SPACE}",
     )

@@ -58,5 +58,6 @@ def neighbour_sheet(
         row_names=tuple(rows[0]["class_name"] for rows in queries),
         tiles=tiles,
         caption=f"n = {len(queries)} queries: {sum(same)} of {len(same)} neighbours of the query's class{everyone}; "
-        f"{cell}, {data.named(block)}, seed {queries[0][0]['seed']}; {where(data, split)}; cosine, {IN_EMBEDDING_SPACE}",
+        f"{cell}, {data.named(block)}, seed {queries[0][0]['seed']}; {where(data, split)}; "
+        f"cosine, {IN_EMBEDDING_SPACE}",
     )

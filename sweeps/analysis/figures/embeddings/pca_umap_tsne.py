@@ -90,7 +90,8 @@ def projection_data(data: Shown, split: str, view: str, *, block: Place) -> Proj
     ((n, seed),) = counts
     total = data.images(split)
     fit = "fitted to all" if view == "pca" else f"{PROJECTIONS[view]} of standardised embeddings"
-    caption = f"n = {n:,} of {total:,} images, {len(names)} classes, {fit}; {data.named(block)}, seed {seed}; {where(data, split)}"
+    run = f"{data.named(block)}, seed {seed}"
+    caption = f"n = {n:,} of {total:,} images, {len(names)} classes, {fit}; {run}; {where(data, split)}"
     return ProjectionData(PROJECTIONS[view], tuple(panels), tuple(names[c] for c in sorted(names)), caption)
 
 

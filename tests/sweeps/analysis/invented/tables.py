@@ -35,8 +35,10 @@ class Tables:
     def groups(self) -> pa.Table:
         return pa.Table.from_pylist(self.group_rows, schema=EVAL_GROUPS.append(pa.field("stage", pa.string())))
 
-    def row(self, cell: str, block: int) -> Row:
-        return next(r for r in self.trial_rows if (r["cell_id"], r["block"]) == (cell, block))
+    def row(self, cell: str, block: int, replicate: int | None = None) -> Row:
+        """A confirm run; of old tables, which have no replicates, without one."""
+        key = ("confirm", cell, block, replicate)
+        return next(r for r in self.trial_rows if (r["stage"], r["cell_id"], r["block"], r.get("replicate")) == key)
 
     def add(self, stage: str, index: int, cell: str, block: int, config: TrainConfig, **columns: Any) -> Row:
         row = {
@@ -55,7 +57,8 @@ class Tables:
             "gpu_s": 1.0,
             "images_seen": 6000,
             "peak_gpu_bytes": 0,
-            "split_sha256": "ab" * 32,
+            # Before replicates every seed drew its own images.
+            "split_sha256": f"{config.seed:064x}",
             "git_sha": "c0ffee" * 6 + "abcd",
             "git_dirty": False,
             "versions": '{"python": "3.12.1", "torch": "2.14.1"}',
@@ -125,48 +128,6 @@ def confirm_tables(
                 best_val_auc=max(values),
             )
             tables.add_curve("confirm", row["trial_id"], values, koleo=on)
-    return tables
-
-
-def factorial_tables(
-    truth: dict[str, float], *, blocks: int = 7, seed: int = 0, noise: float = 0.004, classes: int = 5
-) -> Tables:
-    """Confirm runs of any cells; `truth` is the mean test AUC by cell_id, whose levels the rows carry.
-
-    Every run has its AUC per class (10, 20, ... images); the classes average to the test AUC exactly.
-    """
-    rng, tables = np.random.default_rng(seed), Tables()
-    sizes = 10 * np.arange(1, classes + 1)
-    pairs = sizes * (sizes - 1) / 2
-    for block in range(1, blocks + 1):
-        shared = rng.normal(0, 0.01)
-        for cell, mean in truth.items():
-            levels = dict(part.split("=") for part in cell.split(","))
-            on = levels["koleo"] == "on"
-            config = TrainConfig(
-                koleo=on,
-                koleo_weight=0.1 if on else None,
-                accum_steps=int(levels.get("accum_steps", 1)),
-                accum_mode=levels.get("accum_mode", "naive"),
-                seed=block,
-                eval_test=True,
-                epochs=5,
-            )
-            by_class = mean + shared + rng.normal(0, noise, classes)
-            row = tables.add(
-                "confirm",
-                len(tables.trial_rows),
-                cell,
-                block,
-                config,
-                origin=levels.get("origin", "best of tune"),
-                test_auc=float(by_class @ pairs / pairs.sum()),
-            )
-            tables.add_curve("confirm", row["trial_id"], [0.8, 0.85, 0.88, 0.89, row["test_auc"]], koleo=on)
-            ids = {"stage": "confirm", "trial_id": row["trial_id"], "attempt": 1, "split": "test", "is_finite": True}
-            for i, value in enumerate(by_class.tolist()):
-                named = {"metric": "auc", "class_id": i, "class_name": str(i), "value": value, "n": int(sizes[i])}
-                tables.group_rows.append(ids | named)
     return tables
 
 
