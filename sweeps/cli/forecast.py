@@ -20,6 +20,9 @@ from sweeps.engine.resources import DEFAULT_GPU_SHARE, Request, Slots
 OPTIMIZER_COPIES = 3
 """A checkpoint holds the weights and Adam's two moments."""
 
+SHOWN_IN_SECONDS = 180.0
+"""Longer times are shown in minutes."""
+
 REPORT_S = 10.0
 """That a report takes, about."""
 
@@ -90,10 +93,10 @@ def _time_lines(duration: Duration, rates: Rates, at_once: int) -> list[str]:
     most = duration.most_s > duration.total_s * 1.02
     parts = {"start": duration.start_s, **duration.stages, "report": duration.report_s}
     return [
-        f"time:      about {_minutes(duration.total_s)} min on this machine"
-        + (f", at most about {_minutes(duration.most_s)}" if most else "")
+        f"time:      about {_time(duration.total_s)} on this machine"
+        + (f", at most about {_time(duration.most_s)}" if most else "")
         + f" ({at_once} at once, {pace} images/s each by their kind)",
-        "           " + ", ".join(f"{name} {_minutes(seconds)}" for name, seconds in parts.items()),
+        "           " + ", ".join(f"{name} {_time(seconds)}" for name, seconds in parts.items()),
     ]
 
 
@@ -109,8 +112,8 @@ def _disk_bytes(plan: Plan, works: Workload, data: DeviceData, at_once: int) -> 
     return of_one * (best_of_search + best_of_tune + confirmed + at_once)
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:,.1f}"
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:,.1f} min"
 
 
 def _two_digits(value: float) -> str:

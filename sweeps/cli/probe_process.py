@@ -2,6 +2,7 @@
 as trials will run at once. One JSON object a line: a configuration comes in, seconds go out."""
 
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -15,12 +16,16 @@ from embedding_core.data.samplers import images_per_epoch
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
 
+RAY_NICENESS = int(os.environ.get("RAY_worker_niceness", "15"))
+"""Ray's processes give way to whatever else runs on the machine, so a trial gets what is left."""
+
 WARM_UP = 1
 """Epochs that count for nothing: kernels are chosen in the first."""
 
 
 def main() -> int:
     """Answer until there is nothing more to do."""
+    os.nice(RAY_NICENESS)
     data: DeviceData | None = None
     for line in sys.stdin:
         job = json.loads(line)
