@@ -10,6 +10,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design import Design, Estimand
 from sweeps.design.cells import Contrast, Factorial, contrasts_of
+from sweeps.design.design import AUC
 from sweeps.design.plan import Plan
 from sweeps.koleo_accum import DESIGN
 
@@ -66,16 +67,19 @@ def test_weights_give_the_effects_that_the_outcomes_were_made_of(preset: str, lo
     estimate = {
         name: sum(weight * outcomes.get(cell, np.nan) for cell, weight in contrast.weights.items())
         for name, contrast in by_estimand(plan).items()
-        if contrast.code != "E4" and contrast.family != "control"
     }
-    mean_log_k = np.mean([np.log2(k) for k in DESIGN.presets[preset].levels["accum_steps"]])  # type: ignore[call-overload]
+    steps = DESIGN.presets[preset].levels["accum_steps"]
+    mean_log_k = np.mean([np.log2(k) for k in steps])  # type: ignore[call-overload]
     assert estimate["koleo"] == pytest.approx(koleo + both * mean_log_k)
-    assert estimate["accumulation with KoLeo"] == pytest.approx(doubling + both)
+    assert estimate["accumulation with KoLeo"] == pytest.approx(2 * (doubling + both)), "K=4 against K=1: two doublings"
     assert estimate["koleo at K=1"] == pytest.approx(koleo)
     assert estimate["koleo at K=4"] == pytest.approx(koleo + 2 * both)
     if loss == "semihard":
-        assert estimate["accumulation without KoLeo"] == pytest.approx(doubling)
-        assert estimate["interaction"] == pytest.approx(both)
+        assert estimate["accumulation without KoLeo"] == pytest.approx(2 * doubling)
+        assert estimate["interaction"] == pytest.approx(2 * both), "the whole difference of differences"
+    assert ("doubling of K with KoLeo" in estimate) == (len(steps) > 2), "a slope takes three levels"
+    assert estimate.get("doubling of K with KoLeo", doubling + both) == pytest.approx(doubling + both)
+    assert estimate.get("other-class against any", 0.0) == pytest.approx(0.0)
 
 
 def test_the_weights_of_every_contrast_sum_to_zero() -> None:
@@ -96,32 +100,56 @@ def test_what_is_zero_by_identity_is_no_contrast_and_its_twin_says_so() -> None:
     assert [coupled[name].code for name in ("accumulation without KoLeo", "interaction")] == ["E2", "E3"]
 
 
-def test_untuned_twins_take_the_settings_of_the_cell_without_either_treatment() -> None:
-    plan = minimal(loss="semihard")
-    reference = "koleo=off,accum_steps=1"
-    dropped = [cell for cell in plan.cells if cell.role == "drop-in"]
-    assert {cell.settings_of for cell in dropped} == {reference}
-    assert [cell.cell_id for cell in dropped] == [f"{cell},origin=drop-in" for cell in ids(plan) if cell != reference]
-    of_batch = [c.settings_of for c in Plan.of(DESIGN, {"preset": "standard"}).cells if c.role == "drop-in"]
-    assert set(of_batch) == {"koleo=off,batch_size=64", "koleo=off,batch_size=128"}
+def test_other_class_neighbours_are_a_level_that_the_cells_without_koleo_do_not_have() -> None:
+    plan = Plan.of(DESIGN, {"preset": "standard"})
+    on = [f"koleo=on,koleo_exclude_same_class={other},accum_steps={k}" for other in ("off", "on") for k in (1, 4)]
+    assert ids(plan) == ["koleo=off", *on]
+    found = by_estimand(plan)
+    assert found["koleo"].weights == {"koleo=off": -1.0, **dict.fromkeys(on, 0.25)}
+    assert found["koleo, other-class neighbours"].weights == {"koleo=off": -1.0, on[2]: 0.5, on[3]: 0.5}
+    assert found["other-class against any"].weights == {on[0]: -0.5, on[1]: -0.5, on[2]: 0.5, on[3]: 0.5}
+    assert found["other-class against any"].family == "exploratory"
+    assert "koleo, other-class neighbours" not in by_estimand(minimal())
+
+
+def test_beside_batch_sizes_the_memory_of_adam_is_held_per_sample() -> None:
+    for beta2, what in ((0.999, {}), (0.99, {"beta2": 0.99})):
+        plan = Plan.of(DESIGN, {"preset": "full", **what})
+        for cell in plan.cells:
+            expected = {"beta2": beta2**2} if cell.levels["batch_size"] == 128 else {}
+            assert cell.fixed == pytest.approx(expected)
+    assert all(not cell.fixed for cell in minimal().cells)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "semihard"])
+def test_a_family_has_at_most_four_primaries_whose_labels_name_what_is_compared(loss: str) -> None:
+    for preset in ("minimal", "standard", "full"):
+        labels = [
+            c.label for c in Plan.of(DESIGN, {"preset": preset, "loss": loss}).contrasts() if c.family == "primary"
+        ]
+        assert labels[:2] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
+        assert len(labels) == (2 if loss == "triplet" else 4)
 
 
 def test_controls_are_cells_whose_accumulation_changes_nothing() -> None:
     cached = "koleo=on,accum_steps=4,accum_mode=cached"
-    assert ids(minimal(), "control") == ["koleo=off,accum_steps=4", cached]
-    assert ids(minimal(loss="semihard"), "control") == [cached]
-    assert ids(minimal(norm_kind="batch"), "control") == []
-    for cell in minimal().cells:
+    assert ids(minimal(controls=True), "control") == ["koleo=off,accum_steps=4", cached]
+    assert ids(minimal(loss="semihard", controls=True), "control") == [cached]
+    assert ids(minimal(norm_kind="batch", controls=True), "control") == []
+    assert ids(minimal(), "control") == [], "nobody has asked for them"
+    plan = minimal(controls=True, blocks=6)
+    for cell in plan.cells:
         if cell.role == "control":
             twin = "koleo=off" if not cell.levels["koleo"] else "koleo=on,accum_steps=1"
             assert cell.settings_of == twin
-            assert minimal().blocks_of(cell) == 4
-            assert by_estimand(minimal())[f"{cell.cell_id} against {twin}"].weights == {twin: -1, cell.cell_id: 1}
+            assert plan.blocks_of(cell) == 4
+            assert by_estimand(plan)[f"{cell.cell_id} against {twin}"].weights == {twin: -1, cell.cell_id: 1}
 
 
 def test_a_factor_that_is_not_compared_can_be_fixed() -> None:
-    plan = Plan.of(DESIGN, {"preset": "standard", "batch_size": 64})
-    assert ids(plan) == ["koleo=off", *(f"koleo=on,accum_steps={k}" for k in (1, 2, 4))]
+    plan = Plan.of(DESIGN, {"preset": "full", "batch_size": 64})
+    on = [f"koleo=on,koleo_exclude_same_class={other},accum_steps={k}" for other in ("off", "on") for k in (1, 2, 4)]
+    assert ids(plan) == ["koleo=off", *on]
 
 
 def test_an_effect_of_three_levels_that_are_no_numbers_is_refused(tiny: Design) -> None:
@@ -129,5 +157,5 @@ def test_an_effect_of_three_levels_that_are_no_numbers_is_refused(tiny: Design) 
     factorial = Factorial.of(tiny, levels, {})
     estimand = Estimand(code="E", name="optimiser", factor="optimizer", label="the optimiser")
     with pytest.raises(ValueError, match=r"needs two levels, but it has \('adam', 'sgd', 'lars'\)"):
-        contrasts_of([estimand], factorial)
-    assert contrasts_of([replace(estimand, factor="margin")], factorial) == []
+        contrasts_of([estimand], factorial, AUC)
+    assert contrasts_of([replace(estimand, factor="margin")], factorial, AUC) == []

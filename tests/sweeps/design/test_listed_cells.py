@@ -10,6 +10,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
 from sweeps.cli.plan_checks import config_faults
 from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range, plan_file
+from sweeps.design.design import AUC, RECALL_AT_1
 from sweeps.design.plan import Plan
 from sweeps.design.runs import confirm_runs, tune_runs
 
@@ -22,32 +23,29 @@ EFFECT = Estimand(
     label="SGD",
     control=("optimizer=adam",),
     treatment=("optimizer=sgd",),
-    outcome="test_recall_at_1",
-    outcome_label="recall@1",
-    sesoi=0.01,
 )
 DESIGN = Design(
     name="listed",
     question="Which?",
     cells=(PLAIN, SGD, SOFTMAX),
     factors=(
-        Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True), when=("optimizer", ("adam",))),
-        Factor(name="lr", role="nuisance", domain=Range(1e-2, 1.0, log=True), when=("optimizer", ("sgd",))),
+        Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True), when={"optimizer": ("adam",)}),
+        Factor(name="lr", role="nuisance", domain=Range(1e-2, 1.0, log=True), when={"optimizer": ("sgd",)}),
     ),
     estimands=(
         EFFECT,
         replace(EFFECT, name="softmax", control=("optimizer=adam", "optimizer=sgd"), treatment=("loss=softmax",)),
-        replace(EFFECT, name="sgd on AUC", outcome="test_auc"),
     ),
+    outcomes=(RECALL_AT_1, AUC),
     fixed={"loss": "arcface", "lr": 0.001, "optimizer": "adam"},
     published="study2",
     presets={
-        "quick": Preset(purpose="a look", dataset="digits", epochs=1, blocks=3, confirm="drop-in"),
+        "quick": Preset(purpose="a look", dataset="digits", epochs=1, replicates=3, confirm="drop-in"),
         "two": Preset(
             purpose="two cells, tuned",
             dataset="digits",
             epochs=1,
-            blocks=3,
+            replicates=3,
             points=4,
             confirm="best of tune",
             cells=("optimizer=adam", "optimizer=sgd"),
@@ -58,8 +56,8 @@ DESIGN = Design(
 
 def test_a_run_has_its_cells_levels_and_what_goes_with_them() -> None:
     untuned = {cell.cell_id: cell.drop_in for cell in DESIGN.cells}
-    runs = confirm_runs(Plan.of(DESIGN, {}), untuned)
-    by_cell = {run.cell_id: run.config for run in runs}
+    runs = confirm_runs(Plan.of(DESIGN, {}), [untuned] * 3)
+    by_cell = {run.cell_id: run.config() for run in runs}
     assert len(runs) == 9
     sgd = by_cell["optimizer=sgd"]
     assert (sgd.optimizer, sgd.momentum, sgd.lr, sgd.loss) == ("sgd", 0.0, 0.1, "arcface")
@@ -68,8 +66,8 @@ def test_a_run_has_its_cells_levels_and_what_goes_with_them() -> None:
 
 
 def test_cells_of_one_factor_are_tuned_in_ranges_of_their_own() -> None:
-    runs = tune_runs(Plan.of(DESIGN, {"preset": "two"}))
-    rates = {cell: [run.config.lr for run in runs if run.cell_id == cell] for cell in ids(DESIGN)}
+    runs = tune_runs(Plan.of(DESIGN, {"preset": "two", "tuner": "sobol", "replicates": 1}))
+    rates = {cell: [run.config().lr for run in runs if run.cell_id == cell] for cell in ids(DESIGN)}
     assert len(rates["optimizer=adam"]) == len(rates["optimizer=sgd"]) == 4
     assert not rates["loss=softmax"]
     assert 1e-4 <= min(rates["optimizer=adam"]) < max(rates["optimizer=adam"]) <= 1e-2
@@ -82,10 +80,16 @@ def test_estimands_between_cells() -> None:
     assert asked["sgd"].weights == {"optimizer=adam": -1.0, "optimizer=sgd": 1.0}
     assert asked["softmax"].weights == {"optimizer=adam": -0.5, "optimizer=sgd": -0.5, "loss=softmax": 1.0}
     assert (asked["sgd"].outcome, asked["sgd"].sesoi) == ("test_recall_at_1", 0.01)
-    assert asked["sgd on AUC"].outcome == "test_auc", "the same cells, another outcome: another contrast"
     two = Plan.of(DESIGN, {"preset": "two"})
-    assert [c.estimand for c in two.contrasts()] == ["sgd", "sgd on AUC"]
-    assert {cell.role for cell in two.cells} == {"factorial"}, "no untuned twins: there is no cell without treatment"
+    assert [c.estimand for c in two.contrasts()] == ["sgd"]
+
+
+def test_the_outcome_that_is_declared_judges_and_tunes_and_the_others_are_read_beside_it() -> None:
+    first, other = Plan.of(DESIGN, {}), Plan.of(DESIGN, {"outcome": "auc"})
+    assert (first.outcome, other.outcome) == (RECALL_AT_1, AUC)
+    assert {(c.outcome, c.outcome_label, c.sesoi) for c in other.contrasts()} == {("test_auc", "AUC", 0.003)}
+    content = plan_file.content_of(other, "s")
+    assert (content["outcome"]["validation"], content["beside"][0]["column"]) == ("val_auc", "test_recall_at_1")
 
 
 def test_there_is_no_search() -> None:

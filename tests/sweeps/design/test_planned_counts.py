@@ -22,7 +22,9 @@ def test_as_many_trials_are_planned_as_there_are_runs(design: Design, preset: st
     assert tuple(planned) == plan.stages
     assert planned.get("search", 0) == (plan.samples if "search" in plan.stages else 0)
     assert planned.get("tune", 0) == (len(tune_runs(plan)) if "tune" in plan.stages else 0)
-    assert planned["confirm"] == len(confirm_runs(plan, {cell.cell_id: cell.drop_in for cell in plan.cells}))
+    assert planned["confirm"] == len(
+        confirm_runs(plan, [{cell.cell_id: cell.drop_in for cell in plan.cells}] * plan.replicates)
+    )
 
 
 def test_a_stage_that_is_not_run_is_not_counted() -> None:
