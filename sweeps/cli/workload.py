@@ -91,7 +91,7 @@ def _joined(plan: Plan, works: Iterable[Work]) -> Iterator[Work]:
     first: dict[object, Work] = {}
     trials: Counter[object] = Counter()
     for work in works:
-        key = kind_of(plan, work.config), work.config.views
+        key = kind_of(plan, work.config), work.config.eval_test and work.config.views
         first.setdefault(key, work)
         trials[key] += work.trials  # type: ignore[assignment]
     yield from (replace(work, trials=float(trials[key])) for key, work in first.items())

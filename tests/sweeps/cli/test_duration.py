@@ -41,7 +41,7 @@ def seconds_of(plan: Plan, rates: Rates, *, at_once: int = 1) -> duration.Durati
 
 
 def test_each_kind_of_cell_takes_its_own_time(tiny: Design) -> None:
-    plan = Plan.of(tiny, {"preset": "designed", "stages": "confirm", "epochs": 3, "blocks": 2})
+    plan = Plan.of(tiny, {"preset": "designed", "stages": "confirm", "epochs": 3, "blocks": 2, "replicates": 1})
     found = seconds_of(plan, rates_for(plan, lambda c: 500.0 if c.accum_steps == 1 else 250.0, NOTHING))
     slow = sum(cell.levels.get("accum_steps", 1) > 1 for cell in plan.cells)
     quick = len(plan.cells) - slow
@@ -54,7 +54,7 @@ def test_each_kind_of_cell_takes_its_own_time(tiny: Design) -> None:
 def test_evaluations_and_overheads_are_counted_where_they_occur(
     tiny: Design, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = Plan.of(tiny, {"stages": "search,confirm", "samples": 1, "epochs": 4, "blocks": 3})
+    plan = Plan.of(tiny, {"stages": "search,confirm", "samples": 1, "epochs": 4, "blocks": 3, "replicates": 1})
     evaluation = Evaluation(setup_s=1.0, validation_s=0.5, checkpoint_s=0.25, held_out_s={"none": 2.0})
     rates = rates_for(plan, lambda config: 1000.0, evaluation)
     trial_s = 1.0 + 4 * (1.0 + 0.5 + 0.25)
@@ -79,7 +79,7 @@ def test_views_count_in_the_first_block_of_each_replicate(tiny: Design) -> None:
 
 
 def test_a_tuning_runs_no_more_at_once_than_it_has_studies(tiny: Design) -> None:
-    plan = Plan.of(tiny, {"preset": "designed", "stages": "tune", "points": 4, "epochs": 1})
+    plan = Plan.of(tiny, {"preset": "designed", "stages": "tune", "points": 4, "epochs": 1, "replicates": 1})
     rates = rates_for(plan, lambda config: 1000.0, NOTHING)
     cells = len(plan.factorial.distinct)
     assert seconds_of(plan, rates, at_once=100).stages["tune"] == pytest.approx(4.0)
