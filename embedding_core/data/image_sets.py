@@ -53,7 +53,12 @@ def resolve_root(root: str | Path | None) -> Path:
 
 
 def load(
-    name: str, root: str | Path | None = None, *, split: str = "train", image_size: int | None = None, download: bool = True
+    name: str,
+    root: str | Path | None = None,
+    *,
+    split: str = "train",
+    image_size: int | None = None,
+    download: bool = True,
 ) -> ImageSet:
     """Load one split of a data set (what has to be decoded is memory-mapped from this machine's cache).
 

@@ -94,9 +94,7 @@ def interleaved(kinds: Sequence[tuple[Work, float]]) -> list[float]:
     return [scale * seconds for _, seconds in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _seconds(
-    plan: Plan, work: Work, epochs: float, rates: Rates, images_of: Callable[[TrainConfig], int]
-) -> float:
+def _seconds(plan: Plan, work: Work, epochs: float, rates: Rates, images_of: Callable[[TrainConfig], int]) -> float:
     """That one trial takes."""
     evaluation = _evaluation(work, rates)
     rate = nearest(kind_of(plan, work.config), rates.images_per_s)

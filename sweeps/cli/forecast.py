@@ -1,7 +1,6 @@
 """What a plan will cost and can tell, before it runs: trials, images, time, memory, disk and power."""
 
 import os
-from collections import Counter
 
 import torch
 
@@ -66,13 +65,12 @@ def _stage_lines(works: Workload, data: DeviceData) -> list[str]:
     """Trials and images of each stage; where ASHA stops trials, what is expected and what is the most."""
     lines = []
     for stage, own in works.items():
-        images: Counter[str] = Counter()
-        for work in own:
-            of_epoch = work.trials * images_per_epoch(work.config, data.split(work.config))
-            images.update(most=of_epoch * work.config.epochs, about=of_epoch * work.epochs)  # type: ignore[arg-type]
-        trials, saved = round(sum(work.trials for work in own)), images["about"] < images["most"] - 0.5
-        about = f", about {_two_digits(images['about'])} as ASHA stops some" if saved else ""
-        lines.append(f"{stage + ':':<10} {trials:,} trials, at most {round(images['most']):,} images{about}")
+        of_epoch = [work.trials * images_per_epoch(work.config, data.split(work.config)) for work in own]
+        most = sum(images * work.config.epochs for images, work in zip(of_epoch, own, strict=True))
+        expected = sum(images * work.epochs for images, work in zip(of_epoch, own, strict=True))
+        about = f", about {_two_digits(expected)} as ASHA stops some" if expected < most - 0.5 else ""
+        trials = round(sum(work.trials for work in own))
+        lines.append(f"{stage + ':':<10} {trials:,} trials, at most {round(most):,} images{about}")
     return lines
 
 
@@ -80,8 +78,8 @@ def _weights_lines(plan: Plan) -> list[str]:
     """What would have to be fetched first."""
     wanted = {config.backbone for config in distinct(plan, "backbone", "weights") if config.weights == "imagenet"}
     return [
-        f"weights:   ImageNet weights of {name} are not on this machine: the sweep fetches them once, the plan does not "
-        "(its time is for random weights)"
+        f"weights:   ImageNet weights of {name} are not on this machine: the sweep fetches them once, the plan does "
+        "not (its time is for random weights)"
         for name in sorted(wanted)
         if not is_there(name)
     ]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from embedding_core.errors import Faults
 from sweeps.analysis.numbers import number, sesoi_text, two_digits_of
+from sweeps.analysis.stats.plan_reader import read_plan
 from sweeps.analysis.stats.power import POWER, Reachable, reachable, replicates_needed
 from sweeps.analysis.stats.replicate_sd import ReplicateSd, replicate_sds
-from sweeps.analysis.stats.plan_reader import read_plan
 from sweeps.analysis.wording import MIN_REPLICATES
 from sweeps.design.plan import Plan
 from sweeps.results import store
@@ -49,7 +49,9 @@ def power_lines(plan: Plan, earlier: Mapping[str, ReplicateSd] | None = None, *,
         found += _told(earlier, estimands, name)
     if plan.replicates < MIN_REPLICATES:
         return found + _pilot(plan, [sd for _, sd in rows], len(estimands))
-    told = [(text, reachable(sd, plan.replicates, sesoi=plan.outcome.sesoi, family=len(estimands))) for text, sd in rows]
+    told = [
+        (text, reachable(sd, plan.replicates, sesoi=plan.outcome.sesoi, family=len(estimands))) for text, sd in rows
+    ]
     legend = f"  An effect is said to be called if it is with probability {number(POWER, decimals=1)} or more."
     return [*found, *_table(told, plan.outcome.sesoi), legend]
 
@@ -94,9 +96,8 @@ def _pilot(plan: Plan, sds: Sequence[float], family: int) -> list[str]:
     needed = [replicates_needed(effect, sd, family=family) for sd in sds]
     advice = ", ".join(f"{n or 'over 10,000'} at {_rounded(sd)}" for sd, n in zip(sds, needed, strict=True))
     return [
-        f"  pilot: no verdict. That takes --replicates {MIN_REPLICATES} at least. To call an effect of {_rounded(effect)} "
-        "raised or lowered",
-        f"  it takes, by the SD of a replicate's effect: {advice}.",
+        f"  pilot: no verdict. That takes --replicates {MIN_REPLICATES} at least.",
+        f"  To call an effect of {_rounded(effect)} raised or lowered it takes, by the SD of an effect: {advice}.",
     ]
 
 
@@ -117,7 +118,9 @@ def _table(told: Sequence[tuple[str, Reachable]], sesoi: float) -> list[str]:
         rows.append([text, f"+-{_rounded(reach.half_width)}", f"from {_rounded(reach.moved)}",
                      f"from {_rounded(reach.beyond)}", said])  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def _rounded(value: float) -> str:

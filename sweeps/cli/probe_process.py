@@ -7,6 +7,7 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from embedding_core.data.samplers import images_per_epoch
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
 
-RAY_NICENESS = int(os.environ.get("RAY_worker_niceness", "15"))
+RAY_NICENESS = int(os.environ.get("RAY_worker_niceness", "15"))  # noqa: SIM112 (Ray's spelling)
 """Ray's processes give way to whatever else runs on the machine, so a trial gets what is left."""
 
 WARM_UP = 1
@@ -66,7 +67,7 @@ def measured(config: TrainConfig, data: DeviceData, seconds: float) -> dict[str,
 def _parts(rows: list[Row], arrived: list[float], images: int) -> dict[str, Any]:
     """See `measured`. `arrived`: when it began, and when each row came."""
     elapsed = [0.0, *(float(row["elapsed_s"]) for row in rows)]
-    loops = [after - before for before, after in zip(elapsed, elapsed[1:], strict=False)]
+    loops = [after - before for before, after in pairwise(elapsed)]
     # What is beside the loop's own clock: before the first epoch setting up, then keeping checkpoints.
     beside = [b - a - loop for a, b, loop in zip(arrived, arrived[1:], loops, strict=False)]
     warm = slice(WARM_UP, None) if len(rows) > WARM_UP else slice(None)

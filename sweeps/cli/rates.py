@@ -1,14 +1,9 @@
 """How fast this machine trains each kind of trial of a plan, measured in as many processes as there will be trials."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +15,7 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
 from sweeps.cli.probe import shortened
+from sweeps.cli.probe_pool import ProbePool, probe_pool
 from sweeps.cli.workload import Workload, kind_of
 from sweeps.design.plan import Plan
 
@@ -31,9 +27,6 @@ TRAINING_S = 8.0
 
 LIMIT_S = 40.0
 """After which a kind that is left takes the rate of the most similar one."""
-
-MOST_PROCESSES = 16
-"""More are not started to see how trials slow one another down."""
 
 PROBE_VAL_IMAGES = 100
 """Most validation images where it is updates that are timed."""
@@ -101,20 +94,20 @@ def rates_of(plan: Plan, works: Workload, data: DeviceData, *, at_once: int, cpu
         config, trials = counted.get(kind, (work.config, 0.0))
         counted[kind] = config, trials + work.trials * work.epochs
     ordered = sorted(counted.items(), key=lambda item: -item[1][1])
-    with tempfile.TemporaryDirectory() as folder, _processes(min(at_once, MOST_PROCESSES), cpus) as processes:
-        drawn = _Drawn(data, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, probe_pool(at_once, cpus) as processes:
+        stand_in = StandIn(data, Path(folder))
         started = time.perf_counter()
-        first = processes.run(drawn.stand_in(ordered[0][1][0]), seconds=None)
+        first = processes.run(stand_in.config(ordered[0][1][0]), seconds=None)
         process_s = time.perf_counter() - started
         answers = [first]
         images_per_s: dict[Kind, float] = {}
         for kind, (config, _) in ordered:
             if images_per_s and time.perf_counter() - started > process_s + LIMIT_S:
                 break
-            few = _updates_alone(drawn.stand_in(config), len(data.split(config).train_examples), data)
+            few = _updates_alone(stand_in.config(config), len(data.split(config).train_examples), data)
             answers.append(processes.run(few, seconds=max(0.25, TRAINING_S / len(ordered))))
             images_per_s[kind] = answers[-1]["images_per_s"]
-        evaluations = _evaluations(works, drawn, processes)
+        evaluations = _evaluations(works, stand_in, processes)
     return Rates(
         images_per_s=images_per_s,
         evaluations=evaluations,
@@ -124,17 +117,17 @@ def rates_of(plan: Plan, works: Workload, data: DeviceData, *, at_once: int, cpu
     )
 
 
-def _evaluations(works: Workload, drawn: "_Drawn", processes: "_Processes") -> dict[Kind, Evaluation]:
+def _evaluations(works: Workload, stand_in: "StandIn", processes: ProbePool) -> dict[Kind, Evaluation]:
     """Each kind once at its real size, on a model that has hardly been trained."""
     found: dict[Kind, Evaluation] = {}
-    for work in (work for stage in reversed(works.values()) for work in stage):  # confirm has all that there is
+    for work in (work for own in reversed(list(works.values())) for work in own):  # confirm has all that there is
         kind, config = evaluation_kind(work.config), work.config
         if kind in found and config.views in found[kind].held_out_s:
             continue
         if kind in found and not config.eval_test:
             continue
         one_batch = replace(
-            shortened(drawn.stand_in(config), config.batch_size), subset=config.batch_size, epochs=3,
+            shortened(stand_in.config(config), config.batch_size), subset=config.batch_size, epochs=3,
             eval_test=config.eval_test, stop_if_collapsed=False,
         )  # fmt: skip
         answer, first_s = processes.run(one_batch, seconds=math.inf), 0.0
@@ -165,13 +158,13 @@ def _updates_alone(config: TrainConfig, examples: int, data: DeviceData) -> Trai
     )
 
 
-class _Drawn:
+class StandIn:
     """Puts weights that are drawn in the place of published ones that are not here: nothing is fetched for a plan."""
 
     def __init__(self, data: DeviceData, folder: Path) -> None:
         self._data, self._folder = data, folder
 
-    def stand_in(self, config: TrainConfig) -> TrainConfig:
+    def config(self, config: TrainConfig) -> TrainConfig:
         """The same network, whatever its weights."""
         if config.weights != "imagenet" or is_there(config.backbone):
             return config
@@ -183,52 +176,3 @@ class _Drawn:
             )
             torch.save(network.backbone.state_dict(), file)
         return replace(config, weights=str(file))
-
-
-class _Processes:
-    """Trial-like processes that do the same at the same time."""
-
-    def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
-        self._processes = processes
-
-    def run(self, config: TrainConfig, *, seconds: float | None) -> dict[str, float]:
-        """Mean of what they say; None: only get ready."""
-        job = json.dumps({"config": config.to_flat(), "seconds": seconds})
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write(job + "\n")
-            process.stdin.flush()
-        answers = [json.loads(_line(process)) for process in self._processes]
-        return {name: sum(answer[name] for answer in answers) / len(answers) for name in answers[0]}
-
-
-def _line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"A process that was to time a few training steps has ended with status {process.wait()}.")
-    return line
-
-
-@contextmanager
-def _processes(number: int, cpus: float) -> Iterator[_Processes]:
-    """So many of them, with as many threads as Ray lets a trial have."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(max(1, math.floor(cpus))),
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-    }
-    command = [sys.executable, "-m", "sweeps.cli.probe_process"]
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-            )
-            for _ in range(number)
-        ]
-        try:
-            yield _Processes(started)
-        except BaseException:
-            for process in started:
-                process.kill()
-            raise

@@ -93,7 +93,9 @@ class TorchvisionSet:
             raise Faults([self._missing(error)]) from error
 
     def _missing(self, error: Exception) -> str:
-        failed = f"and the download failed ({' '.join(str(error).split())})" if self.download else "and none is fetched"
+        failed = (
+            f"and the download failed ({' '.join(str(error).split())})" if self.download else "and a plan fetches none"
+        )
         return (
             f"`{self.name}` was not found: no {self.root / self.name / 'train.parquet'}, no intact "
             f"{self.root / PLACES[self.name]}, {failed}. Put the files "

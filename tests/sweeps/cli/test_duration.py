@@ -8,9 +8,10 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.cli import duration
 from sweeps.cli.duration import duration_of, interleaved, makespan
-from sweeps.cli.rates import Evaluation, Rates, evaluation_kind, nearest
+from sweeps.cli.rates import Evaluation, Kind, Rates, evaluation_kind, nearest
 from sweeps.cli.workload import Work, kind_of, workload_of
 from sweeps.design import Design
+from sweeps.design.design import Settings
 from sweeps.design.plan import Plan
 from sweeps.koleo_accum import DESIGN
 
@@ -43,7 +44,7 @@ def seconds_of(plan: Plan, rates: Rates, *, at_once: int = 1) -> duration.Durati
 def test_each_kind_of_cell_takes_its_own_time(tiny: Design) -> None:
     plan = Plan.of(tiny, {"preset": "designed", "stages": "confirm", "epochs": 3, "blocks": 2, "replicates": 1})
     found = seconds_of(plan, rates_for(plan, lambda c: 500.0 if c.accum_steps == 1 else 250.0, NOTHING))
-    slow = sum(cell.levels.get("accum_steps", 1) > 1 for cell in plan.cells)
+    slow = sum(cell.levels.get("accum_steps", 1) != 1 for cell in plan.cells)
     quick = len(plan.cells) - slow
     assert slow > 0
     assert found.stages["confirm"] == pytest.approx(2 * 3 * (2.0 * quick + 4.0 * slow))
@@ -51,9 +52,7 @@ def test_each_kind_of_cell_takes_its_own_time(tiny: Design) -> None:
     assert found.most_s == found.total_s
 
 
-def test_evaluations_and_overheads_are_counted_where_they_occur(
-    tiny: Design, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluations_and_overheads_are_counted_where_they_occur(tiny: Design, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan.of(tiny, {"stages": "search,confirm", "samples": 1, "epochs": 4, "blocks": 3, "replicates": 1})
     evaluation = Evaluation(setup_s=1.0, validation_s=0.5, checkpoint_s=0.25, held_out_s={"none": 2.0})
     rates = rates_for(plan, lambda config: 1000.0, evaluation)
@@ -67,7 +66,14 @@ def test_evaluations_and_overheads_are_counted_where_they_occur(
 
 
 def test_views_count_in_the_first_block_of_each_replicate(tiny: Design) -> None:
-    what = {"preset": "designed", "stages": "tune,confirm", "replicates": 3, "blocks": 2, "views": "all", "tuner": "sobol"}
+    what: Settings = {
+        "preset": "designed",
+        "stages": "tune,confirm",
+        "replicates": 3,
+        "blocks": 2,
+        "views": "all",
+        "tuner": "sobol",
+    }
     plan = Plan.of(tiny, what)
     seen = Evaluation(
         setup_s=0, validation_s=0, checkpoint_s=0, held_out_s={"none": 0.0, "all": 5.0}, first_views_s=30.0
@@ -112,7 +118,7 @@ def test_fractions_of_trials_keep_their_total() -> None:
 
 
 def test_a_kind_that_was_not_timed_takes_the_rate_of_the_most_similar() -> None:
-    known = {("a", 1, True): 1.0, ("b", 2, True): 2.0}
+    known: dict[Kind, float] = {("a", 1, True): 1.0, ("b", 2, True): 2.0}
     assert nearest(("b", 1, True), {**known, ("b", 1, True): 3.0}) == 3.0
     assert nearest(("b", 2, False), known) == 2.0
 

@@ -1,5 +1,6 @@
 """What a plan says it will be able to tell."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,11 @@ def test_a_line_for_each_sd_at_this_number_of_replicates_and_primaries() -> None
 
 def test_no_difference_that_matters_is_said_to_be_in_reach_where_it_is() -> None:
     rows = lines_of(replicates=200)
-    assert [row.split("  ")[-1].partition("(")[0].strip() for row in rows[2:5]] == ["can be said", "can be said", "rarely"]
+    assert [row.split("  ")[-1].partition("(")[0].strip() for row in rows[2:5]] == [
+        "can be said",
+        "can be said",
+        "rarely",
+    ]
     assert lines_of(replicates=4)[4].endswith("never")
 
 
@@ -90,6 +95,4 @@ def test_a_sweep_that_cannot_tell_is_one_message(
 
 
 def _renamed(design: Design) -> Design:
-    from dataclasses import replace
-
-    return replace(design, estimands=[replace(each, name=f"other {each.name}") for each in design.estimands])
+    return replace(design, estimands=tuple(replace(each, name=f"other {each.name}") for each in design.estimands))
