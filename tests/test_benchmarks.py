@@ -1,6 +1,7 @@
-"""`make gpu` on a machine without one: it skips itself, and its logic runs on the CPU."""
+"""Benchmarks that print a table: `make gpu` on a machine without one, plans against their sweeps."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,10 @@ import torch
 ROOT = Path(__file__).parents[1]
 
 
-def printed(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *arguments]
+def printed(*arguments: str, of: str = "gpu.py") -> str:
+    command = [sys.executable, str(ROOT / "benchmarks" / of), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=of == "gpu.py", env=environment).stdout
 
 
 @pytest.mark.slow
@@ -30,3 +31,13 @@ def test_every_table_is_printed() -> None:
     for row in ("eager", "compiled", "1 processes", "2 processes", "4 processes", "naive", "cached", "float32", "bf16"):
         assert f"\n{row} " in out
     assert "cached / naive: step time" in out
+
+
+@pytest.mark.slow
+def test_a_plan_is_held_against_its_sweep() -> None:
+    """How well it foretold is not tested: machines that run tests are not calm."""
+    flags = "--stages confirm --replicates 2 --epochs 1 --train-triplets 128 --set views=none"
+    *_, row = printed("--flags", flags, of="forecast.py").splitlines()
+    assert row.startswith("own ")
+    assert all(float(number) > 0 for number in re.findall(r"(\d+) s", row))
+    assert len(re.findall(r"\d+ s", row)) == 3

@@ -49,14 +49,14 @@ class DeviceData:
     """By classes trained on; a scaling of CIFAR-10 takes half a second."""
 
     @classmethod
-    def load(cls, config: TrainConfig, device: torch.device) -> "DeviceData":
-        """Read the training file of `config.dataset`.
+    def load(cls, config: TrainConfig, device: torch.device, *, download: bool = True) -> "DeviceData":
+        """Read the training file of `config.dataset`; `download`: one that is not there may be fetched.
 
         Raises:
             Faults: see `embedding_core.data.image_sets.load`.
         """
         root = str(resolve_root(config.data_root))
-        train = load(config.dataset, root, image_size=config.image_size)
+        train = load(config.dataset, root, image_size=config.image_size, download=download)
         images, labels, size = train.images.to(device), train.labels.to(device), size_of_test_file(config.dataset, root)
         return cls(
             config.dataset, root, config.image_size, device, images, labels, train.sha256, size, train.class_names

@@ -52,7 +52,14 @@ def resolve_root(root: str | Path | None) -> Path:
     return Path(root or os.environ.get("EMBED_DATA_ROOT") or "data").expanduser().resolve()
 
 
-def load(name: str, root: str | Path | None = None, *, split: str = "train", image_size: int | None = None) -> ImageSet:
+def load(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    split: str = "train",
+    image_size: int | None = None,
+    download: bool = True,
+) -> ImageSet:
     """Load one split of a data set (what has to be decoded is memory-mapped from this machine's cache).
 
     Looked for in this order:
@@ -69,6 +76,7 @@ def load(name: str, root: str | Path | None = None, *, split: str = "train", ima
         split: `train` or `test`.
         image_size: pixels a side that every image is fitted to (see `fit`), >= 1. None: images of one size stay as
             they are, images of several sizes are fitted to `DEFAULT_SIDE`; test images follow the training images.
+        download: whether a set of torchvision's that is not there is fetched.
 
     Raises:
         Faults: unknown name, missing or broken files; one sentence each.
@@ -77,7 +85,7 @@ def load(name: str, root: str | Path | None = None, *, split: str = "train", ima
         raise Faults([unknown("split", split, ("train", "test"))])
     if image_size is not None and image_size < 1:
         raise Faults([f"`image_size` must be at least 1, but got {image_size}."])
-    source = _source(name, resolve_root(root))
+    source = _source(name, resolve_root(root), download=download)
     if split == "train":
         return _image_set(source.decoded(split, image_size=image_size))
     if source.test_size() is None:
@@ -114,7 +122,7 @@ Source = ClassFolders | ParquetSet | PickledCifar | TorchvisionSet | _Digits
 """Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
 
 
-def _source(name: str, base: Path) -> Source:
+def _source(name: str, base: Path, *, download: bool = True) -> Source:
     if name == "digits":
         return _Digits()
     if name.startswith(FOLDER):
@@ -125,7 +133,7 @@ def _source(name: str, base: Path) -> Source:
     if name == "cifar-10-python":
         return PickledCifar(base)
     if name in PLACES:
-        return TorchvisionSet(name, base)
+        return TorchvisionSet(name, base, download)
     found = {file.parent.name for file in base.glob("*/train.parquet")}
     found |= {file.parents[1].name for file in base.glob("*/data/train-*.parquet")}
     sentence = unknown("data set", name, {*DATASETS, f"{FOLDER}PATH", *found})

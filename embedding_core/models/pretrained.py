@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,14 @@ def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
         raise Faults([f"`weights` must fit {name}, but {source} does not: {misfits[0]}{more}."])
     backbone.load_state_dict(state)
+
+
+def is_there(backbone: str) -> bool:
+    """Whether torchvision's weights of a backbone lie in this machine's cache, so that nothing is to be fetched."""
+    from torchvision.models import get_model_weights
+
+    file = Path(urlsplit(get_model_weights(backbone).IMAGENET1K_V1.url).path).name
+    return (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file()
 
 
 def _published(backbone: str) -> dict[str, Tensor]:

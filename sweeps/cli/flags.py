@@ -110,7 +110,12 @@ def _add_how(add: _Add) -> None:
         help=f"go on and run again the trials that ended so, of {', '.join(RETRIABLE)}: after a bug is fixed, say",
     )
     add("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
-    add("--plan", action="store_true", help="print trials, images, time, memory and disk; run nothing")
+    add(
+        "--plan",
+        action="store_true",
+        help="print trials, images, time, memory, disk and what could be told; run and fetch nothing",
+    )
+    add("--sd-from", metavar="DIR", help="with --plan: SDs between replicates from that earlier sweep, for its power")
 
 
 def _add_where(add: _Add) -> None:
@@ -202,6 +207,8 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
         faults.append(
             f"`--epoch-deadline` must be a time such as 45s or 90m, or {NEVER}, but got `{arguments.epoch_deadline}`."
         )
+    if arguments.sd_from is not None and not arguments.plan:
+        faults.append("`--sd-from` is for the power that `--plan` tells: add `--plan`.")
     if arguments.local and arguments.address:
         faults.append(f"`--local` and `--address` exclude each other, but got both ({arguments.address}).")
     if arguments.name is not None and (

@@ -1,98 +1,119 @@
-"""What a plan will cost, before it runs: trials, images, and from one timed moment of training also time."""
+"""What a plan will cost and can tell, before it runs: trials, images, time, memory, disk and power."""
 
-import math
 import os
-import resource
-from collections import Counter
 
 import torch
 
-from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.models.network import build_network
-from embedding_core.train import pick_device, train
-from sweeps.cli.probe import share_of, shortened
+from embedding_core.models.pretrained import is_there
+from sweeps.cli.duration import Duration, duration_of
+from sweeps.cli.plan_checks import distinct
+from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
+from sweeps.cli.rates import Rates, rates_of
+from sweeps.cli.workload import Workload, workload_of
 from sweeps.design.plan import Plan
-from sweeps.design.plan_file import content_of
-from sweeps.design.planned_counts import planned_trials
-from sweeps.engine.resources import DEFAULT_GPU_SHARE, Request
-
-CONTEXT_BYTES = 600 * 2**20
-"""What CUDA takes for a process, about; the sweep itself measures it."""
+from sweeps.engine.resources import DEFAULT_GPU_SHARE, Request, Slots
 
 OPTIMIZER_COPIES = 3
 """A checkpoint holds the weights and Adam's two moments."""
 
+SHOWN_IN_SECONDS = 180.0
+"""Longer times are shown in minutes."""
 
-def forecast(plan: Plan, data: DeviceData, request: Request) -> str:
-    """The plan as text. Time is extrapolated from a probe of a few training steps on this machine."""
-    config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
-    split = data.split(config)
-    images = images_per_epoch(config, split) * config.epochs
-    planned = Counter(planned_trials(content_of(plan, plan.design.name)))
-    rate, validation_s, peak_bytes = _probe(config, data, request)
-    concurrent = _concurrent(request, peak_bytes)
-    # Trials on CPUs of their own add up; those that share a GPU share its rate.
-    together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
-    train_s = planned.total() * (images / rate + config.epochs * validation_s)
-    embedded = len(split.test) + len(split.unseen) + (len(split.train) if config.classifiers else 0)
-    held_out_s = planned["confirm"] * validation_s * embedded / len(split.val)
-    views = plan.base.get("views", "all") != "none"
-    extras = {"views of a block": views, "probes": config.probes > 0, "fitted classifiers": config.classifiers}
-    on_top = ", ".join(name for name, wanted in extras.items() if wanted and planned["confirm"])
-    mean, std = data.scaling(split)
-    network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32")
-    checkpoint_bytes = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
-    best_of_search = len(plan.design.arms) if planned["search"] else 0
-    best_of_tune = plan.replicates * len(plan.factorial.distinct) if planned["tune"] else 0
-    kept = best_of_search + best_of_tune + planned["confirm"] + concurrent
-    host_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    memory = f"{host_bytes / 2**20:,.0f} MiB" + (f", {peak_bytes / 2**20:,.0f} MiB on the GPU" if peak_bytes else "")
-    pace = f"{concurrent} at once, {rate:,.0f} images/s " + (
-        "when one has a GPU alone, counted for all that share it" if peak_bytes else "each when probed"
-    )
-    return "\n".join(
-        [
-            plan.design.question,
-            f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
-            *(f"{stage + ':':<10} {n} trials, at most {n * images:,} images" for stage, n in planned.items() if n),
-            f"time:      about {(train_s + held_out_s) / together / 60:,.1f} min on this machine ({pace})"
-            + (f"; not counted: {on_top}" if on_top else ""),
-            f"memory:    {memory} per trial process (this probe's peak)",
-            f"disk:      at most {kept * checkpoint_bytes / 2**20:,.0f} MiB of checkpoints",
-        ]
-    )
+REPORT_S = 10.0
+"""That a report takes, about."""
 
 
-def _probe(config: TrainConfig, data: DeviceData, request: Request) -> tuple[float, float, int | None]:
-    """Images per second of one trial's share of this machine, seconds of a validation, peak bytes on its GPU."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, math.floor(request.cpus)))
-    config = shortened(config, len(data.split(config).train_examples))
-    device = pick_device(config.device)
-    try:
-        rows = list(train(config, data=data if device.type == "cpu" else None))
-    finally:
-        torch.set_num_threads(threads)
-    train_s, peak = rows[-1]["train_s"], rows[-1]["peak_gpu_bytes"]
-    until = [row["elapsed_s"] for row in rows]
-    assert isinstance(train_s, float)
-    assert isinstance(until[0], float)
-    assert isinstance(until[1], float)
-    assert peak is None or isinstance(peak, int)
-    return images_per_epoch(config, data.split(config)) / train_s, until[1] - until[0] - train_s, peak
+def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
+    """The plan as lines of text. What time is reckoned from is measured on this machine, in some seconds."""
+    works = workload_of(plan)
+    at_once = trials_at_once(plan, request)
+    rates = rates_of(plan, works, data, at_once=at_once, cpus=request.cpus)
+    duration = duration_of(
+        plan, works, rates, lambda config: images_per_epoch(config, data.split(config)), at_once=at_once,
+        report_s=REPORT_S,
+    )  # fmt: skip
+    config = next(iter(works.values()))[0].config
+    memory = f"{rates.host_bytes / 2**20:,.0f} MiB"
+    memory += f", {rates.gpu_bytes / 2**20:,.0f} MiB on the GPU" if rates.gpu_bytes else ""
+    return [
+        f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
+        *_stage_lines(works, data),
+        *_weights_lines(plan),
+        *_time_lines(duration, rates, at_once),
+        f"memory:    {memory} per trial process (the probe's peak)",
+        f"disk:      at most {_disk_bytes(plan, works, data, at_once) / 2**20:,.0f} MiB of checkpoints",
+    ]
 
 
-def _concurrent(request: Request, peak_bytes: int | None) -> int:
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    fit = max(1, int(cpus / request.cpus))
-    share = request.gpus
+def trials_at_once(plan: Plan, request: Request) -> int:
+    """Trials that this machine will run at once, as the engine counts them."""
+    gpus, share = torch.cuda.device_count(), request.gpus
     if share == "auto":
-        total = torch.cuda.mem_get_info()[1] if gpus else 0
-        share = share_of(peak_bytes, CONTEXT_BYTES, total) if peak_bytes else 0.0
+        share = share_of(*measure([config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]))
     elif share is None:
-        share = DEFAULT_GPU_SHARE
-    if gpus and share:
-        fit = max(1, min(fit, int(gpus / share)))
-    return min(fit, request.most or fit)
+        share = DEFAULT_GPU_SHARE if gpus else 0.0
+    slots = Slots(cpus=request.cpus, gpus=float(share), memory=int((request.memory_gib or 0) * 2**30))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    room = max(1, slots.fit([{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus), "memory": float(memory)}]))
+    return min(room, request.most or room)
+
+
+def _stage_lines(works: Workload, data: DeviceData) -> list[str]:
+    """Trials and images of each stage; where ASHA stops trials, what is expected and what is the most."""
+    lines = []
+    for stage, own in works.items():
+        of_epoch = [work.trials * images_per_epoch(work.config, data.split(work.config)) for work in own]
+        most = sum(images * work.config.epochs for images, work in zip(of_epoch, own, strict=True))
+        expected = sum(images * work.epochs for images, work in zip(of_epoch, own, strict=True))
+        about = f", about {_two_digits(expected)} as ASHA stops some" if expected < most - 0.5 else ""
+        trials = round(sum(work.trials for work in own))
+        lines.append(f"{stage + ':':<10} {trials:,} trials, at most {round(most):,} images{about}")
+    return lines
+
+
+def _weights_lines(plan: Plan) -> list[str]:
+    """What would have to be fetched first."""
+    wanted = {config.backbone for config in distinct(plan, "backbone", "weights") if config.weights == "imagenet"}
+    return [
+        f"weights:   ImageNet weights of {name} are not on this machine: the sweep fetches them once, the plan does "
+        "not (its time is for random weights)"
+        for name in sorted(wanted)
+        if not is_there(name)
+    ]
+
+
+def _time_lines(duration: Duration, rates: Rates, at_once: int) -> list[str]:
+    slowest, fastest = min(rates.images_per_s.values()), max(rates.images_per_s.values())
+    pace = f"{slowest:,.0f}" if f"{slowest:,.0f}" == f"{fastest:,.0f}" else f"{slowest:,.0f} to {fastest:,.0f}"
+    most = duration.most_s > duration.total_s * 1.02
+    parts = {"start": duration.start_s, **duration.stages, "report": duration.report_s}
+    return [
+        f"time:      about {_time(duration.total_s)} on this machine"
+        + (f", at most about {_time(duration.most_s)}" if most else "")
+        + f" ({at_once} at once, {pace} images/s each by their kind)",
+        "           " + ", ".join(f"{name} {_time(seconds)}" for name, seconds in parts.items()),
+    ]
+
+
+def _disk_bytes(plan: Plan, works: Workload, data: DeviceData, at_once: int) -> int:
+    """Checkpoints that are kept, and those at work."""
+    config = next(iter(works.values()))[0].config
+    mean, std = data.scaling(data.split(config))
+    network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32", pretrained=False)
+    of_one = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
+    best_of_search = len(plan.design.arms) if "search" in works else 0
+    best_of_tune = plan.replicates * len(plan.factorial.distinct) if "tune" in works else 0
+    confirmed = round(sum(work.trials for work in works.get("confirm", ())))
+    return of_one * (best_of_search + best_of_tune + confirmed + at_once)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:,.1f} min"
+
+
+def _two_digits(value: float) -> str:
+    """12,345 -> 12,000."""
+    return f"{float(f'{value:.1e}'):,.0f}"

@@ -10,6 +10,7 @@ from sweeps.cli import session
 from sweeps.cli.forecast import forecast
 from sweeps.cli.messages import announce, say, tell_errors, tell_how_to_go_on
 from sweeps.cli.options import parse
+from sweeps.cli.power_lines import power_lines, sds_of
 from sweeps.cli.preflight import preflight
 from sweeps.cli.sweep_folder import folder_of, plan_of
 from sweeps.design import Design
@@ -48,7 +49,10 @@ def _main(design: Design, argv: Sequence[str], console: Console) -> int:
     plan = plan_of(design, options, folder)
     data = preflight(plan, options, folder)
     if options.plan:
-        print(forecast(plan, data, options.request))
+        name = options.sd_from.name if options.sd_from else ""
+        sds = sds_of(options.sd_from, plan) if options.sd_from else None
+        print("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]), flush=True)  # before the probe
+        print("\n".join(forecast(plan, data, options.request)))
         return 0
     outcome = session.run(plan, data, options, folder, console)
     if not outcome.complete:

@@ -36,6 +36,8 @@ class Options:
     resume: bool
     """Also where `extend` or `retry` is given: both go on with a sweep."""
     plan: bool
+    sd_from: Path | None
+    """Folder of an earlier sweep whose SDs between replicates the plan's power is reckoned from."""
     where: Where
     request: Request
     extend: tuple[str, int] | None
@@ -66,6 +68,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         name=arguments.name,
         resume=bool(arguments.resume or arguments.extend or arguments.retry),
         plan=arguments.plan,
+        sd_from=Path(arguments.sd_from).expanduser().resolve() if arguments.sd_from else None,
         where=Where(local=arguments.local, address=arguments.address),
         request=Request(
             gpus=arguments.gpus_per_trial,

@@ -12,6 +12,7 @@ from embedding_core.data.samplers import batch_faults
 from embedding_core.errors import Faults
 from embedding_core.evaluation.held_out import held_out_images
 from embedding_core.models.network import build_network
+from embedding_core.models.pretrained import is_there
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
 from sweeps.design import plan_file
@@ -32,7 +33,7 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     data = None
     try:
         where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
-        data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"))
+        data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"), download=not options.plan)
         config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
         split = data.split(config)
         if "confirm" in plan.stages:
@@ -40,7 +41,9 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         faults += _batch_faults(plan, data)
         mean, std = data.scaling(split)
         for each in distinct(plan, *NETWORK_FIELDS):
-            build_network(each, shape=data.shape, mean=mean, std=std, precision="float32")
+            # A plan fetches nothing; weights that are here are looked at.
+            wanted = not options.plan or each.weights != "imagenet" or is_there(each.backbone)
+            build_network(each, shape=data.shape, mean=mean, std=std, precision="float32", pretrained=wanted)
     except Faults as error:
         faults += error.faults
     if faults or data is None:

@@ -16,8 +16,13 @@ import ray
 import torch
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
 from embedding_core.train import train
+from sweeps.cli import forecast
+from sweeps.cli.rates import Evaluation, Rates, evaluation_kind
+from sweeps.cli.workload import Workload, kind_of
 from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+from sweeps.design.plan import Plan
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
 from sweeps.engine.optuna_study import STUDY_NAME
 from sweeps.results import store
@@ -180,3 +185,22 @@ def start_ray() -> Iterator[Callable[..., None]]:
         yield start
         ray.shutdown()
     signal.signal(signal.SIGTERM, terminated)
+
+
+@pytest.fixture
+def given_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 images a second, no probe."""
+
+    def rates_of(plan: Plan, works: Workload, data: DeviceData, **how: Any) -> Rates:
+        configs = [work.config for own in works.values() for work in own]
+        views = dict.fromkeys({config.views for config in configs}, 0.5)
+        nothing = Evaluation(setup_s=0.1, validation_s=0.1, checkpoint_s=0.01, held_out_s=views)
+        return Rates(
+            images_per_s={kind_of(plan, config): 1000.0 for config in configs},
+            evaluations={evaluation_kind(config): nothing for config in configs},
+            process_s=2.0,
+            host_bytes=2**30,
+            gpu_bytes=0,
+        )
+
+    monkeypatch.setattr(forecast, "rates_of", rates_of)

@@ -83,7 +83,7 @@ def test_presets_of_published_networks_are_as_published(
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_a_plan_tells_the_cost_and_runs_nothing(
-    design: Design, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    design: Design, given_rates: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(design, ["--plan", "--results", str(tmp_path)]) == 0
     told = capsys.readouterr().out

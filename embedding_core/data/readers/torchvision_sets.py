@@ -50,6 +50,8 @@ class TorchvisionSet:
 
     name: str
     root: Path
+    download: bool = True
+    """Whether a set that is not there is fetched."""
 
     def test_size(self) -> int | None:
         """Images of the test files, which stay unread; None: the set comes in one piece."""
@@ -65,19 +67,19 @@ class TorchvisionSet:
 
         train = split == "train"
         if self.name == "cifar10":
-            raw = self._fetch(lambda: datasets.CIFAR10(str(self.root), train=train, download=True))
+            raw = self._fetch(lambda: datasets.CIFAR10(str(self.root), train=train, download=self.download))
             images = np.ascontiguousarray(raw.data.transpose(0, 3, 1, 2))
             return array_set(images, np.array(raw.targets, np.int64), tuple(raw.classes), image_size=image_size)
         if self.name == "mnist":
-            raw = self._fetch(lambda: datasets.MNIST(str(self.root), train=train, download=True))
+            raw = self._fetch(lambda: datasets.MNIST(str(self.root), train=train, download=self.download))
             names = tuple(str(digit) for digit in range(10))
             return array_set(raw.data.numpy()[:, None], raw.targets.numpy(), names, image_size=image_size)
         if self.name == "caltech101":
-            self._fetch(lambda: datasets.Caltech101(str(self.root), download=True))
+            self._fetch(lambda: datasets.Caltech101(str(self.root), download=self.download))
             # The background images are no class; torchvision leaves them out too.
             folders = ClassFolders(self.root / PLACES[self.name], left_out=("BACKGROUND_Google",))
             return folders.decoded(split, image_size=image_size)
-        raw = self._fetch(lambda: datasets.STL10(str(self.root), split=split, download=True))
+        raw = self._fetch(lambda: datasets.STL10(str(self.root), split=split, download=self.download))
         return self._stl10(raw, split, image_size)
 
     def _fetch(self, make: Callable[[], Any]) -> Any:
@@ -91,9 +93,12 @@ class TorchvisionSet:
             raise Faults([self._missing(error)]) from error
 
     def _missing(self, error: Exception) -> str:
+        failed = (
+            f"and the download failed ({' '.join(str(error).split())})" if self.download else "and a plan fetches none"
+        )
         return (
             f"`{self.name}` was not found: no {self.root / self.name / 'train.parquet'}, no intact "
-            f"{self.root / PLACES[self.name]}, and the download failed ({' '.join(str(error).split())}). Put the files "
+            f"{self.root / PLACES[self.name]}, {failed}. Put the files "
             "there or name their folder with `--data-root`; without a network `--dataset digits` always works."
         )
 

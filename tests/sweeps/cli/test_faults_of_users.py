@@ -115,7 +115,7 @@ def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable
 
 
 def test_a_usable_set_of_ones_own_passes_the_same_checks(
-    images: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Callable[..., Path], given_rates: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images()
     argv = f"--plan --local --dataset mine --data-root {tmp_path / 'data'} --results {tmp_path / 'results'}"

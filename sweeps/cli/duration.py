@@ -1,0 +1,114 @@
+"""How long a plan takes, from what its trials take: arithmetic alone."""
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from embedding_core.config.train_config import TrainConfig
+from sweeps.cli.rates import Evaluation, Rates, evaluation_kind, nearest
+from sweeps.cli.workload import Work, Workload, kind_of
+from sweeps.design.plan import Plan
+
+DRIVER_STARTS = 2.0
+"""Starts of a trial's process that those of a sweep and of Ray take together, and their end."""
+
+STAGE_STARTS = 1.5
+"""The same for a stage: its processes are new, and the driver prepares it."""
+
+TRIAL_S = 0.25
+"""Between the end of a trial and the first step of the next: what `benchmarks/orchestration.py` shows."""
+
+ROW_S = 0.03
+"""Between two epochs of a trial: the driver takes the row, and stores it in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Seconds."""
+
+    start_s: float
+    """Of the sweep and Ray."""
+    stages: Mapping[str, float]
+    """With ASHA's savings as far as they are expected."""
+    longest: Mapping[str, float]
+    """Where ASHA stops no trial."""
+    report_s: float
+
+    @property
+    def total_s(self) -> float:
+        """From the command to its last line."""
+        return self.start_s + sum(self.stages.values()) + self.report_s
+
+    @property
+    def most_s(self) -> float:
+        """The same where ASHA stops no trial."""
+        return self.start_s + sum(self.longest.values()) + self.report_s
+
+
+def duration_of(
+    plan: Plan, works: Workload, rates: Rates, images_of: Callable[[TrainConfig], int], *, at_once: int, report_s: float
+) -> Duration:
+    """How long the sweep takes.
+
+    Args:
+        plan: whose.
+        works: its trials.
+        rates: what they take.
+        images_of: images forwarded in an epoch.
+        at_once: trials.
+        report_s: that the report takes.
+    """
+    expected, longest = {}, {}
+    for stage, own in works.items():
+        slots = at_once
+        if stage == "tune" and plan.tuner == "optuna":  # in a study one trial follows the other
+            slots = min(at_once, plan.replicates * len(plan.factorial.distinct))
+        start = STAGE_STARTS * rates.process_s + _first_views_s(own, rates)
+        kinds = [(work, _seconds(plan, work, work.epochs, rates, images_of)) for work in own]
+        whole = [(work, _seconds(plan, work, work.config.epochs, rates, images_of)) for work in own]
+        expected[stage] = start + makespan(interleaved(kinds), slots)
+        longest[stage] = start + makespan(interleaved(whole), slots)
+    return Duration(DRIVER_STARTS * rates.process_s, expected, longest, report_s)
+
+
+def makespan(seconds: Sequence[float], slots: int) -> float:
+    """Until the last of these trials has ended, each of which takes the first free slot in its turn."""
+    free = [0.0] * slots
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
+
+
+def interleaved(kinds: Sequence[tuple[Work, float]]) -> list[float]:
+    """Seconds of each trial, kinds spread evenly; of kinds that are expected by fractions, whole trials in all."""
+    placed: list[tuple[float, float]] = []
+    carried = 0.0
+    for work, seconds in kinds:
+        carried += work.trials
+        whole = int(carried + 1e-6)
+        carried -= whole
+        placed += [((i + 0.5) / whole, seconds) for i in range(whole)]
+    # What a fraction carries over goes to a later kind; the mean is kept by scaling.
+    total, kept = sum(work.trials * seconds for work, seconds in kinds), sum(seconds for _, seconds in placed)
+    scale = total / kept if kept else 1.0
+    return [scale * seconds for _, seconds in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _seconds(plan: Plan, work: Work, epochs: float, rates: Rates, images_of: Callable[[TrainConfig], int]) -> float:
+    """That one trial takes."""
+    evaluation = _evaluation(work, rates)
+    rate = nearest(kind_of(plan, work.config), rates.images_per_s)
+    each_epoch = images_of(work.config) / rate + evaluation.validation_s + evaluation.checkpoint_s + ROW_S
+    held_out_s = evaluation.held_out_s.get(work.config.views, 0.0) if work.config.eval_test else 0.0
+    return float(TRIAL_S + evaluation.setup_s + epochs * each_epoch + held_out_s)
+
+
+def _first_views_s(works: Sequence[Work], rates: Rates) -> float:
+    """What the first views of a process take beyond later ones: UMAP compiles."""
+    shown = [work for work in works if work.config.eval_test and work.config.views == "all"]
+    return max((_evaluation(work, rates).first_views_s for work in shown), default=0.0)
+
+
+def _evaluation(work: Work, rates: Rates) -> Evaluation:
+    found: Evaluation = nearest(evaluation_kind(work.config), rates.evaluations)
+    return found
