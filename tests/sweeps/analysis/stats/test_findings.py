@@ -1,4 +1,4 @@
-"""From a plan to findings: what is held together, what gets a sentence, what follows, what is claimed of failed runs."""
+"""From a plan to findings: what is held together, what gets a sentence, what follows, what failed runs may claim."""
 
 import json
 import re
