@@ -13,18 +13,11 @@ from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed, outputs
 from embedding_core.evaluation.rows import LEAVE_ONE_OUT_NEIGHBOURS
 from embedding_core.losses.modules import validation_loss
 from embedding_core.losses.objective import Objective
+from embedding_core.metrics.cosine_matrix import ranking, ranking_and_spread, spread
 from embedding_core.metrics.distances import class_distances, intra_inter, paired_distance
-from embedding_core.metrics.embedding_statistics import (
-    alignment,
-    effective_rank,
-    feature_std,
-    nn_distance,
-    similarity_stats,
-    uniformity,
-)
+from embedding_core.metrics.embedding_statistics import alignment, effective_rank, feature_std
 from embedding_core.metrics.meter import Meter
-from embedding_core.metrics.retrieval import knn_accuracy, map_at_r, recall_at_k
-from embedding_core.metrics.verification import good_triplet_ratio, pair_auc, pair_auc_se, verification_auc
+from embedding_core.metrics.verification import good_triplet_ratio, pair_auc, pair_auc_se
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
@@ -66,16 +59,20 @@ def validation_metrics(
     # A fixed order of its own: file order may be class order, and another order would be another loss.
     order = torch.randperm(len(used), generator=generator(seed, "validation order")).to(data.device)
     intra, inter = intra_inter(class_distances(judged, labels, metric="cosine"))
-    similarity = similarity_stats(z)
     k = min(LEAVE_ONE_OUT_NEIGHBOURS, len(z) - 1)
+    if judged is z:
+        ranked, spread_out = ranking_and_spread(z, labels, k=k)
+    else:
+        ranked, spread_out = ranking(judged, labels, k=k), spread(z)
+    similarity = spread_out.similarity
     return {
         **_validation_loss(
             network, objective, data, used, z, position, order, recipe, batch_size=batch_size, seed=seed
         ),
-        "val_auc": verification_auc(judged, labels),
-        "val_recall_at_1": recall_at_k(judged, labels, k=1),
-        "val_map_at_r": map_at_r(judged, labels),
-        "val_knn_accuracy": knn_accuracy(judged, labels, judged, labels, k=k, exclude_self=True).value,
+        "val_auc": ranked.auc,
+        "val_recall_at_1": ranked.recall_at_1,
+        "val_map_at_r": ranked.map_at_r,
+        "val_knn_accuracy": ranked.knn_accuracy,
         "val_triplet_auc": triplet_auc,
         "val_triplet_auc_se": pair_auc_se(triplet_auc, len(anchor), len(anchor)),
         "val_triplet_pairs": 2 * len(anchor),
@@ -83,9 +80,9 @@ def validation_metrics(
         "val_intra": intra,
         "val_inter": inter,
         "val_effective_rank": effective_rank(z),
-        "val_uniformity": uniformity(z),
+        "val_uniformity": spread_out.uniformity,
         "val_alignment": alignment(anchor, positive),
-        "val_nn_distance": nn_distance(z),
+        "val_nn_distance": spread_out.nn_distance,
         "val_feature_std": feature_std(z),
         "val_sim_mean": similarity.mean,
         "val_sim_var": similarity.var,

@@ -1,5 +1,6 @@
 """How far apart embeddings are, row by row and class by class. Computed in at least float32; float64 stays."""
 
+import math
 from typing import Any
 
 import torch
@@ -119,6 +120,8 @@ def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metri
     """
     z = at_least_float32(z)
     classes, member = labels.unique(return_inverse=True)
+    if metric == "cosine":
+        return _mean_cosine_distances(F.normalize(z, dim=1).double(), member, len(classes)).to(z.dtype)
     one_hot = F.one_hot(member, len(classes)).to(z.dtype)
     sums = torch.zeros(len(classes), len(classes), dtype=z.dtype, device=z.device)
     for start in range(0, len(z), ROWS_AT_A_TIME):
@@ -130,6 +133,18 @@ def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metri
     return sums / (sizes[:, None] * sizes - sizes.diag())
 
 
+def _mean_cosine_distances(unit: Tensor, member: Tensor, n_classes: int) -> Tensor:
+    """By the sums of each class, of which the products are the sums of all its products: no pair is looked at."""
+    if unit.isnan().any():  # of whatever class: the set is of a network that diverged
+        return unit.new_full((n_classes, n_classes), math.nan)
+    sums = unit.new_zeros(n_classes, unit.shape[1]).index_add_(0, member, unit)
+    sizes, own = (
+        unit.new_zeros(n_classes).index_add_(0, member, of_row)
+        for of_row in (unit.new_ones(len(unit)), unit.square().sum(dim=1))
+    )
+    return 1 - (sums @ sums.T - own.diag()) / (sizes[:, None] * sizes - sizes.diag())
+
+
 def intra_inter(distances: Float[Tensor, "c c"]) -> tuple[float, float]:
     """Mean of the diagonal and mean of the rest of a class-distance matrix (classes weigh equally)."""
     diagonal = distances.diagonal()
@@ -138,10 +153,8 @@ def intra_inter(distances: Float[Tensor, "c c"]) -> tuple[float, float]:
 
 
 def _cross_distances(x: Tensor, y: Tensor, metric: str) -> Tensor:
-    """All distances between rows of x [m, d] and y [n, d]."""
+    """All distances between rows of x [m, d] and y [n, d]; `cosine` needs none."""
     match metric:
-        case "cosine":
-            return 1 - F.normalize(x, dim=1) @ F.normalize(y, dim=1).T
         case "l2":
             # By matrix product, several times faster than difference by difference; in float64, as it loses half of the
             # digits of small distances.

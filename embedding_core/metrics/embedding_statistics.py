@@ -12,6 +12,9 @@ from torch import Tensor
 from embedding_core.metrics.distances import ROWS_AT_A_TIME, at_least_float32, paired_distance
 from embedding_core.metrics.neighbours import top_k_neighbours
 
+UNIFORMITY_T = 2.0
+"""Bandwidth of the Gaussian potential, as in the source."""
+
 
 def singular_values(z: Float[Tensor, "n d"], *, center: bool = False) -> Float[Tensor, " r"]:
     """Spectrum of the embeddings, r = min(n, d) values in descending order; all NaN unless every number is finite.
@@ -46,7 +49,7 @@ def feature_std(z: Float[Tensor, "n d"]) -> float:
     return F.normalize(at_least_float32(z), dim=1).std(dim=0, correction=0).mean().item()
 
 
-def uniformity(z: Float[Tensor, "n d"], *, t: float = 2.0) -> float:
+def uniformity(z: Float[Tensor, "n d"], *, t: float = UNIFORMITY_T) -> float:
     """Log mean Gaussian potential of all pairs of distinct rows; lower is more uniform, 0 is one point.
 
     Args:
@@ -58,7 +61,7 @@ def uniformity(z: Float[Tensor, "n d"], *, t: float = 2.0) -> float:
 
     Source: Wang & Isola 2020, arXiv 2005.10242, eq. 5.
     """
-    n = _at_least_two(z)
+    n = at_least_two(z)
     total = 0.0
     for similarity in _similarity_blocks(z):
         total += (2 * t * (similarity - 1)).exp().sum(dtype=torch.float64).item()
@@ -79,7 +82,7 @@ def nn_distance(z: Float[Tensor, "n d"]) -> float:
     Raises:
         ValueError: fewer than two rows.
     """
-    _at_least_two(z)
+    at_least_two(z)
     unit = F.normalize(at_least_float32(z), dim=1)
     nearest = top_k_neighbours(unit, unit, k=1, exclude_self=True).indices[:, 0]
     # Not sqrt(2 - 2 cos), which is off by 3e-4 near duplicates.
@@ -101,7 +104,7 @@ def similarity_stats(z: Float[Tensor, "n d"]) -> SimilarityStats:
     Raises:
         ValueError: fewer than two rows.
     """
-    n = _at_least_two(z)
+    n = at_least_two(z)
     total = squares = 0.0
     extremes = []
     for similarity in _similarity_blocks(z):
@@ -114,7 +117,8 @@ def similarity_stats(z: Float[Tensor, "n d"]) -> SimilarityStats:
     return SimilarityStats(mean, max(squares / (n * (n - 1)) - mean**2, 0.0), low, high)
 
 
-def _at_least_two(z: Tensor) -> int:
+def at_least_two(z: Tensor) -> int:
+    """Number of rows. Raises: ValueError: fewer than two."""
     if len(z) < 2:
         raise ValueError(f"A pair needs two rows, but got {len(z)}.")
     return len(z)

@@ -7,7 +7,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from embedding_core.metrics.neighbours import neighbour_blocks, top_k_neighbours
+from embedding_core.metrics.neighbours import Neighbours, neighbour_blocks, top_k_neighbours
+
+TEMPERATURE = 0.07
+"""Of a vote's weights, as in the source."""
 
 
 class QueryMean(NamedTuple):
@@ -110,9 +113,14 @@ def hit_rates(
 
 def hits(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, metric: str = "cosine") -> QueryScores:
     """1 where one of the k nearest others is of the same class, else 0; arguments as in `recall_at_k`."""
-    indices, similarities = top_k_neighbours(z, z, k=k, metric=metric, exclude_self=True)
-    hit = (labels[indices] == labels[:, None]).any(dim=1).to(similarities.dtype)
-    return QueryScores(_nan_where(hit, similarities), class_sizes(labels, labels) > 1)
+    nearest = top_k_neighbours(z, z, k=k, metric=metric, exclude_self=True)
+    return QueryScores(hit_scores(nearest, labels, labels), class_sizes(labels, labels) > 1)
+
+
+def hit_scores(nearest: Neighbours, query_labels: Int[Tensor, " q"], labels: Int[Tensor, " n"]) -> Float[Tensor, " q"]:
+    """Of each query: 1 where one of its neighbours is of its class, else 0."""
+    hit = (labels[nearest.indices] == query_labels[:, None]).any(dim=1).to(nearest.similarities.dtype)
+    return _nan_where(hit, nearest.similarities)
 
 
 def average_precisions(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str = "cosine") -> QueryScores:
@@ -122,18 +130,24 @@ def average_precisions(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, me
     """
     mates = class_sizes(labels, labels) - 1
     k = max([1, *mates.tolist()])
-    place = torch.arange(1, k + 1, device=z.device)
     scores: list[Tensor] = []
     done = 0
-    for indices, similarities in neighbour_blocks(z, z, k=k, metric=metric, exclude_self=True):
-        block = slice(done, done + len(indices))
+    for nearest in neighbour_blocks(z, z, k=k, metric=metric, exclude_self=True):
+        block = slice(done, done + len(nearest.indices))
         done = block.stop
-        r = mates[block]
-        relevant = (labels[indices] == labels[block, None]) & (place <= r[:, None])
-        precision = relevant.cumsum(dim=1) / place
-        score = (precision * relevant).sum(dim=1) / r.clamp(min=1)
-        scores.append(_nan_where(score, similarities))
+        scores.append(precision_scores(nearest, labels[block], labels, mates[block]))
     return QueryScores(torch.cat(scores), mates > 0)
+
+
+def precision_scores(
+    nearest: Neighbours, query_labels: Int[Tensor, " q"], labels: Int[Tensor, " n"], mates: Int[Tensor, " q"]
+) -> Float[Tensor, " q"]:
+    """Of each query: average precision among as many of its neighbours, at most k, as it has class mates."""
+    place = torch.arange(1, nearest.indices.shape[1] + 1, device=labels.device)
+    relevant = (labels[nearest.indices] == query_labels[:, None]) & (place <= mates[:, None])
+    precision = relevant.cumsum(dim=1) / place
+    score = (precision * relevant).sum(dim=1) / mates.clamp(min=1)
+    return _nan_where(score, nearest.similarities)
 
 
 def knn_accuracy(
@@ -143,7 +157,7 @@ def knn_accuracy(
     query_labels: Int[Tensor, " q"],
     *,
     k: int,
-    temperature: float = 0.07,
+    temperature: float = TEMPERATURE,
     metric: str = "cosine",
     exclude_self: bool = False,
 ) -> QueryMean:
@@ -168,14 +182,25 @@ def knn_accuracy(
     """
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive, but got {temperature}.")
-    indices, similarities = top_k_neighbours(query, reference, k=k, metric=metric, exclude_self=exclude_self)
-    classes, member = reference_labels.unique(return_inverse=True)
-    # A softmax scales all weights of a query alike, so that no similarity overflows.
-    weights = (similarities / temperature).softmax(dim=1)
-    votes = weights.new_zeros(len(query), len(classes)).scatter_add_(1, member[indices], weights)
-    hit = (classes[votes.argmax(dim=1)] == query_labels).to(votes.dtype)
+    voters = top_k_neighbours(query, reference, k=k, metric=metric, exclude_self=exclude_self)
     counted = class_sizes(query_labels, reference_labels) > int(exclude_self)
-    return QueryScores(_nan_where(hit, similarities), counted).mean()
+    return QueryScores(vote_scores(voters, query_labels, reference_labels, temperature=temperature), counted).mean()
+
+
+def vote_scores(
+    voters: Neighbours,
+    query_labels: Int[Tensor, " q"],
+    labels: Int[Tensor, " n"],
+    *,
+    temperature: float = TEMPERATURE,
+) -> Float[Tensor, " q"]:
+    """Of each query: 1 where its neighbours' vote is its class, else 0; see `knn_accuracy`."""
+    classes, member = labels.unique(return_inverse=True)
+    # A softmax scales all weights of a query alike, so that no similarity overflows.
+    weights = (voters.similarities / temperature).softmax(dim=1)
+    votes = weights.new_zeros(len(weights), len(classes)).scatter_add_(1, member[voters.indices], weights)
+    hit = (classes[votes.argmax(dim=1)] == query_labels).to(votes.dtype)
+    return _nan_where(hit, voters.similarities)
 
 
 def class_sizes(labels: Int[Tensor, " q"], reference_labels: Int[Tensor, " n"]) -> Int[Tensor, " q"]:

@@ -25,7 +25,7 @@ def pair_auc(positive_scores: Float[Tensor, " p"], negative_scores: Float[Tensor
     Raises:
         ValueError: one side is empty.
     """
-    _pairs_on_each_side(len(positive_scores), len(negative_scores))
+    pairs_on_each_side(len(positive_scores), len(negative_scores))
     positive, negative = (at_least_float32(s).detach().cpu().numpy() for s in (positive_scores, negative_scores))
     if np.isnan(positive).any() or np.isnan(negative).any():
         return math.nan
@@ -80,7 +80,7 @@ def verification_by_class(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) ->
     unit = F.normalize(at_least_float32(z), dim=1)
     wins = verification_wins(unit, labels)
     pairs = wins.n_positive
-    _pairs_on_each_side(sum(pairs), wins.n_negative)
+    pairs_on_each_side(sum(pairs), wins.n_negative)
     diverged = bool(unit.isnan().any())
 
     def auc(twice: int, n_positive: int) -> float:
@@ -91,7 +91,8 @@ def verification_by_class(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) ->
     return Verification(auc(sum(wins.twice), sum(pairs)), sum(pairs), wins.n_negative, classes)
 
 
-def _pairs_on_each_side(n_positive: int, n_negative: int) -> None:
+def pairs_on_each_side(n_positive: int, n_negative: int) -> None:
+    """Raises: ValueError: one side is empty."""
     if not n_positive or not n_negative:
         raise ValueError(f"AUC needs a pair on each side, but got {n_positive} positive, {n_negative} negative.")
 

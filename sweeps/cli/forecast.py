@@ -37,7 +37,7 @@ def forecast(plan: Plan, data: DeviceData, request: Request) -> str:
     together = max(1, torch.cuda.device_count()) if peak_bytes else concurrent
     train_s = planned.total() * (images / rate + config.epochs * validation_s)
     embedded = len(split.test) + len(split.unseen) + (len(split.train) if config.classifiers else 0)
-    held_out_s = planned["confirm"] * validation_s * embedded / len(split.val_triplets.unique())
+    held_out_s = planned["confirm"] * validation_s * embedded / len(split.val)
     views = plan.base.get("views", "all") != "none"
     extras = {"views of a block": views, "probes": config.probes > 0, "fitted classifiers": config.classifiers}
     on_top = ", ".join(name for name, wanted in extras.items() if wanted and planned["confirm"])

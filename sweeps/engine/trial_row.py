@@ -138,6 +138,7 @@ def validation_evaluations(curve: Sequence[Row]) -> Iterator[dict[str, Any]]:
             of_pairs = {}
             if column == "val_triplet_auc":
                 of_pairs = {"se": last["val_triplet_auc_se"], "n_pairs": last["val_triplet_pairs"]}
-            metric, _, k = column.removeprefix("val_").partition("_at_")
-            at = {"k": int(k)} if k else {}
-            yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **at, **of_pairs}
+            name = column.removeprefix("val_")
+            metric, _, k = name.partition("_at_")
+            of = {"metric": metric, "k": int(k)} if k.isdigit() else {"metric": name}  # MAP@R has an R for each image
+            yield {"checkpoint": "final", "split": "val", **of, "value": value, **of_pairs}

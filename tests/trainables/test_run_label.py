@@ -1,6 +1,6 @@
 """Ray's flat config: a run's label and its configuration, apart again without a loss."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -27,6 +27,12 @@ def test_the_label_does_not_change_what_is_computed() -> None:
     config = TrainConfig()
     flat = to_flat(config, LABEL) | {"attempt": 7, "trial_id": "t00099"}
     assert from_flat(flat)[0].sha256 == config.sha256
+
+
+def test_a_run_without_a_replicate_is_of_the_first() -> None:
+    assert LABEL.replicate == 1
+    second = replace(LABEL, replicate=2)
+    assert from_flat(to_flat(TrainConfig(), second))[1] == second
 
 
 def test_an_unknown_key_names_the_nearest() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -214,7 +215,67 @@ def test_classes_too_small_for_a_validation_pair_are_told() -> None:
     assert len(of(torch.arange(40) % 8, test_file_size=5, val_share=0.4).val_triplets) == 8
 
 
+def assert_same_draws(one: Split, other: Split) -> None:
+    for name in ("train", "val", "unused", "test", "unseen", "train_examples", "val_triplets"):
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+
+@pytest.mark.parametrize("settings", [{}, {"loss": "semihard"}, {"max_images_per_class": 12}, {"val_images": 8}])
+def test_the_split_seed_draws_everything_of_a_split_whatever_the_seed_of_the_block(settings: dict[str, Any]) -> None:
+    as_seed = of(seed=7, **settings)
+    for seed in (0, 7, 8):
+        assert_same_draws(of(seed=seed, split_seed=7, **settings), as_seed)
+    assert of(seed=7, split_seed=0, **settings).sha256 != as_seed.sha256
+    assert (of(seed=7, split_seed=0).pairs_sha256, of(seed=0).pairs_sha256) == (
+        of(seed=9, split_seed=0).pairs_sha256,
+    ) * 2
+
+
+@pytest.mark.parametrize("most", [4, 9, 19, 20, 2500])
+def test_few_validation_images_leave_the_training_images_as_they_are(most: int) -> None:
+    whole = of(val_share=0.3, val_images=5000)
+    found = of(val_share=0.3, val_images=most)
+    held_out = len(whole.val)
+    assert len(found.val) == min(most, held_out) == held_out - len(found.unused)
+    assert torch.equal(found.train, whole.train)
+    assert torch.equal(found.train_examples, whole.train_examples)
+    assert torch.cat([found.val, found.unused]).sort().values.tolist() == whole.val.tolist()
+    assert torch.equal(found.val, found.val.sort().values)
+    assert torch.isin(found.val_triplets, found.val).all()
+    assert not torch.isin(found.unused, torch.cat([found.train_examples.flatten(), found.test])).any()
+    assert found.largest_class == whole.largest_class
+    assert (found.sha256 == whole.sha256) == (most >= held_out)
+    if most >= held_out:
+        assert_same_draws(found, whole)
+
+
+def test_of_few_validation_images_every_class_keeps_its_share_and_its_pairs() -> None:
+    labels = torch.tensor([0] * 1000 + [1] * 500 + [2] * 100)
+    for seed in range(3):
+        found = of(labels, test_file_size=5, val_share=0.5, val_images=80, seed=seed)
+        counts = labels[found.val].bincount().tolist()
+        assert counts == pytest.approx([50, 25, 5], abs=2)
+    many = torch.arange(4000) % 1000  # two held out of each class
+    found = of(many, test_file_size=5, val_share=0.5, val_images=300)
+    assert many[found.val].bincount().unique().tolist() == [0, 2]
+    assert len(found.val_triplets) == 150
+
+
+def test_too_few_validation_images_for_a_pair_and_another_class_are_told() -> None:
+    with pytest.raises(Faults, match=r"Validation triplets \(`val_share`, `val_images`\) need two classes"):
+        of(torch.arange(4000) % 1000, test_file_size=5, val_share=0.25, val_images=3)
+    with pytest.raises(Faults, match="`val_images` must be at least 3, but got 2"):
+        of(val_images=2)
+
+
 # Study 1
+
+
+def test_study_triplets_validate_on_all_their_images() -> None:
+    found = of(triplets="study", val_share=0.4, val_images=3)
+    assert torch.equal(found.val, found.val_triplets.unique())
+    assert len(found.val) > 3
+    assert len(found.unused) == 0
 
 
 def assert_leaks_as_study_one(labels: Tensor) -> None:

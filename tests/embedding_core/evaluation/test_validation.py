@@ -7,13 +7,16 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import MEASURES, TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.evaluation import validation
 from embedding_core.evaluation.collapse import collapsed
 from embedding_core.evaluation.embedding import embed
 from embedding_core.evaluation.validation import validation_metrics
 from embedding_core.losses.objective import Objective
+from embedding_core.metrics.embedding_statistics import nn_distance, similarity_stats
+from embedding_core.metrics.retrieval import knn_accuracy, map_at_r, recall_at_k
+from embedding_core.metrics.verification import verification_auc
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.recipe import Recipe
@@ -34,7 +37,7 @@ def validated(network: EmbeddingNetwork, digits: DeviceData, config: TrainConfig
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2"])
-def test_validation_metrics_are_of_the_validation_triplets(
+def test_validation_metrics_are_of_the_validation_images_and_triplets(
     network: EmbeddingNetwork, digits: DeviceData, distance: str
 ) -> None:
     config = TrainConfig(distance=distance, margin=0.3)
@@ -47,7 +50,8 @@ def test_validation_metrics_are_of_the_validation_triplets(
     to_positive, to_negative = F.cosine_similarity(anchor, positive), F.cosine_similarity(anchor, negative)
     scores = torch.cat([to_positive, to_negative])
     truth = [1] * len(anchor) + [0] * len(anchor)
-    assert row["val_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert row["val_triplet_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert row["val_triplet_pairs"] == len(truth)
     assert row["val_good_triplet_ratio"] == pytest.approx((to_positive > to_negative).double().mean().item(), abs=1e-2)
     if distance == "cosine":
         hinge = to_negative - to_positive + 0.3
@@ -56,7 +60,7 @@ def test_validation_metrics_are_of_the_validation_triplets(
     assert row["val_loss"] == pytest.approx(hinge.clamp(min=0).mean().item(), rel=1e-4)
     assert row["val_alignment"] == pytest.approx((anchor - positive).square().sum(dim=1).mean().item(), rel=1e-4)
 
-    used = split.val_triplets.unique()
+    used = split.val
     similarity = z[used] @ z[used].T
     pairs = ~torch.eye(len(used), dtype=torch.bool)
     same = digits.labels[used][:, None] == digits.labels[used]
@@ -74,7 +78,7 @@ def test_the_validation_loss_of_two_views_is_of_embeddings_as_trained_on(digits:
     mean, std = digits.scaling(split)
     network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
     row = validated(network, digits, config)
-    images = digits.images[split.val_triplets.unique()]
+    images = digits.images[split.val]
     with torch.no_grad():
         z = network.eval().head(network.features(images)).double()
     if similarity == "cosine":
@@ -98,13 +102,47 @@ def test_settings_are_chosen_by_the_layer_that_is_judged_in_the_end(digits: Devi
         validated(network, digits, replace(config, held_out_layer=layer)) for layer in ("embedding", "backbone")
     )
     with torch.no_grad():
-        anchor, positive, negative = network.eval().features(digits.images[split.val_triplets.T.flatten()]).chunk(3)
+        features = network.eval().features(digits.images)
+    anchor, positive, negative = features[split.val_triplets.T]
     scores = torch.cat([F.cosine_similarity(anchor, positive), F.cosine_similarity(anchor, negative)])
     truth = [1] * len(anchor) + [0] * len(anchor)
-    assert backbone["val_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert backbone["val_triplet_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert backbone["val_auc"] == pytest.approx(verification_auc(features[split.val], digits.labels[split.val]))
     moved = {name for name in embedding if backbone[name] != embedding[name]}
-    labelled = {"val_auc", "val_auc_se", "val_recall_at_1", "val_intra", "val_inter", "val_alignment"}
-    assert moved - {"val_good_triplet_ratio"} == labelled
+    of_triplets = {"val_triplet_auc", "val_triplet_auc_se", "val_alignment"}
+    assert moved - {"val_good_triplet_ratio"} == {*MEASURES, *of_triplets, "val_intra", "val_inter"}
+
+
+@pytest.mark.parametrize("most", [2500, 100])
+def test_the_measures_settings_are_chosen_by_are_those_of_held_out_images_on_all_validation_images(
+    network: EmbeddingNetwork, digits: DeviceData, most: int
+) -> None:
+    config = TrainConfig(val_images=most)
+    split = digits.split(config)
+    assert len(split.val) == min(most, 287)
+    row = validated(network, digits, config)
+    z, labels = embed(network, digits.images[split.val]), digits.labels[split.val]
+    expected = {
+        "val_auc": verification_auc(z, labels),
+        "val_recall_at_1": recall_at_k(z, labels, k=1),
+        "val_map_at_r": map_at_r(z, labels),
+        "val_knn_accuracy": knn_accuracy(z, labels, z, labels, k=20, exclude_self=True).value,
+    }
+    assert tuple(expected) == MEASURES
+    assert {name: row[name] for name in MEASURES} == pytest.approx(expected, abs=1e-7)
+    spread = similarity_stats(z)
+    assert (row["val_nn_distance"], row["val_sim_min"]) == pytest.approx((nn_distance(z), spread.min), rel=1e-5)
+
+
+def test_a_network_that_diverged_is_validated_without_an_error(digits: DeviceData) -> None:
+    config = TrainConfig()
+    mean, std = digits.scaling(digits.split(config))
+    network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    with torch.no_grad():
+        next(network.head.parameters()).fill_(torch.nan)
+    row = validated(network, digits, config)
+    known = {name for name, value in row.items() if value == value}
+    assert known == {"val_triplet_pairs"}
 
 
 def test_embedding_leaves_the_mode_alone_and_uses_running_statistics(digits: DeviceData) -> None:

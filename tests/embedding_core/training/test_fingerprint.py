@@ -104,6 +104,14 @@ def test_a_stale_subset_shows_where_none_was_asked_for_and_the_other_way_round(d
     assert observed_config(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
 
 
+def test_a_stale_number_of_validation_images_shows_under_any_other(digits: DeviceData) -> None:
+    few = replace(BASE, val_images=50)
+    assert observed_config(replace(BASE, val_images=60), **objects_of(few, digits)) == few
+    assert observed_config(few, **objects_of(BASE, digits)).val_images == len(digits.split(BASE).val) == 287
+    # All there are is what was asked for, too many or not.
+    assert observed_config(replace(BASE, val_images=9999), **objects_of(BASE, digits)).val_images == 9999
+
+
 def test_a_stale_cap_shows_under_another_and_under_none(digits: DeviceData) -> None:
     capped = replace(BASE, max_images_per_class=20)
     assert observed_config(replace(capped, max_images_per_class=30), **objects_of(capped, digits)) == capped
