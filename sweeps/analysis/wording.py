@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sweeps.analysis.numbers import (
     DISTINCT_DECIMALS,
     MOST_DECIMALS,
+    ROUNDING,
     Estimated,
     decimals_for,
     decimals_of,
@@ -152,7 +153,8 @@ def _why(effect: Judged) -> str:
 
 
 def _inside(effect: Judged) -> bool:
-    return -effect.sesoi < effect.ci_low and effect.ci_high < effect.sesoi
+    room = effect.sesoi - ROUNDING
+    return -room < effect.ci_low and effect.ci_high < room
 
 
 def _inner(effect: Judged) -> str:

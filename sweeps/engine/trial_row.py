@@ -140,5 +140,5 @@ def validation_evaluations(curve: Sequence[Row]) -> Iterator[dict[str, Any]]:
                 of_pairs = {"se": last["val_triplet_auc_se"], "n_pairs": last["val_triplet_pairs"]}
             name = column.removeprefix("val_")
             metric, _, k = name.partition("_at_")
-            metric, at = (metric, {"k": int(k)}) if k.isdecimal() else (name, {})  # `map_at_r` has no number
-            yield {"checkpoint": "final", "split": "val", "metric": metric, "value": value, **at, **of_pairs}
+            of = {"metric": metric, "k": int(k)} if k.isdigit() else {"metric": name}  # MAP@R has an R for each image
+            yield {"checkpoint": "final", "split": "val", **of, "value": value, **of_pairs}

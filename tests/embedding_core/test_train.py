@@ -28,8 +28,9 @@ TIMING = ("elapsed_s", "train_s")
 
 COLUMNS = {
     "epoch", "update", "images_seen", "elapsed_s", "train_s", "lr", "loss_base", "loss_total",
-    "active_triplet_frac", "grad_norm", "val_loss", "val_auc", "val_auc_se", "val_pairs", "val_good_triplet_ratio",
-    "val_intra", "val_inter", "val_effective_rank", "val_uniformity", "val_alignment", "val_nn_distance",
+    "active_triplet_frac", "grad_norm", "val_loss", "val_auc", "val_map_at_r", "val_knn_accuracy", "val_triplet_auc",
+    "val_triplet_auc_se", "val_triplet_pairs", "val_good_triplet_ratio", "val_intra",
+    "val_inter", "val_effective_rank", "val_uniformity", "val_alignment", "val_nn_distance",
     "val_sim_mean", "val_sim_var", "val_recall_at_1", "val_leak_share", "val_feature_std",
     "val_sim_min", "val_sim_max", "collapsed",
     "is_finite", "end_reason", "config_sha256", "config_seen_sha256", "data_sha256", "split_sha256", "pairs_sha256",
@@ -336,7 +337,8 @@ def test_an_epoch_on_cifar10(real_root: Callable[[str], Path], triplets: str) ->
     )  # fmt: skip
     (row,) = train(config)
     assert row["config_seen_sha256"] == config.sha256
-    assert row["val_pairs"] == 2 * 1250
+    assert row["val_triplet_pairs"] == 2 * 1250
+    assert 0.4 < row["val_triplet_auc"] < 0.9
     assert 0.4 < row["val_auc"] < 0.9
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from sweeps.analysis.numbers import ROUNDING
 from sweeps.analysis.stats.anytime import FIRST_LOOK, anytime_p, anytime_t
 from sweeps.analysis.wording import MIN_REPLICATES
 
@@ -31,7 +32,7 @@ MONTE_CARLO_SEED: Final = 0
 
 VERDICTS: Final = ("pilot", "beyond", "unsettled", "below_sesoi", "equivalent", "no_evidence")
 
-ROUNDING: Final = 1e-9
+WEIGHTS_AGREE: Final = 1e-9
 """How far weights may add up to something else than 0."""
 
 
@@ -240,7 +241,7 @@ def _outcomes(values: ArrayLike, weights: ArrayLike) -> tuple[NDArray[np.float64
             f"Outcomes must be [replicates, cells, blocks] with one weight per cell, but got shapes {outcomes.shape} "
             f"and {column.shape}."
         )
-    if not (np.isfinite(column).all() and abs(math.fsum(column)) <= ROUNDING and column.any()):
+    if not (np.isfinite(column).all() and abs(math.fsum(column)) <= WEIGHTS_AGREE and column.any()):
         raise ValueError(f"Weights must be finite, add up to 0 and not all be 0, but got {column.tolist()}.")
     if not np.isfinite(outcomes).all():
         raise ValueError(f"Every value must be finite, but got {outcomes.tolist()}.")
@@ -267,13 +268,17 @@ def _tau_squared(per_block: NDArray[np.float64]) -> float:
 def _judged(
     outer: Interval, inner: Interval, *, p_value: float, pilot: bool, sesoi: float, **known: str | float | None
 ) -> Effect:
-    """The effect with the row of the wording table that its 95 % and 90 % intervals fall in."""
-    equivalent = -sesoi < inner.ci_low and inner.ci_high < sesoi
+    """The effect with the row of the wording table that its 95 % and 90 % intervals fall in.
+
+    An end that differs from 0 or the SESOI by rounding alone lies at it, and claims nothing.
+    """
+    room = sesoi - ROUNDING
+    equivalent = -room < inner.ci_low and inner.ci_high < room
     if pilot:
         verdict = "pilot"
-    elif outer.ci_low <= 0 <= outer.ci_high:
+    elif outer.ci_low <= ROUNDING and outer.ci_high >= -ROUNDING:
         verdict = "equivalent" if equivalent else "no_evidence"
-    elif outer.ci_low > sesoi or outer.ci_high < -sesoi:
+    elif outer.ci_low > sesoi + ROUNDING or outer.ci_high < -sesoi - ROUNDING:
         verdict = "beyond"
     else:
         verdict = "below_sesoi" if equivalent else "unsettled"

@@ -89,12 +89,12 @@ def fieller(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) ->
     """
     n = numerator.size
     t = float(stats.t.ppf(1 - ALPHA / 2, n - 1))
-    cov = np.cov(numerator, denominator) * t**2 / n
+    ((of_top, of_both), (_, of_bottom)) = (np.cov(numerator, denominator) * t**2 / n).tolist()
     top, bottom = float(numerator.mean()), float(denominator.mean())
-    a = bottom**2 - cov[1, 1]
+    a = bottom**2 - of_bottom
     if a <= 0:
         return None
-    b, c = top * bottom - cov[0, 1], top**2 - cov[0, 0]
+    b, c = top * bottom - of_both, top**2 - of_top
     half = math.sqrt(max(0.0, b**2 - a * c)) / a
     return Interval(top / bottom, b / a - half, b / a + half, n, half / t)
 

@@ -1,12 +1,13 @@
 """Numbers as text: digits, signs, and what stands where there is none."""
 
 import math
+import re
 
 import pytest
 
 from sweeps.analysis import numbers
 from sweeps.analysis.numbers import ABSENT, decimals_of, mean_text, number, or_absent, p_text, percent, sesoi_text
-from sweeps.analysis.stats.effects import Interval
+from sweeps.analysis.stats.effects import Effect, Interval
 
 
 def test_numbers() -> None:
@@ -37,11 +38,49 @@ def test_digits_keep_small_numbers_from_reading_as_zero(values: tuple[float, ...
     assert decimals_of(*values) == digits
 
 
-def test_an_interval_has_the_digits_of_its_smallest_number_in_every_form() -> None:
+def test_without_a_standard_error_digits_keep_the_smallest_number_from_reading_as_zero() -> None:
     tiny = Interval(0.00012, -0.00003, 0.0004, 8)
     assert numbers.interval(tiny) == "+.00012 [-.00003, +.00040]"
     assert numbers.ends(tiny) == "-.00003 to +.00040"
     assert numbers.estimate_texts(tiny) == ["+.00012", "-.00003 to +.00040"]
+
+
+@pytest.mark.parametrize(
+    ("error", "digits"),
+    [(0.0023, 4), (0.0227, 3), (0.00996, 3), (0.00994, 4), (0.31, 2), (12.0, 2), (0.000021, 6), (3e-9, 6)],
+)
+def test_two_digits_of_the_standard_error_in_every_form(error: float, digits: int) -> None:
+    found = Interval(0.5, 0.5 - 2.3 * error, 0.5 + 2.3 * error, 8, error)
+    assert numbers.decimals_for(found) == digits
+    texts = [numbers.interval(found), numbers.ends(found), *numbers.estimate_texts(found)]
+    assert {len(n.partition(".")[2]) for text in texts for n in re.findall(r"\d*\.\d+", text)} == {digits}
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-17, math.nan, math.inf])
+def test_an_impossible_standard_error_makes_no_absurd_digits(error: float) -> None:
+    assert numbers.interval(Interval(0.5, 0.5, 0.5, 8, error)) == "+.500 [+.500, +.500]"
+    assert numbers.interval(Interval(0.0, 0.0, 0.0, 8, error)) == ".000 [.000, .000]"
+
+
+def test_what_rounds_to_nothing_stays_short() -> None:
+    nothing = Interval(2e-9, 1e-9, 3e-9, 8, 4e-10)
+    assert numbers.vanishes(nothing)
+    assert numbers.interval(nothing) == ".000000 [.000000, .000000]"
+    assert not numbers.vanishes(Interval(2e-9, 1e-9, 3e-3, 8, 1e-3))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.0000421, 0.0099579, "+.00500 [+.00004, +.00996]"),  # .0000 would read as a tie with 0
+        (-0.0099579, -0.0000421, "-.00500 [-.00996, -.00004]"),
+        (0.0030021, 0.0129579, "+.007980 [+.003002, +.012958]"),  # .0030 would read as a tie with the SESOI
+        (0.0, 0.01, "+.0050 [.0000, +.0100]"),
+    ],
+)
+def test_an_end_is_never_printed_as_the_landmark_beside_it(low: float, high: float, text: str) -> None:
+    effect = Effect((low + high) / 2, low, high, 0.05, 8, False, "unsettled", standard_error=0.0021)
+    assert numbers.interval(effect) == text
 
 
 def test_settings_and_shares() -> None:
@@ -55,4 +94,4 @@ def test_settings_and_shares() -> None:
     ]
     assert [numbers.plain(x) for x in (0.0014, 23750, None, "sgd")] == ["0.0014", "23750", "None", "sgd"]
     assert [percent(0.404), percent(0.0251, decimals=1, signed=True)] == ["40%", "+2.5%"]
-    assert [sesoi_text(x) for x in (0.003, 0.0025, 0.01)] == [".003", ".0025", ".010"]
+    assert [sesoi_text(x) for x in (0.003, 0.0025, 0.01, 0.1, 1.0, 2.5)] == [".003", ".0025", ".01", ".1", "1", "2.5"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import MEASURES, TrainConfig
 from embedding_core.storage import result_tables
 from sweeps.engine import endings, handover
 from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs
@@ -20,7 +20,8 @@ from trainables.checkpoint_store import DAMAGED, CheckpointStore
 from trainables.run_label import RunLabel, to_flat
 
 ROW = {"epoch": 1, "update": 3, "images_seen": 288, "elapsed_s": 1.0, "val_auc": 0.9, "end_reason": "completed"}
-ROW |= {"val_triplet_auc_se": 0.01, "val_triplet_pairs": 50}
+ROW |= {"val_recall_at_1": 0.7, "val_map_at_r": 0.4, "val_knn_accuracy": 0.8}
+ROW |= {"val_triplet_auc": 0.85, "val_triplet_auc_se": 0.01, "val_triplet_pairs": 50}
 HELD_OUT = {name: 0.5 + 0.01 * i for i, name in enumerate(TABLES["trials"].names)
             if name.startswith(("test_", "unseen_")) and name not in ("test_sha256", "unseen_classes")}  # fmt: skip
 ROW |= HELD_OUT
@@ -35,13 +36,15 @@ def completed(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def end(eval_test: bool = True) -> dict[str, Any]:
         label = RunLabel(
             study_id="s", stage="confirm", cell_id="c", trial_id="t00000", block=1, origin="drop-in", attempt=1,
-            checkpoint_dir=str(tmp_path / "checkpoints"),
+            checkpoint_dir=str(tmp_path / "checkpoints"), replicate=2,
         )  # fmt: skip
         config = to_flat(TrainConfig(eval_test=eval_test), label)
         trial: Any = SimpleNamespace(trial_id="r", config=config, last_result=ROW, placement_group_factory=None)
         provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
         checkpoint_store = CheckpointStore.at(label.checkpoint_dir)
-        recorder = Recorder(Buffer(store), provenance, checkpoint_store, rungs=None, constants={})
+        recorder = Recorder(
+            Buffer(store), provenance, checkpoint_store, rungs=None, constants={"tuned_by": "val_map_at_r"}
+        )
         recorder.begin(trial)
         recorder.result(trial, ROW)
         row = recorder.finish(trial, endings.of_last_row(ROW))
@@ -71,6 +74,24 @@ def test_what_was_handed_over_is_stored_and_then_deleted(
     stored = read(tmp_path / "sweep", "evaluations").to_pylist()
     assert [row["value"] for row in stored if row["split"] == "test"] == [0.8]
     assert [file.name for file in left.iterdir()] == ["t00000.pt"]
+
+
+def test_the_last_value_of_every_measure_one_may_tune_by_stands_in_the_row_of_the_trial(
+    completed: Callable[..., dict[str, Any]], left: Path, tmp_path: Path
+) -> None:
+    stored = completed()
+    assert {name: stored[f"final_{name}"] for name in MEASURES} == {name: ROW[name] for name in MEASURES}
+    assert (stored["replicate"], stored["tuned_by"], stored["best_val_auc"]) == (2, "val_map_at_r", 0.9)
+    evaluations = read(tmp_path / "sweep", "evaluations").to_pylist()
+    of_val = {row["metric"]: (row["value"], row["k"], row["se"], row["n_pairs"]) for row in evaluations
+              if row["split"] == "val"}  # fmt: skip
+    assert of_val == {
+        "auc": (0.9, None, None, None),
+        "recall": (0.7, 1, None, None),
+        "map_at_r": (0.4, None, None, None),
+        "knn_accuracy": (0.8, None, None, None),
+        "triplet_auc": (0.85, None, 0.01, 50),
+    }
 
 
 def test_results_on_held_out_images_stand_in_the_row_of_the_trial(

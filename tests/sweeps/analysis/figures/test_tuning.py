@@ -25,7 +25,7 @@ def of_cells(**values: list[float]) -> pa.Table:
                 "replicate": None,
                 "origin": "designed",
                 "tuned_by": None,
-            }  # fmt: skip
+            }
             for cell, own in values.items()
             for i, value in enumerate(own)
         ]

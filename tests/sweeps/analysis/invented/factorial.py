@@ -142,7 +142,7 @@ def contrasts_of(cells: list[str]) -> list[Row]:
     """Primaries of all four cells, or of off, on at K = 1 and on at K = 4, with an exploratory one."""
     against = "accumulation (K=4 against 1)"
     with_koleo = {"code": "E2", "estimand": "accumulation with KoLeo", "weights": {ON1: -1.0, ON4: 1.0}}
-    if OFF in cells:
+    if OFF in cells and ON4 in cells:
         found = [
             {"code": "E1", "estimand": "koleo", "label": "KoLeo", "weights": {OFF: -1.0, ON1: 0.5, ON4: 0.5}},
             with_koleo | {"code": "E2, E3", "label": f"{against} with KoLeo", "note": "This is also the interaction."},

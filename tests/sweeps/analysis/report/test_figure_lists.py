@@ -6,7 +6,7 @@ from sweeps.analysis.report.effect_sections import effects
 from sweeps.analysis.report.figure_lists import paired
 from sweeps.analysis.report.support_sections import support
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE, SOFTMAX = "loss=mined,mining=curriculum,margin=.5", "loss=arcface", "loss=softmax"
@@ -19,14 +19,13 @@ def test_outcomes_may_be_mixed_and_share_no_axis_and_no_table(make_arms: Make) -
         for outcome in ("test_auc", "unseen_recall_at_1")
         for cell in (ARCFACE, SOFTMAX)
     ]
-    found = findings(sweep.trials, sweep.curves, contrasts, sweep.groups)
-    assert {outcome: len(items) for outcome, items in forests(found).items()} == {
+    found = findings(sweep.trials, sweep.curves, StoredPlan(contrasts=tuple(contrasts)), sweep.groups)
+    assert {outcome: len(items) for outcome, items in forests(found, []).items()} == {
         "test_auc": 2,
         "unseen_recall_at_1": 2,
     }
     titles = [table.header[0] for table in effects(found).tables]
-    unseen = ": recall at 1 on unseen classes"
-    assert titles == ["primary", "other intervals", f"primary{unseen}", f"other intervals{unseen}"]
+    assert titles == ["primary", "primary: recall at 1 on unseen classes"]
     assert [bool(finding.mechanism) for finding in found] == [True, True, False, False]  # the same cells again
     cells = next(section for section in support(found, sweep.trials) if section.heading == "Cells")
     assert [table.header[0] for table in cells.tables] == ["test AUC", "recall at 1 on unseen classes"]
@@ -45,6 +44,6 @@ def test_an_interaction_has_no_two_sides_to_draw_and_a_slope_has(make_arms: Make
     slope = Contrast(
         weights=dict(zip(arms, (-0.25, -0.25, 0.25, 0.25), strict=True)), label="K", outcome="test_accuracy"
     )
-    found = findings(sweep.trials, sweep.curves, [interaction, slope])
-    assert all(finding.result is not None for finding in found)
+    found = findings(sweep.trials, sweep.curves, StoredPlan(contrasts=(interaction, slope)))
+    assert all(finding.effect is not None for finding in found)
     assert [picture.name for picture in paired(found, "digits")] == ["paired-koleo-2"]

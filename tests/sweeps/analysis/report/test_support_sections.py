@@ -9,28 +9,28 @@ from scipy import stats
 from sweeps.analysis.report.support_sections import support
 from sweeps.analysis.stats.failures import Risk, failure_risks, risk_difference, risk_of
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import Contrast
 
 Make = Callable[..., Any]
 OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
-E1 = Contrast(code="E1", estimand="koleo", label="KoLeo", weights={OFF: -1.0, K1: 0.5, K4: 0.5})
+TRUTH = {OFF: 0.9, K1: 0.92, K4: 0.91}
 
 
 def test_risks_count_what_training_ended_and_collapses_told_in_confirm(make_factorial: Make) -> None:
-    tables = make_factorial({OFF: 0.9, K1: 0.92})
-    tables.row(K1, 1).update(end_reason="diverged", test_auc=None)
-    tables.row(K1, 2).update(collapsed=True)
-    tables.row(K1, 3).update(end_reason="preempted", test_auc=None)  # the machine's doing
-    tables.trial_rows.append(tables.row(K1, 4) | {"stage": "tune", "block": 0, "end_reason": "collapsed"})
-    tables.trial_rows.append(tables.row(K1, 4) | {"stage": "search", "block": 0, "end_reason": "diverged"})
-    off, on = failure_risks(tables.trials)
+    made = make_factorial({OFF: 0.9, K1: 0.92}, replicates=7, blocks=1, points=0)
+    made.lose(K1, 1)
+    made.row(K1, 2).update(collapsed=True)
+    made.row(K1, 3).update(end_reason="preempted", test_auc=None)  # the machine's doing
+    rows = made.tables.trial_rows
+    rows.append(made.row(K1, 4) | {"stage": "tune", "block": 500, "end_reason": "collapsed"})
+    rows.append(made.row(K1, 4) | {"stage": "search", "block": 0, "end_reason": "diverged"})
+    off, on = failure_risks(made.trials)
     assert (off.name, off.failed, off.n) == (OFF, 0, 7)
     assert (on.failed, on.n, on.by_stage) == (3, 7, (("tune", 1, 1), ("confirm", 2, 6)))
     oracle = stats.binomtest(3, 7).proportion_ci(method="wilson")
     assert (on.ci_low, on.ci_high) == pytest.approx((oracle.low, oracle.high))
-    assert risk_of(tables.trials, (OFF, K1), name="both").n == 14
+    assert risk_of(made.trials, (OFF, K1), name="both").n == 14
     with pytest.raises(ValueError, match="No run of"):
-        risk_of(tables.trials, ("koleo=maybe",), name="none")
+        risk_of(made.trials, ("koleo=maybe",), name="none")
 
 
 def test_the_risk_difference_is_newcombes() -> None:
@@ -41,9 +41,9 @@ def test_the_risk_difference_is_newcombes() -> None:
 
 
 def test_every_supporting_section_is_there_with_few_columns(make_factorial: Make) -> None:
-    tables = make_factorial({OFF: 0.9, K1: 0.92, K4: 0.91})
-    tables.row(K4, 2).update(end_reason="diverged", test_auc=None)
-    sections = support(findings(tables.trials, tables.curves, [E1]), tables.trials)
+    made = make_factorial(TRUTH, replicates=7, blocks=1, points=0)
+    made.lose(K4, 2)
+    sections = support(findings(made.trials, made.curves, made.stored), made.trials)
     assert [section.heading for section in sections] == [
         "Cells",
         "What changes in the embeddings",
@@ -52,11 +52,16 @@ def test_every_supporting_section_is_there_with_few_columns(make_factorial: Make
     ]
     assert max(len(table.header) for section in sections for table in section.tables) <= 5
     text = " ".join(line for section in sections for line in section.paragraphs)
-    assert "same-class share of KoLeo's neighbours (E1 koleo: not measured in koleo=off)" in text
+    assert (
+        "Without any contrast: neighbours in the same micro-batch, cosine of naive and full-batch gradient (not" in text
+    )
     assert f"Of {K1} + {K4} 1 of 14 runs failed, of {OFF} 0 of 7" in text
 
 
 def test_where_no_run_failed_nothing_is_said_of_risks(make_factorial: Make) -> None:
-    tables = make_factorial({OFF: 0.9, K1: 0.92, K4: 0.91})
-    sections = support(findings(tables.trials, tables.curves, [E1]), tables.trials)
+    made = make_factorial(TRUTH, replicates=4)
+    sections = support(findings(made.trials, made.curves, made.stored), made.trials)
     assert [section.heading for section in sections] == ["Cells", "What changes in the embeddings", "Relative cost"]
+    outcomes = [table.header[0] for table in sections[0].tables]
+    assert outcomes == ["test AUC", "test recall at 1"]
+    assert {row[3] for row in sections[0].tables[0].rows} == {"4"}

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats.compare import Sweep, compare, config_differences, welch
-from sweeps.analysis.stats.contrasts import contrast_effect
 from sweeps.analysis.stats.effects import t_interval
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.findings import findings
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
 from sweeps.commands.report import main
 
 Make = Callable[..., Any]
@@ -34,7 +34,7 @@ def config_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def sweep(name: str, tables: Any) -> Sweep:
-    return Sweep(name, [Finding(KOLEO, "", "", contrast_effect(tables.trials, KOLEO))], tables.trials)
+    return Sweep(name, findings(tables.trials, tables.curves, StoredPlan(contrasts=(KOLEO,))), tables.trials)
 
 
 def effects(tables: Any) -> np.ndarray:
@@ -60,7 +60,8 @@ def test_sweeps_with_seeds_of_their_own_are_independent(make_confirm: Make) -> N
     assert pair.method == "Welch"
     assert pair.difference is not None
     assert (pair.difference.ci_low, pair.difference.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert pair.sentence.startswith("The effect of KoLeo on AUC was lower in b than in a: -.0")
+    assert pair.sentence.startswith("The effect of KoLeo on AUC in b less that in a: -.0")
+    assert pair.sentence.endswith("(7 seeds and 9 seeds; Welch, exploratory).")
     (back,) = compare(sweep("b", second), sweep("a", first))
     assert back.difference is not None
     assert back.difference.estimate == pytest.approx(-pair.difference.estimate, abs=1e-15)
@@ -73,7 +74,7 @@ def test_sweeps_of_the_same_seeds_are_paired_by_them(make_confirm: Make) -> None
     assert pair.method == "paired by seed"
     assert pair.difference is not None
     assert (pair.difference.ci_low, pair.difference.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert pair.sentence.startswith("No evidence that the effect of KoLeo on AUC differs between the sweeps: ")
+    assert pair.sentence.endswith("(7 seeds; paired by seed, exploratory).")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_sweeps_of_the_same_seeds_are_paired_by_them(make_confirm: Make) -> None
         ({"test_sha256": "00" * 32}, "the test splits differ (7e7e7e7e7e7e and 000000000000)"),
         ({"dataset": "mnist"}, "the data sets differ (digits and mnist)"),
         ({"data_sha256": None}, "which training images were used is not recorded"),
-        ({"seeds_from": 3}, "4 seeds are in both sweeps, others in one: neither pairs nor independent"),
+        ({"seeds_from": 3}, "4 units are in both sweeps, others in one: neither pairs nor independent"),
     ],
 )
 def test_what_refuses_a_difference_leaves_the_estimates_side_by_side(
@@ -93,10 +94,33 @@ def test_what_refuses_a_difference_leaves_the_estimates_side_by_side(
     assert said in pair.sentence
 
 
-def test_few_blocks_make_a_pilot(make_confirm: Make) -> None:
-    second = recorded(make_confirm(blocks=4, seed=2), seeds_from=50)
-    (pair,) = compare(sweep("a", recorded(make_confirm())), sweep("b", second))
-    assert pair.sentence.startswith("Pilot, no verdict: ")
+def replicated(name: str, made: Any) -> Sweep:
+    confirm = made.trials.filter(pc.equal(made.trials["stage"], "confirm"))
+    return Sweep(name, findings(made.trials, made.curves, made.stored), confirm)
+
+
+def test_replicates_are_the_units_of_sweeps_that_have_them(make_factorial: Make) -> None:
+    first, second = make_factorial(replicates=6), make_factorial(replicates=6, seed=9)
+    pairs = compare(replicated("a", first), replicated("b", second))
+    assert [one.method for one in pairs] == ["paired by seed"] * 4
+    on, off = (
+        [made.values(f"koleo={arm},accum_steps=1").mean(axis=1) + made.values(f"koleo={arm},accum_steps=4").mean(axis=1)
+         for made in (first, second)] for arm in ("on", "off")
+    )  # fmt: skip
+    units = ((on[1] - off[1]) - (on[0] - off[0])) / 2
+    expected = t_interval(units)
+    assert pairs[0].difference is not None
+    assert (pairs[0].difference.estimate, pairs[0].difference.ci_low) == pytest.approx(
+        (expected.estimate, expected.ci_low)
+    )
+    fewer = compare(replicated("a", first), replicated("b", make_factorial(replicates=5)))
+    assert "5 units are in both sweeps, others in one" in fewer[0].sentence
+
+
+def test_two_single_tunings_say_that_they_are(make_factorial: Make) -> None:
+    first, second = (make_factorial(replicates=1, blocks=5, seed=seed) for seed in (0, 1))
+    pair = compare(replicated("a", first), replicated("b", second))[0]
+    assert "(at one tuning: 5 seeds; paired by seed, exploratory)" in pair.sentence
 
 
 def test_settings_that_differ_are_named_by_cell(make_confirm: Make) -> None:

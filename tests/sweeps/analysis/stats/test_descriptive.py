@@ -36,7 +36,7 @@ def test_best_is_the_highest_completed_and_its_command_rebuilds_it(make_search: 
     best = descriptive.best_by_arm(tables.trials)
     completed = [r for r in tables.trial_rows if r["end_reason"] == "completed"]
     top = max(completed, key=lambda r: r["final_val_auc"])
-    assert (best[0].trial_id, best[0].final_val_auc) == (top["trial_id"], top["final_val_auc"])
+    assert (best[0].trial_id, best[0].value) == (top["trial_id"], top["final_val_auc"])
     words = shlex.split(best[0].command)
     assert words.pop(0) == f"OMP_NUM_THREADS={top['cpu_threads']}"
     assert words[:3] == ["python", "-m", "embedding_core.train"]

@@ -1,9 +1,9 @@
-"""`paired_effect` on rows of the trials table, and the primary's second condition."""
+"""`paired_effect` on rows of the trials table."""
 
 import pyarrow as pa
 import pytest
 
-from sweeps.analysis.stats.effects import paired_effect, with_adjusted_p
+from sweeps.analysis.stats.effects import paired_effect
 
 OFF, ON = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96], [0.91, 0.93, 0.93, 0.95, 0.95, 0.97, 0.97]
 
@@ -35,12 +35,3 @@ def test_other_blocks_a_second_cell_or_a_block_twice_are_refused() -> None:
         paired_effect(rows("koleo=off", OFF), pa.concat_tables([rows("koleo=on", ON), rows("koleo=off", OFF)]))
     with pytest.raises(ValueError, match="each block once"):
         paired_effect(rows("koleo=off", OFF), rows("koleo=on", ON, blocks=[1, 1, 2, 3, 4, 5, 6]))
-
-
-def test_a_primary_is_detected_only_if_the_adjusted_p_agrees() -> None:
-    effect = paired_effect(OFF, ON)
-    assert effect.verdict == "beyond"
-    assert with_adjusted_p(effect, 0.05) == effect
-    assert with_adjusted_p(effect, 0.0501).verdict == "no_evidence"
-    pilot = paired_effect(OFF[:5], ON[:5])
-    assert with_adjusted_p(pilot, 0.9).verdict == "pilot"

@@ -1,258 +1,311 @@
-"""From planned contrasts to sentences: who is held to Holm, what is called exploratory, what is derived."""
+"""From a plan to findings: what is held together, what gets a sentence, what follows, what failed runs may claim."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
-from sweeps.analysis.figures.forest import forest_items
-from sweeps.analysis.report.effect_sections import effects
-from sweeps.analysis.report.scope import scope
 from sweeps.analysis.stats.contrast_table import contrast_rows
-from sweeps.analysis.stats.derived import derived
-from sweeps.analysis.stats.effects import blocks_needed, effect_of, with_adjusted_p
-from sweeps.analysis.stats.findings import Finding, findings, holm
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.contrasts import cell_runs
+from sweeps.analysis.stats.effects import Effect, Interval, replicated_effect, t_interval
+from sweeps.analysis.stats.findings import Finding, findings
+from sweeps.analysis.stats.koleo_against_accumulation import comparisons
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.results.rows import cast
 
 Make = Callable[..., Any]
-OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
-TWIN, DROPPED = "koleo=off,accum_steps=4", "koleo=on,accum_steps=1,origin=drop-in"
-TRUTH = {OFF: 0.90, K1: 0.92, K4: 0.90, TWIN: 0.90, DROPPED: 0.91}
-
-E1 = Contrast(code="E1", estimand="koleo", label="KoLeo", weights={OFF: -1.0, K1: 0.5, K4: 0.5})
-E2 = Contrast(
-    code="E2, E3",
-    estimand="accumulation with KoLeo",
-    label="each doubling of accumulation steps, with KoLeo,",
-    weights={K1: -0.5, K4: 0.5},
-    note="This is also the interaction.",
-)
-AT_K1 = Contrast.pair(OFF, K1, code="E1", estimand="koleo at K=1", label="KoLeo at K=1", family="exploratory")
-E4 = Contrast.pair(OFF, DROPPED, code="E4", estimand="koleo, drop-in", label="KoLeo", family="exploratory")
-CONTROL = Contrast.pair(
-    OFF, TWIN, code="A/A", estimand=f"{TWIN} against {OFF}", label=TWIN, family="control", blocks=(1, 2, 3, 4)
-)
+OFF1, OFF4, ON1, ON4 = (f"koleo={koleo},accum_steps={k}" for koleo in ("off", "on") for k in (1, 4))
+PAIR = {"koleo=off": 0.9, "koleo=on": 0.9}
+GROWN = {"plan_sha256": "b" * 64, "samples": 0, "blocks": 2, "replicates": 3}
 
 
-def built(make_factorial: Make) -> Any:
-    tables = make_factorial(TRUTH, blocks=8)
-    for block in range(1, 9):
-        tables.row(TWIN, block)["test_auc"] = tables.row(OFF, block)["test_auc"] + 1e-4 * (-1) ** block
-    return tables
+def found_of(made: Any, plan: StoredPlan | None = None) -> list[Finding]:
+    return findings(made.trials, made.curves, plan or made.stored, made.groups)
 
 
-@pytest.fixture
-def tables(make_factorial: Make) -> Any:
-    """Of a test's own, to change."""
-    return built(make_factorial)
+def of(found: list[Finding], family: str) -> list[Finding]:
+    return [one for one in found if one.contrast.family == family]
 
 
 @pytest.fixture(scope="module")
-def found(make_factorial: Make) -> list[Finding]:
-    tables = built(make_factorial)
-    return findings(tables.trials, tables.curves, [CONTROL, E4, AT_K1, E1, E2], tables.groups)
+def made(make_factorial: Make) -> Any:
+    """Not to be changed."""
+    return make_factorial()
 
 
-def by_estimand(found: list[Finding], estimand: str) -> Finding:
-    return next(finding for finding in found if finding.contrast.estimand == estimand)
+@pytest.fixture(scope="module")
+def found(made: Any) -> list[Finding]:
+    return found_of(made)
 
 
-def test_primaries_come_first_and_the_rest_says_what_it_is(found: list[Finding]) -> None:
-    assert [finding.contrast.family for finding in found] == ["primary"] * 2 + ["exploratory"] * 3 + ["control"]
-    assert found[0].verdict.startswith("KoLeo raised AUC by .0")
-    assert found[1].verdict.startswith("Each doubling of accumulation steps, with KoLeo, lowered AUC by .0")
-    assert found[1].verdict.endswith(" This is also the interaction.")
-    assert all(finding.verdict.startswith("Exploratory: ") for finding in found[2:5])
-    assert found[5].verdict == (
-        f"A/A control, {TWIN} against {OFF}: AUC differed by at most .0001 in a block (root mean square .0001; 4 "
-        "blocks, digits, triplet, best of tune), beside a SESOI of .003."
-    )
-
-
-def test_holm_holds_the_primaries_alone(found: list[Finding]) -> None:
-    plain = [finding.result[0].p_value for finding in found[:2] if finding.result is not None]
-    assert [finding.p_holm for finding in found[:2]] == pytest.approx([2 * min(plain), max(2 * min(plain), max(plain))])
-    assert [finding.p_holm for finding in found[2:]] == [None] * 4
-
-
-def test_a_primary_that_was_refused_still_counts(tables: Any) -> None:
-    alone = findings(tables.trials, tables.curves, [E1])[0]
-    tables.row(K4, 3).update(end_reason="oom", test_auc=None)
-    refused, kept = findings(tables.trials, tables.curves, [E1, Contrast.pair(OFF, K1, label="KoLeo at K=1")])
-    assert refused.verdict.startswith("Not estimated: the effect of KoLeo. Incomplete blocks")
-    assert (refused.result, refused.p_holm) == (None, None)
-    assert kept.result is not None
-    assert kept.p_holm == pytest.approx(2 * kept.result[0].p_value)
-    assert alone.result is not None
-    assert alone.p_holm == alone.result[0].p_value
-
-
-def test_holm_is_the_step_down_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]) == []
-
-
-@pytest.mark.slow
-def test_the_family_wise_error_of_three_primaries() -> None:
-    """1,000 sweeps of 8 blocks where nothing has an effect: with Holm at most 5 % claim anything, without it more."""
-    rng, sets = np.random.default_rng(7), 1000
-    weights = np.array([[-0.5, -0.5, 0.5, 0.5], [0, 0, -0.5, 0.5], [0.5, -0.5, -0.5, 0.5]])
-    claimed = unadjusted = 0
-    for _ in range(sets):
-        primaries = [effect_of(values) for values in weights @ rng.normal(0.9, 0.01, (4, 8))]
-        p_values = [effect.p_value for effect in primaries]
-        if min(p_values) > 0.05:
-            continue  # adjusting only raises them
-        unadjusted += 1
-        held = [with_adjusted_p(effect, p) for effect, p in zip(primaries, holm(p_values), strict=True)]
-        claimed += any(effect.verdict in ("beyond", "unsettled", "below_sesoi") for effect in held)
-    assert claimed / sets <= 0.065
-    assert unadjusted / sets > 0.08
-
-
-def test_derived_contrasts_are_differences_of_planned_ones(tables: Any, found: list[Finding]) -> None:
-    (against,) = derived([E1, E2])  # with K of 1 and 4 it is KoLeo's effect at K=1, which gets no second row
-    assert (against.estimand, against.weights) == ("koleo against accumulation", {OFF: -1.0, K1: 1.0})
-    assert derived([E1, E2, AT_K1]) == []
-    tuned = by_estimand(found, "koleo, tuned less drop-in")
-    assert tuned.contrast.weights == {K1: 0.5, K4: 0.5, DROPPED: -1.0}
-    assert tuned.result is not None
-    estimates = {f.contrast.code: f.result[0].estimate for f in found if f.result is not None}
-    assert tuned.result[0].estimate == pytest.approx(estimates["E1 − E4"])
-    by_hand = [
-        tables.row(K1, b)["test_auc"] / 2 + tables.row(K4, b)["test_auc"] / 2 - tables.row(DROPPED, b)["test_auc"]
-        for b in range(1, 9)
+def test_families_come_in_order_and_only_primaries_are_judged(found: list[Finding]) -> None:
+    families = [one.contrast.family for one in found]
+    assert families == ["primary"] * 4 + ["beside"] * 4 + ["common"] * 4 + ["exploratory"]
+    for one in found:
+        assert isinstance(one.estimated, Effect if one.contrast.family == "primary" else Interval)
+        assert bool(one.sentence) == (one.contrast.family == "primary")
+    assert found[0].sentence.startswith("KoLeo raised AUC by .015")
+    assert "(8 tunings x 2 seeds, digits, fixed triplets)" in found[0].sentence
+    assert found[1].sentence.startswith("Accumulation (K=4 against 1) with KoLeo lowered AUC by .0096")
+    assert "KoLeo's effect on AUC" in found[3].sentence
+    assert [one.name for one in found[:4]] == [
+        "KoLeo",
+        "accumulation (K=4 against 1) with KoLeo",
+        "accumulation (K=4 against 1) without KoLeo",
+        "accumulation (K=4 against 1), on KoLeo's effect",
     ]
-    assert tuned.result[0].estimate == pytest.approx(np.mean(by_hand))
-    assert derived([E1]) == []
-    assert derived([AT_K1, E2]) == []
 
 
-def test_the_interaction_has_a_sentence_of_its_own(make_factorial: Make) -> None:
-    cells = [f"koleo={arm},accum_steps={k}" for arm in ("off", "on") for k in (1, 4)]
-    tables = make_factorial(dict(zip(cells, (0.90, 0.89, 0.93, 0.875), strict=True)), noise=0.001)
-    weights = dict(zip(cells, (0.5, -0.5, -0.5, 0.5), strict=True))
-    contrast = Contrast(
-        code="E3",
-        estimand="interaction",
-        label="each doubling of accumulation steps",
-        outcome_label="KoLeo's effect on AUC",
-        weights=weights,
-    )
-    (finding,) = findings(tables.trials, tables.curves, [contrast])
-    assert finding.verdict.startswith("Each doubling of accumulation steps lowered KoLeo's effect on AUC by .02")
-    (pilot,) = findings(tables.trials.filter(tables.trials["block"].to_numpy() < 4), tables.curves, [contrast])
-    assert pilot.verdict.startswith(
-        "Pilot, no verdict: with each doubling of accumulation steps, KoLeo's effect on AUC differed by -.02"
-    )
+def test_primaries_are_held_together(made: Any, found: list[Finding]) -> None:
+    confirm = made.trials.filter(pc.equal(made.trials["stage"], "confirm"))
+    for one in of(found, "primary"):
+        runs = cell_runs(confirm, one.contrast)
+        assert one.effect == replicated_effect(runs.outcomes, weights=runs.weights, sesoi=0.003, family=4)
+        plain = t_interval(runs.values)
+        assert one.effect is not None
+        assert one.effect.ci_high - one.effect.ci_low > 1.3 * (plain.ci_high - plain.ci_low)
+        assert one.superiority is not None
+        assert one.superiority.estimate == np.mean(runs.values > 0)
+        assert one.detectable is not None
+        assert one.detectable.ci_low < one.detectable.estimate < one.detectable.ci_high
+        assert one.due_to_tuning is not None
+        assert 0 <= one.due_to_tuning <= 1
 
 
-def test_the_table_has_every_number_and_is_the_same_each_time(tables: Any, found: list[Finding]) -> None:
-    rows = contrast_rows(found)
-    again = contrast_rows(findings(tables.trials, tables.curves, [CONTROL, E4, AT_K1, E1, E2], tables.groups))
-    assert json.dumps(rows) == json.dumps(again)
-    first = rows[0]
-    assert (first["code"], first["family"], first["scale"], first["n"]) == ("E1", "primary", "raw", 8)
-    assert json.loads(first["weights"]) == E1.weights
-    assert first["crossed_low"] < first["ci_low"] < first["bca_low"] < first["estimate"] < first["bca_high"]
-    assert first["minimum_detectable"] > 0
-    own = [row for row in rows if row["estimand"] == "koleo"]
-    assert [row["epoch"] for row in own if row["metric"] == "val_auc"] == [1, 2, 3, 4, 5]
-    assert [row["family"] for row in own if row.get("scale") == "logit"] == ["exploratory"]
-    ranks = [row["estimate"] for row in own if row["metric"] == "val_effective_rank"]
-    assert ranks == pytest.approx([8.0])
-    assert sum("verdict" in row for row in rows) == len(found)
+def test_a_primary_that_was_refused_still_counts(make_factorial: Make) -> None:
+    broken = make_factorial(replicates=5)
+    broken.row(OFF4, 3).update(end_reason="oom", test_auc=None)
+    first, second, *_ = of(found_of(broken), "primary")
+    assert first.sentence.startswith("Not estimated: the effect of KoLeo. Incomplete blocks")
+    assert (first.estimated, first.runs) == (None, None)
+    assert second.effect is not None
+    assert second.effect.family == 4
 
 
-def test_failures_are_said_once_and_their_weight_for_every_contrast(tables: Any) -> None:
-    tables.row(K1, 2).update(end_reason="diverged", test_auc=None)
-    found = findings(tables.trials, tables.curves, [E1, AT_K1])
-    lines = [line for finding in found for line in finding.sensitivity]
-    assert lines.count(f"{K1}: 1 diverged of 8 runs, counted as AUC .5.") == 1
-    assert sum("Without those blocks the difference of E1 is" in line for line in lines) == 2
+def test_a_single_primary_is_held_to_itself(make_factorial: Make) -> None:
+    (primary,) = of(found_of(make_factorial(PAIR)), "primary")
+    assert primary.effect is not None
+    assert primary.effect.family == 1
 
 
-def test_a_sign_that_hangs_on_the_classes_is_told(make_factorial: Make) -> None:
-    tables = make_factorial({OFF: 0.90, K1: 0.902}, blocks=8, noise=0.0)
-    for row in tables.group_rows:  # one class gains, the others lose
-        if row["trial_id"] in {r["trial_id"] for r in tables.trial_rows if r["cell_id"] == K1}:
-            row["value"] += 0.02 if row["class_id"] == 4 else -0.02
-    for row in tables.trial_rows:
-        own = [r for r in tables.group_rows if r["trial_id"] == row["trial_id"]]
-        pairs = [r["n"] * (r["n"] - 1) for r in own]
-        row["test_auc"] = float(np.average([r["value"] for r in own], weights=pairs)) + 1e-7 * row["block"]
-    (finding,) = findings(tables.trials, tables.curves, [Contrast.pair(OFF, K1, label="KoLeo")], tables.groups)
-    assert any("the sign is not settled for other classes" in line for line in finding.sensitivity)
+def test_the_other_outcome_has_intervals_of_its_own(made: Any, found: list[Finding]) -> None:
+    for primary, other in zip(of(found, "primary"), of(found, "beside"), strict=True):
+        weights = primary.contrast.weights
+        units = sum(w * made.values(cell, "test_recall_at_1").mean(axis=1) for cell, w in weights.items())
+        expected = t_interval(units)
+        assert other.contrast.outcome == "test_recall_at_1"
+        assert other.estimated is not None
+        assert (other.estimated.estimate, other.estimated.ci_low) == pytest.approx((expected.estimate, expected.ci_low))
+    assert of(found, "beside")[3].contrast.outcome_label == "KoLeo's effect on recall@1"
 
 
-def test_forest_tables_and_scope_speak_of_every_contrast(tables: Any, found: list[Finding]) -> None:
-    assert [item.label for item in forest_items(found)][:2] == ["E1 koleo", "E2, E3 accumulation with KoLeo"]
-    assert len(forest_items(found)) == len(found)
-    headers = {table.header[0]: table for table in effects(found).tables}
-    assert list(headers) == ["primary", "other intervals", "exploratory", "A/A control"]
-    assert headers["primary"].header[1:] == ["E1 koleo", "E2, E3 accumulation with KoLeo"]
-    assert [row[0] for row in headers["exploratory"].rows][:1] == ["E4 koleo, drop-in"]
-    assert headers["A/A control"].rows[0][1:] == [".00010", ".00010", ".003", "4"]
-    assert max(len(table.header) for table in headers.values()) <= 5
-    assert effects(found).paragraphs[-1].endswith("rounding: root mean square <.001 over 4 pairs, 0.0 x the SESOI.")
-    lines = scope(tables.trials, found)
-    assert "Drop-in cells were not tuned: they show what adding the treatment does at the settings" in " ".join(lines)
-    assert "The cells of E1 differ in: accum_steps, koleo, koleo_weight." in lines
-    assert f"{TWIN} and {OFF} differ in: accum_steps." in lines
+def test_common_settings_are_contrasts_of_tune_rows(made: Any, found: list[Finding]) -> None:
+    rows = [row for row in made.tables.trial_rows if row["stage"] == "tune"]
+    first = of(found, "common")[0]
+    by_hand = [
+        sum(
+            weight * np.mean([r["final_val_auc"] for r in rows if (r["cell_id"], r["replicate"]) == (cell, replicate)])
+            for cell, weight in first.contrast.weights.items()
+        )
+        for replicate in range(1, 9)
+    ]
+    expected = t_interval(by_hand)
+    assert first.estimated is not None
+    assert (first.estimated.estimate, first.estimated.ci_high) == pytest.approx((expected.estimate, expected.ci_high))
+    assert first.runs is not None
+    assert first.runs.counted() == "8 replicates x 6 points"
 
 
-def test_noise_beyond_the_sesoi_is_told_beside_the_controls(tables: Any) -> None:
-    for block, noise in ((1, 0.01), (2, -0.01), (3, 0.01), (4, -0.01)):
-        tables.row(TWIN, block)["test_auc"] = tables.row(OFF, block)["test_auc"] + noise
-    (finding,) = findings(tables.trials, tables.curves, [CONTROL])
-    (noted,) = effects([finding]).paragraphs
-    assert "root mean square .010 over 4 pairs, 3.3 x the SESOI. No single pair of runs can show" in noted
+def test_common_settings_need_points_that_all_ran_and_more_than_one_split(make_factorial: Make) -> None:
+    assert of(found_of(make_factorial(replicates=4, tuner="optuna")), "common") == []
+    assert of(found_of(make_factorial(replicates=1, blocks=8)), "common") == []
 
 
-@pytest.mark.slow
-def test_four_primaries_need_eight_blocks(make_factorial: Make) -> None:
-    """With seven the smallest p, 2 / 2^7, times four is above .05: nothing could be detected, however large."""
-    assert [blocks_needed(n) for n in (1, 2, 3, 4, 6)] == [7, 7, 7, 8, 8]
-    primaries = [replace(AT_K1, family="primary", estimand=str(i)) for i in range(4)]
-    for blocks, verdict in ((7, "pilot"), (8, "beyond")):
-        tables = make_factorial({OFF: 0.8, K1: 0.9}, blocks=blocks)
-        found = findings(tables.trials, tables.curves, primaries)
-        assert [one.result[0].verdict for one in found if one.result is not None] == [verdict] * 4
-    assert "a verdict needs at least 8 blocks" in findings(*_seven(make_factorial), primaries)[0].verdict
+def test_one_tuning_is_a_pilot_however_many_seeds(make_factorial: Make) -> None:
+    for one in of(found_of(make_factorial(replicates=1, blocks=16)), "primary"):
+        assert one.effect is not None
+        assert (one.effect.verdict, one.effect.unit) == ("pilot", "block")
+        assert "at one tuning: 16 seeds" in one.sentence
+        assert one.sentence.startswith("Pilot, no verdict")
+        assert (one.detectable, one.due_to_tuning) == (None, None)
 
 
-def _seven(make_factorial: Make) -> tuple[Any, Any]:
-    tables = make_factorial({OFF: 0.8, K1: 0.9}, blocks=7)
-    return tables.trials, tables.curves
+def test_three_replicates_are_a_pilot_and_four_are_not(make_factorial: Make) -> None:
+    for replicates, pilot in ((3, True), (4, False)):
+        first = found_of(make_factorial(replicates=replicates))[0]
+        assert first.effect is not None
+        assert (first.effect.verdict == "pilot") == pilot
+
+
+def test_old_drop_in_folders_say_that_nothing_was_tuned(make_confirm: Make) -> None:
+    tables = make_confirm(effect=-0.021)
+    plan = StoredPlan(contrasts=(Contrast.pair("koleo=off", "koleo=on", label="KoLeo"),))
+    (only,) = findings(tables.trials, tables.curves, plan)
+    assert "(7 seeds, digits, fixed triplets, drop-in: nothing tuned)" in only.sentence
+    assert only.effect is not None
+    assert only.effect.verdict == "beyond"
+
+
+def test_replicates_added_after_a_look_widen_the_interval_and_it_says_so(made: Any) -> None:
+    grown = replace(made.stored, extended=(GROWN,))
+    for plain, wide in zip(of(found_of(made), "primary"), of(found_of(made, grown), "primary"), strict=True):
+        assert plain.effect is not None
+        assert wide.effect is not None
+        widths = [one.ci_high - one.ci_low for one in (plain.effect, wide.effect)]
+        assert 1.3 < widths[1] / widths[0] < 2.5
+        assert wide.effect.anytime
+        assert "interval valid at every look" in wide.sentence
+        assert wide.detectable is None
+    looked = found_of(made, replace(made.stored, looked=True))[0]
+    assert looked.effect is not None
+    assert looked.effect.anytime
+
+
+def test_below_six_replicates_there_is_no_second_look(make_factorial: Make) -> None:
+    few = make_factorial(replicates=5)
+    found = found_of(few, replace(few.stored, extended=(GROWN,)))
+    for one in of(found, "primary"):
+        assert one.estimated is None
+        assert "5 are not enough replicates to look twice; that takes 6." in one.sentence
+        assert "without an interval" in one.sentence
+    assert not [row for row in contrast_rows(found) if row["family"] == "primary"]
+
+
+def test_an_old_drop_in_folder_that_grew_by_blocks_was_looked_at_too(make_confirm: Make) -> None:
+    tables, pair = make_confirm(blocks=9), Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
+    before = {"sha256": "b" * 64, "samples": 0, "blocks": 7}
+    plan = StoredPlan(confirm="drop-in", blocks=9, extended=(before,), contrasts=(pair,))
+    (only,) = findings(tables.trials, tables.curves, plan)
+    assert only.effect is not None
+    assert (only.effect.anytime, only.effect.n) == (True, 9)
+
+
+def test_a_sweep_judged_by_recall_survives_one_divergence(make_factorial: Make) -> None:
+    made = make_factorial(replicates=6, outcome="recall_at_1")
+    made.lose(ON4, 2, 1)
+    first, second, *_ = of(found_of(made), "primary")
+    assert second.effect is not None
+    assert second.runs is not None
+    assert second.runs.outcomes.min() == 0
+    caveats = " ".join(line for one in (first, second) for line in one.caveats)
+    assert f"{ON4}: 1 diverged of 12 runs, counted as 0, the worst there is (test recall at 1)." in caveats
+    assert caveats.count("1 diverged of 12 runs") == 1
+    assert "accumulation (K=4 against 1) with KoLeo: without the blocks of failed runs the difference is" in caveats
 
 
 def test_runs_that_failed_alike_make_nothing_equivalent(make_factorial: Make) -> None:
-    tables = make_factorial({OFF: 0.9, K1: 0.9}, blocks=12, noise=0.006)
-    (before,) = findings(tables.trials, tables.curves, [AT_K1])
-    for cell in (OFF, K1):
-        for block in range(1, 9):
-            tables.row(cell, block).update(end_reason="diverged", test_auc=None)
-    (after,) = findings(tables.trials, tables.curves, [AT_K1])
-    assert before.result is not None
-    assert after.result is not None
-    assert (before.result[0].verdict, after.result[0].verdict) == ("no_evidence", "no_evidence")
-    assert after.result[0].equivalent  # the zeros of failed pairs narrow the interval; they claim nothing
+    made = make_factorial(PAIR, replicates=12, blocks=1, tuning_sd=0.004)
+    before = found_of(made)[0].effect
+    for replicate in range(1, 9):
+        for cell in PAIR:
+            made.lose(cell, replicate)
+    (after,) = of(found_of(made), "primary")
+    assert before is not None
+    assert after.effect is not None
+    assert after.runs is not None
+    assert after.runs.effect(
+        sesoi=0.003
+    ).equivalent  # the zeros of failed pairs narrow the interval; they claim nothing
+    assert (before.verdict, after.effect.verdict, after.effect.equivalent) == ("no_evidence", "no_evidence", False)
 
 
 def test_where_every_run_failed_nothing_is_estimated(make_factorial: Make) -> None:
-    tables = make_factorial({OFF: 0.9, K1: 0.9}, blocks=7)
-    for row in tables.trial_rows:
-        row.update(end_reason="diverged", test_auc=None)
-    (found,) = findings(tables.trials, tables.curves, [AT_K1])
-    assert found.result is None
-    assert "Nothing was measured: every run of koleo=off, koleo=on,accum_steps=1 diverged" in found.verdict
+    made = make_factorial(PAIR, replicates=4)
+    for replicate in range(1, 5):
+        for block in (1, 2):
+            for cell in PAIR:
+                made.lose(cell, replicate, block)
+    first = found_of(made)[0]
+    assert first.estimated is None
+    assert "Nothing was measured: every run of koleo=off, koleo=on diverged" in first.sentence
 
 
-def test_a_bias_of_a_control_is_not_hidden_by_its_mean(tables: Any) -> None:
-    for block in (1, 2, 3, 4):
-        tables.row(TWIN, block)["test_auc"] = tables.row(OFF, block)["test_auc"] + 0.004
-    (finding,) = findings(tables.trials, tables.curves, [CONTROL])
-    assert "root mean square .004" in finding.verdict
+def test_a_sign_that_hangs_on_the_classes_is_told(make_factorial: Make) -> None:
+    made = make_factorial({"koleo=off": 0.90, "koleo=on": 0.901}, tuning_sd=0.0, seed_sd=1e-5, classes=8)
+    trials = {row["trial_id"]: row for row in made.tables.trial_rows if row["stage"] == "confirm"}
+    for part in made.tables.group_rows:  # the largest class gains, the others lose
+        shared = 0.9 + 0.001 * trials[part["trial_id"]]["replicate"]
+        on = trials[part["trial_id"]]["koleo"]
+        part["value"] = shared + on * (0.03 if part["class_id"] == 7 else -0.01)
+    for trial_id, row in trials.items():
+        own = [part for part in made.tables.group_rows if part["trial_id"] == trial_id]
+        pairs = [part["n"] * (part["n"] - 1) for part in own]
+        row["test_auc"] = float(np.average([part["value"] for part in own], weights=pairs))
+    first = found_of(made)[0]
+    assert first.over_classes is not None
+    assert any("the sign is not settled for other classes" in line for line in first.caveats)
+
+
+def test_controls_say_how_far_equal_runs_differ(make_factorial: Make) -> None:
+    made = make_factorial(replicates=2, blocks=2)
+    for replicate in (1, 2):
+        for block in (1, 2):
+            made.row(OFF4, replicate, block)["test_auc"] = made.row(OFF1, replicate, block)["test_auc"] + 0.004
+    entry = {"code": "A/A", "label": "off at K=4", "weights": {OFF1: -1.0, OFF4: 1.0}, "family": "control"}
+    made.plan["contrasts"].append(entry | {"outcome": "test_auc", "estimand": "control"})
+    (control,) = of(found_of(made), "control")
+    assert "root mean square .004" in control.sentence  # a bias is not hidden by its mean
+    assert control.effect is None
+    assert control.runs is not None
+    assert control.runs.pairs == pytest.approx([0.004] * 4)
+
+
+def test_the_table_has_every_number_and_is_the_same_each_time(made: Any, found: list[Finding]) -> None:
+    compared = comparisons(made.trials, made.stored)
+    rows = contrast_rows(found, compared)
+    assert json.dumps(rows) == json.dumps(contrast_rows(found_of(made), compared))
+    cast("contrasts", rows)  # columns and types are the schema's
+    first = rows[0]
+    assert (first["code"], first["family"], first["scale"], first["n"]) == ("E1", "primary", "raw", 8)
+    assert (first["unit"], first["blocks"], first["family_size"], first["anytime"]) == ("replicate", 2, 4, False)
+    assert json.loads(first["weights"]) == dict(found[0].contrast.weights)
+    assert first["detectable_low"] < first["detectable_high"]
+    assert first["crossed_low"] < first["estimate"] < first["crossed_high"]
+    assert first["share_above_zero"] == 1.0
+    own = [row for row in rows if row["estimand"] == "koleo"]
+    assert [row["epoch"] for row in own if row["metric"] == "val_auc" and row.get("epoch")] == [1, 2, 3, 4, 5]
+    judged = [row for row in rows if row.get("verdict") is not None]
+    assert {row["family"] for row in judged} == {"primary"}
+    assert all(row.get("p_value") is None for row in rows if row["family"] != "primary")
+    shares = [row for row in rows if row["scale"] == "share"]
+    assert [row["metric"] for row in shares] == ["test_auc", "test_recall_at_1"]
+
+
+CLAIMS = {
+    "raised": lambda low, high: low > 0,
+    "lowered": lambda low, high: low > 0,  # sizes are printed
+    "changed": lambda low, high: low > 0 or high < 0,
+    "makes no difference that matters": lambda low, high: low <= 0 <= high,
+    "do not settle": lambda low, high: low <= 0 <= high,
+}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_sentence_contradicts_the_interval_that_it_prints(seed: int, make_factorial: Make) -> None:
+    """Random sweeps of all sizes, effects and noises."""
+    rng = np.random.default_rng(seed)
+    truth = {cell: 0.9 + float(rng.choice([0, 0, 0.003, 0.004, 0.01, -0.02])) for cell in (OFF1, OFF4, ON1, ON4)}
+    made = make_factorial(
+        truth,
+        replicates=int(rng.integers(1, 12)),
+        blocks=int(rng.integers(2, 4)),
+        points=2,
+        tuning_sd=float(10 ** rng.uniform(-5, -1.7)),
+        seed_sd=float(10 ** rng.uniform(-5, -2)),
+        seed=seed,
+    )
+    for one in of(found_of(made), "primary"):
+        if one.sentence.startswith("Pilot"):
+            continue
+        (said,) = [claim for claim in CLAIMS if claim in one.sentence]
+        printed = re.search(r"\[([-+.\d]+), ([-+.\d]+)\]|between ([-+.\d]+) and ([-+.\d]+)", one.sentence)
+        assert printed is not None, one.sentence
+        low, high = (float(end) for end in printed.groups() if end is not None)
+        assert CLAIMS[said](low, high), one.sentence
+        if "more than the" in one.sentence:
+            assert min(abs(low), abs(high)) > 0.003, one.sentence

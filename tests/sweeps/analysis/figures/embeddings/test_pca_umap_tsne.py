@@ -45,7 +45,7 @@ def test_training_images_stand_beside_test_images(many_arms: Any, many: dict[str
     assert shown is not None
     data = train_projection_data(shown, "umap", block=Place(1, 1))
     assert [panel.title for panel in data.panels[:2]] == [f"{shown.cells[0]}\ntrain", f"{shown.cells[0]}\ntest"]
-    trial = shown.trials[shown.cells[0]][1]
+    trial = shown.trials[shown.cells[0]][Place(1, 1)]
     stored = [r for r in many_arms.view_rows if (r["trial_id"], r["split"], r["view"]) == (trial, "train", "umap")]
     assert data.panels[0].points == tuple((r["x"], r["y"], r["class_name"]) for r in stored)
     assert data.caption.startswith("n = 40 training and 40 test images, 20 classes, 4 of 11 cells")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.analysis.figures.embeddings import stored_views
+from sweeps.analysis.stats.pairing import Place
 from sweeps.results.store import read
 
 CELLS = ("koleo=off", "koleo=on")
@@ -14,8 +15,10 @@ def test_cells_in_the_order_asked_and_their_blocks(viewed: Path) -> None:
     tables = read(viewed, "views"), read(viewed, "trials")
     found = stored_views.shown(*tables, ["koleo=on", "koleo=off"], dataset="digits")
     assert found is not None
-    assert found.trials == {"koleo=on": {1: "t00001", 2: "t00003"}, "koleo=off": {1: "t00000", 2: "t00002"}}
-    assert found.block == 1
+    one, two = Place(1, 1), Place(1, 2)
+    assert found.trials == {"koleo=on": {one: "t00001", two: "t00003"}, "koleo=off": {one: "t00000", two: "t00002"}}
+    assert found.block == one
+    assert found.named(two) == "block 2"
     alone = stored_views.shown(*tables, ["koleo=on", "never run"], dataset="digits")
     assert alone is not None
     assert alone.cells == ("koleo=on",)

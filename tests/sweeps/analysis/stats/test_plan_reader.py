@@ -9,14 +9,15 @@ import pytest
 
 from embedding_core.errors import Faults
 from sweeps.analysis.report.scope import extensions
-from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan, read_plan
+from sweeps.analysis.stats.plan_reader import read_plan
+from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan, Tuned
 from sweeps.results.frozen import sha256_of
 
 Make = Callable[..., Any]
 OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
 TWIN = "koleo=off,accum_steps=4"
 
-NEW: dict[str, Any] = {
+OLD: dict[str, Any] = {
     "study_id": "koleo_accum",
     "question": "Does KoLeo help?",
     "cells": [
@@ -50,8 +51,8 @@ def plan_of(make_confirm: Make, folder: Path, plan: dict[str, Any]) -> StoredPla
     return read_plan(folder, tables.trials)
 
 
-def test_a_plan_of_weighted_contrasts(make_confirm: Make, tmp_path: Path) -> None:
-    plan = plan_of(make_confirm, tmp_path, NEW)
+def test_a_plan_of_weighted_contrasts_without_replicates_has_one(make_confirm: Make, tmp_path: Path) -> None:
+    plan = plan_of(make_confirm, tmp_path, OLD)
     first, control = plan.contrasts
     assert (first.code, first.weights, first.sesoi, first.family) == (
         "E1",
@@ -63,9 +64,11 @@ def test_a_plan_of_weighted_contrasts(make_confirm: Make, tmp_path: Path) -> Non
     assert first.blocks == tuple(range(1, 13))
     assert control.blocks == (1, 2, 3, 4)
     assert [(cell.cell_id, cell.role) for cell in plan.cells][::3] == [(OFF, "factorial"), (TWIN, "control")]
-    assert plan.nuisance == {OFF: {"lr": 0.001}}
-    assert plan.tuned is not None
-    assert plan.tuned[OFF]["edges"] == {"lr": "low"}
+    assert plan.nuisance == ({OFF: {"lr": 0.001}},)
+    # The outermost of few points says nothing of the range.
+    assert plan.tuned == ({OFF: Tuned(trial_id="t00005", value=0.7, edges=None)},)
+    assert (plan.replicates, plan.outcome, plan.beside, plan.grown) == (1, None, (), False)
+    assert (first.replicates, first.nuisances) == (None, ("lr",))
     assert (plan.sha256, first.plans) == (None, ())
 
 
@@ -75,7 +78,7 @@ def test_an_old_plan_is_a_pair(make_confirm: Make, plan: dict[str, Any], tmp_pat
 
 
 def test_a_frozen_plan_gives_its_hash_and_a_changed_one_is_refused(make_confirm: Make, tmp_path: Path) -> None:
-    frozen = NEW | {"sha256": sha256_of(NEW)}
+    frozen = OLD | {"sha256": sha256_of(OLD)}
     assert plan_of(make_confirm, tmp_path, frozen).contrasts[0].plans == (frozen["sha256"],)
     with pytest.raises(Faults, match="changed after it was frozen"):
         plan_of(make_confirm, tmp_path, frozen | {"question": "Does something else help?"})
@@ -96,7 +99,7 @@ def test_every_fault_of_every_contrast_is_told_at_once(make_confirm: Make, tmp_p
         {"control": OFF, "treatment": OFF},
     ]
     with pytest.raises(Faults) as error:
-        plan_of(make_confirm, tmp_path, NEW | {"contrasts": contrasts})
+        plan_of(make_confirm, tmp_path, OLD | {"contrasts": contrasts})
     for said in (
         "must add up to 0",
         "Unknown cell in `weights` `koleo=on,accum_steps=3`. Did you mean `koleo=on,accum_steps=",
@@ -108,17 +111,68 @@ def test_every_fault_of_every_contrast_is_told_at_once(make_confirm: Make, tmp_p
         assert said in str(error.value)
     assert len(error.value.faults) == 6
     with pytest.raises(Faults, match="needs `cell_id`, a text, and `blocks`"):
-        plan_of(make_confirm, tmp_path, NEW | {"cells": [{"cell_id": OFF}]})
+        plan_of(make_confirm, tmp_path, OLD | {"cells": [{"cell_id": OFF}]})
+
+
+def test_a_plan_with_replicates(make_factorial: Make, make_confirm: Make, tmp_path: Path) -> None:
+    made = make_factorial(replicates=3, blocks=2, points=4)
+    plan = plan_of(make_confirm, tmp_path, made.plan)
+    assert (plan.replicates, plan.points, plan.blocks, plan.tuner, plan.confirm) == (3, 4, 2, "sobol", "best of tune")
+    assert plan.outcome is not None
+    assert (plan.outcome.column, plan.outcome.validation, plan.outcome.sesoi) == ("test_auc", "val_auc", 0.003)
+    assert [one.column for one in plan.beside] == ["test_recall_at_1"]
+    assert len(plan.nuisance) == len(plan.tuned) == 3
+    cell, given = next(iter(made.plan["tuned"][2].items()))
+    assert plan.tuned[2][cell] == Tuned(trial_id=given["trial_id"], value=given["value"], edges=given["edges"])
+    assert {one.replicates for one in plan.contrasts} == {(1, 2, 3)}
+    assert {one.nuisances for one in plan.contrasts} == {("koleo_weight", "lr", "margin")}
+    assert {one.blocks for one in plan.contrasts} == {(1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"replicates": 0}, "`replicates` must be a whole number of at least 1, but got 0"),
+        ({"blocks": "two"}, "`blocks` must be a whole number of at least 0, but got 'two'"),
+        ({"tuned": [3]}, "`tuned` must give each cell its settings"),
+        ({"outcome": {"name": "auc"}}, "An outcome of the plan needs `column`, `label`, `sesoi`, `validation`"),
+        ({"beside": [{"name": "auc"}]}, "An outcome of the plan needs `column`"),
+    ],
+)
+def test_what_a_plan_cannot_say_is_told(
+    make_factorial: Make, make_confirm: Make, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Faults, match=said):
+        plan_of(make_confirm, tmp_path, make_factorial(replicates=1, blocks=1, points=0).plan | change)
 
 
 def test_an_extended_plan_names_the_plans_before_it(make_confirm: Make, tmp_path: Path) -> None:
     before = {"sha256": "b" * 64, "samples": 8, "blocks": 7}
-    longer = NEW | {"samples": 12, "blocks": 9, "extended": [before]}
+    longer = OLD | {"samples": 12, "blocks": 9, "extended": [before]}
     longer |= {"sha256": sha256_of(longer)}
     plan = plan_of(make_confirm, tmp_path, longer)
     assert plan.contrasts[0].plans == ("b" * 64, longer["sha256"])
     assert plan.extended == (before,)
     blocks, trials = extensions(plan)
-    assert blocks.startswith("Blocks 8 to 9 were added after the first 7 could be looked at.")
+    assert blocks.startswith("Blocks 8 to 9 were added after the first 7 could be looked at. Intervals are those of")
     assert trials.startswith("4 search trials were added after the confirmation had begun;")
-    assert extensions(plan_of(make_confirm, tmp_path, NEW)) == []
+    assert extensions(plan_of(make_confirm, tmp_path, OLD)) == []
+
+
+def test_replicates_that_were_added_after_a_look_make_a_plan_grown(make_factorial: Make, tmp_path: Path) -> None:
+    plan = make_factorial(replicates=8, blocks=2, points=0).plan
+    before = {"plan_sha256": "b" * 64, "samples": 0, "blocks": 2, "replicates": 6}
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"extended": [before]}))
+    trials = make_factorial(replicates=1, blocks=1, points=0).trials
+    grown = read_plan(tmp_path, trials)
+    assert grown.grown
+    (line,) = extensions(grown)
+    assert line.startswith("Replicates 7 to 8 were added after the first 6 could be looked at.")
+    assert "anytime-valid" in line
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"looked": True}))
+    looked = read_plan(tmp_path, trials)
+    assert looked.grown
+    assert extensions(looked)[0].startswith("Sweeps were joined whose reports could be read before.")
+    same = before | {"replicates": 8}
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"extended": [same]}))
+    assert not read_plan(tmp_path, trials).grown

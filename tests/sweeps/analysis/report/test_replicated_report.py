@@ -1,0 +1,174 @@
+"""The report of a sweep with replicates: its sections, what carries a verdict, digits that agree everywhere."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.analysis import effects
+from sweeps.analysis.document import Report
+from sweeps.analysis.numbers import ends, interval
+from sweeps.analysis.report.compose import compose, render_sweep
+from sweeps.analysis.report.effect_sections import VERDICT_WORDS
+from sweeps.analysis.report.render import markdown_of
+from sweeps.analysis.stats.findings import findings
+from sweeps.results.schema import TABLES
+from tests.sweeps.analysis.svg_texts import texts
+
+Make = Callable[..., Any]
+
+CLAIMS = (
+    *VERDICT_WORDS.values(),
+    "raised",
+    "lowered",
+    "no difference",
+    "matters",
+    "not settled",
+    "no evidence",
+    "beyond",
+)
+"""What only primaries may say."""
+
+FOLLOWING = [
+    "Beside it: test recall at 1",
+    "KoLeo against accumulation",
+    "Cells and contrasts",
+    "At common settings",
+    "Winner's curse",
+    "Sensitivity",
+    "What this can and cannot say",
+    "Exploratory contrasts",
+]
+
+
+@pytest.fixture(scope="module")
+def made(make_factorial: Make) -> Any:
+    """Not to be changed."""
+    return make_factorial()
+
+
+@pytest.fixture(scope="module")
+def folder(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made.write(tmp_path_factory.mktemp("replicated") / "sweep")
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    return compose(folder)
+
+
+def table_of(report: Report, heading: str) -> Any:
+    return next(section for section in report.sections if section.heading == heading).tables[0]
+
+
+def test_effects_come_first_and_what_follows_from_them_after(report: Report) -> None:
+    headings = [section.heading for section in report.sections]
+    assert headings[: 1 + len(FOLLOWING)] == ["Effect", *FOLLOWING]
+    assert len(report.verdicts) == 4
+    primary = table_of(report, "Effect")
+    assert primary.header[1:3] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
+    assert not any(re.match(r"E\d", name) for name in primary.header)
+    assert [row[0] for row in primary.rows] == [
+        "effect", "95 % interval (all 4 at once)", "p (times 4)", "replicates x seeds", "P(A > B)",
+        "variance due to tuning", "detectable (power .8)", "SESOI", "verdict",
+    ]  # fmt: skip
+
+
+def test_terms_are_expanded_where_they_first_stand(report: Report) -> None:
+    text = markdown_of(report)
+    assert "SESOI: smallest effect size of interest" in text
+    assert text.index("SESOI: smallest effect size of interest") == text.index("SESOI")
+    assert "Holm" not in text
+    assert "BCa" not in text
+    assert "sign flip" not in text
+
+
+def test_the_scope_says_whom_the_interval_is_for(report: Report) -> None:
+    assert (
+        "Intervals are for whoever runs the whole sweep again: fresh tuning, fresh seeds, fresh draw of training and "
+        "validation images; one fixed test split."
+    ) in markdown_of(report)
+
+
+def test_only_primaries_carry_a_verdict(report: Report, made: Any) -> None:
+    """Every row of every table but that of the primaries, in the Markdown that is read."""
+    text = markdown_of(report)
+    own = text[text.index("| primary |") : text.index("## Beside it")]
+    rows = [line for line in text.replace(own, "").splitlines() if line.startswith("|")]
+    assert any(line.startswith("| KoLeo at K=1 |") for line in rows)
+    for line in rows:
+        assert not [claim for claim in CLAIMS if claim in line], line
+    for one in findings(made.trials, made.curves, made.stored, made.groups):
+        assert bool(one.sentence) == (one.contrast.family == "primary")
+
+
+def test_digits_agree_in_sentence_table_and_figure(report: Report, folder: Path, made: Any) -> None:
+    render_sweep(folder)
+    forest = texts((folder / "figures" / "forest.svg").read_text(encoding="utf-8"))
+    primary = table_of(report, "Effect")
+    for i, one in enumerate(findings(made.trials, made.curves, made.stored, made.groups)[:4]):
+        assert one.effect is not None
+        column = [row[1 + i] for row in primary.rows]
+        low, high = column[1].split(" to ")
+        assert column[1] == ends(one.effect)
+        assert interval(one.effect) == f"{column[0]} [{low}, {high}]"
+        assert interval(one.effect) in forest
+        bare = sorted(end.lstrip("+-") for end in (low, high))
+        printed = [end.lstrip("+-") for end in re.findall(r"[-+]?\.\d+", one.sentence)]
+        assert set(bare) <= set(printed), one.sentence
+    if "koleo" in made.plan["contrasts"][0]["estimand"]:
+        paired = texts((folder / "figures" / "paired-koleo.svg").read_text(encoding="utf-8"))
+        first = findings(made.trials, made.curves, made.stored)[0].effect
+        assert first is not None
+        assert interval(first) in paired
+
+
+def test_the_forest_file_and_the_page_show_the_same_figures(folder: Path) -> None:
+    html = render_sweep(folder).read_text(encoding="utf-8")
+    names = {path.stem for path in (folder / "figures").glob("*.svg")}
+    assert {"forest", "interaction", "isolation", "dose", "tuning", "curves-tune", "paired-koleo"} <= names
+    assert len(re.findall(r"<svg", html)) == len(names)
+
+
+def test_one_tuning_says_so_in_sentence_and_table(make_factorial: Make, tmp_path: Path) -> None:
+    report = compose(make_factorial(replicates=1, blocks=8).write(tmp_path / "one"))
+    assert all("at one tuning: 8 seeds" in sentence for sentence in report.verdicts)
+    primary = {row[0]: row[1:] for row in table_of(report, "Effect").rows}
+    assert primary["replicates x seeds"] == ["at one tuning: 8 seeds"] * 4
+    assert primary["verdict"] == ["pilot, no verdict"] * 4
+    assert {"p (times 4)", "P(A > B)", "detectable (power .8)"}.isdisjoint(primary)
+    assert "Another tuning of the same sweep may land outside it" in markdown_of(report)
+
+
+def test_a_sweep_that_grew_says_why_its_intervals_are_wider(make_factorial: Make, tmp_path: Path) -> None:
+    made = make_factorial(replicates=7)
+    made.plan["extended"] = [{"plan_sha256": "b" * 64, "samples": 0, "blocks": 2, "replicates": 5}]
+    text = markdown_of(compose(made.write(tmp_path / "grown")))
+    assert "Replicates 6 to 7 were added after the first 5 could be looked at." in text
+    assert "interval valid at every look" in text
+    assert "1.6 to 1.9 times as wide" in text
+
+
+def test_a_proposing_tuner_and_recall_are_told_as_what_they_are(make_factorial: Make, tmp_path: Path) -> None:
+    made = make_factorial(replicates=4, tuner="optuna", outcome="recall_at_1")
+    report = compose(made.write(tmp_path / "optuna"))
+    text = markdown_of(report)
+    assert report.verdicts[0].startswith(("KoLeo lowered recall@1 by", "The data do not settle"))
+    assert "At common settings" not in [section.heading for section in report.sections]
+    assert "Beside it: test AUC" in text
+    assert "At settings tuned for recall@1" in text
+    assert "each cell was tried at 6 settings, and runs at its best by validation recall at 1" in text
+    assert "By validation recall at 1: its value at tuning" in text
+
+
+def test_effects_are_a_frame_with_a_row_per_contrast(folder: Path) -> None:
+    frame = effects(folder)
+    assert list(frame.columns) == TABLES["contrasts"].names
+    assert frame["family"].value_counts().to_dict() == {"exploratory": 11, "primary": 4, "beside": 4, "common": 4}
+    primary = frame[frame["family"] == "primary"]
+    assert primary["verdict"].notna().all()
+    assert (primary["family_size"] == 4).all()
+    assert frame[frame["family"] != "primary"]["verdict"].isna().all()
+    assert frame["epoch"].isna().all()
