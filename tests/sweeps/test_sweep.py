@@ -187,7 +187,9 @@ def test_checkpoints_stay_for_the_best_of_each_cell_and_for_confirmation(swept: 
     }
     checkpoints = swept.folder / "checkpoints"
     assert {path.name for path in (checkpoints / "search").iterdir()} == {f"{trial_id}.pt" for trial_id in best}
-    assert {path.name for path in (checkpoints / "confirm").iterdir()} == {f"t{i:05d}.pt" for i in range(2 * REPLICATES)}
+    assert {path.name for path in (checkpoints / "confirm").iterdir()} == {
+        f"t{i:05d}.pt" for i in range(2 * REPLICATES)
+    }
 
 
 def test_nothing_temporary_is_left_and_every_split_is_stored(swept: Swept) -> None:
