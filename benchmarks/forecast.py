@@ -26,7 +26,8 @@ TARGET = 1.3
 CASES = {
     "quick": "",
     "minimal, 3 x 4": "--preset minimal --loss semihard --replicates 3 --points 4 --epochs 8",
-    "cached": "--preset minimal --loss semihard --replicates 2 --points 2 --epochs 8 --set accum_mode=cached",
+    "cached": "--preset minimal --loss semihard --replicates 2 --points 2 --epochs 8 --set accum_steps=4 "
+    "--set accum_mode=cached",
     "cifar10": "--preset minimal --dataset cifar10 --train-triplets 1500 --epochs 2 --replicates 2 --points 2",
 }
 """Flags by name."""

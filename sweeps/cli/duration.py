@@ -9,11 +9,14 @@ from sweeps.cli.rates import Evaluation, Rates, evaluation_kind, nearest
 from sweeps.cli.workload import Work, Workload, kind_of
 from sweeps.design.plan import Plan
 
-DRIVER_STARTS = 2.0
-"""Starts of a trial's process that those of a sweep and of Ray take together, and their end."""
+DRIVER_STARTS = 3.5
+"""What a sweep and Ray take to start and to end, in starts of a process that trains: all of it is mostly imports."""
 
-STAGE_STARTS = 1.5
-"""The same for a stage: its processes are new, and the driver prepares it."""
+STAGE_STARTS = 2.0
+"""The same of a stage: its processes are new, import Ray as well, and are slow the first time they do anything."""
+
+REPORT_STARTS = 2.5
+"""The same of the report."""
 
 TRIAL_S = 0.25
 """Between the end of a trial and the first step of the next: what `benchmarks/orchestration.py` shows."""
@@ -46,7 +49,7 @@ class Duration:
 
 
 def duration_of(
-    plan: Plan, works: Workload, rates: Rates, images_of: Callable[[TrainConfig], int], *, at_once: int, report_s: float
+    plan: Plan, works: Workload, rates: Rates, images_of: Callable[[TrainConfig], int], *, at_once: int
 ) -> Duration:
     """How long the sweep takes.
 
@@ -56,7 +59,6 @@ def duration_of(
         rates: what they take.
         images_of: images forwarded in an epoch.
         at_once: trials.
-        report_s: that the report takes.
     """
     expected, longest = {}, {}
     for stage, own in works.items():
@@ -68,7 +70,7 @@ def duration_of(
         whole = [(work, _seconds(plan, work, work.config.epochs, rates, images_of)) for work in own]
         expected[stage] = start + makespan(interleaved(kinds), slots)
         longest[stage] = start + makespan(interleaved(whole), slots)
-    return Duration(DRIVER_STARTS * rates.process_s, expected, longest, report_s)
+    return Duration(DRIVER_STARTS * rates.process_s, expected, longest, REPORT_STARTS * rates.process_s)
 
 
 def makespan(seconds: Sequence[float], slots: int) -> float:

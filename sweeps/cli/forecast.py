@@ -12,7 +12,7 @@ from sweeps.cli.duration import Duration, duration_of
 from sweeps.cli.plan_checks import distinct
 from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
 from sweeps.cli.rates import Rates, rates_of
-from sweeps.cli.workload import Workload, workload_of
+from sweeps.cli.workload import Workload, kind_of, workload_of
 from sweeps.design.plan import Plan
 from sweeps.engine.resources import DEFAULT_GPU_SHARE, Request, Slots
 
@@ -22,9 +22,6 @@ OPTIMIZER_COPIES = 3
 SHOWN_IN_SECONDS = 180.0
 """Longer times are shown in minutes."""
 
-REPORT_S = 10.0
-"""That a report takes, about."""
-
 
 def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
     """The plan as lines of text. What time is reckoned from is measured on this machine, in some seconds."""
@@ -33,16 +30,16 @@ def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
     rates = rates_of(plan, works, data, at_once=at_once, cpus=request.cpus)
     duration = duration_of(
         plan, works, rates, lambda config: images_per_epoch(config, data.split(config)), at_once=at_once,
-        report_s=REPORT_S,
     )  # fmt: skip
     config = next(iter(works.values()))[0].config
+    kinds = len({kind_of(plan, work.config) for own in works.values() for work in own})
     memory = f"{rates.host_bytes / 2**20:,.0f} MiB"
     memory += f", {rates.gpu_bytes / 2**20:,.0f} MiB on the GPU" if rates.gpu_bytes else ""
     return [
         f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
         *_stage_lines(works, data),
         *_weights_lines(plan),
-        *_time_lines(duration, rates, at_once),
+        *_time_lines(duration, rates, at_once, kinds),
         f"memory:    {memory} per trial process (the probe's peak)",
         f"disk:      at most {_disk_bytes(plan, works, data, at_once) / 2**20:,.0f} MiB of checkpoints",
     ]
@@ -85,15 +82,20 @@ def _weights_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _time_lines(duration: Duration, rates: Rates, at_once: int) -> list[str]:
+def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> list[str]:
+    """`kinds`: of trials that there are; on a slow machine not all of them were timed."""
     slowest, fastest = min(rates.images_per_s.values()), max(rates.images_per_s.values())
     pace = f"{slowest:,.0f}" if f"{slowest:,.0f}" == f"{fastest:,.0f}" else f"{slowest:,.0f} to {fastest:,.0f}"
+    timed = len(rates.images_per_s)
+    untimed = (
+        f"; {timed} of {kinds} kinds of trials timed, the others taken for the most similar" if timed < kinds else ""
+    )
     most = duration.most_s > duration.total_s * 1.02
     parts = {"start": duration.start_s, **duration.stages, "report": duration.report_s}
     return [
         f"time:      about {_time(duration.total_s)} on this machine"
         + (f", at most about {_time(duration.most_s)}" if most else "")
-        + f" ({at_once} at once, {pace} images/s each by their kind)",
+        + f" ({at_once} at once, {pace} images/s each{untimed})",
         "           " + ", ".join(f"{name} {_time(seconds)}" for name, seconds in parts.items()),
     ]
 
