@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         examples={
             "results/NAME": "one sweep",
             "results/A results/B": "two sweeps side by side, written to compare-A-B/ (`compare` does the same)",
-            "results/A results/B --merge results/AB --planned": "sweeps of one design as replicates of one, in results/AB/",
+            "results/A results/B --merge results/AB --planned": "sweeps of one design as replicates of one",
             "optuna:study.db#STUDY": "any Optuna study, SQLite or journal file, written to study-report/",
         },
         exit_codes={0: "the report is written"},

@@ -105,8 +105,8 @@ def shared_seeds(sources: Sequence[Source]) -> Iterator[str]:
                 named = ", ".join(map(str, shared))
                 yield (
                     f"Replicate seeds {named} are in both {first.folder} and {second.folder}, and each counts once. "
-                    "Replicate r of `--seed s` has the seed s + r - 1, so sweeps of R replicates need master seeds R or "
-                    "more apart: `--seed 0` and `--seed 1` at R = 6 share five."
+                    "Replicate r of `--seed s` has the seed s + r - 1, so sweeps of R replicates need master seeds R "
+                    "or more apart: `--seed 0` and `--seed 1` at R = 6 share five."
                 )
 
 
