@@ -17,9 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "The report of a sweep goes into its own folder and replaces an earlier one.",
         examples={
             "results/NAME": "one sweep",
-            "results/A results/B": "two sweeps side by side, written to compare-A-B/ (`compare` does the same)",
-            "results/A results/B --merge results/AB --planned": "sweeps of one design as replicates of one",
-            "optuna:study.db#STUDY": "any Optuna study, SQLite or journal file, written to study-report/",
+            "results/A results/B": "two sweeps side by side, in compare-A-B/ (as `compare`)",
+            "results/A results/B --merge results/AB": "sweeps of one design as replicates of one",
+            "optuna:study.db#STUDY": "any Optuna study, SQLite or journal, in study-report/",
         },
         exit_codes={0: "the report is written"},
     )

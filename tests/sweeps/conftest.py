@@ -29,7 +29,7 @@ TINY = Design(
     question="Does KoLeo help in three minutes?",
     factors=(
         Factor(name="koleo", role="scientific", domain=Levels((False, True))),
-        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when=("koleo", (True,))),
+        Factor(name="koleo_weight", role="nuisance", domain=Range(1e-4, 1e-1, log=True), when={"koleo": (True,)}),
         Factor(name="lr", role="nuisance", domain=Range(1e-4, 1e-2, log=True)),
     ),
     arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
