@@ -31,7 +31,14 @@ def test_seeds_merged_are_the_sweep_of_as_many_replicates(
 
     def run(seed: int, replicates: int) -> Path:
         folder = tmp_path / f"s{seed}r{replicates}"
-        what = {"preset": "designed", "stages": "tune,confirm", "blocks": 1, "views": "pca", "seed": seed}
+        what = {
+            "preset": "designed",
+            "stages": "tune,confirm",
+            "blocks": 1,
+            "accum_steps": 1,
+            "views": "pca",
+            "seed": seed,
+        }
         plan, results = Plan.of(tiny, {**what, "replicates": replicates}), Store.create(folder)
         plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))

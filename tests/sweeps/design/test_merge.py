@@ -178,7 +178,7 @@ def test_everything_that_refuses_a_merge_is_told_at_once(sweep: Sweep, tmp_path:
         f"Replicate seeds 2 are in both {first} and {second}",
         "`--seed 0` and `--seed 1` at R = 6 share five",
         f"{second} is not finished: of the 18 runs of the stage confirm, 2 have not ended (t00016, t00017)",
-        f"`data_sha256` is images of di in {first}, images of mn in {second}: replicates are of the same training images",
+        f"`data_sha256` is images of di in {first}, images of mn in {second}: replicates are of the same",
         "`test_sha256` is test images",
     ):
         assert sum(said in fault for fault in faults) == 1, (said, faults)
