@@ -1,4 +1,4 @@
-"""`koleo-sweeps report TARGET`: the report of a sweep, of two sweeps, or of an Optuna study."""
+"""`koleo-sweeps report TARGET`: the report of a sweep, of sweeps merged or side by side, or of an Optuna study."""
 
 import argparse
 import sys
@@ -17,8 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "The report of a sweep goes into its own folder and replaces an earlier one.",
         examples={
             "results/NAME": "one sweep",
-            "results/A results/B": "two sweeps side by side, written to compare-A-B/ (`compare` does the same)",
-            "optuna:study.db#STUDY": "any Optuna study, SQLite or journal file, written to study-report/",
+            "results/A results/B": "two sweeps side by side, in compare-A-B/ (as `compare`)",
+            "results/A results/B --merge results/AB": "sweeps of one design as replicates of one",
+            "optuna:study.db#STUDY": "any Optuna study, SQLite or journal, in study-report/",
         },
         exit_codes={0: "the report is written"},
     )
@@ -26,15 +27,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         "targets",
         metavar="TARGET",
         nargs="+",
-        help="RESULTS/NAME, two of them, or optuna:PATH[#STUDY]; the file of a study is not changed",
+        help="RESULTS/NAME, two of them (more with --merge), or optuna:PATH[#STUDY], a file that is not changed",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="folder for a comparison or an Optuna study")
+    parser.add_argument(
+        "--merge",
+        metavar="RESULTS/NEW",
+        type=Path,
+        help="write the sweeps into this new folder, as replicates of one, and report that",
+    )
+    parser.add_argument(
+        "--planned",
+        action="store_true",
+        help="all of them were planned before the report of any was read: else intervals allow for that",
+    )
     return parser.run(_report, argv)
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    if arguments.merge is not None:
+        print(_merged(arguments))
+        return 0
+    if arguments.planned:
+        raise Faults(["`--planned` is said of sweeps that are merged: add `--merge RESULTS/NEW`."])
     print(_rendered(arguments.targets, arguments.output))
     return 0
+
+
+def _merged(arguments: argparse.Namespace) -> Path:
+    from sweeps.analysis.report.compose import render_sweep
+    from sweeps.design.merge import merge
+
+    if arguments.output is not None:
+        raise Faults(["The report of a merge is written into its own folder: leave out `--output`."])
+    merge([Path(target) for target in arguments.targets], arguments.merge, planned=arguments.planned)
+    return render_sweep(arguments.merge)
 
 
 def _rendered(targets: list[str], output: Path | None) -> Path:
@@ -45,7 +72,12 @@ def _rendered(targets: list[str], output: Path | None) -> Path:
 
     studies = [target for target in targets if target.startswith(PREFIX)]
     if len(targets) > 2 or (studies and len(targets) > 1):
-        raise Faults([f"A report is about one sweep, two sweeps or one Optuna study, but got: {', '.join(targets)}."])
+        raise Faults(
+            [
+                "A report is about one sweep, two sweeps or one Optuna study, or with `--merge` about more sweeps, "
+                f"but got: {', '.join(targets)}."
+            ]
+        )
     if studies:
         return render_study(studies[0].removeprefix(PREFIX), output)
     if len(targets) == 2:

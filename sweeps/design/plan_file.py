@@ -1,6 +1,5 @@
 """`plan.json`: what a sweep set out to do, frozen with its hash before the confirmation."""
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +10,12 @@ from sweeps.design.plan import Plan
 from sweeps.design.selection import Tuned, best_of_search, best_of_tune, nuisance_of
 from sweeps.results import frozen, store
 from sweeps.results.files import holds_sweep, table_dir
+from sweeps.results.frozen import write as write  # part of this module's public names
 
 NAME: Final = frozen.FILE
+
+NEEDED_BY: Final = "`--resume`"
+"""What reads the plan of an earlier start."""
 
 EXTENDABLE: Final = ("search", "replicates", "confirm")
 """What can be given more to run: `confirm`, blocks, only where there is one replicate. The points of a tuning are no
@@ -99,10 +102,9 @@ def _tuned(plan: Plan, folder: Path, *, after: int) -> list[dict[str, Tuned]]:
 
 def _freeze(file: Path, content: dict[str, Any]) -> str:
     """Write a plan for good, and return its hash."""
-    bare = {name: value for name, value in content.items() if name != frozen.KEY}
-    sha256 = frozen.sha256_of(bare)
-    write(file, {**bare, frozen.KEY: sha256})
-    return sha256
+    fixed = frozen.with_hash(content)
+    write(file, fixed)
+    return str(fixed[frozen.KEY])
 
 
 def _untouched(file: Path) -> dict[str, Any] | None:
@@ -113,7 +115,7 @@ def _untouched(file: Path) -> dict[str, Any] | None:
     """
     if not file.exists():
         return None
-    there = _read(file)
+    there = frozen.read(file, needed_by=NEEDED_BY)
     fault = frozen.fault_of(there)
     if fault is not None:
         raise Faults([f"{file}: {fault} A confirmation keeps the plan it began with: restore the file."])
@@ -125,20 +127,17 @@ def missing(folder: Path) -> bool:
     return holds_sweep(folder) and not (folder / NAME).exists() and not table_dir(folder, "trials").parent.exists()
 
 
-def write(file: Path, content: dict[str, Any]) -> None:
-    """Write `plan.json` atomically."""
-    partial = file.with_name(f".{file.name}")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(file)
-
-
 def resumed(design: Design, file: Path, given: Settings) -> Plan:
     """The plan of an earlier start.
 
     Raises:
-        Faults: no readable plan, another design, or options that differ from it.
+        Faults: no readable plan, a merge, another design, or options that differ from it.
     """
-    content = _read(file)
+    content = frozen.read(file, needed_by=NEEDED_BY)
+    if frozen.MERGED in content:
+        names = ", ".join(content[frozen.MERGED])
+        text = f"{file.parent} is a merge of {names}, and no driver goes on with it: `--resume` and `--extend` are for"
+        raise Faults([f"{text} those. More replicates: a sweep with a `--seed` of its own, merged with them."])
     if content["design_sha256"] != design.sha256:
         raise Faults([f"{file} belongs to another design ({content['design']}), or {design.name} has changed since."])
     what = content["what"]
@@ -192,19 +191,3 @@ def amend(plan: Plan, folder: Path) -> None:
     if plan.confirm != "drop-in":
         content |= {"nuisance": there["nuisance"], "tuned": there["tuned"]}
     _freeze(file, {**content, frozen.EXTENDED: [*there.get(frozen.EXTENDED, []), before]})
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Contents of a `plan.json`.
-
-    Raises:
-        Faults: it cannot be read, or is no plan.
-    """
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise Faults([f"`--resume` needs {file}, which cannot be read: {error}"]) from error
-    kinds = {"design": str, "design_sha256": str, "what": dict}
-    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in kinds.items()):
-        raise Faults([f"`--resume` needs {file}, but it is not the plan of a sweep."])
-    return content

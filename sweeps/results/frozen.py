@@ -1,9 +1,12 @@
-"""The hash that fixes a sweep's plan before its confirmation: written by the engine, checked by every reader."""
+"""`plan.json` as a file, and the hash that fixes it before the confirmation: every reader checks it."""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
+
+from embedding_core.errors import Faults
 
 FILE: Final = "plan.json"
 """Name of a plan in the folder of its sweep."""
@@ -13,6 +16,12 @@ KEY: Final = "sha256"
 
 EXTENDED: Final = "extended"
 """Where `plan.json` keeps hash, search trials and blocks of each plan that it is an extension of, the oldest first."""
+
+MERGED: Final = "merged"
+"""Where the `plan.json` of a merge keeps the names of the sweeps whose replicates it holds."""
+
+LOOKED: Final = "looked"
+"""Where it says that reports could be read before the merged sweeps were all there."""
 
 
 def sha256_of(plan: Mapping[str, Any]) -> str:
@@ -27,3 +36,36 @@ def fault_of(plan: Mapping[str, Any]) -> str | None:
     if stated is None or stated == sha256_of(plan):
         return None
     return f"The plan was changed after it was frozen: its hash is {sha256_of(plan)[:12]}, it states {stated[:12]}."
+
+
+def read(file: Path, *, needed_by: str) -> dict[str, Any]:
+    """Contents of a `plan.json`.
+
+    Args:
+        file: its path.
+        needed_by: what cannot go on without it, as the message begins.
+
+    Raises:
+        Faults: it cannot be read, or is no plan.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Faults([f"{needed_by} needs {file}, which cannot be read: {error}"]) from error
+    kinds = {"design": str, "design_sha256": str, "what": dict}
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in kinds.items()):
+        raise Faults([f"{needed_by} needs {file}, but it is not the plan of a sweep."])
+    return content
+
+
+def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan with the hash of all the rest of it, in place of the one that it may have."""
+    bare = {name: value for name, value in content.items() if name != KEY}
+    return {**bare, KEY: sha256_of(bare)}
+
+
+def write(file: Path, content: Mapping[str, Any]) -> None:
+    """Write `plan.json` atomically."""
+    partial = file.with_name(f".{file.name}")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(file)

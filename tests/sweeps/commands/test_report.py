@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.commands import compare, report
+from sweeps.analysis.report import compose
+from sweeps.commands import compare, report, status
+from sweeps.design import Design
 from sweeps.results.store import Store
+from tests.sweeps.invented_runs import swept
 
 
 def test_a_report_goes_into_the_folder_of_its_sweep(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,3 +60,32 @@ def test_a_comparison_takes_two_sweeps(trained: Path, tmp_path: Path, capsys: py
     (tmp_path / "file").touch()
     assert compare.main([str(trained), str(trained), "--output", str(tmp_path / "file")]) == 2
     assert "is not a folder" in capsys.readouterr().err
+
+
+def test_sweeps_are_merged_and_the_merge_is_reported(
+    tiny: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(swept(tiny, tmp_path / f"s{seed}", stages="confirm", seed=seed, replicates=1)) for seed in range(3)]
+    monkeypatch.setattr(compose, "render_sweep", lambda folder: folder / "report.html")  # invented runs say too little
+    out = tmp_path / "merged"
+    assert report.main([*folders, "--merge", str(out), "--planned"]) == 0
+    assert capsys.readouterr().out == f"{out / 'report.html'}\n"
+    assert status.main([str(out)]) == 0
+    assert "confirm: 12/12 ended (12 completed)" in capsys.readouterr().out
+    assert report.main([*folders, "--merge", str(out)]) == 2
+    assert "is there and not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--planned"], "add `--merge RESULTS/NEW`"),
+        (["--merge", "new", "--output", "out"], "leave out `--output`"),
+        (["third"], "or with `--merge` about more sweeps"),
+        (["--merge", "new"], "does not exist"),
+    ],
+)
+def test_what_is_no_merge_is_one_line(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main(["nowhere", "nowhere", *argv]) == 2
+    assert said in capsys.readouterr().err.splitlines()[0]
+    assert not Path("new").exists()
