@@ -9,7 +9,7 @@ Wrong words are counted over families, with every primary at 0 or at the effect 
 itself on the worse of its two sides. `quiet` has a tenth of the noise, so that "no difference that matters" is said at
 all. Targets, but for `fragile`: .93 to .97 covered for four replicates or more, less than .85 for one; wrong words
 <= .05; power as predicted. `fragile` shows what no interval over so few replicates can hold: where one run in thirty
-breaks down to chance, most sweeps see too few of them. About five minutes.
+breaks down to chance, most sweeps see too few of them. Two to three minutes of one core.
 """
 
 import argparse
