@@ -2,13 +2,13 @@
 
     python benchmarks/reruns.py [--sweeps 20] [--results DIR]
 
-Each sweep asks what KoLeo does to the AUC of semi-hard triplets (off and on, K = 1), and is run in two ways: one tuning
-confirmed by 8 seeds, as it used to be, and 6 replicates confirmed by 2 seeds each. Both estimate what KoLeo does once
-both cells are tuned with 8 settings. Of each way it prints the share of sweeps whose 95 % interval covers the mean of the
-other sweeps' estimates, and the pairs of sweeps that contradict each other: one says raised where another says lowered,
-or that there is no difference that matters. Of 20 sweeps 95 % are 19; the target for replicates is 17.
+Each sweep asks what KoLeo does to the AUC of semi-hard triplets (off and on, K = 1), and is run in two ways: one
+tuning confirmed by 8 seeds, as it used to be, and 6 replicates confirmed by 2 seeds each. Both estimate what KoLeo does
+once both cells are tuned with 8 settings. Of each way it prints the share of sweeps whose 95 % interval covers the mean
+of the other sweeps' estimates, and the pairs of sweeps that contradict each other: one says raised where another says
+lowered, or that there is no difference that matters. Of 20 sweeps 95 % are 19; the target for replicates is 17.
 
-One tuning never gets a verdict. What its interval would have said is counted all the same: that is why.
+One tuning no longer gets a verdict. What `paired_effect` says of its 8 seeds is counted here to show why.
 
 With `--results` the sweeps stay there, and those that are there already are gone on with.
 """
@@ -19,18 +19,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import ray
 from machine import machine_class
 from rich.console import Console
 
-from sweeps.analysis.stats.effects import Effect, verdict_of
+from sweeps.analysis.stats.effects import Effect, paired_effect
 from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import read_plan
+from sweeps.analysis.stats.plan_reader import read_plan
 from sweeps.cli import session
 from sweeps.cli.options import parse
 from sweeps.cli.preflight import preflight
@@ -55,15 +56,6 @@ TWO_CELLS = replace(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one sweep says of KoLeo."""
-
-    effect: Effect
-    said: str
-    """The verdict that its interval alone supports, were it allowed one."""
-
-
 def sweep(results: Path, seed: int, replicates: int, blocks: int) -> Path:
     """The folder of a sweep, run or gone on with."""
     name = f"seed{seed}-{replicates}x{blocks}"
@@ -79,52 +71,53 @@ def sweep(results: Path, seed: int, replicates: int, blocks: int) -> Path:
     return folder
 
 
-def answer(folder: Path) -> Answer:
-    """What the sweep says, by the functions that its report is made with."""
+def answer(folder: Path) -> Effect:
+    """What the sweep says of KoLeo: replicates by the functions of its report, the seeds of one tuning paired."""
     trials, curves = store.read(folder, "trials"), store.read(folder, "curves")
-    found = findings(trials, curves, read_plan(folder, trials))
-    effect = next(one.effect for one in found if one.contrast.family == "primary")
-    assert effect is not None, found
-    return Answer(effect, verdict_of(effect))
+    plan = read_plan(folder, trials)
+    if plan.replicates == 1:
+        confirm = store.read(folder, "trials", stage="confirm")
+        return paired_effect(*(confirm.filter(pc.equal(confirm["cell_id"], f"koleo={arm}")) for arm in ("off", "on")))
+    effect = next(one.effect for one in findings(trials, curves, plan) if one.contrast.family == "primary")
+    assert effect is not None, folder
+    return effect
 
 
-def covered(answers: Sequence[Answer]) -> list[bool]:
+def covered(answers: Sequence[Effect]) -> list[bool]:
     """Whether each interval covers the mean of the other sweeps' estimates."""
-    estimates = np.array([one.effect.estimate for one in answers])
+    estimates = np.array([one.estimate for one in answers])
     others = (estimates.sum() - estimates) / (len(estimates) - 1)
-    return [bool(one.effect.ci_low <= mean <= one.effect.ci_high) for one, mean in zip(answers, others, strict=True)]
+    return [bool(one.ci_low <= mean <= one.ci_high) for one, mean in zip(answers, others, strict=True)]
 
 
-def contradictions(answers: Sequence[Answer]) -> int:
+def contradictions(answers: Sequence[Effect]) -> int:
     """Pairs of sweeps of which one denies what the other claims."""
     return sum(_contradict(one, other) for one, other in combinations(answers, 2))
 
 
-def _contradict(one: Answer, other: Answer) -> bool:
+def _contradict(one: Effect, other: Effect) -> bool:
     claims = {_claim(one), _claim(other)}
     return claims in ({"raised", "lowered"}, {"raised", "no difference"}, {"lowered", "no difference"})
 
 
-def _claim(one: Answer) -> str:
-    if one.said in ("beyond", "unsettled"):
-        return "raised" if one.effect.estimate > 0 else "lowered"
-    return "no difference" if one.said in ("equivalent", "below_sesoi") else ""
+def _claim(one: Effect) -> str:
+    if one.verdict in ("beyond", "unsettled"):
+        return "raised" if one.estimate > 0 else "lowered"
+    return "no difference" if one.verdict in ("equivalent", "below_sesoi") else ""
 
 
-def report(way: str, answers: Sequence[Answer]) -> None:
+def report(way: str, answers: Sequence[Effect]) -> None:
     """One line per sweep, then the shares."""
     inside = covered(answers)
     print(f"\n{way}")
     for number, (one, holds) in enumerate(zip(answers, inside, strict=True)):
-        effect = one.effect
-        said = _claim(one) or "nothing"
         print(
-            f"  seed {number * SEED_STEP:>4}: {effect.estimate:+.4f} [{effect.ci_low:+.4f}, {effect.ci_high:+.4f}]"
-            f"{'' if holds else '  misses the mean of the others'}; would say: {said}"
+            f"  seed {number * SEED_STEP:>4}: {one.estimate:+.4f} [{one.ci_low:+.4f}, {one.ci_high:+.4f}], says "
+            f"{_claim(one) or 'nothing'}{'' if holds else '; misses the mean of the others'}"
         )
-    widths = np.array([one.effect.ci_high - one.effect.ci_low for one in answers])
+    widths = np.array([one.ci_high - one.ci_low for one in answers])
     n, pairs = len(answers), len(answers) * (len(answers) - 1) // 2
-    spread = float(np.std([one.effect.estimate for one in answers], ddof=1))
+    spread = float(np.std([one.estimate for one in answers], ddof=1))
     print(f"  covers the mean of the others: {sum(inside)} of {n} ({sum(inside) / n:.2f})")
     print(f"  pairs that contradict each other: {contradictions(answers)} of {pairs}")
     print(f"  median half-width {np.median(widths) / 2:.4f}; SD of the estimates over sweeps {spread:.4f}")
