@@ -76,8 +76,9 @@ def answer(folder: Path) -> Effect:
     trials, curves = store.read(folder, "trials"), store.read(folder, "curves")
     plan = read_plan(folder, trials)
     if plan.replicates == 1:
-        confirm = store.read(folder, "trials", stage="confirm")
-        return paired_effect(*(confirm.filter(pc.equal(confirm["cell_id"], f"koleo={arm}")) for arm in ("off", "on")))
+        confirm, (asked, *_) = store.read(folder, "trials", stage="confirm"), plan.contrasts
+        arms = (*asked.control_cells, *asked.treatment_cells)
+        return paired_effect(*(confirm.filter(pc.equal(confirm["cell_id"], cell)) for cell in arms))
     effect = next(one.effect for one in findings(trials, curves, plan) if one.contrast.family == "primary")
     assert effect is not None, folder
     return effect
