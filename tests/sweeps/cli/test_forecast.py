@@ -121,8 +121,8 @@ def test_the_probe_times_every_kind(tiny: Design, tmp_path: Path, capsys: pytest
     argv = ["--plan", "--local", "--results", str(tmp_path), "--preset", "designed", "--set", "views=pca"]
     assert main(tiny, argv) == 0
     time = re.search(
-        r"time: +about (\d+) s on this machine.* ([\d,]+)(?: to ([\d,]+))? images/s", capsys.readouterr().out
+        r"time: +about ([\d.]+) (?:s|min) on this machine.* ([\d,]+)(?: to ([\d,]+))? images/s", capsys.readouterr().out
     )
     assert time is not None
-    assert float(time[1]) > 5
+    assert float(time[1]) > 0
     assert list(tmp_path.iterdir()) == []
