@@ -2,15 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from sweeps.analysis.numbers import ROUNDING
 from sweeps.analysis.stats.anytime import FIRST_LOOK, anytime_p, anytime_t
+from sweeps.analysis.stats.paired_arms import Arm, paired_values, sign_flip_p
 from sweeps.analysis.wording import MIN_REPLICATES
 
 SESOI: Final = 0.003
@@ -21,14 +21,6 @@ ALPHA: Final = 0.05
 
 MIN_BLOCKS: Final = 7
 """Fewer blocks make a pilot: the exact sign-flip test cannot fall below 2 / 2^n."""
-
-EXACT_BLOCKS: Final = 16
-"""Up to here all 2^n sign flips are enumerated (.4 s at 16)."""
-
-MONTE_CARLO_FLIPS: Final = 9999
-"""Standard error of a p of .05: .003."""
-
-MONTE_CARLO_SEED: Final = 0
 
 VERDICTS: Final = ("pilot", "beyond", "unsettled", "below_sesoi", "equivalent", "no_evidence")
 
@@ -112,10 +104,6 @@ class Interval:
         return (0.0,)
 
 
-Arm: TypeAlias = ArrayLike | pa.Table
-"""One outcome per block, or the `trials` rows of one cell, whose `test_auc` is taken in order of block."""
-
-
 def replicated_effect(
     values: ArrayLike, *, weights: ArrayLike, sesoi: float = SESOI, family: int = 1, anytime: bool = False
 ) -> Effect:
@@ -181,13 +169,13 @@ def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effe
     Source: t interval and TOST, Schuirmann 1987; sign-flip test, Fisher 1935. Above `EXACT_BLOCKS` blocks the test
     draws `MONTE_CARLO_FLIPS` flips from a generator seeded with `MONTE_CARLO_SEED`.
     """
-    arms = _blocks(control=control, treatment=treatment)
+    arms = paired_values(control=control, treatment=treatment)
     check_terms(sesoi=sesoi)
     contrast = arms["treatment"] - arms["control"]
     return _judged(
         t_interval(contrast),
         t_interval(contrast, level=1 - 2 * ALPHA),
-        p_value=_sign_flip_p(contrast),
+        p_value=sign_flip_p(contrast),
         pilot=contrast.size < MIN_BLOCKS,
         sesoi=sesoi,
     )
@@ -296,46 +284,3 @@ def _judged(
         inner_high=inner.ci_high,
         **known,  # type: ignore[arg-type]
     )
-
-
-def _blocks(**arms: Arm) -> dict[str, NDArray[np.float64]]:
-    """Arms as float arrays of one shape, or an error with the values."""
-    tables = {name: _by_block(name, arm) for name, arm in arms.items() if isinstance(arm, pa.Table)}
-    if len({tuple(table["block"].to_pylist()) for table in tables.values()}) > 1:
-        blocks = {name: table["block"].to_pylist() for name, table in tables.items()}
-        raise ValueError(f"Each arm must have the same blocks, but got {blocks}.")
-    values = {name: tables[name]["test_auc"].to_numpy() if name in tables else arm for name, arm in arms.items()}
-    arrays = {name: np.asarray(arm, dtype=np.float64) for name, arm in values.items()}
-    lengths = {name: array.shape for name, array in arrays.items()}
-    if any(array.ndim != 1 for array in arrays.values()) or len(set(lengths.values())) != 1:
-        raise ValueError(f"Each arm must be one value per block and all of one length, but got shapes {lengths}.")
-    for name, array in arrays.items():
-        if array.size < 2:
-            raise ValueError(f"An interval needs at least two blocks, but `{name}` has {array.tolist()}.")
-        if not np.isfinite(array).all():
-            raise ValueError(f"Every value must be finite, but `{name}` is {array.tolist()}.")
-    return arrays
-
-
-def _by_block(name: str, rows: pa.Table) -> pa.Table:
-    """`trials` rows of one cell in order of block, each block once; adaptive rows are refused."""
-    if "stage" not in rows.column_names or "search" in rows["stage"].to_pylist():
-        raise ValueError(f"No effect is estimated from an adaptive sample, but `{name}` has rows of stage `search`.")
-    cells, blocks = set(rows["cell_id"].to_pylist()), rows["block"].to_pylist()
-    if len(cells) > 1 or len(set(blocks)) < len(blocks):
-        raise ValueError(f"`{name}` must be one cell with each block once, but got {sorted(cells)}, blocks {blocks}.")
-    return rows.sort_by("block")
-
-
-def _sign_flip_p(differences: NDArray[np.float64]) -> float:
-    exact = differences.size <= EXACT_BLOCKS
-    test = stats.permutation_test(
-        (differences,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        batch=10_000,
-        n_resamples=np.inf if exact else MONTE_CARLO_FLIPS,
-        rng=np.random.default_rng(MONTE_CARLO_SEED),
-    )
-    return min(1.0, float(test.pvalue))

@@ -12,12 +12,12 @@ from statsmodels.stats.weightstats import DescrStatsW
 from sweeps.analysis import replicated_effect as public
 from sweeps.analysis.stats.anytime import anytime_t, e_value
 from sweeps.analysis.stats.effects import (
-    EXACT_BLOCKS,
     paired_effect,
     probability_of_superiority,
     replicated_effect,
     t_interval,
 )
+from sweeps.analysis.stats.paired_arms import EXACT_BLOCKS
 
 WITHOUT = [0.9140, 0.9194, 0.9270, 0.9301, 0.9300]
 WITH = [0.9186, 0.9126, 0.9214, 0.9253, 0.9217]
