@@ -1,7 +1,7 @@
 """Verification, retrieval and spread of a set of embeddings off one matrix of cosines, made some rows at a time.
 
 What each measure is, its own function says (`verification_auc`, `recall_at_k`, `similarity_stats`, ...); here all of
-them together cost little more than the dearest of them.
+them take half of the time that they take one by one (2,500 embeddings of 128 numbers, ten classes, one thread).
 """
 
 import math
@@ -166,9 +166,8 @@ def _at(cosines: Tensor, mask: Bool[Tensor, "m n"]) -> Tensor:
 
 
 def _ordered(scores: Tensor) -> Tensor:
-    """float32 on a CPU as integers of the same order and ties, which torch sorts by radix.
-
-    It sorts 3 million in a ninth of the time that floats take, numpy's a third of it.
+    """float32 on a CPU as integers of the same order and ties: torch sorts these by radix, and millions of them several
+    times sooner than it or numpy sorts floats.
     """
     if scores.device.type != "cpu" or scores.dtype != torch.float32:
         return scores
