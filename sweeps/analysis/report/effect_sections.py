@@ -1,5 +1,6 @@
-"""The sections on effects: primaries with verdicts, what follows from them, exploratory contrasts, A/A controls."""
+"""The sections on planned contrasts: primaries with verdicts, others with intervals, A/A controls."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +11,6 @@ from sweeps.analysis.numbers import (
     decimals_for,
     ends,
     estimate_texts,
-    four,
     interval,
     number,
     or_absent,
@@ -20,9 +20,7 @@ from sweeps.analysis.numbers import (
 )
 from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.koleo_against_accumulation import Comparison
 from sweeps.analysis.stats.stored_plan import StoredPlan
-from sweeps.analysis.stats.winners_curse import Curse
 from sweeps.analysis.wording import ANYTIME_NOTE, MIN_REPLICATES
 from sweeps.results.columns import named
 
@@ -54,15 +52,6 @@ ONE_SPLIT: Final = (
 )
 FEW: Final = f"Fewer than {MIN_REPLICATES} replicates make a pilot: an interval, but no verdict."
 EXPLORATORY: Final = "Adjusted neither for their number nor for looks: numbers to think about, on which no claim rests."
-COMMON: Final = (
-    "All cells of a replicate ran the same settings to their end. Treatment minus control at equal settings, mean over "
-    "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on "
-    "its own."
-)
-CURSE: Final = (
-    "The best of several settings is partly the luckiest. By {measure}: its value at tuning, the mean over fresh seeds "
-    "at the same settings, and the difference, mean over replicates{interval}."
-)
 CONTROLS: Final = (
     "A/A control: pairs of runs of the same computation, but for the order of its additions. How far they differ is "
     "what training makes of rounding"
@@ -88,65 +77,10 @@ def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
     label, how = plan.outcome.label, "Judged by" if plan.confirm == "drop-in" else "At settings tuned for"
     line = f"{how} {label}: intervals of their own (95 %), and no verdict."
     tables = [
-        _intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
+        intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
     ]
     heading = f"Beside it: {', '.join(named(outcome) for outcome in outcomes)}"
-    return Section(heading, [line, *_refused(own)], tables=[table for table in tables if table.rows])
-
-
-def against(compared: Sequence[Comparison]) -> Section:
-    """KoLeo against accumulation, a row per outcome."""
-    if not compared:
-        return Section("KoLeo against accumulation")
-    one = compared[0]
-    header = [
-        "",
-        f"KoLeo, off to on at K={one.low}",
-        f"K={one.low} to {one.high} with KoLeo",
-        "the first less the second",
-        f"KoLeo at K={one.high} less at K={one.low}",
-        "share of KoLeo's effect taken back",
-    ]
-    rows = []
-    for each in compared:
-        parts = (each.koleo, each.accumulation, each.difference, each.taken_back)
-        share = "cannot be told" if each.share is None else interval(each.share)
-        rows.append([named(each.outcome), *map(interval, parts), share])
-    lines = [
-        f"Both in units of the outcome, with 95 % intervals ({one.counted}), each on its own. What accumulation takes "
-        "back of KoLeo's effect is minus the interaction; the share has Fieller's interval (negative: it adds to the "
-        "effect), and cannot be told where the effect itself may be 0."
-    ]
-    return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
-
-
-def common(found: Sequence[Finding]) -> Section:
-    """The primaries at settings that all cells share."""
-    own = [one for one in found if one.contrast.family == "common"]
-    if not own:
-        return Section("At common settings")
-    table = _intervals("", own)
-    line = COMMON.format(measure=named(own[0].contrast.outcome))
-    return Section("At common settings", [line, *_refused(own)], tables=[table] if table.rows else [])
-
-
-def winners_curse(curses: Sequence[Curse], measure: str) -> Section:
-    """What the best of each cell promised, and what fresh seeds gave."""
-    if not curses:
-        return Section("Winner's curse")
-    told = "" if all(one.interval is None for one in curses) else ", with its 95 % interval"
-    rows = [
-        [
-            one.cell_id,
-            four(one.at_tuning),
-            four(one.fresh),
-            *(estimate_texts(one.interval) if one.interval else [number(one.gap, decimals=4, signed=True), ""]),
-            str(one.n),
-        ]
-        for one in curses
-    ]
-    header = ["", "at tuning", "fresh seeds", "difference", "95 % interval", "replicates"]
-    return Section("Winner's curse", [CURSE.format(measure=measure, interval=told)], tables=[Table(header, rows)])
+    return Section(heading, [line, *refused(own)], tables=[table for table in tables if table.rows])
 
 
 def sensitivity(found: Sequence[Finding]) -> Section:
@@ -168,9 +102,9 @@ def exploratory(found: Sequence[Finding]) -> Section:
         return Section("Exploratory contrasts")
     outcomes = dict.fromkeys(one.contrast.outcome for one in own)
     tables = [
-        _intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
+        intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
     ]
-    return Section("Exploratory contrasts", [EXPLORATORY, *_refused(own)], tables=[t for t in tables if t.rows])
+    return Section("Exploratory contrasts", [EXPLORATORY, *refused(own)], tables=[t for t in tables if t.rows])
 
 
 def controls(found: Sequence[Finding]) -> Section:
@@ -191,7 +125,7 @@ def controls(found: Sequence[Finding]) -> Section:
 def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
     """One column per contrast: these numbers fit a phone downwards, not across."""
     names, columns = [], {}
-    for finding in found:
+    for name, finding in zip(_names(found), found, strict=True):
         effect, runs = finding.effect, finding.runs
         assert effect is not None
         assert runs is not None
@@ -208,7 +142,7 @@ def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
             "SESOI": f"±{sesoi_text(effect.sesoi)}",
             "verdict": VERDICT_WORDS[effect.verdict],
         }
-        names, columns[finding.name] = list(cells), list(cells.values())
+        names, columns[name] = list(cells), list(cells.values())
     kept = [i for i in range(len(names)) if any(column[i] for column in columns.values())]
     shown = {name: [column[i] for i in kept] for name, column in columns.items()}
     return transposed(f"primary{what}", [names[i] for i in kept], shown)
@@ -239,17 +173,29 @@ def _how_to_read(found: Sequence[Finding]) -> list[str]:
     return lines + [line for line, of in ((ONE_TUNING, True), (ONE_SPLIT, False)) if of in tuned]
 
 
-def _intervals(title: str, found: Sequence[Finding]) -> Table:
+def intervals(title: str, found: Sequence[Finding]) -> Table:
+    """A row per contrast that has an estimate: no test and no verdict."""
     rows = [
-        [one.name, *estimate_texts(one.estimated), one.runs.counted()]
-        for one in found
+        [name, *estimate_texts(one.estimated), one.runs.counted()]
+        for name, one in zip(_names(found), found, strict=True)
         if one.estimated is not None and one.runs is not None
     ]
     return Table([title, "effect", "95 % interval", "of"], rows)
 
 
-def _refused(found: Sequence[Finding]) -> list[str]:
+def refused(found: Sequence[Finding]) -> list[str]:
+    """Why others have none."""
     return [one.sentence for one in found if one.estimated is None]
+
+
+def _names(found: Sequence[Finding]) -> list[str]:
+    """Treatments, with the estimand where several have the same one, and numbered where that is the same too."""
+    counts = Counter(one.name for one in found)
+    told: list[str] = []
+    for one in found:
+        name = one.name if counts[one.name] == 1 else f"{one.name} ({one.contrast.estimand})"
+        told.append(f"{name} {len(told) + 1}" if name in told else name)
+    return told
 
 
 def _share(share: Interval) -> str:

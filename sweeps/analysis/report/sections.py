@@ -9,6 +9,7 @@ from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.published import study1
 from sweeps.analysis.published.beside import STUDIES, beside
 from sweeps.analysis.report import (
+    derived_sections,
     effect_sections,
     embedding_figures,
     few_labels,
@@ -59,10 +60,10 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     sections = [
         effect_sections.effects(found),
         effect_sections.beside(found, plan),
-        effect_sections.against(compared),
+        derived_sections.against(compared),
         Section("Cells and contrasts", pictures=figure_lists.design(trials, found, compared, dataset, aside)),
-        effect_sections.common(found),
-        effect_sections.winners_curse(winners_curse(trials, plan), measure),
+        derived_sections.common(found),
+        derived_sections.winners_curse(winners_curse(trials, plan), measure),
         effect_sections.sensitivity(found),
         Section(
             "What this can and cannot say", scope(trials, found) + extensions(plan) + retries(tables.confirm_attempts)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from sweeps.analysis.stats.effects import SESOI
+from sweeps.analysis.wording import AN_EFFECT
 from sweeps.results.columns import named
 
 PLANNED_FAMILIES: Final = ("primary", "exploratory", "control")
@@ -93,7 +94,8 @@ class Contrast:
     def name(self) -> str:
         """The treatment, for tables and figures: `KoLeo`, `accumulation (K=4 against 1), on KoLeo's effect`."""
         label = self.label.removesuffix(",")
-        return f"{label}, on {self.outcome_label.partition(' on ')[0]}" if " on " in self.outcome_label else label
+        changed, effect, _ = self.outcome_label.partition(AN_EFFECT)
+        return f"{label}, on {changed} effect" if effect else label
 
     @property
     def control_cells(self) -> tuple[str, ...]:

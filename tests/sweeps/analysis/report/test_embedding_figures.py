@@ -16,6 +16,7 @@ from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.report import embedding_figures
 from sweeps.analysis.report.compose import render_sweep
+from sweeps.analysis.stats.pairing import Place
 from sweeps.results.store import read
 from tests.sweeps.analysis.invented.views import NAMES
 from tests.sweeps.analysis.svg_texts import texts
@@ -75,9 +76,9 @@ def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(viewed: Pa
         assert "n = 1" in words or "n = 8 queries" in words, name
         assert "digits, test split" in words, name
         assert "koleo=o" in words, name
-    again = draw_sheet(neighbour_sheet(viewed_cells, groups, "test", "koleo=on", block=1))
+    again = draw_sheet(neighbour_sheet(viewed_cells, groups, "test", "koleo=on", block=Place(1, 1)))
     assert first["neighbours-test-2"] == svg_of(again)
-    assert first["pca-test"] == svg_of(draw_projection(projection_data(viewed_cells, "test", "pca", block=1)))
+    assert first["pca-test"] == svg_of(draw_projection(projection_data(viewed_cells, "test", "pca", block=Place(1, 1))))
     for name in ("pca-test", "umap-test", "distances-test"):
         assert set(NAMES) <= set(texts(first[name]).split("\n"))
 

@@ -172,3 +172,10 @@ def test_effects_are_a_frame_with_a_row_per_contrast(folder: Path) -> None:
     assert (primary["family_size"] == 4).all()
     assert frame[frame["family"] != "primary"]["verdict"].isna().all()
     assert frame["epoch"].isna().all()
+
+
+def test_treatments_of_the_same_name_are_told_apart(make_factorial: Make, tmp_path: Path) -> None:
+    made = make_factorial({"koleo=off": 0.9, "koleo=on": 0.92}, replicates=4)
+    made.plan["contrasts"].append(made.plan["contrasts"][0] | {"estimand": "again"})
+    report = compose(made.write(tmp_path / "twice"))
+    assert table_of(report, "Effect").header == ["primary", "KoLeo (koleo)", "KoLeo (again)"]

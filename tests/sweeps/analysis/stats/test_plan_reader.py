@@ -176,3 +176,10 @@ def test_replicates_that_were_added_after_a_look_make_a_plan_grown(make_factoria
     same = before | {"replicates": 8}
     (tmp_path / "plan.json").write_text(json.dumps(plan | {"extended": [same]}))
     assert not read_plan(tmp_path, trials).grown
+
+
+def test_only_an_effect_on_an_effect_is_named_with_what_it_changes() -> None:
+    pair = Contrast.pair(OFF, K1, label="ArcFace,", outcome_label="recall at 1 on unseen classes")
+    assert pair.name == "ArcFace"
+    crossed = Contrast.pair(OFF, K1, label="accumulation (K=4 against 1)", outcome_label="KoLeo's effect on AUC")
+    assert crossed.name == "accumulation (K=4 against 1), on KoLeo's effect"

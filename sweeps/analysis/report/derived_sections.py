@@ -1,0 +1,77 @@
+"""The sections on what follows from the primaries: KoLeo against accumulation, common settings, the winner's curse."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sweeps.analysis.document import Section, Table
+from sweeps.analysis.numbers import estimate_texts, four, interval, number
+from sweeps.analysis.report.effect_sections import intervals, refused
+from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.koleo_against_accumulation import Comparison
+from sweeps.analysis.stats.winners_curse import Curse
+from sweeps.results.columns import named
+
+COMMON: Final = (
+    "All cells of a replicate ran the same settings to their end. Treatment minus control at equal settings, mean over "
+    "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on "
+    "its own."
+)
+CURSE: Final = (
+    "The best of several settings is partly the luckiest. By {measure}: its value at tuning, the mean over fresh seeds "
+    "at the same settings, and the difference, mean over replicates{interval}."
+)
+
+
+def against(compared: Sequence[Comparison]) -> Section:
+    """KoLeo against accumulation, a row per outcome."""
+    if not compared:
+        return Section("KoLeo against accumulation")
+    one = compared[0]
+    header = [
+        "",
+        f"KoLeo, off to on at K={one.low}",
+        f"K={one.low} to {one.high} with KoLeo",
+        "the first less the second",
+        f"KoLeo at K={one.high} less at K={one.low}",
+        "share of KoLeo's effect taken back",
+    ]
+    rows = []
+    for each in compared:
+        parts = (each.koleo, each.accumulation, each.difference, each.taken_back)
+        share = "cannot be told" if each.share is None else interval(each.share)
+        rows.append([named(each.outcome), *map(interval, parts), share])
+    lines = [
+        f"Both in units of the outcome, with 95 % intervals ({one.counted}), each on its own. What accumulation takes "
+        "back of KoLeo's effect is minus the interaction; the share has Fieller's interval (negative: it adds to the "
+        "effect), and cannot be told where the effect itself may be 0."
+    ]
+    return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
+
+
+def common(found: Sequence[Finding]) -> Section:
+    """The primaries at settings that all cells share."""
+    own = [one for one in found if one.contrast.family == "common"]
+    if not own:
+        return Section("At common settings")
+    table = intervals("", own)
+    line = COMMON.format(measure=named(own[0].contrast.outcome))
+    return Section("At common settings", [line, *refused(own)], tables=[table] if table.rows else [])
+
+
+def winners_curse(curses: Sequence[Curse], measure: str) -> Section:
+    """What the best of each cell promised, and what fresh seeds gave."""
+    if not curses:
+        return Section("Winner's curse")
+    told = "" if all(one.interval is None for one in curses) else ", with its 95 % interval"
+    rows = [
+        [
+            one.cell_id,
+            four(one.at_tuning),
+            four(one.fresh),
+            *(estimate_texts(one.interval) if one.interval else [number(one.gap, decimals=4, signed=True), ""]),
+            str(one.n),
+        ]
+        for one in curses
+    ]
+    header = ["", "at tuning", "fresh seeds", "difference", "95 % interval", "replicates"]
+    return Section("Winner's curse", [CURSE.format(measure=measure, interval=told)], tables=[Table(header, rows)])
