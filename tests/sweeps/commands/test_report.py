@@ -65,7 +65,10 @@ def test_a_comparison_takes_two_sweeps(trained: Path, tmp_path: Path, capsys: py
 def test_sweeps_are_merged_and_the_merge_is_reported(
     tiny: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = [str(swept(tiny, tmp_path / f"s{seed}", stages="confirm", seed=seed, replicates=1)) for seed in range(3)]
+    folders = [
+        str(swept(tiny, tmp_path / f"s{seed}", stages="confirm", seed=seed, replicates=1, blocks=2))
+        for seed in range(3)
+    ]
     monkeypatch.setattr(compose, "render_sweep", lambda folder: folder / "report.html")  # invented runs say too little
     out = tmp_path / "merged"
     assert report.main([*folders, "--merge", str(out), "--planned"]) == 0

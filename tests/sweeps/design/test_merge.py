@@ -186,7 +186,7 @@ def test_everything_that_refuses_a_merge_is_told_at_once(sweep: Sweep, tmp_path:
 
 
 def test_options_that_resolve_to_the_same_are_the_same(sweep: Sweep, tmp_path: Path) -> None:
-    other = sweep(1, blocks=2, points=2, confirm="tuned", outcome="auc", data_root=str(tmp_path / "elsewhere"))
+    other = sweep(1, blocks=2, points=4, confirm="tuned", outcome="auc", data_root=str(tmp_path / "elsewhere"))
     assert plan_of(merge([sweep(0), other], tmp_path / "merged", planned=True))["replicates"] == 2
 
 
@@ -209,7 +209,7 @@ def test_a_run_that_is_being_run_again_has_not_ended(sweep: Sweep) -> None:
     first, second = sweep(0), sweep(1)
     Store.open(second).write("curves", "tune", "t00003", 2, [{"epoch": 1, "val_auc": 0.5}])
     (fault,) = faults_of(first, second)
-    assert "of the 6 runs of the stage tune, 1 have not ended (t00003)" in fault
+    assert "of the 12 runs of the stage tune, 1 have not ended (t00003)" in fault
 
 
 @pytest.mark.parametrize(
