@@ -1,6 +1,8 @@
 """What a plan will cost and can tell, before it runs: trials, images, time, memory, disk and power."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import torch
 
@@ -11,7 +13,7 @@ from embedding_core.models.pretrained import is_there
 from sweeps.cli.duration import Duration, duration_of
 from sweeps.cli.plan_checks import distinct
 from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
-from sweeps.cli.rates import Rates, rates_of
+from sweeps.cli.rates import Rates, StandIn, rates_of
 from sweeps.cli.workload import Workload, kind_of, workload_of
 from sweeps.design.plan import Plan
 from sweeps.engine.resources import DEFAULT_GPU_SHARE, Request, Slots
@@ -26,7 +28,7 @@ SHOWN_IN_SECONDS = 180.0
 def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
     """The plan as lines of text. What time is reckoned from is measured on this machine, in some seconds."""
     works = workload_of(plan)
-    at_once = trials_at_once(plan, request)
+    at_once = trials_at_once(plan, data, request)
     rates = rates_of(plan, works, data, at_once=at_once, cpus=request.cpus)
     duration = duration_of(
         plan, works, rates, lambda config: images_per_epoch(config, data.split(config)), at_once=at_once,
@@ -45,11 +47,14 @@ def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
     ]
 
 
-def trials_at_once(plan: Plan, request: Request) -> int:
+def trials_at_once(plan: Plan, data: DeviceData, request: Request) -> int:
     """Trials that this machine will run at once, as the engine counts them."""
     gpus, share = torch.cuda.device_count(), request.gpus
     if share == "auto":
-        share = share_of(*measure([config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]))
+        with tempfile.TemporaryDirectory() as folder:
+            stand_in = StandIn(data, Path(folder))
+            configs = [stand_in.config(config).to_flat() for config in distinct(plan, *MEMORY_FIELDS)]
+            share = share_of(*measure(configs))
     elif share is None:
         share = DEFAULT_GPU_SHARE if gpus else 0.0
     slots = Slots(cpus=request.cpus, gpus=float(share), memory=int((request.memory_gib or 0) * 2**30))

@@ -10,6 +10,9 @@ from sweeps.design.design import Settings, Value
 from sweeps.design.plan import BLOCKS_PER_SEED, FIRST_POINT_BLOCK, Plan
 from sweeps.design.runs import confirm_base, drawn_at
 
+MOST_PRIMARIES = 4
+"""Each further one widens the interval of all."""
+
 
 def reachable(plan: Plan) -> list[Settings]:
     """Settings of everything that the sweep could run: the corners of its search and its cells."""
@@ -39,7 +42,9 @@ def distinct(plan: Plan, *names: str) -> list[TrainConfig]:
 
 def config_faults(plan: Plan) -> list[str]:
     """Everything impossible about any configuration that the sweep could reach, each fault once."""
-    compared = {name for cell in plan.cells for name in (*cell.settings, *cell.drop_in)} | set(plan.factorial.levels)
+    compared = {name for cell in plan.cells for name in (*cell.levels, *cell.drop_in)} | set(plan.factorial.levels)
+    # What goes with listed cells is theirs; what follows from crossed levels is made of what is given.
+    compared |= {name for cell in plan.design.cells for name in cell.fixed}
     fixed = sorted(compared & set(plan.what))
     faults = dict.fromkeys(f"`--set {name}` would fix what the sweep compares; its cells set it." for name in fixed)
     for settings in reachable(plan):
@@ -71,6 +76,11 @@ def _stage_faults(plan: Plan) -> Iterator[str]:
         yield "The stage tune needs `--points`; this preset tunes nothing."
     elif plan.tuner == "sobol" and plan.points & (plan.points - 1):
         yield f"`--points` must be a power of two, which Sobol points are balanced at, but got {plan.points}."
+    if plan.controls and not any(cell.role == "control" for cell in plan.cells):
+        yield "`--controls` adds A/A controls beside tuned cells that accumulate, and this plan has none to add."
+    primaries = sum(contrast.family == "primary" for contrast in plan.contrasts())
+    if primaries > MOST_PRIMARIES:
+        yield f"A family holds at most {MOST_PRIMARIES} primaries, as they share one level, but {primaries} are asked."
     if plan.confirm == "best of search" and plan.replicates > 1:
         yield f"A search is one tuning, however many seeds confirm it: `--replicates` must be 1, got {plan.replicates}."
     if plan.replicates * plan.blocks < 2 and "confirm" in plan.stages:

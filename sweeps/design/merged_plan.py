@@ -57,10 +57,11 @@ class Source:
     @property
     def options(self) -> dict[str, Any]:
         """What it was run with, what its preset filled in included, but for `FREE`."""
-        asked = {name: value for name, value in self.plan["what"].items() if name not in FREE}
+        base = self.plan["base"]
+        asked = {name: value for name, value in self.plan["what"].items() if name not in {*FREE, *base}}
         settled = {name: self.plan[name] for name in ("samples", "points", "blocks", "confirm", "tuner")}
         named = {"stages": ",".join(self.plan["stages"]), "outcome": self.plan["outcome"]["name"]}
-        return {"controls": False, "exempt": 0.0, **asked, **settled, **named}
+        return {"controls": False, "exempt": 0.0, **base, **asked, **settled, **named}
 
     def per_replicate(self, stage: str) -> int:
         """Runs of each replicate in `tune` or `confirm`."""

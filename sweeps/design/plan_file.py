@@ -36,6 +36,7 @@ def content_of(plan: Plan, study_id: str) -> dict[str, Any]:
         "design": plan.design.name,
         "design_sha256": plan.design_sha256,
         "what": dict(plan.what),
+        "base": {name: value for name, value in plan.base.items() if name != "data_root"},
         "stages": list(plan.stages),
         "samples": plan.samples,
         "replicates": plan.replicates,

@@ -18,8 +18,8 @@ class Tuned:
     """The best settings tried in one cell of one replicate."""
 
     trial_id: str
-    value: float
-    """At the last epoch, of the measure that they were chosen by."""
+    value: float | None
+    """At the last epoch, of the measure that they were chosen by; None where no run had one."""
     settings: Settings
     edges: Mapping[str, str]
     """`low` or `high` by nuisance whose best value is at that end of its range, so that better ones may lie beyond."""
@@ -49,6 +49,9 @@ def best_of_tune(
 ) -> dict[str, Tuned]:
     """The completed run with the highest value, by cell, from rows of `trials`; of equal ones the first.
 
+    Where none completed, collapse or divergence is what the cell comes to: it is confirmed at the settings of the run
+    that was stopped or had collapsed with the highest value, else at those of its first.
+
     Args:
         rows: of the tuning of one replicate.
         cells: what was tuned.
@@ -56,8 +59,8 @@ def best_of_tune(
         measure: column of `trials` to go by; higher is better.
 
     Raises:
-        Faults: runs that ended for want of memory or in an error, so that cells were not tried alike; a cell in which
-            no run completed.
+        Faults: runs that ended for want of memory or in an error, so that cells were not tried alike; a cell without
+            a run.
     """
     errors = [f"{row['trial_id']} {row['end_reason']}" for row in rows if row["end_reason"] in INFRASTRUCTURE]
     if errors:
@@ -65,10 +68,9 @@ def best_of_tune(
         raise Faults(
             [f"Tuning runs were cut off ({named}), so cells were not tried alike; `--resume` runs them again."]
         )
-    best = _best(rows, cells, measure, "tuning run", "Start a new sweep with more `--points`.")
     tuned = {}
-    for cell, row in best.items():
-        given = [factor for factor in nuisances if row[factor.name] is not None]
+    for cell, row in _best_or_longest(rows, cells, measure).items():
+        given = [factor for factor in nuisances if factor.is_drawn(row)]
         tuned[cell] = Tuned(
             trial_id=row["trial_id"],
             value=row[measure],
@@ -81,6 +83,18 @@ def best_of_tune(
 def nuisance_of(cells: Sequence[Cell], tuned: Mapping[str, Tuned]) -> dict[str, Settings]:
     """Settings by cell id: tuned, or a twin's."""
     return {cell.cell_id: tuned[cell.settings_of or cell.cell_id].settings for cell in cells}
+
+
+def _best_or_longest(rows: Sequence[Row], cells: Sequence[Cell], measure: str) -> dict[str, Row]:
+    """By cell the completed run with the highest value, else the ended one with the highest, else the first."""
+    best = {}
+    for cell in (cell.cell_id for cell in cells):
+        own = sorted((row for row in rows if row["cell_id"] == cell), key=lambda row: str(row["trial_id"]))
+        if not own:
+            raise Faults([f"No tuning run of {cell} has ended, so there are no settings to confirm."])
+        ranks = [(row["end_reason"] == "completed", -math.inf if row[measure] is None else row[measure]) for row in own]
+        best[cell] = own[ranks.index(max(ranks))]
+    return best
 
 
 def _best(rows: Sequence[Row], cells: Sequence[Cell], measure: str, what: str, remedy: str) -> dict[str, Row]:

@@ -51,7 +51,7 @@ class CellStudy:
 
     def told(self, row: Row) -> FrozenTrial:
         """A run that has ended, as Optuna knows it: stopped ones with their last value, diverged ones with none."""
-        given = [factor for factor in self._nuisances if row[factor.name] is not None]
+        given = [factor for factor in self._nuisances if factor.is_drawn({**self._settled, **row})]
         value = row[self._measure]
         known = value is not None and math.isfinite(value) and row["end_reason"] not in INFEASIBLE
         completed = row["end_reason"] == "completed" and known

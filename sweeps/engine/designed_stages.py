@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from embedding_core.config.train_config import TrainConfig
 from sweeps.design import plan_file
 from sweeps.design.design import Settings
 from sweeps.design.runs import Run, confirm_runs, tune_runs
@@ -120,9 +121,9 @@ def _rungs(sweep: Sweep, labelled: Labelled, left: Collection[str]) -> RungsBySt
     return RungsByStudy(study_of, rungs)
 
 
-def _with_splits(runs: Sequence[Run]) -> list[Any]:
-    """A configuration per split: of each replicate, the first."""
-    return [run.config() for run in {run.replicate: run for run in reversed(runs)}.values()]
+def _with_splits(runs: Sequence[Run]) -> list[TrainConfig]:
+    """A configuration of each cell in each replicate: cells may differ in what they hold out."""
+    return [run.config() for run in {run.study: run for run in reversed(runs)}.values()]
 
 
 def _most_images(sweep: Sweep, runs: Sequence[Run]) -> int:

@@ -67,5 +67,5 @@ class Sweep:
         return planned_trials(content_of(self.plan, self.study_id))[stage]
 
     def epoch_images(self, config: TrainConfig) -> int:
-        """Images forwarded per epoch: the same for all configurations of a sweep."""
+        """Images forwarded per epoch of such a run; cells of a list may differ in that."""
         return images_per_epoch(config, self.data.split(config))

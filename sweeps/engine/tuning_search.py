@@ -20,11 +20,12 @@ _logger = logging.getLogger(__name__)
 
 
 class TuningSearch(RunSearcher):
-    """Hands out the next run of whichever study has none under way, the earliest in the plan first.
+    """Hands out the next run of the study that has most left of those with none under way, so that all end together.
 
     Within a study one run follows the other, so that what TPE and ASHA know at each is settled by the plan and not by
-    which run happened to end first: the same sweep gives the same settings on any number of GPUs, and after any
-    interruption. There are as many studies as cells times replicates to keep a cluster busy.
+    which run happened to end first: the same sweep gives the same settings on any number of GPUs, and after its driver
+    was killed. What infrastructure has ended for good (retries used up, an error) the study goes on without until it is
+    run once more. There are as many studies as cells times replicates to keep a cluster busy.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class TuningSearch(RunSearcher):
         free = [study for study, left in self._left.items() if left and study not in busy]
         if not free:
             return None
-        study = min(free, key=lambda one: self._order[self._left[one][0][1].trial_id])
+        study = min(free, key=lambda one: (-len(self._left[one]), self._order[self._left[one][0][1].trial_id]))
         run, label = self._left[study].pop(0)
         self._under_way[label.trial_id] = study
         settings = self._settings_of.get(label.trial_id, run.nuisance)

@@ -15,7 +15,7 @@ KEY: Final = "sha256"
 """Where `plan.json` keeps it; absent until the plan is frozen."""
 
 EXTENDED: Final = "extended"
-"""Where `plan.json` keeps hash, search trials and blocks of each plan that it is an extension of, the oldest first."""
+"""Where `plan.json` keeps hash and sizes (search trials, replicates, blocks) of the plans that it extends, in order."""
 
 MERGED: Final = "merged"
 """Where the `plan.json` of a merge keeps the names of the sweeps whose replicates it holds."""

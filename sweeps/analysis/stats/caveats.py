@@ -12,7 +12,6 @@ from sweeps.analysis.stats.pairing import Place, place_of
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import is_auc, named
 
-
 RARE_BREAKDOWNS = (
     "Runs broke down here. Where that is rare, few replicates meet it too seldom to tell how often it happens, and a "
     "95 % interval then covers some 91 to 96 % of reruns (simulated: `benchmarks/coverage.py`, surface fragile)."

@@ -123,7 +123,7 @@ MEASURE = "final_val_recall_at_1"
 
 def row(trial: int, cell: Cell, value: float | None, lr: float, reason: str = "completed") -> dict[str, Any]:
     weight = 0.01 if cell is ON else None
-    ids = {"trial_id": f"t{trial:05d}", "cell_id": cell.cell_id, "end_reason": reason}
+    ids = {"trial_id": f"t{trial:05d}", "cell_id": cell.cell_id, "end_reason": reason, **cell.levels}
     return {**ids, MEASURE: value, "final_val_auc": 0.5, "lr": lr, "koleo_weight": weight}
 
 
@@ -137,9 +137,32 @@ def test_the_best_completed_point_by_the_declared_measure_is_taken_and_an_edge_o
     assert tuned["koleo=on"].settings == {"koleo_weight": 0.01, "lr": 1.1e-4}
 
 
-def test_a_cell_without_a_completed_run_cannot_be_confirmed() -> None:
-    with pytest.raises(Faults, match="No tuning run of koleo=on completed"):
-        best_of_tune([row(0, OFF, 0.7, 1e-3), row(1, ON, None, 1e-3, "diverged")], [OFF, ON], [LR], measure=MEASURE)
+def test_a_cell_in_which_no_run_completed_is_confirmed_at_what_lasted_longest() -> None:
+    """Divergence is what such a cell comes to; it must not cost the sweep the tunings of all others."""
+    diverged = [row(1, ON, None, 1e-3, "diverged"), row(2, ON, None, 2e-3, "diverged")]
+    tuned = best_of_tune([row(0, OFF, 0.7, 1e-3), *diverged], [OFF, ON], [LR], measure=MEASURE)
+    assert tuned["koleo=on"] == Tuned("t00001", None, {"lr": 1e-3}, {})
+    stopped = [*diverged, row(3, ON, 0.2, 3e-3, "collapsed"), row(4, ON, 0.1, 4e-3, "collapsed")]
+    tuned = best_of_tune([row(0, OFF, 0.7, 1e-3), *stopped], [OFF, ON], [LR], measure=MEASURE)
+    assert tuned["koleo=on"] == Tuned("t00003", 0.2, {"lr": 3e-3}, {})
+    with pytest.raises(Faults, match="No tuning run of koleo=on has ended"):
+        best_of_tune([row(0, OFF, 0.7, 1e-3)], [OFF, ON], [LR], measure=MEASURE)
+
+
+def test_a_range_that_the_cell_was_not_tuned_in_tells_no_edge() -> None:
+    """Two ranges of one field, each for cells of its own."""
+    factors = (
+        Factor(name="lr", role="nuisance", domain=Range(0.2, 12.8, log=True), when={"koleo": (False,)}),
+        Factor(name="lr", role="nuisance", domain=Range(0.01, 0.64, log=True), when={"koleo": (True,)}),
+    )
+    rows = [row(0, OFF, 0.7, 2.9), row(1, ON, 0.7, 0.072)]
+    assert {cell: found.edges for cell, found in best_of_tune(rows, [OFF, ON], factors, measure=MEASURE).items()} == {
+        "koleo=off": {},
+        "koleo=on": {},
+    }
+
+
+def test_a_search_without_a_completed_trial_of_an_arm_confirms_nothing() -> None:
     with pytest.raises(Faults, match="No search trial of koleo=on completed"):
         best_of_search([row(0, OFF, 0.7, 1e-3)], [OFF, ON], [LR], measure=MEASURE)
 

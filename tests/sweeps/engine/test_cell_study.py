@@ -1,13 +1,17 @@
 """The study of a cell: a function of the stored rows, and what it makes of each ending."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sweeps import koleo_accum, mining_curriculum, semi_hard_phases, simclr
+from sweeps.design import Range
 from sweeps.design.plan import Plan
+from sweeps.design.runs import tune_runs
 from sweeps.engine.cell_study import TRIAL_ID, CellStudy, ShownStudies
 from sweeps.koleo_accum import DESIGN
 
@@ -70,6 +74,27 @@ def test_each_ending_is_told_with_what_it_says(ending: str, value: float, state:
 def test_what_infrastructure_ended_says_nothing_of_the_settings(ending: str) -> None:
     study = CellStudy(PLAN, OFF, seed=0)
     assert study.propose([*steep(8), row(8, 0.005, 0.9, ending)], 9) == study.propose(steep(8), 9)
+
+
+@pytest.mark.parametrize("design", [koleo_accum, mining_curriculum, semi_hard_phases, simclr], ids=lambda m: m.__name__)
+def test_each_cell_of_each_tuned_preset_is_proposed_settings_in_its_own_range(design: ModuleType) -> None:
+    """One field may have a range for each of several levels."""
+    presets = [name for name, preset in design.DESIGN.presets.items() if preset.confirm == "best of tune"]
+    for name in presets:
+        plan = Plan.of(design.DESIGN, {"preset": name, "points": 4})
+        for cell in plan.factorial.distinct:
+            runs = [run for run in tune_runs(plan) if run.study == (1, cell.cell_id) and run.nuisance is not None]
+            rows = [
+                {**run.config().to_flat(), "trial_id": f"t{i:05d}", "end_reason": "completed", "images_seen": 100}
+                | {plan.outcome.final: 0.5 + 0.1 * i}
+                for i, run in enumerate(runs)
+            ]
+            proposed = CellStudy(plan, cell, seed=0).propose(rows, 3)
+            drawn = [factor for factor in plan.nuisances if factor.is_drawn({**plan.base, **cell.settings})]
+            assert set(proposed) == {factor.name for factor in drawn}
+            for factor in drawn:
+                assert isinstance(factor.domain, Range)
+                assert factor.domain.low <= proposed[factor.name] <= factor.domain.high  # type: ignore[operator]
 
 
 def test_the_file_for_the_dashboard_shows_every_run_once_whatever_was_restarted(tmp_path: Path) -> None:

@@ -110,6 +110,22 @@ def test_as_many_run_at_once_as_there_are_studies(tmp_path: Path) -> None:
     assert [config["trial_id"] for config in started[:3] if config] == ["t00000", "t00001", "t00002"]
 
 
+@pytest.mark.parametrize(("slots", "rounds"), [(1, 24), (2, 12), (4, 6), (5, 5), (6, 4)])
+def test_no_slot_idles_while_a_study_could_go_on(tmp_path: Path, slots: int, rounds: int) -> None:
+    """Six studies of four runs that take one round each."""
+    driver = Driver(tmp_path)
+    needed = 0
+    while True:
+        while len(driver.under_way) < slots and driver.start() is not None:
+            pass
+        if not driver.under_way:
+            break
+        for config in list(driver.under_way):
+            driver.end(config)
+        needed += 1
+    assert needed == rounds
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 6])
 def test_what_is_proposed_depends_neither_on_the_order_of_endings_nor_on_the_room(
     calm: Driver, tmp_path: Path, at_once: int
