@@ -174,7 +174,7 @@ def test_everything_that_refuses_a_merge_is_told_at_once(sweep: Sweep, tmp_path:
     for said in (
         f"`--merge` writes into a new folder, but {tmp_path / 'taken'} is there and not empty",
         f"`dataset` is digits in {both.format('mnist')}",
-        f"`epochs` is not set in {both.format('3')}",
+        f"`epochs` is 4 in {both.format('3')}",
         f"Replicate seeds 2 are in both {first} and {second}",
         "`--seed 0` and `--seed 1` at R = 6 share five",
         f"{second} is not finished: of the 18 runs of the stage confirm, 2 have not ended (t00016, t00017)",
@@ -186,7 +186,9 @@ def test_everything_that_refuses_a_merge_is_told_at_once(sweep: Sweep, tmp_path:
 
 
 def test_options_that_resolve_to_the_same_are_the_same(sweep: Sweep, tmp_path: Path) -> None:
-    other = sweep(1, blocks=2, points=4, confirm="tuned", outcome="auc", data_root=str(tmp_path / "elsewhere"))
+    other = sweep(
+        1, blocks=2, points=4, epochs=4, confirm="tuned", outcome="auc", data_root=str(tmp_path / "elsewhere")
+    )
     assert plan_of(merge([sweep(0), other], tmp_path / "merged", planned=True))["replicates"] == 2
 
 
