@@ -20,22 +20,22 @@ from pathlib import Path
 from machine import machine_class
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "sweeps" / "koleo_accum.py"
 TARGET = 1.3
 
 CASES = {
-    "quick": "",
-    "minimal, 3 x 4": "--preset minimal --loss semihard --replicates 3 --points 4 --epochs 8",
-    "cached": "--preset minimal --loss semihard --replicates 2 --points 2 --epochs 8 --set accum_steps=4 "
-    "--set accum_mode=cached",
-    "cifar10": "--preset minimal --dataset cifar10 --train-triplets 1500 --epochs 2 --replicates 2 --points 2",
+    "quick": "koleo_accum.py",
+    "minimal, 3 x 4": "koleo_accum.py --preset minimal --loss semihard --replicates 3 --points 4 --epochs 8",
+    "cached": "simclr.py --replicates 3 --epochs 8",
+    "cifar10": "koleo_accum.py --preset minimal --dataset cifar10 --train-triplets 1500 --epochs 2 --replicates 2 "
+    "--points 2",
 }
-"""Flags by name."""
+"""Script and flags by name. SimCLR's cells accumulate naively and exactly beside one that does not."""
 
 
-def ran(flags: str, folder: str) -> tuple[str, float]:
+def ran(line: str, folder: str) -> tuple[str, float]:
     """What a command prints, and seconds that it takes."""
-    command = [sys.executable, str(SCRIPT), "--local", "--results", folder, *flags.split()]
+    script, *flags = line.split()
+    command = [sys.executable, str(ROOT / "sweeps" / script), "--local", "--results", folder, *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -62,12 +62,12 @@ def main() -> int:
     arguments = parser.parse_args()
     print(f"{machine_class()}; target: within {TARGET} either way")
     print(f"{'':16} {'--plan took':>12} {'forecast':>9} {'took':>8} {'took / forecast':>16} {'load before':>12}")
-    cases = CASES if arguments.flags is None else {"own": arguments.flags}
+    cases = CASES if arguments.flags is None else {"own": f"koleo_accum.py {arguments.flags}"}
     missed = False
     for name in [*(arguments.case or cases)] * arguments.rounds:
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as folder:
-            text, plan_s = ran(f"--plan {cases[name]}", folder)
+            text, plan_s = ran(f"{cases[name]} --plan", folder)
             _, sweep_s = ran(cases[name], folder)
         ratio = sweep_s / forecast_s(text)
         missed |= not 1 / TARGET <= ratio <= TARGET
