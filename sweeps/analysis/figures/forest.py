@@ -59,7 +59,7 @@ def forests(found: Sequence[Finding], compared: Sequence[Comparison]) -> dict[st
 
 
 def forest_items(found: Sequence[Finding], compared: Sequence[Comparison]) -> list[ForestItem]:
-    """The primaries, and KoLeo against accumulation on their outcomes."""
+    """The primaries, and KoLeo against accumulation on their outcomes where it is not a primary itself."""
     primaries = [
         ForestItem(one.name, one.effect, "primary", one.effect.sesoi, one.contrast.outcome)
         for one in found
@@ -69,11 +69,12 @@ def forest_items(found: Sequence[Finding], compared: Sequence[Comparison]) -> li
     return primaries + [
         ForestItem(label, part, "exploratory", sesoi[one.outcome], one.outcome)
         for one in compared
-        if one.outcome in sesoi
+        if one.outcome in sesoi and not one.bare
         for label, part in (
             (f"KoLeo, off to on at K={one.low}", one.koleo),
             (f"accumulation, K={one.low} to {one.high} with KoLeo", one.accumulation),
         )
+        if isinstance(part, Interval)
     ]
 
 

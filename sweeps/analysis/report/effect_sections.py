@@ -51,7 +51,7 @@ ONE_SPLIT: Final = (
     "it, so no verdict rests on it."
 )
 FEW: Final = f"Fewer than {MIN_REPLICATES} replicates make a pilot: an interval, but no verdict."
-EXPLORATORY: Final = "Adjusted neither for their number nor for looks: numbers to think about, on which no claim rests."
+EXPLORATORY: Final = "Not adjusted for their number: numbers to think about, on which no claim rests."
 CONTROLS: Final = (
     "A/A control: pairs of runs of the same computation, but for the order of its additions. How far they differ is "
     "what training makes of rounding"

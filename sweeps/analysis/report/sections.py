@@ -1,5 +1,6 @@
 """The report as a list of sections: text, tables and figures in reading order, before any markup."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -66,7 +67,8 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         derived_sections.winners_curse(winners_curse(trials, plan), measure),
         effect_sections.sensitivity(found),
         Section(
-            "What this can and cannot say", scope(trials, found) + extensions(plan) + retries(tables.confirm_attempts)
+            "What this can and cannot say",
+            [*scope(trials, found), *extensions(plan, _units(primary)), *retries(tables.confirm_attempts)],
         ),
         effect_sections.exploratory(found),
         effect_sections.controls(found),
@@ -122,6 +124,11 @@ def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
     pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
     note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
     return Section("Embeddings", note, pictures=pictures)
+
+
+def _units(primary: Sequence[Finding]) -> int:
+    """Independent replicates of the primaries; 0 where all were refused."""
+    return max((len(one.runs.places) for one in primary if one.runs is not None), default=0)
 
 
 def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:

@@ -94,7 +94,7 @@ def findings(
             family = len(primaries(plan.contrasts))
             found.append(_primary(confirm, curves, contrast, eval_groups, family, grown=plan.grown))
         else:
-            found.append(_other(tune if contrast.family == "common" else confirm, contrast))
+            found.append(_other(tune if contrast.family == "common" else confirm, contrast, grown=plan.grown))
     return _each_line_once(_each_measure_once(found))
 
 
@@ -125,15 +125,17 @@ def _primary(
     )
 
 
-def _other(rows: pa.Table, contrast: Contrast) -> Finding:
+def _other(rows: pa.Table, contrast: Contrast, *, grown: bool) -> Finding:
     """An interval without a verdict; of a control a sentence on how far equal runs differ."""
     started = _started(rows, contrast)
     runs, own = started.runs, _of_cells(rows, contrast)
     if runs is None:
         return started
-    found = t_interval(runs.values)
-    said = ""
-    if contrast.family == "control":
+    said, control = "", contrast.family == "control"
+    if grown and not control and len(runs.places) < FIRST_LOOK:
+        return replace(started, sentence=_no_second_look(runs, contrast, own))
+    found = t_interval(runs.values, anytime=grown and not control)
+    if control:
         said = control_sentence(
             runs.pairs,
             sesoi=contrast.sesoi,
