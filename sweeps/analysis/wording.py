@@ -101,6 +101,15 @@ def sentence(effect: Judged, *, what: str, outcome: str, context: str) -> str:
     raise ValueError(f"Unknown verdict `{effect.verdict}`.")
 
 
+def withdrawal(effect: Judged, failed: int) -> str:
+    """Why no equivalence is claimed of an interval that is small enough: a sentence after that of the effect."""
+    runs = f"{failed} run{'s' * (failed != 1)}"
+    return (
+        f"The 90 % interval lies within ±{sesoi_text(effect.sesoi)}, but {runs} failed, and without the seeds of those "
+        "it does not: failing alike is no equivalence."
+    )
+
+
 def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str, context: str) -> str:
     """How far cells differ that in truth are equal: what rounding alone does.
 

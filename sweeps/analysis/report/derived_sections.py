@@ -18,7 +18,9 @@ AGAINST: Final = (
     "be 0."
 )
 OF_PRIMARIES: Final = "{parts}: the primary of the same cells, with its interval, which holds together with the others."
-BARE: Final = "Estimates alone: replicates were added after a look, and there are too few for intervals that allow for it."
+BARE: Final = (
+    "Estimates alone: replicates were added after a look, and there are too few for intervals that allow for it."
+)
 
 COMMON: Final = (
     "All cells of a replicate ran the same settings to their end. Treatment minus control at equal settings, mean over "

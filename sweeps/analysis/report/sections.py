@@ -29,6 +29,7 @@ from sweeps.analysis.stats.derived import codes
 from sweeps.analysis.stats.descriptive import distinct, selected_by
 from sweeps.analysis.stats.findings import Finding, findings
 from sweeps.analysis.stats.koleo_against_accumulation import comparisons
+from sweeps.analysis.stats.pairing import not_finished
 from sweeps.analysis.stats.stored_plan import StoredPlan
 from sweeps.analysis.stats.winners_curse import winners_curse
 from sweeps.results.columns import named
@@ -107,7 +108,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     return Report(
         study=distinct(trials, "study_id") or plan.study_id or "sweep",
         question=plan.question,
-        verdicts=[finding.sentence for finding in primary] or [no_effect_claimed(trials, curves, found)],
+        verdicts=_answers(primary) or [no_effect_claimed(trials, curves, found)],
         sections=[s for s in sections if s.paragraphs or s.commands or s.tables or s.pictures],
         contrasts=contrast_rows(found, compared),
     )
@@ -124,6 +125,16 @@ def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
     pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
     note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
     return Section("Embeddings", note, pictures=pictures)
+
+
+def _answers(primary: Sequence[Finding]) -> list[str]:
+    """The sentence of each primary; of those that wait for runs to finish one line."""
+    waiting = [one for one in primary if one.unfinished]
+    told = [one.sentence for one in primary if not one.unfinished]
+    if not waiting:
+        return told
+    whom = f", the effect of {'; of '.join(one.name for one in waiting)}" if told else ""
+    return [*told, f"Not estimated yet{whom}: {not_finished(frozenset().union(*(one.unfinished for one in waiting)))}."]
 
 
 def _units(primary: Sequence[Finding]) -> int:

@@ -127,7 +127,10 @@ def _comparison(
         outcome=contrast.outcome,
         low=low,
         high=high,
-        **{part: _bare(units) if bare else _part(runs, contrast.outcome, weights[part], plan) for part, units in values.items()},
+        **{
+            part: _bare(units) if bare else _part(runs, contrast.outcome, weights[part], plan)
+            for part, units in values.items()
+        },
         share=share,
         weights=weights,
         counted=runs.counted(),
