@@ -12,6 +12,7 @@ from sweeps.analysis.numbers import (
     ends,
     estimate_texts,
     interval,
+    noise_texts,
     number,
     or_absent,
     p_text,
@@ -38,7 +39,10 @@ TERMS: Final = (
     "SESOI: smallest effect size of interest, what would matter. P(A > B): share of {unit} in which the treatment came "
     "out above the control (Wilson interval)."
 )
-DETECTABLE: Final = "Detectable: effect that so many {unit} find in four of five sweeps; a range, since their spread is itself estimated."
+DETECTABLE: Final = (
+    "Detectable: effect that so many {unit} find in four of five sweeps; a range, since their spread is itself "
+    "estimated."
+)
 DUE_TO_TUNING: Final = (
     "Variance due to tuning: how much of the spread between replicates comes from tuning anew rather than from seeds."
 )
@@ -121,9 +125,7 @@ def controls(found: Sequence[Finding]) -> Section:
     for one in own:
         if one.runs is not None:
             pairs = one.runs.pairs
-            sizes = (float(np.sqrt(np.mean(np.square(pairs)))), float(np.abs(pairs).max()))
-            texts = [number(size, decimals=5) for size in sizes]
-            rows.append([one.contrast.estimand, *texts, sesoi_text(one.contrast.sesoi), str(pairs.size)])
+            rows.append([one.contrast.estimand, *noise_texts(pairs), sesoi_text(one.contrast.sesoi), str(pairs.size)])
     header = ["A/A control", "root mean square", "largest", "SESOI", "pairs"]
     lines = [one.sentence for one in own] + ([_noise(own)] if rows else [])
     return Section("A/A controls", lines, tables=[Table(header, rows)] if rows else [])
@@ -228,8 +230,8 @@ def _noise(found: Sequence[Finding]) -> str:
         return ""
     differences = np.concatenate(own)
     apart = float(np.sqrt(np.mean(np.square(differences))))
-    mean_square = number(apart) if apart >= 0.0005 else "<.001"
-    size = f"root mean square {mean_square} over {differences.size} pairs, {apart / first.sesoi:.1f} x the SESOI"
+    over = f"over {differences.size} pairs, {apart / first.sesoi:.1f} x the SESOI"
+    size = f"root mean square {noise_texts(differences)[0]} {over}"
     if apart < first.sesoi:
         return f"{CONTROLS}: {size}."
     return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over many can."

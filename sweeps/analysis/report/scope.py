@@ -18,7 +18,6 @@ from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
-
 HOLD: Final = (
     " The intervals of the contrasts hold at every look (anytime-valid), and are wider for it; those by epoch, over "
     "classes and of measures of the embeddings do not."
@@ -111,8 +110,8 @@ def extensions(plan: StoredPlan, units: int) -> list[str]:
                 + (
                     f" Each is a replicate of its own here.{_hold(units)}"
                     if plan.grown and more_replicates == replicates
-                    else " Intervals are those of a number of blocks fixed in advance: whoever extends a sweep until it "
-                    "says something is misled more often than they state."
+                    else " Intervals are those of a number of blocks fixed in advance: whoever extends a sweep until "
+                    "it says something is misled more often than they state."
                 )
             )
     if plan.looked:

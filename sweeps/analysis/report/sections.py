@@ -82,7 +82,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
             evaluations=tables.evaluations,
             views=tables.views,
         ),
-        Section("Replicate by replicate", pictures=figure_lists.paired(found, dataset)),
+        Section(_by_unit(primary), pictures=figure_lists.paired(found, dataset)),
         held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
         few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),
@@ -125,6 +125,11 @@ def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
     pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
     note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
     return Section("Embeddings", note, pictures=pictures)
+
+
+def _by_unit(primary: Sequence[Finding]) -> str:
+    units = [one.runs.unit for one in primary if one.runs is not None]
+    return "Seed by seed" if units and units[0].startswith("seeds") else "Replicate by replicate"
 
 
 def _answers(primary: Sequence[Finding]) -> list[str]:

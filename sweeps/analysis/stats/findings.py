@@ -73,7 +73,7 @@ class Finding:
 
     @property
     def due_to_tuning(self) -> float | None:
-        """Share of the variance between units that comes from tuning anew; None where it cannot be told, and of a pilot."""
+        """Share of the variance between units that tuning anew makes; None of a pilot and where it cannot be told."""
         effect = self.effect
         if effect is None or effect.verdict == "pilot" or effect.tau_squared is None or effect.standard_error == 0:
             return None
