@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 ABSENT: Final = "–"
 """In a table, for what was not measured or does not apply."""
@@ -113,6 +114,17 @@ def decimals_of(*values: float) -> int:
     """Digits after the point that keep every value but 0 from reading as zero: 3, at most 6."""
     smallest = min((abs(value) for value in values if value != 0), default=1.0)
     return next((d for d in range(3, 6) if smallest >= 0.5 * 10**-d), 6)
+
+
+def noise_texts(values: ArrayLike) -> tuple[str, str]:
+    """Root mean square and largest size of differences that are zero in truth, with the same digits.
+
+    About zero: a deviation about the mean would hide a bias.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    deviation, largest = float(np.sqrt(np.mean(np.square(array)))), float(np.abs(array).max())
+    digits = decimals_of(deviation, largest)
+    return number(deviation, decimals=digits), number(largest, decimals=digits)
 
 
 def decimals_for(found: Estimated) -> int:

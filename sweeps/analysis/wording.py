@@ -3,7 +3,6 @@
 import math
 from typing import Final, Protocol
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from sweeps.analysis.numbers import (
@@ -12,8 +11,8 @@ from sweeps.analysis.numbers import (
     ROUNDING,
     Estimated,
     decimals_for,
-    decimals_of,
     interval,
+    noise_texts,
     number,
     sesoi_text,
     vanishes,
@@ -101,6 +100,15 @@ def sentence(effect: Judged, *, what: str, outcome: str, context: str) -> str:
     raise ValueError(f"Unknown verdict `{effect.verdict}`.")
 
 
+def withdrawal(effect: Judged, failed: int) -> str:
+    """Why no equivalence is claimed of an interval that is small enough: a sentence after that of the effect."""
+    runs = f"{failed} run{'s' * (failed != 1)}"
+    return (
+        f"The 90 % interval lies within ±{sesoi_text(effect.sesoi)}, but {runs} failed, and without the seeds of those "
+        "it does not: failing alike is no equivalence."
+    )
+
+
 def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str, context: str) -> str:
     """How far cells differ that in truth are equal: what rounding alone does.
 
@@ -111,14 +119,10 @@ def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str
         outcome: what was measured: `AUC`.
         context: as in `sentence`.
     """
-    array = np.asarray(values, dtype=np.float64)
-    # About zero, which is the truth: a deviation about the mean would hide a bias.
-    deviation, largest = float(np.sqrt(np.mean(np.square(array)))), float(np.abs(array).max())
-    digits = decimals_of(deviation, largest)
+    deviation, largest = noise_texts(values)
     return (
         f"A/A control, {what}, which compute the same: {outcome} differed by at most "
-        f"{number(largest, decimals=digits)} (root mean square {number(deviation, decimals=digits)}; {context}), where "
-        f"{sesoi_text(sesoi)} would matter."
+        f"{largest} (root mean square {deviation}; {context}), where {sesoi_text(sesoi)} would matter."
     )
 
 

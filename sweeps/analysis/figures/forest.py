@@ -40,6 +40,9 @@ class ForestItem(NamedTuple):
     outcome: str
     """Column of `trials` in whose units the effect is."""
 
+    unit: str = ""
+    """What a primary is over: `replicates`, `seeds`, `seeds at one tuning`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForestData:
@@ -59,21 +62,22 @@ def forests(found: Sequence[Finding], compared: Sequence[Comparison]) -> dict[st
 
 
 def forest_items(found: Sequence[Finding], compared: Sequence[Comparison]) -> list[ForestItem]:
-    """The primaries, and KoLeo against accumulation on their outcomes."""
+    """The primaries, and KoLeo against accumulation on their outcomes where it is not a primary itself."""
     primaries = [
-        ForestItem(one.name, one.effect, "primary", one.effect.sesoi, one.contrast.outcome)
+        ForestItem(one.name, one.effect, "primary", one.effect.sesoi, one.contrast.outcome, one.runs.unit)
         for one in found
-        if one.effect is not None
+        if one.effect is not None and one.runs is not None
     ]
     sesoi = {item.outcome: item.sesoi for item in primaries}
     return primaries + [
         ForestItem(label, part, "exploratory", sesoi[one.outcome], one.outcome)
         for one in compared
-        if one.outcome in sesoi
+        if one.outcome in sesoi and not one.bare
         for label, part in (
             (f"KoLeo, off to on at K={one.low}", one.koleo),
             (f"accumulation, K={one.low} to {one.high} with KoLeo", one.accumulation),
         )
+        if isinstance(part, Interval)
     ]
 
 
@@ -86,7 +90,7 @@ def forest_data(items: Sequence[ForestItem], *, dataset: str) -> ForestData:
     if not items:
         raise ValueError("A forest needs at least one estimated contrast.")
     effects = [item.found for item in items if isinstance(item.found, Effect)]
-    units = {("replicates" if effect.unit == "replicate" else "seeds at one tuning") for effect in effects}
+    units = {item.unit for item in items} - {""}
     held = max((effect.family for effect in effects), default=1)
     n = f"n = {each(item.found.n for item in items)} {' or '.join(sorted(units)) or 'units'}"
     return ForestData(tuple(items), f"{n}; {dataset}; stage confirm; 95 % intervals{SIMULTANEOUS * (held > 1)}")

@@ -15,10 +15,9 @@ from sweeps.analysis.stats.effects import Effect
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import named
 
-REPLICATE_READING: Final = (
-    "Each line is one replicate: the same draw of images and the same seeds in all cells, the mean over its seeds."
-)
-BLOCK_READING: Final = "Each line is one seed, the same in all cells, at one tuning."
+REPLICATE_READING: Final = "Each line is one replicate: the same draw of images and the same seeds in all cells"
+MEAN_READING: Final = ", the mean over its seeds"
+SEED_READING: Final = "Each line is one seed, the same in all cells"
 SIDES_READING: Final = " A side is the weighted mean of its cells."
 
 MOST_CELLS: Final = 4
@@ -42,6 +41,9 @@ class PairedData:
     differences: tuple[float, ...]
     effect: Effect
     of_sides: bool
+    unit: str
+    """What a line is one of: `replicates`, `seeds`, `seeds at one tuning`."""
+
     caption: str
 
 
@@ -64,13 +66,19 @@ def paired_data(runs: CellRuns, effect: Effect, contrast: Contrast, *, dataset: 
         differences=tuple(runs.values.tolist()),
         effect=effect,
         of_sides=of_sides,
+        unit=runs.unit,
         caption=f"{runs.counted()}; {dataset}; stage confirm; {origin}{lost}",
     )
 
 
 def reading(data: PairedData) -> str:
     """How to read the figure."""
-    return (REPLICATE_READING if data.effect.unit == "replicate" else BLOCK_READING) + SIDES_READING * data.of_sides
+    unit, _, where = data.unit.partition(" ")
+    if unit == "seeds":
+        line = SEED_READING + (f", {where}" if where else ", with its own draw of images")
+    else:
+        line = REPLICATE_READING + MEAN_READING * (data.effect.blocks > 1)
+    return f"{line}.{SIDES_READING * data.of_sides}"
 
 
 @styled
@@ -99,7 +107,7 @@ def draw_paired(data: PairedData) -> Figure:
         color=COLOURS[2],
         markersize=5,
         linestyle="none",
-        label=effect.unit if effect.unit == "replicate" else "seed",
+        label="seed" if data.unit.startswith("seeds") else "replicate",
     )
     bottom.plot(
         [effect.ci_low, effect.ci_high],

@@ -5,6 +5,7 @@ from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS
 from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.findings import Finding
+from sweeps.results.columns import named
 
 
 def comparison(first: Sweep, second: Sweep) -> Report:
@@ -13,8 +14,8 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     rows = [
         [
             one.first.contrast.label.removesuffix(","),
-            *_cells(one.first),
-            *_cells(one.second),
+            *_cells(one.first, one.other_outcomes),
+            *_cells(one.second, one.other_outcomes),
             or_absent(one.difference, interval),
         ]
         for one in pairs
@@ -52,11 +53,13 @@ def _comparable(first: Sweep, second: Sweep) -> list[str]:
     return lines + [f"{cell}: {'; '.join(names)}." for cell, names in differing.items()]
 
 
-def _cells(finding: Finding) -> list[str]:
+def _cells(finding: Finding, of_outcome: bool) -> list[str]:
+    """Estimate, what it is of, verdict; `of_outcome`: with the outcome, where the other sweep has another."""
     effect, runs = finding.effect, finding.runs
     if effect is None or runs is None:
         return [ABSENT, ABSENT, "not estimated"]
-    return [interval(effect), runs.counted(), VERDICT_WORDS[effect.verdict]]
+    of = f"{named(finding.contrast.outcome)}: " if of_outcome else ""
+    return [of + interval(effect), runs.counted(), VERDICT_WORDS[effect.verdict]]
 
 
 def _sentences(sweep: Sweep) -> list[str]:

@@ -4,15 +4,27 @@ from collections.abc import Sequence
 from typing import Final
 
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.numbers import estimate_texts, four, interval, number
+from sweeps.analysis.numbers import estimate_texts, four, interval, number, two_digits_of
 from sweeps.analysis.report.effect_sections import intervals, refused
+from sweeps.analysis.stats.composite import counted_as
+from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.koleo_against_accumulation import Comparison
+from sweeps.analysis.stats.koleo_against_accumulation import PARTS, Comparison
 from sweeps.analysis.stats.winners_curse import Curse
 from sweeps.results.columns import named
 
+AGAINST: Final = (
+    "Both in units of the outcome ({counted}). What accumulation takes back of KoLeo's effect is minus the "
+    "interaction; the share has Fieller's interval (negative: it adds to the effect), and cannot be told where the "
+    "effect itself may be 0."
+)
+OF_PRIMARIES: Final = "{parts}: the primary of the same cells, with its interval, held together with the others."
+BARE: Final = (
+    "Estimates alone: replicates were added after a look, and there are too few for intervals that allow for it."
+)
+
 COMMON: Final = (
-    "All cells of a replicate ran the same settings to their end. Treatment minus control at equal settings, mean over "
+    "All cells of a replicate ran the same settings{ended}. Treatment minus control at equal settings, mean over "
     "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on "
     "its own."
 )
@@ -39,13 +51,24 @@ def against(compared: Sequence[Comparison]) -> Section:
     for each in compared:
         parts = (each.koleo, each.accumulation, each.difference, each.taken_back)
         share = "cannot be told" if each.share is None else interval(each.share)
-        rows.append([named(each.outcome), *map(interval, parts), share])
-    lines = [
-        f"Both in units of the outcome, with 95 % intervals ({one.counted}), each on its own. What accumulation takes "
-        "back of KoLeo's effect is minus the interaction; the share has Fieller's interval (negative: it adds to the "
-        "effect), and cannot be told where the effect itself may be 0."
-    ]
+        rows.append([named(each.outcome), *map(_estimate if each.bare else interval, parts), share])
+    lines = [AGAINST.format(counted=one.counted), *_intervals_of(one, dict(zip(PARTS, header[1:], strict=False)))]
     return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
+
+
+def _estimate(found: Interval | Effect) -> str:
+    return number(found.estimate, decimals=two_digits_of(found.standard_error), signed=True)
+
+
+def _intervals_of(one: Comparison, names: dict[str, str]) -> list[str]:
+    """Which intervals stand in the table: of a primary, or of their own, and whether they hold at every look."""
+    if one.bare:
+        return [BARE]
+    own = f"95 % intervals{', valid at every look,' * one.anytime} each on its own"
+    if not one.shared:
+        return [f"{own[:1].upper()}{own[1:]}."]
+    shared = "; ".join(names[part] for part in one.shared)
+    return [f"{OF_PRIMARIES.format(parts=shared)} The rest: {own}."]
 
 
 def common(found: Sequence[Finding]) -> Section:
@@ -54,7 +77,11 @@ def common(found: Sequence[Finding]) -> Section:
     if not own:
         return Section("At common settings")
     table = intervals("", own)
-    line = COMMON.format(measure=named(own[0].contrast.outcome))
+    measure = own[0].contrast.outcome
+    failed = {run for one in own if one.runs is not None for run in one.runs.failed}
+    runs = f"{len(failed)} run{'s' * (len(failed) != 1)}"
+    ended = f", of which {runs} failed, {counted_as(measure)}" if failed else " to their end"
+    line = COMMON.format(measure=named(measure), ended=ended)
     return Section("At common settings", [line, *refused(own)], tables=[table] if table.rows else [])
 
 

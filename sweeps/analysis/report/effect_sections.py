@@ -12,6 +12,7 @@ from sweeps.analysis.numbers import (
     ends,
     estimate_texts,
     interval,
+    noise_texts,
     number,
     or_absent,
     p_text,
@@ -35,9 +36,12 @@ VERDICT_WORDS: Final = {
 """Of an effect's `verdict`, in tables."""
 
 TERMS: Final = (
-    "SESOI: smallest effect size of interest, what would matter. P(A > B): share of replicates in which the treatment "
-    "came out above the control (Wilson interval). Detectable: effect that so many replicates find in four of five "
-    "sweeps; a range, since their spread is itself estimated."
+    "SESOI: smallest effect size of interest, what would matter. P(A > B): share of {unit} in which the treatment came "
+    "out above the control (Wilson interval)."
+)
+DETECTABLE: Final = (
+    "Detectable: effect that so many {unit} find in four of five sweeps; a range, since their spread is itself "
+    "estimated."
 )
 DUE_TO_TUNING: Final = (
     "Variance due to tuning: how much of the spread between replicates comes from tuning anew rather than from seeds."
@@ -50,8 +54,11 @@ ONE_SPLIT: Final = (
     "At one split of training and validation images: the interval is over seeds alone. Another split may land outside "
     "it, so no verdict rests on it."
 )
-FEW: Final = f"Fewer than {MIN_REPLICATES} replicates make a pilot: an interval, but no verdict."
-EXPLORATORY: Final = "Adjusted neither for their number nor for looks: numbers to think about, on which no claim rests."
+BUT_FOR_FAILURES: Final = (
+    "The verdict follows the interval, but that no equivalence is claimed which hangs on failed runs."
+)
+FEW: Final = f"Fewer than {MIN_REPLICATES} independent units make a pilot: an interval, but no verdict."
+EXPLORATORY: Final = "Not adjusted for their number: numbers to think about, on which no claim rests."
 CONTROLS: Final = (
     "A/A control: pairs of runs of the same computation, but for the order of its additions. How far they differ is "
     "what training makes of rounding"
@@ -74,8 +81,9 @@ def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
     if not own or plan.outcome is None:
         return Section("")
     outcomes = dict.fromkeys(one.contrast.outcome for one in own)
-    label, how = plan.outcome.label, "Judged by" if plan.confirm == "drop-in" else "At settings tuned for"
-    line = f"{how} {label}: intervals of their own (95 %), and no verdict."
+    tuned = f"At settings tuned by {named(plan.outcome.validation)}"
+    how = f"Judged by {plan.outcome.label}" if plan.confirm == "drop-in" else tuned
+    line = f"{how}: intervals of their own (95 %), and no verdict."
     tables = [
         intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
     ]
@@ -85,14 +93,17 @@ def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
 
 def sensitivity(found: Sequence[Finding]) -> Section:
     """What hangs on failed runs and on the classes of the split."""
-    rows = [[one.name, interval(one.over_classes)] for one in found if one.over_classes is not None]
+    wide = [one for one in found if one.over_classes is not None]
+    rows = [[one.name, interval(one.over_classes)] for one in wide if one.over_classes is not None]
     lines = [line for one in found for line in one.caveats]
+    unit, _, where = next((one.runs.unit for one in wide if one.runs is not None), "replicates").partition(" ")
+    crossed = f"{unit} x classes" + (f", {where}" if where else "")
     if rows:
         lines.append(
-            "Replicates x classes also draws the classes of the split anew, and so reaches to others of their kind: 95 "
-            "% intervals, each on its own."
+            f"{crossed[:1].upper()}{crossed[1:]}: this also draws the classes of the split anew, and so reaches to "
+            "others of their kind; 95 % intervals, each on its own."
         )
-    return Section("Sensitivity", lines, tables=[Table(["", "replicates x classes"], rows)] if rows else [])
+    return Section("Sensitivity", lines, tables=[Table(["", crossed], rows)] if rows else [])
 
 
 def exploratory(found: Sequence[Finding]) -> Section:
@@ -114,9 +125,7 @@ def controls(found: Sequence[Finding]) -> Section:
     for one in own:
         if one.runs is not None:
             pairs = one.runs.pairs
-            sizes = (float(np.sqrt(np.mean(np.square(pairs)))), float(np.abs(pairs).max()))
-            texts = [number(size, decimals=5) for size in sizes]
-            rows.append([one.contrast.estimand, *texts, sesoi_text(one.contrast.sesoi), str(pairs.size)])
+            rows.append([one.contrast.estimand, *noise_texts(pairs), sesoi_text(one.contrast.sesoi), str(pairs.size)])
     header = ["A/A control", "root mean square", "largest", "SESOI", "pairs"]
     lines = [one.sentence for one in own] + ([_noise(own)] if rows else [])
     return Section("A/A controls", lines, tables=[Table(header, rows)] if rows else [])
@@ -135,7 +144,7 @@ def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
             "effect": estimate_texts(effect)[0],
             f"95 % interval{held}": ends(effect),
             f"p{f' (times {effect.family})' if effect.family > 1 else ''}": "" if at_one else p_text(effect.p_value),
-            "replicates x seeds": runs.counted(),
+            "of": runs.counted(),
             "P(A > B)": "" if at_one else or_absent(finding.superiority, _share),
             "variance due to tuning": "" if finding.due_to_tuning is None else percent(finding.due_to_tuning),
             "detectable (power .8)": "" if finding.detectable is None else _range(finding.detectable, effect),
@@ -151,17 +160,21 @@ def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
 def _how_to_read(found: Sequence[Finding]) -> list[str]:
     judged = [one.effect for one in found if one.effect is not None]
     replicated = [effect for effect in judged if effect.unit == "replicate"]
+    unit = next((one.runs.unit for one in found if one.runs is not None), "replicates")
     lines = []
     if replicated:
         family = replicated[0].family
+        of = "valid at every look (1/e, of an e-value)" if replicated[0].anytime else f"of a t test over {unit}"
         held = (
             f"All {family} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and "
-            f"p, of a t test over replicates, is taken times {family}. "
+            f"p, {of}, is taken times {family}. "
             if family > 1
-            else "p is of a t test over replicates. "
+            else f"p is {of}. "
         )
-        lines.append(held + "The verdict follows the interval alone.")
-        lines.append(TERMS)
+        withdrawn = any(one.withdrawn for one in found)
+        lines.append(held + (BUT_FOR_FAILURES if withdrawn else "The verdict follows the interval alone."))
+        told = [TERMS, *([DETECTABLE] if any(one.detectable is not None for one in found) else [])]
+        lines.append(" ".join(told).format(unit=unit))
         if any(one.due_to_tuning is not None for one in found):
             lines.append(DUE_TO_TUNING)
     if any(effect.anytime for effect in judged):
@@ -184,8 +197,8 @@ def intervals(title: str, found: Sequence[Finding]) -> Table:
 
 
 def refused(found: Sequence[Finding]) -> list[str]:
-    """Why others have none."""
-    return [one.sentence for one in found if one.estimated is None]
+    """Why others have none; that runs have not finished stands on the first screen."""
+    return [one.sentence for one in found if one.estimated is None and not one.unfinished]
 
 
 def _names(found: Sequence[Finding]) -> list[str]:
@@ -217,8 +230,8 @@ def _noise(found: Sequence[Finding]) -> str:
         return ""
     differences = np.concatenate(own)
     apart = float(np.sqrt(np.mean(np.square(differences))))
-    mean_square = number(apart) if apart >= 0.0005 else "<.001"
-    size = f"root mean square {mean_square} over {differences.size} pairs, {apart / first.sesoi:.1f} x the SESOI"
+    over = f"over {differences.size} pairs, {apart / first.sesoi:.1f} x the SESOI"
+    size = f"root mean square {noise_texts(differences)[0]} {over}"
     if apart < first.sesoi:
         return f"{CONTROLS}: {size}."
     return f"{CONTROLS}: {size}. No single pair of runs can show an effect of that size here; means over many can."

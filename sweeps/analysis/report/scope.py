@@ -4,18 +4,24 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
+from sweeps.analysis.stats.anytime import FIRST_LOOK
 from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by, trials_by_stage, unfinished
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.pairing import place_of
 from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
+
+HOLD: Final = (
+    " The intervals of the contrasts hold at every look (anytime-valid), and are wider for it; those by epoch, over "
+    "classes and of measures of the embeddings do not."
+)
 
 
 def no_effect_claimed(trials: pa.Table, curves: pa.Table, found: Sequence[Finding]) -> str:
@@ -81,8 +87,13 @@ def _reach(found: Sequence[Finding]) -> list[str]:
     return ["Intervals are over seeds at one draw of training and validation images, with one fixed test split."]
 
 
-def extensions(plan: StoredPlan) -> list[str]:
-    """What was added to a sweep after its confirmation had begun, and what that does to its statements."""
+def extensions(plan: StoredPlan, units: int) -> list[str]:
+    """What was added to a sweep after its confirmation had begun, and what that does to its statements.
+
+    Args:
+        plan: of the sweep.
+        units: independent replicates that the primaries rest on.
+    """
     lines = []
     names = ("samples", "blocks", "replicates")
     before = [tuple(int(plan.get(name, name == "replicates")) for name in names) for plan in plan.extended]
@@ -90,26 +101,21 @@ def extensions(plan: StoredPlan) -> list[str]:
     for (_, blocks, replicates), (_, more_blocks, more_replicates) in pairwise(sizes):
         if more_replicates > replicates:
             lines.append(
-                f"Replicates {replicates + 1} to {more_replicates} were added after the first {replicates} could be "
-                "looked at. The intervals of the primaries hold at every look (anytime-valid), and are wider for it; "
-                "other intervals do not."
+                f"{_added('Replicate', replicates, more_replicates)} after the first {replicates} could be looked at."
+                + _hold(units)
             )
         if more_blocks > blocks:
             lines.append(
-                f"Blocks {blocks + 1} to {more_blocks} were added after the first {blocks} could be looked at. "
+                f"{_added('Block', blocks, more_blocks)} after the first {blocks} could be looked at."
                 + (
-                    "Each is a replicate of its own here: the intervals of the primaries hold at every look, and are "
-                    "wider for it."
+                    f" Each is a replicate of its own here.{_hold(units)}"
                     if plan.grown and more_replicates == replicates
-                    else "Intervals are those of a number of blocks fixed in advance: whoever extends a sweep until it "
-                    "says something is misled more often than they state."
+                    else " Intervals are those of a number of blocks fixed in advance: whoever extends a sweep until "
+                    "it says something is misled more often than they state."
                 )
             )
     if plan.looked:
-        lines.append(
-            "Sweeps were joined whose reports could be read before. The intervals of the primaries hold at every look "
-            "(anytime-valid), and are wider for it; other intervals do not."
-        )
+        lines.append(f"Sweeps were joined whose reports could be read before.{_hold(units)}")
     for (samples, *_), (more_samples, *_) in pairwise(sizes):
         if more_samples > samples:
             lines.append(
@@ -117,6 +123,16 @@ def extensions(plan: StoredPlan) -> list[str]:
                 "choose its settings."
             )
     return lines
+
+
+def _added(what: str, before: int, after: int) -> str:
+    """`Replicate 5 was added`, `Blocks 3 to 4 were added`."""
+    return f"{what} {after} was added" if after == before + 1 else f"{what}s {before + 1} to {after} were added"
+
+
+def _hold(units: int) -> str:
+    """What intervals do about a look; nothing where there are too few replicates for any."""
+    return HOLD if units >= FIRST_LOOK else ""
 
 
 def retries(attempts: pa.Table) -> list[str]:
@@ -191,18 +207,23 @@ def _tuned(trials: pa.Table) -> str:
 
 
 def _cells_differ(confirm: Sequence[Row], contrast: Contrast) -> str:
-    """Settings in which the cells of a contrast differ, read from the configurations that ran."""
-    configs: dict[str, Row] = {}
-    for row in confirm:  # of the first replicate: others have other settings
+    """Settings in which the cells of a contrast differ in any replicate, read from the configurations that ran."""
+    by_replicate: dict[int, dict[str, Row]] = {}
+    for row in confirm:
         if row["cell_id"] in contrast.weights:
+            configs = by_replicate.setdefault(place_of(row).replicate, {})
             configs.setdefault(row["cell_id"], json.loads(row["config_json"]))
-    names = sorted({name for config in configs.values() for name in config} - {"seed", "split_seed", "views"})
-    differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
+    differing = sorted({name for configs in by_replicate.values() for name in _differing(list(configs.values()))})
     if len(contrast.weights) == 2:
         who = f"{contrast.treatment} and {contrast.control}"
     else:
         who = f"The cells of {contrast.code or contrast.estimand}"
     return f"{who} differ in: {', '.join(differing) or 'nothing'}."
+
+
+def _differing(configs: Sequence[Row]) -> list[str]:
+    names = {name for config in configs for name in config} - {"seed", "split_seed", "views"}
+    return [name for name in names if len({repr(config.get(name)) for config in configs}) > 1]
 
 
 def _per_arm(trials: pa.Table) -> str:

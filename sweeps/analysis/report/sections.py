@@ -1,5 +1,6 @@
 """The report as a list of sections: text, tables and figures in reading order, before any markup."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from sweeps.analysis.stats.derived import codes
 from sweeps.analysis.stats.descriptive import distinct, selected_by
 from sweeps.analysis.stats.findings import Finding, findings
 from sweeps.analysis.stats.koleo_against_accumulation import comparisons
+from sweeps.analysis.stats.pairing import not_finished
 from sweeps.analysis.stats.stored_plan import StoredPlan
 from sweeps.analysis.stats.winners_curse import winners_curse
 from sweeps.results.columns import named
@@ -66,7 +68,8 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         derived_sections.winners_curse(winners_curse(trials, plan), measure),
         effect_sections.sensitivity(found),
         Section(
-            "What this can and cannot say", scope(trials, found) + extensions(plan) + retries(tables.confirm_attempts)
+            "What this can and cannot say",
+            [*scope(trials, found), *extensions(plan, _units(primary)), *retries(tables.confirm_attempts)],
         ),
         effect_sections.exploratory(found),
         effect_sections.controls(found),
@@ -79,7 +82,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
             evaluations=tables.evaluations,
             views=tables.views,
         ),
-        Section("Replicate by replicate", pictures=figure_lists.paired(found, dataset)),
+        Section(_by_unit(primary), pictures=figure_lists.paired(found, dataset)),
         held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
         few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),
@@ -105,7 +108,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     return Report(
         study=distinct(trials, "study_id") or plan.study_id or "sweep",
         question=plan.question,
-        verdicts=[finding.sentence for finding in primary] or [no_effect_claimed(trials, curves, found)],
+        verdicts=_answers(primary) or [no_effect_claimed(trials, curves, found)],
         sections=[s for s in sections if s.paragraphs or s.commands or s.tables or s.pictures],
         contrasts=contrast_rows(found, compared),
     )
@@ -122,6 +125,26 @@ def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
     pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
     note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
     return Section("Embeddings", note, pictures=pictures)
+
+
+def _by_unit(primary: Sequence[Finding]) -> str:
+    units = [one.runs.unit for one in primary if one.runs is not None]
+    return "Seed by seed" if units and units[0].startswith("seeds") else "Replicate by replicate"
+
+
+def _answers(primary: Sequence[Finding]) -> list[str]:
+    """The sentence of each primary; of those that wait for runs to finish one line."""
+    waiting = [one for one in primary if one.unfinished]
+    told = [one.sentence for one in primary if not one.unfinished]
+    if not waiting:
+        return told
+    whom = f", the effect of {'; of '.join(one.name for one in waiting)}" if told else ""
+    return [*told, f"Not estimated yet{whom}: {not_finished(frozenset().union(*(one.unfinished for one in waiting)))}."]
+
+
+def _units(primary: Sequence[Finding]) -> int:
+    """Independent replicates of the primaries; 0 where all were refused."""
+    return max((len(one.runs.places) for one in primary if one.runs is not None), default=0)
 
 
 def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:

@@ -1,5 +1,6 @@
 """The sections beside the effects: cells, mechanism contrasts, failures, relative cost."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -7,14 +8,18 @@ import pyarrow as pa
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
 from sweeps.analysis.stats import costs, failures
+from sweeps.analysis.stats.composite import composite_of, counted_as
+from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.held_out import column_values, mean_of, unit_of
+from sweeps.analysis.stats.held_out import STAGE, column_values, lost, mean_of, unit_of
+from sweeps.analysis.stats.mechanism import NOT_MEASURED, MechanismEffect
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
-CELLS: Final = "Over the {unit} that a cell ran in. It is the contrasts that compare within {unit}."
+CELLS: Final = "Over the {unit} that a cell ran in; it is the contrasts that compare within them."
 MECHANISM: Final = (
-    "The primaries on measures of the embeddings at the final epoch, validation split. Exploratory: intervals only."
+    "The primaries on measures of the embeddings at the final epoch, validation split; over {unit}. Exploratory: "
+    "intervals only."
 )
 RISK_HEADING: Final = "Failure risk"
 RISKS: Final = "Runs that diverged or whose embeddings collapsed, with the 95 % interval (Wilson) of their share."
@@ -30,24 +35,28 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
     first = next((f.contrast for f in found if f.contrast.family == "primary" and f.runs is not None), None)
     if first is None:
         return []
-    sections = [_cells(found, trials), _mechanism(found), _risks(first, trials), _costs(first, trials)]
+    sections = [_cells(found, trials), _mechanism(found, unit_of(trials)), _risks(first, trials), _costs(first, trials)]
     return [section for section in sections if section.tables]
 
 
 def _cells(found: list[Finding], trials: pa.Table) -> Section:
-    """Per outcome: means of all cells over their measured runs."""
-    tables = []
+    """Per outcome: means of all cells; failed runs count as in the contrasts."""
+    tables, counted = [], []
+    rows = rows_of(trials, STAGE)
     shown = [f.contrast.outcome for f in found if f.runs is not None and f.contrast.family != "common"]
     for outcome in dict.fromkeys(shown):
-        values = column_values(trials, outcome)
+        values = column_values(trials, outcome, failed=composite_of(outcome))
+        failed = sum(lost(row, outcome) for row in rows)
+        if failed:
+            counted.append(f"{named(outcome)}: {failed} failed run{'s' * (failed != 1)} {counted_as(outcome)}.")
         means = {cell: mean_of(values, cell) for cell in sorted({cell for cell, _ in values})}
         if len(means) > 2:
-            rows = [[cell, four(m.mean), or_absent(m.deviation, four), str(m.n)] for cell, m in means.items() if m]
-            tables.append(Table([named(outcome), "mean", "SD", "n"], rows))
-    return Section("Cells", [CELLS.format(unit=unit_of(trials))], tables=tables)
+            texts = [[cell, four(m.mean), or_absent(m.deviation, four), str(m.n)] for cell, m in means.items() if m]
+            tables.append(Table([named(outcome), "mean", "SD", "n"], texts))
+    return Section("Cells", [CELLS.format(unit=unit_of(trials)), *counted], tables=tables)
 
 
-def _mechanism(found: list[Finding]) -> Section:
+def _mechanism(found: list[Finding], unit: str) -> Section:
     tables = []
     told: set[str] = set()
     for finding in found:
@@ -56,12 +65,18 @@ def _mechanism(found: list[Finding]) -> Section:
         if there:
             rows = [[named(metric), *estimate_texts(effect), str(effect.n)] for metric, effect in there]
             tables.append(Table([finding.name, "effect", "95 % interval", "n"], rows))
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[MechanismEffect]] = {}
     for one in (one for finding in found for one in finding.mechanism if one.metric not in told):
-        reasons.setdefault(one.reason, []).append(named(one.metric))
-    absent = [f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in reasons.items()]
-    lines = [MECHANISM, *([f"Without any contrast: {'; '.join(absent)}."] if absent else [])]
+        reasons.setdefault(one.metric, []).append(one)
+    absent = [f"{named(metric)}, {_why_absent(of_metric)}" for metric, of_metric in reasons.items()]
+    lines = [MECHANISM.format(unit=unit), *([f"Without any contrast: {'; '.join(absent)}."] if absent else [])]
     return Section("What changes in the embeddings", lines, tables=tables)
+
+
+def _why_absent(effects: Sequence[MechanismEffect]) -> str:
+    """Of one measure, over all contrasts: in which cells it was not measured, or what else stands against it."""
+    cells = sorted({cell for one in effects for cell in one.absent})
+    return f"{NOT_MEASURED} in {', '.join(cells)}" if cells else effects[0].reason
 
 
 def _risks(first: Contrast, trials: pa.Table) -> Section:

@@ -10,7 +10,7 @@ from sweeps.analysis.stats.contrasts import CellRuns
 from sweeps.analysis.stats.effects import Effect, Interval, t_interval
 from sweeps.analysis.stats.pairing import Place, place_of
 from sweeps.analysis.stats.stored_plan import Contrast
-from sweeps.results.columns import is_auc, named
+from sweeps.results.columns import named
 
 RARE_BREAKDOWNS = (
     "Runs broke down here. Where that is rare, few replicates meet it too seldom to tell how often it happens, and a "
@@ -34,7 +34,7 @@ def caveats(
     lines = _failures(runs, contrast) + _collapses(rows, runs, contrast.outcome)
     if contrast.family != "primary":
         return lines
-    return lines + [f"{contrast.name}: {line}" for line in _classes(effect, wide)]
+    return lines + [f"{contrast.name}, {named(contrast.outcome)}: {line}" for line in _classes(effect, wide)]
 
 
 def _failures(runs: CellRuns, contrast: Contrast) -> list[str]:
@@ -49,23 +49,25 @@ def _failures(runs: CellRuns, contrast: Contrast) -> list[str]:
             how = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
             lines.append(f"{cell}: {how} of {total} runs, {counted_as(contrast.outcome)} ({named(contrast.outcome)}).")
     lines.append(RARE_BREAKDOWNS)
+    if contrast.family != "primary":
+        return lines
+    who = f"{contrast.name}, {named(contrast.outcome)}"
     left = runs.without_failures()
     if left.size < 2:
-        return [*lines, f"{contrast.name}: without the blocks of failed runs fewer than two units remain."]
+        return [*lines, f"{who}: without the blocks of failed runs fewer than two units remain."]
     text = f"{interval(t_interval(left))} ({left.size} of {runs.values.size} units; 95 % interval of its own)"
-    return [*lines, f"{contrast.name}: without the blocks of failed runs the difference is {text}."]
+    return [*lines, f"{who}: without the blocks of failed runs the difference is {text}."]
 
 
 def _collapses(rows: pa.Table, runs: CellRuns, outcome: str) -> list[str]:
-    """Runs whose embeddings had collapsed at their last row: in confirm a label, not an ending."""
+    """Runs whose embeddings had collapsed at their last row and that have an outcome: there a label, no ending."""
     places: set[Place] = {place for line in runs.places for place in line}
-    names = [name for name in ("cell_id", "replicate", "block", "collapsed") if name in rows.column_names]
-    own = [row for row in rows.select(names).to_pylist() if place_of(row) in places]
+    names = [name for name in ("cell_id", "replicate", "block", "point", "collapsed") if name in rows.column_names]
+    own = [row for row in rows.select(names).to_pylist() if place_of(row, runs.stage) in places]
     collapsed = Counter(row["cell_id"] for row in own if row["collapsed"])
-    reached = "the AUC" if is_auc(outcome) else "what"
     return [
         f"{cell}: embeddings had collapsed at the last epoch of {collapsed[cell]} of {len(places)} runs, which "
-        f"count with {reached} they reached."
+        f"count with the {named(outcome)} they reached."
         for cell in runs.cells
         if collapsed[cell]
     ]
@@ -73,7 +75,9 @@ def _collapses(rows: pa.Table, runs: CellRuns, outcome: str) -> list[str]:
 
 def _classes(effect: Effect | Interval, wide: Interval | None) -> list[str]:
     """Whether the sign would hold for other classes of the same kind."""
-    if wide is None or effect.ci_low <= 0 <= effect.ci_high or not wide.ci_low <= 0 <= wide.ci_high:
+    if wide is None or (isinstance(effect, Effect) and effect.verdict == "pilot"):
+        return []
+    if effect.ci_low <= 0 <= effect.ci_high or not wide.ci_low <= 0 <= wide.ci_high:
         return []
     return [
         f"the interval over replicates excludes 0, but that over replicates and classes, {interval(wide)}, does not: "

@@ -16,6 +16,8 @@ from sweeps.analysis.stats.contrasts import CellRuns
 from sweeps.analysis.stats.effects import Interval, t_interval
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.pairing import place_of
+from sweeps.analysis.wording import capital
+from sweeps.results.columns import named
 
 NOT_COMPARED: Final = ("seed", "split_seed", "data_root", "device", "views", "probes", "stop_if_collapsed")
 """Fields that do not change what a run learns, and the seed, which blocks differ in by design."""
@@ -38,25 +40,29 @@ class Pairing:
     first: Finding
     second: Finding
     difference: Interval | None
-    """Second minus first with its 95 % interval; None where something refuses it."""
+    """Second minus first with its 95 % interval; None where something refuses it, or the outcomes differ."""
 
     method: str
     """`paired by seed` or `Welch`; empty without an interval."""
 
     sentence: str
 
+    @property
+    def other_outcomes(self) -> bool:
+        """Whether the sweeps are judged by different outcomes."""
+        return self.first.contrast.outcome != self.second.contrast.outcome
+
 
 def compare(first: Sweep, second: Sweep) -> list[Pairing]:
-    """Each primary of `first` that `second` has too, in the order of `first`."""
+    """Each primary of `first` that `second` has too, in the order of `first`; be it on another outcome."""
     refused = refusals(first, second)
-    others = {_key(finding): finding for finding in _primaries(second)}
-    return [_paired(one, others[_key(one)], first, second, refused) for one in _primaries(first) if _key(one) in others]
+    return [_paired(one, other, first, second, refused) for one, other in _partners(first, second)]
 
 
 def only_in(first: Sweep, second: Sweep) -> list[str]:
     """Labels of the primaries of `first` that `second` has not."""
-    known = {_key(finding) for finding in _primaries(second)}
-    return [finding.contrast.label for finding in _primaries(first) if _key(finding) not in known]
+    paired = {_key(one) for one, _ in _partners(first, second)}
+    return [finding.contrast.label for finding in _primaries(first) if _key(finding) not in paired]
 
 
 def refusals(first: Sweep, second: Sweep) -> list[str]:
@@ -100,6 +106,8 @@ def welch(first: Interval, second: Interval) -> Interval:
 
 
 def _paired(one: Finding, other: Finding, first: Sweep, second: Sweep, refused: Sequence[str]) -> Pairing:
+    if one.contrast.outcome != other.contrast.outcome:
+        return Pairing(one, other, None, "", _both_answers(one, other, first, second))
     reasons = list(refused)
     for sweep, finding in ((first, one), (second, other)):
         if finding.estimated is None:
@@ -143,6 +151,26 @@ def _said(one: Finding, other: Finding, difference: Interval, method: str, first
 def _refused(one: Finding, reasons: Sequence[str]) -> str:
     label = one.contrast.label.removesuffix(",")
     return f"{label}: the two estimates stand side by side only: {'; '.join(reasons)}."
+
+
+def _both_answers(one: Finding, other: Finding, first: Sweep, second: Sweep) -> str:
+    """The answers of two sweeps that are judged by different outcomes: together they are the full one."""
+    label = capital(one.contrast.label.removesuffix(","))
+    by = [f"{named(finding.contrast.outcome)} in {s.name}" for finding, s in ((one, first), (other, second))]
+    return f"{label}, judged by {by[0]}, by {by[1]}. {first.name}: {one.sentence} {second.name}: {other.sentence}"
+
+
+def _partners(first: Sweep, second: Sweep) -> list[tuple[Finding, Finding]]:
+    """Primaries of one estimand: on the same outcome, or each sweep on an outcome that the other is not judged by."""
+    ones, others = _primaries(first), _primaries(second)
+    known, there = {_key(one) for one in ones}, {_key(other): other for other in others}
+    found = []
+    for one in ones:
+        elsewhere = [o for o in others if o.contrast.estimand == one.contrast.estimand and _key(o) not in known]
+        partner = there.get(_key(one), next(iter(elsewhere), None))
+        if partner is not None:
+            found.append((one, partner))
+    return found
 
 
 def _primaries(sweep: Sweep) -> list[Finding]:

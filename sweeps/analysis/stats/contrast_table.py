@@ -82,6 +82,12 @@ def _numbers(found: Effect | Interval) -> dict[str, Any]:
     return values
 
 
+def _unjudged(found: Effect | Interval) -> dict[str, Any]:
+    """What stands in the row of a primary, but for p and the verdict."""
+    left_out = ("p_value", "verdict", "equivalent", "tau_squared")
+    return {name: value for name, value in _numbers(found).items() if name not in left_out}
+
+
 def _names(finding: Finding) -> dict[str, Any]:
     contrast = finding.contrast
     return {
@@ -105,7 +111,8 @@ def _compared(compared: Iterable[Comparison]) -> list[dict[str, Any]]:
                 "estimand": f"koleo against accumulation: {part}",
                 "label": label.format(low=one.low, high=one.high),
             }
-            rows.append(shared | named | _sides(one.weights[part]) | _numbers(getattr(one, part)))
+            if not one.bare:
+                rows.append(shared | named | _sides(one.weights[part]) | _unjudged(getattr(one, part)))
         if one.share is not None:
             named = {"estimand": "koleo against accumulation: share taken back", "label": "share taken back"}
             rows.append(shared | named | {"scale": "share"} | _sides(one.weights["taken_back"]) | _numbers(one.share))

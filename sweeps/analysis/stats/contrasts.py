@@ -13,9 +13,10 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.composite import measured_or_composite
 from sweeps.analysis.stats.effects import SESOI, Effect, Interval, replicated_effect, t_interval
-from sweeps.analysis.stats.pairing import Place, place_faults, place_of
-from sweeps.analysis.stats.refusals import Refused, checked_rows
+from sweeps.analysis.stats.pairing import Place, absent_runs, not_finished, place_faults, place_of
+from sweeps.analysis.stats.refusals import Refused, Unfinished, checked_rows
 from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.wording import capital
 
 UNTUNED_ORIGIN: Final = "drop-in"
 """`origin` of runs for which nothing was tuned."""
@@ -101,6 +102,11 @@ class CellRuns:
             return contrast[kept]
         return np.array([line[keep].mean() for line, keep in zip(contrast, kept, strict=True) if keep.any()])
 
+    @property
+    def unit(self) -> str:
+        """What is independent: `replicates`, `seeds`; `seeds at one tuning`, on which no verdict rests."""
+        return unit_of_runs(len(self.places), len(self.places[0]), tuned=self.tuned or self.stage == "tune")
+
     def counted(self) -> str:
         """How many independent units there are, and of what: `6 tunings x 2 seeds`, `at one tuning: 8 seeds`."""
         replicates, blocks = len(self.places), len(self.places[0])
@@ -128,6 +134,13 @@ class EpochEffect:
     effect: Interval
 
 
+def unit_of_runs(replicates: int, blocks: int, *, tuned: bool) -> str:
+    """What is independent among runs of so many replicates and blocks: where nothing was tuned each may be a seed."""
+    if replicates == 1:
+        return f"seeds at one {'tuning' if tuned else 'split'}"
+    return "replicates" if tuned or blocks > 1 else "seeds"
+
+
 def weighted(weights: Iterable[float], outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum over cells of weight x outcome, [..., cells, blocks] -> [..., blocks].
 
@@ -150,6 +163,7 @@ def cell_runs(trials: pa.Table, contrast: Contrast) -> CellRuns:
         contrast: which cells, how weighted, in which replicates and blocks.
 
     Raises:
+        Unfinished: nothing but runs of some replicates that are not there yet.
         Refused: as in `refusals.checked_rows`; a block that is not complete; unequal seeds or data in a block; fewer
             than two units. All reasons at once.
     """
@@ -162,8 +176,12 @@ def cell_runs(trials: pa.Table, contrast: Contrast) -> CellRuns:
     flat = [place for line in places for place in line]
     shared = contrast.nuisances if stage == "tune" else ()
     faults = place_faults(by_key, flat, cells, outcome=outcome, stage=stage, shared=shared)
+    absent = absent_runs(by_key, flat, cells)
+    told = [f"{capital(not_finished(absent))}."] if absent else []
+    if absent and not faults:
+        raise Unfinished(told, absent)
     if faults:
-        raise Refused(faults)
+        raise Refused([*told, *faults])
     table = [[[by_key[cell, place] for place in line] for cell in cells] for line in places]
     if not any(is_number(row[outcome]) for of_replicate in table for line in of_replicate for row in line):
         raise Refused([f"Nothing was measured: every run of {', '.join(cells)} diverged or collapsed."])

@@ -181,14 +181,14 @@ def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effe
     )
 
 
-def t_interval(values: ArrayLike, *, level: float = 1 - ALPHA) -> Interval:
-    """Mean of `values` (one per independent unit, n >= 2) with its two-sided t interval.
+def t_interval(values: ArrayLike, *, level: float = 1 - ALPHA, anytime: bool = False) -> Interval:
+    """Mean of `values` (one per independent unit, n >= 2) with its two-sided t interval; `anytime`: of every look.
 
     Equal values have no spread but that of rounding, so the interval is (almost) the point itself.
     """
     array = np.asarray(values, dtype=np.float64)
     estimate, error = float(array.mean()), float(array.std(ddof=1) / math.sqrt(array.size))
-    half = _quantile(array.size, 1 - level) * error
+    half = _quantile(array.size, 1 - level, anytime) * error if error else 0.0
     return Interval(estimate, estimate - half, estimate + half, array.size, error)
 
 

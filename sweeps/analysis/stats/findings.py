@@ -15,11 +15,12 @@ from sweeps.analysis.stats.derived import at_common_settings, beside, primaries
 from sweeps.analysis.stats.descriptive import distinct
 from sweeps.analysis.stats.effects import ALPHA, Effect, Interval, probability_of_superiority, t_interval
 from sweeps.analysis.stats.mechanism import MechanismEffect, mechanism_effects
+from sweeps.analysis.stats.pairing import Place
 from sweeps.analysis.stats.power import detectable_range
-from sweeps.analysis.stats.refusals import Refused
+from sweeps.analysis.stats.refusals import Refused, Unfinished
 from sweeps.analysis.stats.sensitivity import over_classes
 from sweeps.analysis.stats.stored_plan import FAMILIES, Contrast, StoredPlan
-from sweeps.analysis.wording import capital, control_sentence, sentence
+from sweeps.analysis.wording import capital, control_sentence, sentence, withdrawal
 from sweeps.results.columns import WHILE_TRAINING
 
 
@@ -37,15 +38,21 @@ class Finding:
     runs: CellRuns | None = None
     """None where it was refused."""
 
+    unfinished: frozenset[tuple[str, Place]] = frozenset()
+    """Runs whose absence alone refused it."""
+
     estimated: Effect | Interval | None = None
     """An effect with a verdict of a primary, an interval of any other; None without an interval."""
+
+    withdrawn: bool = False
+    """Whether failed runs alone made it equivalent, which the verdict does not count."""
 
     superiority: Interval | None = None
     """Share of units in which the treatment came out above the control; primaries alone."""
 
     detectable: Interval | None = None
-    """Effect that so many replicates detect with power .8, with its interval, as their SD is estimated; None at one
-    tuning and where one has looked before."""
+    """Effect that so many replicates detect with power .8, with its interval, as their SD is estimated; None of a pilot
+    and where one has looked before."""
 
     by_epoch: list[EpochEffect] = field(default_factory=list)
     over_classes: Interval | None = None
@@ -66,9 +73,9 @@ class Finding:
 
     @property
     def due_to_tuning(self) -> float | None:
-        """Share of the variance between units that comes from tuning anew; None where it cannot be told."""
+        """Share of the variance between units that tuning anew makes; None of a pilot and where it cannot be told."""
         effect = self.effect
-        if effect is None or effect.tau_squared is None or effect.standard_error == 0:
+        if effect is None or effect.verdict == "pilot" or effect.tau_squared is None or effect.standard_error == 0:
             return None
         return effect.tau_squared / (effect.standard_error**2 * effect.n)
 
@@ -87,15 +94,21 @@ def findings(
     confirm, tune = (trials.filter(pc.equal(trials["stage"], stage)) for stage in ("confirm", "tune"))
     if not confirm.num_rows:
         return []
-    contrasts = [*plan.contrasts, *beside(plan), *at_common_settings(plan)]
+    seen = [contrast for contrast in beside(plan) if _measured(confirm, contrast.outcome)]
+    contrasts = [*plan.contrasts, *seen, *at_common_settings(plan)]
     found = []
     for contrast in sorted(contrasts, key=lambda contrast: FAMILIES.index(contrast.family)):
         if contrast.family == "primary":
             family = len(primaries(plan.contrasts))
             found.append(_primary(confirm, curves, contrast, eval_groups, family, grown=plan.grown))
         else:
-            found.append(_other(tune if contrast.family == "common" else confirm, contrast))
+            found.append(_other(tune if contrast.family == "common" else confirm, contrast, grown=plan.grown))
     return _each_line_once(_each_measure_once(found))
+
+
+def _measured(rows: pa.Table, outcome: str) -> bool:
+    """Whether any run has the outcome."""
+    return outcome in rows.column_names and bool(rows[outcome].null_count < rows.num_rows)
 
 
 def _primary(
@@ -108,16 +121,20 @@ def _primary(
         return started
     if grown and len(runs.places) < FIRST_LOOK:
         return replace(started, sentence=_no_second_look(runs, contrast, own))
-    effect = _supported(runs.effect(sesoi=contrast.sesoi, family=family, anytime=grown), runs)
+    whole = runs.effect(sesoi=contrast.sesoi, family=family, anytime=grown)
+    effect = _supported(whole, runs)
+    withdrawn = whole.equivalent and not effect.equivalent and effect.verdict != "pilot"
     wide = over_classes(runs, groups, outcome=contrast.outcome)
     measure = WHILE_TRAINING.get(contrast.outcome)
     text = sentence(effect, what=contrast.label, outcome=contrast.outcome_text, context=context_of(own, runs))
+    why = withdrawal(effect, len(runs.failed)) if withdrawn else ""
     return replace(
         started,
-        sentence=f"{text} {contrast.note}".strip(),
+        sentence=" ".join(part for part in (text, why, contrast.note) if part),
         estimated=effect,
+        withdrawn=withdrawn,
         superiority=probability_of_superiority(runs.values),
-        detectable=None if grown or len(runs.places) < 2 else detectable_range(runs.values, family=family),
+        detectable=None if grown or effect.verdict == "pilot" else detectable_range(runs.values, family=family),
         by_epoch=[] if measure is None else effect_by_epoch(curves, runs, outcome=measure),
         over_classes=wide,
         caveats=caveats(own, contrast, effect, runs, wide),
@@ -125,15 +142,17 @@ def _primary(
     )
 
 
-def _other(rows: pa.Table, contrast: Contrast) -> Finding:
+def _other(rows: pa.Table, contrast: Contrast, *, grown: bool) -> Finding:
     """An interval without a verdict; of a control a sentence on how far equal runs differ."""
     started = _started(rows, contrast)
     runs, own = started.runs, _of_cells(rows, contrast)
     if runs is None:
         return started
-    found = t_interval(runs.values)
-    said = ""
-    if contrast.family == "control":
+    said, control = "", contrast.family == "control"
+    if grown and not control and len(runs.places) < FIRST_LOOK:
+        return replace(started, sentence=_no_second_look(runs, contrast, own))
+    found = t_interval(runs.values, anytime=grown and not control)
+    if control:
         said = control_sentence(
             runs.pairs,
             sesoi=contrast.sesoi,
@@ -151,7 +170,9 @@ def _started(rows: pa.Table, contrast: Contrast) -> Finding:
     try:
         return Finding(contrast, origin=origin, runs=cell_runs(rows, contrast))
     except Refused as error:
-        return Finding(contrast, f"{_not_estimated(contrast)} {' '.join(error.faults)}", origin)
+        absent = error.absent if isinstance(error, Unfinished) else frozenset()
+        text = f"{_not_estimated(contrast)} {' '.join(error.faults)}"
+        return Finding(contrast, text, origin, unfinished=absent)
 
 
 def _of_cells(rows: pa.Table, contrast: Contrast) -> pa.Table:
@@ -179,7 +200,7 @@ def _supported(effect: Effect, runs: CellRuns) -> Effect:
         return effect
     left = runs.without_failures()
     if left.size > 1:
-        inner = t_interval(left, level=1 - 2 * ALPHA / effect.family)
+        inner = t_interval(left, level=1 - 2 * ALPHA / effect.family, anytime=effect.anytime)
         if -effect.sesoi < inner.ci_low and inner.ci_high < effect.sesoi:
             return effect
     verdict = {"equivalent": "no_evidence", "below_sesoi": "unsettled"}.get(effect.verdict, effect.verdict)

@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
+from sweeps.analysis.stats.contrasts import UNTUNED_ORIGIN, unit_of_runs
 from sweeps.analysis.stats.descriptive import rows_of
 from sweeps.analysis.stats.effects import Interval, t_interval
 from sweeps.analysis.stats.pairing import Place, place_of
+from sweeps.results.endings import FAILED_TRAINING
 
 STAGE: Final = "confirm"
 
@@ -78,9 +81,14 @@ def mean_of(values: Values, cell: str) -> Mean | None:
 
 
 def unit_of(trials: pa.Table) -> str:
-    """What means are taken over: `replicates`, or `seeds` where there is one replicate."""
-    places = {place_of(row).replicate for row in rows_of(trials, STAGE, ("trial_id", "replicate", "block"))}
-    return "replicates" if len(places) > 1 else "seeds"
+    """What means are taken over: `replicates`, `seeds` where nothing was tuned, or `seeds at one tuning`."""
+    rows = rows_of(trials, STAGE, ("trial_id", "replicate", "block", "origin", "split_sha256"))
+    splits = {place_of(row): row["split_sha256"] for row in rows}
+    replicates, blocks = ({place[i] for place in splits} for i in (0, 1))
+    tuned = any(row["origin"] != UNTUNED_ORIGIN for row in rows)
+    if len(replicates) == 1 and not tuned and None not in splits.values() and len(set(splits.values())) == len(splits):
+        return "seeds"
+    return unit_of_runs(len(replicates), len(blocks), tuned=tuned)
 
 
 def units(values: Mapping[Place, float]) -> list[float]:
@@ -91,10 +99,17 @@ def units(values: Mapping[Place, float]) -> list[float]:
     return [float(np.mean([v for place, v in values.items() if place.replicate == r])) for r in replicates]
 
 
-def column_values(trials: pa.Table, column: str) -> dict[tuple[str, Place], float]:
-    """Finite values of a column of `trials` in the confirm runs."""
-    rows = rows_of(trials, STAGE, ("trial_id", "cell_id", "replicate", "block", column))
+def column_values(trials: pa.Table, column: str, *, failed: float | None = None) -> dict[tuple[str, Place], float]:
+    """Finite values of a column of `trials` in the confirm runs; `failed` for runs that training ended without one."""
+    rows = rows_of(trials, STAGE, ("trial_id", "cell_id", "replicate", "block", "end_reason", column))
+    if failed is not None:
+        rows = [row | {column: failed} if lost(row, column) else row for row in rows]
     return {(row["cell_id"], place_of(row)): row[column] for row in rows if is_number(row[column])}
+
+
+def lost(row: Row, column: str) -> bool:
+    """Whether training ended the run before it could be measured."""
+    return row["end_reason"] in FAILED_TRAINING and not is_number(row[column])
 
 
 def differences(treatment: Values, control: Values, cell: str) -> list[float]:

@@ -1,7 +1,7 @@
 """KoLeo against accumulation, both in the unit of the outcome, and how much of the one the other takes back. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
+from sweeps.analysis.stats.anytime import FIRST_LOOK, anytime_t
 from sweeps.analysis.stats.contrasts import CellRuns, cell_runs
 from sweeps.analysis.stats.derived import primaries
-from sweeps.analysis.stats.effects import ALPHA, Interval, t_interval
+from sweeps.analysis.stats.effects import ALPHA, Effect, Interval, t_interval
 from sweeps.analysis.stats.levels import levels_of
 from sweeps.analysis.stats.refusals import Refused
-from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast, StoredPlan
 
 K: Final = "accum_steps"
 
-OTHER_CLASS: Final = "koleo_exclude_same_class"
-"""A variant of KoLeo, which is compared with KoLeo elsewhere."""
+PARTS: Final = ("koleo", "accumulation", "difference", "taken_back")
 
 Weights = dict[str, float]
 
@@ -39,16 +39,16 @@ class Comparison:
     high: str
     """Highest K."""
 
-    koleo: Interval
-    """Off to on, at the lowest K."""
+    koleo: Interval | Effect
+    """Off to on, at the lowest K. Each part that a primary estimates too is that primary's effect."""
 
-    accumulation: Interval
+    accumulation: Interval | Effect
     """Lowest K to highest, with KoLeo on."""
 
-    difference: Interval
+    difference: Interval | Effect
     """The first less the second."""
 
-    taken_back: Interval
+    taken_back: Interval | Effect
     """What KoLeo changes at the highest K less what it changes at the lowest: the interaction."""
 
     share: Interval | None
@@ -59,6 +59,17 @@ class Comparison:
 
     counted: str
     """How many independent units there are, and of what."""
+
+    anytime: bool = False
+    """Whether the intervals hold at every look."""
+
+    bare: bool = False
+    """After a look, and too few replicates for an interval that holds at every one: ends are nan."""
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Parts that are primaries."""
+        return tuple(part for part in PARTS if isinstance(getattr(self, part), Effect))
 
 
 def comparisons(trials: pa.Table, plan: StoredPlan) -> list[Comparison]:
@@ -76,19 +87,21 @@ def comparisons(trials: pa.Table, plan: StoredPlan) -> list[Comparison]:
         return []
     outcomes = [plan.outcome, *plan.beside] if plan.outcome is not None else []
     columns = [one.column for one in outcomes] or [first.outcome]
-    told = [_comparison(confirm, replace(first, outcome=column), *found) for column in columns]
+    told = [_comparison(confirm, replace(first, outcome=column), plan, *found) for column in columns]
     return [one for one in told if one is not None]
 
 
-def fieller(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Interval | None:
+def fieller(
+    numerator: NDArray[np.float64], denominator: NDArray[np.float64], *, anytime: bool = False
+) -> Interval | None:
     """Ratio of two means over the same units (n >= 2) with its 95 % interval; None where the interval is not bounded.
 
-    That is where the denominator's own 95 % t interval has 0 in it.
+    That is where the denominator's own 95 % interval has 0 in it. `anytime`: by the interval that holds at every look.
 
     Source: Fieller 1954.
     """
     n = numerator.size
-    t = float(stats.t.ppf(1 - ALPHA / 2, n - 1))
+    t = anytime_t(n, ALPHA) if anytime else float(special.stdtrit(n - 1, 1 - ALPHA / 2))
     ((of_top, of_both), (_, of_bottom)) = (np.cov(numerator, denominator) * t**2 / n).tolist()
     top, bottom = float(numerator.mean()), float(denominator.mean())
     a = bottom**2 - of_bottom
@@ -100,7 +113,7 @@ def fieller(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) ->
 
 
 def _comparison(
-    confirm: pa.Table, contrast: Contrast, low: str, high: str, weights: Mapping[str, Weights]
+    confirm: pa.Table, contrast: Contrast, plan: StoredPlan, low: str, high: str, weights: Mapping[str, Weights]
 ) -> Comparison | None:
     cells = {cell: 0.0 for of_part in weights.values() for cell in of_part}
     try:
@@ -108,15 +121,42 @@ def _comparison(
     except Refused:  # a primary of the same cells says why
         return None
     values = {part: _values(runs, of_part) for part, of_part in weights.items()}
+    bare = plan.grown and len(runs.places) < FIRST_LOOK
+    share = None if bare else fieller(-values["taken_back"], values["koleo"], anytime=plan.grown)
     return Comparison(
         outcome=contrast.outcome,
         low=low,
         high=high,
-        **{part: t_interval(units) for part, units in values.items()},
-        share=fieller(-values["taken_back"], values["koleo"]),
+        **{
+            part: _bare(units) if bare else _part(runs, contrast.outcome, weights[part], plan)
+            for part, units in values.items()
+        },
+        share=share,
         weights=weights,
         counted=runs.counted(),
+        anytime=plan.grown,
+        bare=bare,
     )
+
+
+def _part(runs: CellRuns, outcome: str, weights: Weights, plan: StoredPlan) -> Interval | Effect:
+    """The effect of the primary with these weights on this outcome; an interval of its own where there is none."""
+    judged = primaries(plan.contrasts)
+    same = next((one for one in judged if one.outcome == outcome and _equal(one.weights, weights)), None)
+    if same is None:
+        return t_interval(_values(runs, weights), anytime=plan.grown)
+    own = replace(runs, weights=tuple(weights.get(cell, 0.0) for cell in runs.cells))
+    return own.effect(sesoi=same.sesoi, family=len(judged), anytime=plan.grown)
+
+
+def _bare(units: NDArray[np.float64]) -> Interval:
+    """The estimate alone."""
+    return replace(t_interval(units), ci_low=math.nan, ci_high=math.nan)
+
+
+def _equal(weights: Mapping[str, float], others: Mapping[str, float]) -> bool:
+    cells: Iterable[str] = weights.keys() | others.keys()
+    return all(abs(weights.get(cell, 0.0) - others.get(cell, 0.0)) < ROUNDING for cell in cells)
 
 
 def _values(runs: CellRuns, weights: Weights) -> NDArray[np.float64]:
@@ -127,11 +167,7 @@ def _weights(cells: Sequence[str]) -> tuple[str, str, dict[str, Weights]] | None
     """Lowest and highest K, and the weights of each part, averaged over the other factors; None without both."""
     levels = {cell: levels_of(cell) for cell in cells}
     on = {cell: own for cell, own in levels.items() if own.get("koleo") == "on" and K in own}
-    on = {
-        cell: own
-        for cell, own in on.items()
-        if own.get(OTHER_CLASS, "off") == "off" and own.get("accum_mode") != "cached"
-    }
+    on = {cell: own for cell, own in on.items() if own.get("accum_mode") != "cached"}
     steps = sorted({own[K] for own in on.values()}, key=float)
     if len(steps) < 2:
         return None
@@ -144,7 +180,7 @@ def _weights(cells: Sequence[str]) -> tuple[str, str, dict[str, Weights]] | None
             found.append((at[low, rest], at[high, rest], *others))  # type: ignore[arg-type]
     if not found:
         return None
-    parts: dict[str, Weights] = {name: {} for name in ("koleo", "accumulation", "difference", "taken_back")}
+    parts: dict[str, Weights] = {name: {} for name in PARTS}
     for on_low, on_high, off_low, off_high in found:
         _add(parts["koleo"], {on_low: 1, off_low: -1}, len(found))
         _add(parts["accumulation"], {on_high: 1, on_low: -1}, len(found))

@@ -36,6 +36,9 @@ class MechanismEffect:
     reason: str
     """Why there is none; empty if there is one."""
 
+    absent: tuple[str, ...] = ()
+    """Cells of the contrast in which no run measured it, unless that is all of them."""
+
 
 def mechanism_effects(curves: pa.Table, runs: CellRuns, *, stage: str = "confirm") -> list[MechanismEffect]:
     """The contrast of each of `METRICS` over the units in which all runs have it at their last epoch.
@@ -76,7 +79,7 @@ def _effect(metric: str, measured: NDArray[np.float64], runs: CellRuns) -> Mecha
     if len(absent) == len(runs.cells):
         return MechanismEffect(metric, None, NOT_MEASURED)
     if absent:
-        return MechanismEffect(metric, None, f"{NOT_MEASURED} in {', '.join(absent)}")
+        return MechanismEffect(metric, None, f"{NOT_MEASURED} in {', '.join(absent)}", tuple(absent))
     units = runs.of_units(np.where(runs.lost, np.nan, measured))  # the last row of a failed run is no final epoch
     units = units[np.isfinite(units)]
     if units.size < 2:

@@ -30,6 +30,24 @@ def place_of(row: Row, stage: str = "confirm") -> Place:
     return Place(row.get("replicate") or 1, row["point" if stage == "tune" else "block"])
 
 
+def absent_runs(
+    by_key: Collection[tuple[str, Place]], places: Collection[Place], cells: Iterable[str]
+) -> frozenset[tuple[str, Place]]:
+    """Runs that have not finished, by cell and place; none where there is one replicate, whose blocks are named."""
+    if len({place.replicate for place in places}) < 2:
+        return frozenset()
+    return frozenset((cell, place) for cell in cells for place in places if (cell, place) not in by_key)
+
+
+def not_finished(absent: Collection[tuple[str, Place]]) -> str:
+    """`replicates 4 to 6 have not finished (24 runs); `--resume` goes on`."""
+    numbers = sorted({place.replicate for _, place in absent})
+    first, last, n = numbers[0], numbers[-1], len(absent)
+    several = f"{first} to {last}" if numbers == list(range(first, last + 1)) else ", ".join(map(str, numbers))
+    who = f"replicate {first} has" if first == last else f"replicates {several} have"
+    return f"{who} not finished ({n} run{'s' * (n != 1)}); `--resume` goes on"
+
+
 def place_faults(
     by_key: Mapping[tuple[str, Place], Row],
     places: Iterable[Place],
@@ -41,6 +59,8 @@ def place_faults(
 ) -> list[str]:
     """Blocks that lack a run or an outcome, and blocks whose runs differ in seed, data or what else they share.
 
+    Runs that replicates lack are those of `absent_runs`: a driver that was killed leaves many.
+
     Args:
         by_key: runs by cell and place.
         places: those that all cells must have.
@@ -49,15 +69,19 @@ def place_faults(
         stage: of the runs.
         shared: settings that are the same in all cells of a place that have them: the common points of `tune`.
     """
-    missing, without, unpaired = [], [], []
+    missing, without, unpaired, unmeasured = [], [], [], []
     places = tuple(places)
     alone = len({place.replicate for place in places}) < 2
     for place in places:
         where = place.named(stage, alone=alone)
         rows = {cell: by_key.get((cell, place)) for cell in cells}
         for cell, row in rows.items():
+            if row is None and not alone:
+                continue  # told by replicate
             if row is None:
                 missing.append(f"`{cell}` {where} (no finished trial)")
+            elif not is_number(row[outcome]) and row["end_reason"] == "completed":
+                unmeasured.append(f"`{cell}` {where}")
             elif not is_number(row[outcome]) and row["end_reason"] not in FAILED_TRAINING:
                 missing.append(f"`{cell}` {where} ({row['end_reason']}, no {outcome})")
             elif not is_number(row[outcome]) and composite_of(outcome) is None:
@@ -70,6 +94,8 @@ def place_faults(
                 what = "seeds" if column == "seed" else column
                 unpaired.append(f"{where[:1].upper()}{where[1:]} is not paired: its {what} differ, {values}.")
     again = [f"Incomplete blocks, to be run again with the same seed: {'; '.join(missing)}."] if missing else []
+    if unmeasured:
+        again.append(f"Completed without {outcome}, which was not measured there: {'; '.join(unmeasured)}.")
     if without:
         again.append(
             f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.stats.levels import levels_of
-from sweeps.analysis.stats.pairing import SAME_DATA, place_of
+from sweeps.analysis.stats.pairing import SAME_DATA, Place, place_of
 
 PLAN: Final = "plan_sha256"
 
@@ -33,6 +33,14 @@ BETWEEN: Final = (*UNTUNED, "split_seed")
 
 class Refused(Faults):
     """The table does not support an effect; one line per reason."""
+
+
+class Unfinished(Refused):
+    """Nothing but runs that have not finished stands against it."""
+
+    def __init__(self, faults: Sequence[str], absent: frozenset[tuple[str, Place]] = frozenset()) -> None:
+        super().__init__(faults)
+        self.absent = absent
 
 
 def checked_rows(

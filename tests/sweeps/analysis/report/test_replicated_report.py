@@ -71,7 +71,7 @@ def test_effects_come_first_and_what_follows_from_them_after(report: Report) -> 
     assert primary.header[1:3] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
     assert not any(re.match(r"E\d", name) for name in primary.header)
     assert [row[0] for row in primary.rows] == [
-        "effect", "95 % interval (all 4 at once)", "p (times 4)", "replicates x seeds", "P(A > B)",
+        "effect", "95 % interval (all 4 at once)", "p (times 4)", "of", "P(A > B)",
         "variance due to tuning", "detectable (power .8)", "SESOI", "verdict",
     ]  # fmt: skip
 
@@ -136,7 +136,7 @@ def test_one_tuning_says_so_in_sentence_and_table(make_factorial: Make, tmp_path
     report = compose(make_factorial(replicates=1, blocks=8).write(tmp_path / "one"))
     assert all("at one tuning: 8 seeds" in sentence for sentence in report.verdicts)
     primary = {row[0]: row[1:] for row in table_of(report, "Effect").rows}
-    assert primary["replicates x seeds"] == ["at one tuning: 8 seeds"] * 4
+    assert primary["of"] == ["at one tuning: 8 seeds"] * 4
     assert primary["verdict"] == ["pilot, no verdict"] * 4
     assert {"p (times 4)", "P(A > B)", "detectable (power .8)"}.isdisjoint(primary)
     assert "Another tuning of the same sweep may land outside it" in markdown_of(report)
@@ -151,6 +151,15 @@ def test_a_sweep_that_grew_says_why_its_intervals_are_wider(make_factorial: Make
     assert "1.6 to 1.9 times as wide" in text
 
 
+def test_replicates_that_have_not_finished_are_told_once(make_factorial: Make, tmp_path: Path) -> None:
+    made = make_factorial(replicates=6)
+    made.tables.trial_rows = [r for r in made.tables.trial_rows if r["replicate"] < 4 or r["stage"] == "tune"]
+    report = compose(made.write(tmp_path / "killed"))
+    line = "Not estimated yet: replicates 4 to 6 have not finished (24 runs); `--resume` goes on."
+    assert report.verdicts == [line]
+    assert markdown_of(report).count("not finished (") == 1
+
+
 def test_a_proposing_tuner_and_recall_are_told_as_what_they_are(make_factorial: Make, tmp_path: Path) -> None:
     made = make_factorial(replicates=4, tuner="optuna", outcome="recall_at_1")
     report = compose(made.write(tmp_path / "optuna"))
@@ -158,7 +167,7 @@ def test_a_proposing_tuner_and_recall_are_told_as_what_they_are(make_factorial: 
     assert report.verdicts[0].startswith(("KoLeo lowered recall@1 by", "The data do not settle"))
     assert "At common settings" not in [section.heading for section in report.sections]
     assert "Beside it: test AUC" in text
-    assert "At settings tuned for recall@1" in text
+    assert "At settings tuned by validation recall at 1: intervals" in text
     assert "each cell was tried at 6 settings, and runs at its best by validation recall at 1" in text
     assert "By validation recall at 1: its value at tuning" in text
 

@@ -90,7 +90,7 @@ def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:
         "Effect",
         "Sensitivity",
         "What this can and cannot say",
-        "Replicate by replicate",
+        "Seed by seed",
         "What changes in the embeddings",
         "Failure risk",
         "Relative cost",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -52,9 +53,14 @@ def test_every_supporting_section_is_there_with_few_columns(make_factorial: Make
     ]
     assert max(len(table.header) for section in sections for table in section.tables) <= 5
     text = " ".join(line for section in sections for line in section.paragraphs)
-    assert (
-        "Without any contrast: neighbours in the same micro-batch, cosine of naive and full-batch gradient (not" in text
-    )
+    both = f"not measured in {OFF}, {K1}"
+    assert f"neighbours in the same micro-batch, {both}; cosine of naive and full-batch gradient, {both}." in text
+    assert text.count("cosine of naive") == 1
+    assert "test AUC: 1 failed run counted as .5." in text
+    assert "test recall at 1: 1 failed run counted as 0, the worst there is." in text
+    own = next(row for row in sections[0].tables[0].rows if row[0] == K4)
+    mean = (np.nansum(made.values(K4)) + 0.5) / 7
+    assert own[1:4:2] == [f"{mean:.4f}".removeprefix("0"), "7"]
     assert f"Of {K1} + {K4} 1 of 14 runs failed, of {OFF} 0 of 7" in text
 
 

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.analysis.stats.compare import Sweep, compare, config_differences, welch
+from sweeps.analysis.report.comparison import comparison
+from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, welch
 from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.findings import findings
 from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
@@ -121,6 +122,23 @@ def test_two_single_tunings_say_that_they_are(make_factorial: Make) -> None:
     first, second = (make_factorial(replicates=1, blocks=5, seed=seed) for seed in (0, 1))
     pair = compare(replicated("a", first), replicated("b", second))[0]
     assert "(at one tuning: 5 seeds; paired by seed, exploratory)" in pair.sentence
+
+
+def test_sweeps_judged_by_different_outcomes_stand_in_one_row(make_factorial: Make) -> None:
+    first, second = (replicated(name, make_factorial(replicates=5, outcome=name)) for name in ("auc", "recall_at_1"))
+    pairs = compare(first, second)
+    assert len(pairs) == 4
+    assert only_in(first, second) == []
+    for pair in pairs:
+        assert pair.difference is None
+        assert pair.first.contrast.estimand == pair.second.contrast.estimand
+        assert f"auc: {pair.first.sentence} recall_at_1: {pair.second.sentence}" in pair.sentence
+    assert pairs[0].sentence.startswith("KoLeo, judged by test AUC in auc, by test recall at 1 in recall_at_1. auc: ")
+    report = comparison(first, second)
+    row = report.sections[0].tables[0].rows[0]
+    assert row[1].startswith("test AUC: ")
+    assert row[4].startswith("test recall at 1: ")
+    assert row[-1] == "–"
 
 
 def test_settings_that_differ_are_named_by_cell(make_confirm: Make) -> None:

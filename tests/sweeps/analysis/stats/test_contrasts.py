@@ -13,7 +13,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats.contrasts import cell_runs, effect_by_epoch
 from sweeps.analysis.stats.effects import paired_effect, replicated_effect, t_interval
-from sweeps.analysis.stats.refusals import Refused
+from sweeps.analysis.stats.refusals import Refused, Unfinished
 from sweeps.analysis.stats.stored_plan import Contrast
 
 KOLEO = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
@@ -148,21 +148,32 @@ def test_incomplete_replicates_are_listed_with_their_endings(make_factorial: Mak
     with pytest.raises(Refused) as error:
         cell_runs(of_stage(made, "confirm"), made.stored.contrasts[0])
     assert f"`{ON1}` replicate 2, block 1 (oom, no test_auc)" in str(error.value)
-    assert f"`{OFF4}` replicate 4, block 2 (no finished trial)" in str(error.value)
+    assert "Replicate 4 has not finished (1 run); `--resume` goes on." in str(error.value)
 
 
 def test_a_replicate_that_is_missing_altogether_is_incomplete(make_factorial: Make) -> None:
     made = make_factorial(replicates=4, blocks=1)
     made.tables.trial_rows = [r for r in made.tables.trial_rows if r["replicate"] != 3]
-    with pytest.raises(Refused, match="replicate 3, block 1"):
+    with pytest.raises(Unfinished) as error:
         cell_runs(of_stage(made, "confirm"), made.stored.contrasts[0])
+    assert error.value.faults == ("Replicate 3 has not finished (4 runs); `--resume` goes on.",)
 
 
-@pytest.mark.parametrize("reason", ["oom", "error", "preempted", "user", "completed"])
+@pytest.mark.parametrize("reason", ["oom", "error", "preempted", "user"])
 def test_infrastructure_failures_are_not_data(make_confirm: Make, reason: str) -> None:
     tables = make_confirm()
     row_of(tables, "koleo=on", 2).update(end_reason=reason, test_auc=None)
     refused(tables, f"block 2 \\({reason}")
+
+
+def test_what_was_not_measured_is_not_to_be_run_again(make_confirm: Make) -> None:
+    tables = make_confirm()
+    row_of(tables, "koleo=on", 2).update(test_auc=None)
+    with pytest.raises(
+        Refused, match="Completed without test_auc, which was not measured there: `koleo=on` block 2"
+    ) as e:
+        cell_runs(tables.trials, Contrast.pair("koleo=off", "koleo=on", label="KoLeo"))
+    assert "run again" not in str(e.value)
 
 
 def test_duplicate_runs_are_refused(make_confirm: Make, make_factorial: Make) -> None:
@@ -327,7 +338,7 @@ def test_planned_blocks_decide_what_enters_and_what_is_missing(make_factorial: M
     with pytest.raises(Refused) as error:
         cell_runs(of_stage(made, "confirm"), replace(contrast, blocks=tuple(range(1, 8))))
     assert "block 6" not in str(error.value)
-    assert f"`{ON1}` replicate 1, block 7 (no finished trial)" in str(error.value)
+    assert "Replicates 1 to 2 have not finished (4 runs)" in str(error.value)
 
 
 def test_rows_of_another_plan_are_refused(make_confirm: Make) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from sweeps.analysis.report.effect_sections import effects
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.contrasts import cell_runs
 from sweeps.analysis.stats.effects import Effect, Interval, replicated_effect, t_interval
@@ -104,6 +105,13 @@ def test_the_other_outcome_has_intervals_of_its_own(made: Any, found: list[Findi
     assert of(found, "beside")[3].contrast.outcome_label == "KoLeo's effect on recall@1"
 
 
+def test_an_outcome_beside_that_no_run_measured_is_left_out(make_factorial: Make) -> None:
+    made = make_factorial(replicates=4)
+    for row in made.tables.trial_rows:
+        row["test_recall_at_1"] = None
+    assert of(found_of(made), "beside") == []
+
+
 def test_common_settings_are_contrasts_of_tune_rows(made: Any, found: list[Finding]) -> None:
     rows = [row for row in made.tables.trial_rows if row["stage"] == "tune"]
     first = of(found, "common")[0]
@@ -140,6 +148,7 @@ def test_three_replicates_are_a_pilot_and_four_are_not(make_factorial: Make) -> 
         first = found_of(make_factorial(replicates=replicates))[0]
         assert first.effect is not None
         assert (first.effect.verdict == "pilot") == pilot
+        assert ((first.detectable, first.due_to_tuning) == (None, None)) == pilot
 
 
 def test_old_drop_in_folders_say_that_nothing_was_tuned(make_confirm: Make) -> None:
@@ -161,6 +170,7 @@ def test_replicates_added_after_a_look_widen_the_interval_and_it_says_so(made: A
         assert wide.effect.anytime
         assert "interval valid at every look" in wide.sentence
         assert wide.detectable is None
+        assert "p, valid at every look (1/e, of an e-value), is taken times 4." in effects([wide]).paragraphs[0]
     looked = found_of(made, replace(made.stored, looked=True))[0]
     assert looked.effect is not None
     assert looked.effect.anytime
@@ -195,7 +205,26 @@ def test_a_sweep_judged_by_recall_survives_one_divergence(make_factorial: Make) 
     caveats = " ".join(line for one in (first, second) for line in one.caveats)
     assert f"{ON4}: 1 diverged of 12 runs, counted as 0, the worst there is (test recall at 1)." in caveats
     assert caveats.count("1 diverged of 12 runs") == 1
-    assert "accumulation (K=4 against 1) with KoLeo: without the blocks of failed runs the difference is" in caveats
+    assert (
+        "accumulation (K=4 against 1) with KoLeo, test recall at 1: without the blocks of failed runs the difference is"
+        in caveats
+    )
+
+
+def test_only_primaries_are_told_without_failed_runs_and_outcomes_are_named(make_factorial: Make) -> None:
+    made = make_factorial(PAIR, replicates=5)
+    made.lose("koleo=on", 2)
+    made.row("koleo=off", 3)["collapsed"] = True
+    for row in made.tables.trial_rows:
+        if (row["stage"], row["replicate"], row.get("point"), row["cell_id"]) == ("tune", 1, 2, "koleo=on"):
+            row["collapsed"] = True
+    lines = {family: " ".join(of(found_of(made), family)[0].caveats) for family in ("primary", "beside", "common")}
+    assert "KoLeo, test AUC: without the blocks" in lines["primary"]
+    assert "which count with the test AUC they reached" in lines["primary"]
+    assert "without the blocks" not in lines["beside"]
+    assert "counted as 0, the worst there is (test recall at 1)" in lines["beside"]
+    assert "which count with the test recall at 1 they reached" in lines["beside"]
+    assert "koleo=on: embeddings had collapsed at the last epoch of 1 of 30 runs" in lines["common"]
 
 
 def test_runs_that_failed_alike_make_nothing_equivalent(make_factorial: Make) -> None:
@@ -212,6 +241,11 @@ def test_runs_that_failed_alike_make_nothing_equivalent(make_factorial: Make) ->
         sesoi=0.003
     ).equivalent  # the zeros of failed pairs narrow the interval; they claim nothing
     assert (before.verdict, after.effect.verdict, after.effect.equivalent) == ("no_evidence", "no_evidence", False)
+    assert after.withdrawn
+    assert "but 16 runs failed, and without the seeds of those it does not" in after.sentence
+    section = effects([after])
+    assert "The verdict follows the interval alone" not in " ".join(section.paragraphs)
+    assert "The verdict follows the interval, but that no equivalence" in section.paragraphs[0]
 
 
 def test_where_every_run_failed_nothing_is_estimated(make_factorial: Make) -> None:

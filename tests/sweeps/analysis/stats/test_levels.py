@@ -33,7 +33,7 @@ def test_means_and_costs_by_hand(make_factorial: Make) -> None:
 
 
 def test_means_are_over_replicates_or_over_seeds_of_a_single_one(make_factorial: Make) -> None:
-    for replicates, blocks, unit in ((5, 3, "replicates"), (1, 6, "seeds")):
+    for replicates, blocks, unit in ((5, 3, "replicates"), (1, 6, "seeds at one tuning")):
         made = make_factorial({OFF: 0.9, K1: 0.92, K4: 0.91}, replicates=replicates, blocks=blocks)
         mean = mean_of(column_values(made.trials, "test_auc"), K1)
         values = made.values(K1).mean(axis=1) if replicates > 1 else made.values(K1)[0]

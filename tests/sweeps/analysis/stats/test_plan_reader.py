@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,10 @@ def test_an_extended_plan_names_the_plans_before_it(make_confirm: Make, tmp_path
     plan = plan_of(make_confirm, tmp_path, longer)
     assert plan.contrasts[0].plans == ("b" * 64, longer["sha256"])
     assert plan.extended == (before,)
-    blocks, trials = extensions(plan)
+    blocks, trials = extensions(plan, 9)
     assert blocks.startswith("Blocks 8 to 9 were added after the first 7 could be looked at. Intervals are those of")
     assert trials.startswith("4 search trials were added after the confirmation had begun;")
-    assert extensions(plan_of(make_confirm, tmp_path, OLD)) == []
+    assert extensions(plan_of(make_confirm, tmp_path, OLD), 7) == []
 
 
 def test_replicates_that_were_added_after_a_look_make_a_plan_grown(make_factorial: Make, tmp_path: Path) -> None:
@@ -166,13 +167,15 @@ def test_replicates_that_were_added_after_a_look_make_a_plan_grown(make_factoria
     trials = make_factorial(replicates=1, blocks=1, points=0).trials
     grown = read_plan(tmp_path, trials)
     assert grown.grown
-    (line,) = extensions(grown)
+    (line,) = extensions(grown, 8)
     assert line.startswith("Replicates 7 to 8 were added after the first 6 could be looked at.")
     assert "anytime-valid" in line
+    one_more = replace(grown, replicates=5, extended=(before | {"replicates": 4},))
+    assert extensions(one_more, 5) == ["Replicate 5 was added after the first 4 could be looked at."]
     (tmp_path / "plan.json").write_text(json.dumps(plan | {"looked": True}))
     looked = read_plan(tmp_path, trials)
     assert looked.grown
-    assert extensions(looked)[0].startswith("Sweeps were joined whose reports could be read before.")
+    assert extensions(looked, 8)[0].startswith("Sweeps were joined whose reports could be read before.")
     same = before | {"replicates": 8}
     (tmp_path / "plan.json").write_text(json.dumps(plan | {"extended": [same]}))
     assert not read_plan(tmp_path, trials).grown
