@@ -1,7 +1,7 @@
 """What makes SimCLR's embeddings better: augmentation, similarity, scaling, optimiser, or a batch seen whole?
 
 python sweeps/simclr.py                       a first look on embedded digits, minutes on a laptop
-python sweeps/simclr.py --preset cifar10      every change on CIFAR-10, each tuned (an hour, 2 cores)
+python sweeps/simclr.py --preset cifar10      every change on CIFAR-10, each tuned (two hours, 2 cores)
 python sweeps/simclr.py --preset alexnet      the study's first network on STL-10, from scratch and pretrained (a GPU)
 python sweeps/simclr.py --preset resnet50     its second on Caltech-101 (a GPU)
 python sweeps/simclr.py --help                every flag
