@@ -18,7 +18,9 @@ AGAINST: Final = (
     "interaction; the share has Fieller's interval (negative: it adds to the effect), and cannot be told where the "
     "effect itself may be 0."
 )
-OF_PRIMARIES: Final = "{parts}: the primary of the same cells, with its interval, held together with the others."
+OF_PRIMARIES: Final = (
+    "{parts}: on {outcome} that is the primary of the same cells, with its interval, held together with the others."
+)
 BARE: Final = (
     "Estimates alone: replicates were added after a look, and there are too few for intervals that allow for it."
 )
@@ -68,7 +70,7 @@ def _intervals_of(one: Comparison, names: dict[str, str]) -> list[str]:
     if not one.shared:
         return [f"{own[:1].upper()}{own[1:]}."]
     shared = "; ".join(names[part] for part in one.shared)
-    return [f"{OF_PRIMARIES.format(parts=shared)} The rest: {own}."]
+    return [f"{OF_PRIMARIES.format(parts=shared, outcome=named(one.outcome))} The rest: {own}."]
 
 
 def common(found: Sequence[Finding]) -> Section:

@@ -20,7 +20,7 @@ from sweeps.results.endings import FAILED_TRAINING
 
 HOLD: Final = (
     " The intervals of the contrasts hold at every look (anytime-valid), and are wider for it; those by epoch, over "
-    "classes and of measures of the embeddings do not."
+    "classes, without failed runs and of measures of the embeddings do not."
 )
 
 

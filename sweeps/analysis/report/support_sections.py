@@ -42,8 +42,8 @@ def support(found: list[Finding], trials: pa.Table) -> list[Section]:
 def _cells(found: list[Finding], trials: pa.Table) -> Section:
     """Per outcome: means of all cells; failed runs count as in the contrasts."""
     tables, counted = [], []
-    rows = rows_of(trials, STAGE)
     shown = [f.contrast.outcome for f in found if f.runs is not None and f.contrast.family != "common"]
+    rows = rows_of(trials, STAGE, ("trial_id", "end_reason", *dict.fromkeys(shown)))
     for outcome in dict.fromkeys(shown):
         values = column_values(trials, outcome, failed=composite_of(outcome))
         failed = sum(lost(row, outcome) for row in rows)

@@ -11,9 +11,10 @@ from sweeps.analysis import effects
 from sweeps.analysis.document import Report
 from sweeps.analysis.numbers import ends, interval
 from sweeps.analysis.report.compose import compose, render_sweep
-from sweeps.analysis.report.effect_sections import VERDICT_WORDS
+from sweeps.analysis.report.effect_sections import VERDICT_WORDS, controls
 from sweeps.analysis.report.render import markdown_of
 from sweeps.analysis.stats.findings import findings
+from sweeps.analysis.stats.koleo_against_accumulation import PARTS, comparisons
 from sweeps.results.schema import TABLES
 from tests.sweeps.analysis.svg_texts import texts
 
@@ -102,6 +103,113 @@ def test_only_primaries_carry_a_verdict(report: Report, made: Any) -> None:
         assert not [claim for claim in CLAIMS if claim in line], line
     for one in findings(made.trials, made.curves, made.stored, made.groups):
         assert bool(one.sentence) == (one.contrast.family == "primary")
+
+
+def grown_sweep(make: Make) -> Any:
+    made = make(replicates=7)
+    made.plan["extended"] = [{"plan_sha256": "b" * 64, "samples": 0, "blocks": 2, "replicates": 5}]
+    return made
+
+
+def young_sweep(make: Make) -> Any:
+    made = make(replicates=5)
+    made.plan["looked"] = True
+    return made
+
+
+def failing_sweep(make: Make) -> Any:
+    made = make(replicates=6)
+    made.lose("koleo=on,accum_steps=4", 2)
+    made.lose("koleo=off,accum_steps=1", 3)
+    return made
+
+
+SWEEPS: dict[str, Callable[[Make], Any]] = {
+    "plain": lambda make: make(),
+    "grown": grown_sweep,
+    "young": young_sweep,
+    "failing": failing_sweep,
+    "one tuning": lambda make: make(replicates=1, blocks=8),
+    "drop-in": lambda make: make(replicates=7, blocks=1, points=0),
+}
+
+CLAIMING = (*(set(CLAIMS) - {"beyond", "pilot, no verdict"}), "do not settle", "too little to matter")
+"""In running text, where what is beyond something else may be said."""
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_no_paragraph_or_caption_but_of_the_primaries_claims_anything(
+    name: str, make_factorial: Make, tmp_path: Path
+) -> None:
+    report = compose(SWEEPS[name](make_factorial).write(tmp_path / "sweep"))
+    for section in report.sections[1:]:
+        for text in (*section.paragraphs, *(picture.reading for picture in section.pictures)):
+            assert not [claim for claim in CLAIMING if claim in text], text
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_equal_weights_on_one_outcome_have_one_interval_everywhere(name: str, make_factorial: Make) -> None:
+    made = SWEEPS[name](make_factorial)
+    found = findings(made.trials, made.curves, made.stored, made.groups)
+    printed: dict[Any, set[str]] = {}
+    shared = 0
+    told = [(one.contrast.outcome, one.contrast.weights, one.estimated) for one in found if one.estimated is not None]
+    for each in comparisons(made.trials, made.stored):
+        told += [(each.outcome, each.weights[part], getattr(each, part)) for part in PARTS if not each.bare]
+    for outcome, weights, estimated in told:
+        key = outcome, tuple(sorted((cell, round(weight, 9)) for cell, weight in weights.items() if weight))
+        shared += key in printed
+        printed.setdefault(key, set()).add(interval(estimated))
+    assert shared == (0 if name == "young" else 5)
+    assert all(len(texts) == 1 for texts in printed.values()), printed
+
+
+def test_seeds_without_tuning_are_called_seeds(make_factorial: Make, tmp_path: Path) -> None:
+    report = compose(SWEEPS["drop-in"](make_factorial).write(tmp_path / "sweep"))
+    text = markdown_of(report)
+    assert {row[0]: row[1] for row in table_of(report, "Effect").rows}["of"] == "7 seeds"
+    assert "of a t test over seeds" in text
+    assert "share of seeds in which" in text
+    assert "Each line is one seed" in text
+    assert "the mean over its seeds" not in text
+    assert "seeds x classes" in text
+
+
+def test_one_tuning_is_told_wherever_seeds_are_the_units(make_factorial: Make, tmp_path: Path) -> None:
+    text = markdown_of(compose(SWEEPS["one tuning"](make_factorial).write(tmp_path / "sweep")))
+    assert "| seeds x classes, at one tuning |" in text
+    assert "validation split; over seeds at one tuning." in text
+    assert "Over the seeds at one tuning that a cell ran in" in text
+    assert "the sign is not settled for other classes" not in text
+
+
+def test_below_six_replicates_a_second_look_has_estimates_alone(make_factorial: Make, tmp_path: Path) -> None:
+    report = compose(SWEEPS["young"](make_factorial).write(tmp_path / "sweep"))
+    text = markdown_of(report)
+    assert "hold at every look" not in text
+    assert "Sweeps were joined whose reports could be read before." in text
+    assert not any("[" in cell for cell in table_of(report, "KoLeo against accumulation").rows[0])
+
+
+def test_common_settings_tell_points_that_failed(make_factorial: Make, tmp_path: Path) -> None:
+    made = make_factorial(replicates=4)
+    point = next(row for row in made.tables.trial_rows if row["stage"] == "tune")
+    point |= {"end_reason": "diverged", "final_val_auc": None}
+    text = markdown_of(compose(made.write(tmp_path / "failed")))
+    assert "ran the same settings, of which 1 run failed, counted as .5." in text
+    assert "to their end" not in text
+
+
+def test_controls_have_the_same_digits_everywhere(make_factorial: Make) -> None:
+    made = make_factorial(replicates=2, blocks=2)
+    entry = {"code": "A/A", "label": "off at K=4", "family": "control", "outcome": "test_auc", "estimand": "control"}
+    made.plan["contrasts"].append(
+        entry | {"weights": {"koleo=off,accum_steps=1": -1.0, "koleo=off,accum_steps=4": 1.0}}
+    )
+    section = controls(findings(made.trials, made.curves, made.stored))
+    size = section.tables[0].rows[0][1]
+    assert f"(root mean square {size};" in section.paragraphs[0]
+    assert f"root mean square {size} over" in section.paragraphs[1]
 
 
 def test_digits_agree_in_sentence_table_and_figure(report: Report, folder: Path, made: Any) -> None:

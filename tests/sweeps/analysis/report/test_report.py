@@ -108,7 +108,7 @@ def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:
     for said in (
         "unequal numbers of trials per arm (koleo=off 39, of which",
         "koleo=on: 1 diverged of 7 runs, counted as .5 (test AUC).",
-        "KoLeo (weight .1): without the blocks of failed runs the difference is -.0",
+        "KoLeo (weight .1), test AUC: without the blocks of failed runs the difference is -.0",
         "At one tuning: the interval is over seeds alone.",
         "python -m embedding_core.train ",
         "unfinished",
@@ -278,7 +278,7 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
     failed = {"stage": "search", "trial_id": "t00099", "end_reason": "error", "error_type": "OSError: disk full"}
     tables.trial_rows.append(dict(tables.trial_rows[0]) | failed)
     text = markdown_of(compose(tables.write(tmp_path / "told")))
-    assert "koleo=off: embeddings had collapsed at the last epoch of 3 of 7 runs, which count with the AUC" in text
+    assert "koleo=off: embeddings had collapsed at the last epoch of 3 of 7 runs, which count with the test AUC" in text
     assert "koleo=on: embeddings had collapsed" not in text
     assert "1 trials: OSError: disk full" in text
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from sweeps.analysis.report.effect_sections import effects
+from sweeps.analysis.report.scope import _cells_differ
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.contrasts import cell_runs
 from sweeps.analysis.stats.effects import Effect, Interval, replicated_effect, t_interval
@@ -308,6 +309,15 @@ def test_the_table_has_every_number_and_is_the_same_each_time(made: Any, found: 
     assert all(row.get("p_value") is None for row in rows if row["family"] != "primary")
     shares = [row for row in rows if row["scale"] == "share"]
     assert [row["metric"] for row in shares] == ["test_auc", "test_recall_at_1"]
+
+
+def test_settings_in_which_cells_differ_are_those_of_every_replicate(make_factorial: Make) -> None:
+    made = make_factorial(PAIR, replicates=2, blocks=1, points=0)
+    row = made.row("koleo=on", 2)
+    row["config_json"] = json.dumps(json.loads(row["config_json"]) | {"lr": 0.123})
+    rows = sorted((row for row in made.tables.trial_rows), key=lambda row: row["replicate"])
+    assert _cells_differ(rows[:2], made.stored.contrasts[0]) == "koleo=on and koleo=off differ in: koleo, koleo_weight."
+    assert "differ in: koleo, koleo_weight, lr." in _cells_differ(rows, made.stored.contrasts[0])
 
 
 CLAIMS = {
