@@ -40,9 +40,9 @@ from sweeps.results.endings import INFRASTRUCTURE
 from trainables.run_label import trial_name
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "koleo_accum.py"
-SAMPLES, BLOCKS, EPOCHS = 16, 8, 10
-RUNS = {"search": SAMPLES, "confirm": 2 * BLOCKS}
-"""By stage; the preset confirms two cells."""
+SAMPLES, BLOCKS, EPOCHS = 16, 4, 10
+RUNS = {"search": SAMPLES, "confirm": 4 * BLOCKS}
+"""By stage; the preset confirms four cells."""
 PAUSE_S = (1.0, 9.0)
 """Between a start or a kill and the next kill, in seconds, drawn evenly."""
 LEFT_ALONE_SHARE = 0.5
@@ -67,7 +67,7 @@ class Driver:
         resume = ["--resume"] if (folder / "plan.json").exists() else []
         command = [
             sys.executable, str(SWEEP), "--local", "--results", str(folder.parent), "--name", folder.name,
-            "--stages", stages, "--samples", str(SAMPLES), "--blocks", str(BLOCKS), "--epochs", str(EPOCHS),
+            "--stages", stages, "--samples", str(SAMPLES), "--replicates", "1", "--blocks", str(BLOCKS), "--epochs", str(EPOCHS),
             "--train-triplets", "192", "--set", "views=none", "--seed", str(seed), *resume,
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}

@@ -121,7 +121,8 @@ def ours(
     writer: type[Store] = Store,
 ) -> None:
     """The engine as a sweep runs it, but for the training; the sweep is written to `folder`/sweep."""
-    what = {"samples": trials, "blocks": trials // len(DESIGN.arms), "epochs": epochs}
+    cells = len(Plan.of(DESIGN, {}).cells)
+    what = {"samples": trials, "replicates": trials // cells, "epochs": epochs}
     plan = Plan.of(DESIGN, what)
     store = writer.create(folder / "sweep")
     plan_file.write(folder / "sweep" / "plan.json", plan_file.content_of(plan, "sweep"))

@@ -113,7 +113,7 @@ def sweep_in(tiny: Design) -> Callable[..., Sweep]:
     def build(
         folder: Path, trainable: type[EmbeddingTrainable] = EmbeddingTrainable, stages: str = "confirm", **options: Any
     ) -> Sweep:
-        plan = Plan.of(tiny, {"stages": stages, "samples": 2, "blocks": 3, "epochs": EPOCHS})
+        plan = Plan.of(tiny, {"stages": stages, "samples": 2, "replicates": 1, "blocks": 3, "epochs": EPOCHS})
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
         store = Store.open(folder) if (folder / "v1").exists() else Store.create(folder)
         if "checkpoints" in options:

@@ -100,7 +100,7 @@ def run(cluster: Cluster, tiny: Design, tmp_path: Path, monkeypatch: pytest.Monk
     def go(retries: int, act: Callable[[], None]) -> Path:
         monkeypatch.setattr(tuner, "RETRIES", retries)
         monkeypatch.setattr(Stays, "notes", str(tmp_path))
-        plan = Plan.of(tiny, {"stages": "confirm", "blocks": 2, "epochs": EPOCHS})
+        plan = Plan.of(tiny, {"stages": "confirm", "replicates": 1, "blocks": 2, "epochs": EPOCHS})
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
         folder = tmp_path / "sweep"
         store = Store.create(folder)
