@@ -67,8 +67,8 @@ class Driver:
         resume = ["--resume"] if (folder / "plan.json").exists() else []
         command = [
             sys.executable, str(SWEEP), "--local", "--results", str(folder.parent), "--name", folder.name,
-            "--stages", stages, "--samples", str(SAMPLES), "--replicates", "1", "--blocks", str(BLOCKS), "--epochs", str(EPOCHS),
-            "--train-triplets", "192", "--set", "views=none", "--seed", str(seed), *resume,
+            "--stages", stages, "--samples", str(SAMPLES), "--replicates", "1", "--blocks", str(BLOCKS),
+            "--epochs", str(EPOCHS), "--train-triplets", "192", "--set", "views=none", "--seed", str(seed), *resume,
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (folder.parent / f"{folder.name}.log").open("a") as log:

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SAMPLES, BLOCKS, EPOCHS = 4, 2, 30
 FLAGS = (
-    f"--stages search,confirm --samples {SAMPLES} --replicates 1 --blocks {BLOCKS} --epochs {EPOCHS} --train-triplets 400 "
-    "--set views=none --checkpoints /mnt/checkpoints"
+    f"--stages search,confirm --samples {SAMPLES} --replicates 1 --blocks {BLOCKS} --epochs {EPOCHS} "
+    "--train-triplets 400 --set views=none --checkpoints /mnt/checkpoints"
 )
 ASK = """
 import urllib.error, urllib.request
