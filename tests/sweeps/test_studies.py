@@ -97,9 +97,9 @@ def test_a_plan_tells_the_cost_and_runs_nothing(
 def test_quick(design: Design, tmp_path: Path, start_ray: Callable[..., None]) -> None:
     """All runs complete, what ran is what the label says, and the first questions have an answer each."""
     start_ray(num_cpus=2)
-    assert main(design, ["--results", str(tmp_path), "--name", "quick"]) == 0
+    assert main(design, ["--results", str(tmp_path), "--name", "quick", "--replicates", "4"]) == 0
     trials = store.read(tmp_path / "quick", "trials")
-    plan = Plan.of(design, {})
+    plan = Plan.of(design, {"replicates": 4})  # the fewest that get a verdict
     assert trials.num_rows == len(plan.cells) * plan.replicates * plan.blocks
     assert set(pc.unique(trials["end_reason"]).to_pylist()) == {"completed"}
     report = (tmp_path / "quick" / "report.md").read_text()
