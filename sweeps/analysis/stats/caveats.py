@@ -14,7 +14,7 @@ from sweeps.results.columns import named
 
 RARE_BREAKDOWNS = (
     "Runs broke down here. Where that is rare, few replicates meet it too seldom to tell how often it happens, and a "
-    "95 % interval then covers some 91 to 96 % of reruns (simulated: `benchmarks/coverage.py`, surface fragile)."
+    "95 % interval then covers some 91 to 97 % of reruns (simulated: `benchmarks/coverage.py`, surface fragile)."
 )
 """Said once where any run counts with the composite outcome: what simulated reruns with rare breakdowns have shown."""
 
