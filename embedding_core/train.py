@@ -28,7 +28,8 @@ from embedding_core.evaluation.held_out import evaluate_held_out, held_out_image
 from embedding_core.evaluation.validation import validation_metrics
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
-from embedding_core.models.network import build_network, set_frozen
+from embedding_core.models.inputs import inputs_of
+from embedding_core.models.network import build_network, pooled_in_parts, set_frozen
 from embedding_core.seeding import generator, stream
 from embedding_core.storage import result_tables
 from embedding_core.storage.result_tables import Row
@@ -69,7 +70,7 @@ def train(
     # Read before the first step, lest a broken file show at the end; used after the last one.
     test_images = held_out_images(data, split) if config.eval_test else None
 
-    mean, std = data.scaling(split)
+    mean, std = data.scaling(split, kind=config.input_scaling)
     network = build_network(
         config, shape=data.shape, mean=mean, std=std, precision=precision, pretrained=resume is None
     )
@@ -77,6 +78,7 @@ def train(
     if config.compile:
         network.compile()
     objective = Objective.of(config, classes=split.classes).to(device)
+    set_frozen(network, config.frozen_throughout)  # else the optimizer has the backbone too, for when it is trained
     optimizer = build_optimizer(
         network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
         momentum=config.momentum, beta2=config.beta2, backbone_lr_ratio=config.backbone_lr_ratio,
@@ -92,6 +94,9 @@ def train(
         yield from rows
         if rows[-1]["end_reason"] is not None:
             return
+    # Only now has the network its weights: features that are computed ahead are of these.
+    source = partial(inputs_of, config=config, network=network, recipe=recipe, kept=data.features)
+    inputs = source(data)
     updates = int(rows[-1]["update"] or 0) if rows else 0
     elapsed_s = float(rows[-1]["elapsed_s"] or 0) if rows else 0.0
     if device.type == "cuda":
@@ -107,12 +112,14 @@ def train(
         torch.manual_seed(stream(config.seed, "forward", epoch))  # dropout draws from the global generator
         meter = Meter()
         objective.base.begin_epoch(epoch, config.epochs)
-        set_frozen(network, epoch < config.freeze_epochs)
+        frozen = epoch < config.freeze_epochs
+        set_frozen(network, frozen)
         network.train()
+        trained_parameters = [p for p in parameters if p.requires_grad]
 
         for batch in order.to(device).split(config.batch_size):
             index = examples[batch]
-            images = recipe.apply(data.images[index.flatten()], augmentation)
+            given = inputs.augmented(index, augmentation)
             labels = data.labels[index]
 
             def loss_of(
@@ -125,10 +132,10 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             # No more than a micro-batch each, short batch or not.
             accum_steps = math.ceil(len(batch) / config.micro_batch)
-            step = accumulated_step(
-                network, images.unflatten(0, index.shape), loss_of, accum_steps=accum_steps, mode=config.accum_mode
-            )
-            meter.add("grad_norm", _gradient_norm(parameters), 1.0)
+            if frozen:  # once, also where the head takes two passes
+                given = pooled_in_parts(network, given, examples=config.micro_batch)
+            step = accumulated_step(network, given, loss_of, accum_steps=accum_steps, mode=config.accum_mode)
+            meter.add("grad_norm", _gradient_norm(trained_parameters), 1.0)
             optimizer.step()
             if accum_steps > 1 and config.gap_every and updates % config.gap_every == 0:
                 rehearsal = partial(loss_of, meter=Meter(), draw=generator(config.seed, "gap", updates, device=device))
@@ -139,13 +146,13 @@ def train(
             if observed_sha256 is None:
                 observed_sha256 = observed_config(
                     config, data=data, split=split, network=network, optimizer=optimizer, objective=objective,
-                    order=order, epoch=epoch, step=step,
+                    order=order, epoch=epoch, step=step, inputs=inputs,
                 ).sha256  # fmt: skip
 
         means = meter.means()  # waits for the device
         trained = time.perf_counter()
         validation = validation_metrics(
-            network, objective, data, split, recipe,
+            network, objective, data, split, inputs,
             layer=config.held_out_layer, batch_size=config.batch_size, seed=config.seed_of_split,
         )  # fmt: skip
         row: dict[str, Any] = {
@@ -186,7 +193,7 @@ def train(
         row["elapsed_s"] = elapsed_s
         if row["end_reason"] == "completed" and test_images is not None:  # after the clock: no cost of training
             final = evaluate_held_out(
-                network, objective, test_images, layer=config.held_out_layer, seed=config.seed,
+                network, objective, test_images, source, inputs, layer=config.held_out_layer, seed=config.seed,
                 probes=config.probes, classifiers=config.classifiers, views=config.views,
             )  # fmt: skip
             row |= final.row

@@ -1,10 +1,11 @@
 """Does KoLeo help embeddings, does gradient accumulation change that, and do the two interact?
 
-python sweeps/koleo_accum.py                     a first answer on embedded images, minutes on a laptop
-python sweeps/koleo_accum.py --loss arcface      the same for another loss
-python sweeps/koleo_accum.py --preset minimal    every cell tuned eight times over: verdicts that hold in a rerun
-python sweeps/koleo_accum.py --preset study1     the published study's search: CIFAR-10, VGG11, 100 trials (a GPU)
-python sweeps/koleo_accum.py --help              every flag
+python sweeps/koleo_accum.py                      a first answer on embedded images, minutes on a laptop
+python sweeps/koleo_accum.py --preset features    CIFAR-10 on frozen ImageNet features: verdicts that hold in a rerun
+python sweeps/koleo_accum.py --loss arcface       the same for another loss
+python sweeps/koleo_accum.py --preset minimal     a small network from scratch, every cell tuned eight times over
+python sweeps/koleo_accum.py --preset study1      the published study's search: CIFAR-10, VGG11, 100 trials (a GPU)
+python sweeps/koleo_accum.py --help               every flag
 """
 
 import sys
@@ -17,6 +18,8 @@ WITHOUT_TEMPERATURE = (*WITH_MARGIN, "softmax")
 CONTRASTIVE = ("nt_xent",)
 KOLEO = {"koleo": (False, True), "koleo_exclude_same_class": (False, True)}
 ANY = {"koleo_exclude_same_class": False}
+
+LITE0 = {"backbone": "efficientnet_lite0", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet"}
 
 DESIGN = Design(
     name="koleo_accum",
@@ -69,7 +72,25 @@ DESIGN = Design(
             samples=8, epochs=20, replicates=7, confirm="drop-in",
             levels={"koleo": (False, True), "accum_steps": (1, 4)},
             fixed={"loss": "semihard", "views": "pca", **ANY},  # UMAP's first start compiles for half a minute
-            next_command="--preset minimal",
+            next_command="--preset features",
+        ),
+        "features": Preset(
+            purpose="KoLeo (any or other-class neighbours) and accumulation on frozen ImageNet features, ten tunings",
+            dataset="cifar10", points=4, epochs=15, replicates=10, blocks=2, confirm="best of tune",
+            levels={**KOLEO, "accum_steps": (1, 4)},
+            fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "subset": 2375, "val_images": 1000, "views": "pca"},
+            next_command="--preset features --outcome recall_at_1",
+        ),
+        "features-study1": Preset(
+            purpose="study 1's search and its whole budget, ten times a run of `features`, on the same frozen features",
+            dataset="cifar10", samples=100, epochs=15, blocks=7, confirm="best of search",
+            fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "views": "pca", **ANY},
+        ),
+        "finetune": Preset(
+            purpose="KoLeo and accumulation where the backbone that `features` freezes is trained (an hour, 2 cores)",
+            dataset="cifar10", points=2, epochs=3, replicates=6, confirm="best of tune",
+            levels={"koleo": (False, True), "accum_steps": (1, 4)},
+            fixed={**LITE0, "image_size": 64, "subset": 800, "val_images": 500, "views": "pca", **ANY},
         ),
         "study1": Preset(
             purpose="the published search on its leaking triplets, then the best of both arms on untouched images",

@@ -20,7 +20,8 @@ AT_LEAST = {
     "image_size": 1, "subset": 1, "max_images_per_class": 2, "seen_classes": 2, "unseen_classes": 0,
     "images_per_class": 2, "augmentation_strength": 0, "crop_padding": 0, "head_layers": 1, "head_width": 1,
     "embedding_dim": 1, "koleo_top_k": 1, "koleo_group_size": 2, "batch_size": 1, "accum_steps": 1, "gap_every": 0,
-    "weight_decay": 0, "warmup_epochs": 0, "freeze_epochs": 0, "epochs": 1, "seed": 0, "split_seed": 0, "val_images": 3,
+    "weight_decay": 0, "warmup_epochs": 0, "freeze_epochs": 0, "feature_views": 0, "epochs": 1, "seed": 0,
+    "split_seed": 0, "val_images": 3,
 }  # fmt: skip
 """Smallest value of each field; None is told apart before."""
 
@@ -42,6 +43,7 @@ def domain_faults(config: "TrainConfig", choices: Mapping[str, tuple[str, ...]])
               if getattr(config, name) not in known]  # fmt: skip
     faults += _number_faults(config)
     faults += _schedule_faults(config)
+    faults += _feature_faults(config)
     faults += _triplet_faults(config)
     if config.backbone in choices["backbone"]:
         faults += _network_faults(config)
@@ -146,10 +148,30 @@ def _triplet_faults(c: "TrainConfig") -> Iterator[str]:
         yield "`triplets` must be disjoint with `max_images_per_class`, but got study."
 
 
+def _feature_faults(c: "TrainConfig") -> Iterator[str]:
+    """Features that are computed once are of fixed views."""
+    if c.feature_views > 1 and not c.frozen_throughout:
+        yield (
+            f"`feature_views` above 1 is for a backbone that is never trained, but got {c.feature_views} with "
+            f"freeze_epochs={c.freeze_epochs} of {c.epochs}."
+        )
+    if not c.trains_on_features or c.feature_views > 1:
+        return
+    if c.loss == "nt_xent":
+        yield (
+            "loss=nt_xent compares two views of an image: with a backbone that is never trained `feature_views` must "
+            "be at least 2 (computed once), or 0 (anew in every step), but got 1."
+        )
+    elif c.augmentation not in ("auto", "none"):
+        yield (
+            f"augmentation={c.augmentation} has no effect on a backbone that is never trained where `feature_views` "
+            "is 1 (images as they are): take augmentation=none, or `feature_views` of 2 or more (computed once), or 0 "
+            "(anew in every step)."
+        )
+
+
 def _schedule_faults(c: "TrainConfig") -> Iterator[str]:
-    first_phase = c.freeze_epochs or c.epochs
-    if c.freeze_epochs > c.epochs:
-        yield f"`freeze_epochs` must be at most `epochs`, but got {c.freeze_epochs} of {c.epochs}."
+    first_phase = min(c.freeze_epochs or c.epochs, c.epochs)
     if c.unfrozen_lr is not None and not 0 < c.freeze_epochs < c.epochs:
         yield (
             "`unfrozen_lr` needs epochs before and after the unfreezing, but got "

@@ -214,7 +214,12 @@ class TrainConfig:
     """Epochs of linear warm-up before the schedule; part of `epochs`."""
 
     freeze_epochs: int = 0
-    """First epochs in which the backbone is frozen."""
+    """First epochs in which the backbone is frozen; `epochs` or more: it is never trained."""
+
+    feature_views: int = 1
+    """Of a backbone that is never trained, how its features are had. 1: computed once per machine, of the images as
+    they are. V > 1: computed once, of V augmented views of each image, of which every use draws one. 0: the backbone
+    is run in every step, on images augmented anew."""
 
     unfrozen_lr: float | None = None
     """`lr` once the backbone is trained; None: unchanged."""
@@ -294,6 +299,16 @@ class TrainConfig:
     def seed_of_split(self) -> int:
         """`split_seed`, or the block's."""
         return self.seed if self.split_seed is None else self.split_seed
+
+    @property
+    def frozen_throughout(self) -> bool:
+        """Whether the backbone is never trained."""
+        return self.freeze_epochs >= self.epochs
+
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether the backbone's features are computed once, ahead of training."""
+        return self.frozen_throughout and self.feature_views > 0
 
     @property
     def views_per_example(self) -> int:

@@ -32,7 +32,8 @@ class ImageSubset:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """Training file on `device`; the test file stays unread until `test` is asked for."""
+    """Training file, on `device` if the network is to run on its images; the test file stays unread until `test` is
+    asked for."""
 
     name: str
     root: str
@@ -47,6 +48,8 @@ class DeviceData:
     class_names: tuple[str, ...] = ()
     _scalings: dict[tuple[int, ...], Scaling] = field(default_factory=dict, repr=False)
     """By classes trained on; a scaling of CIFAR-10 takes half a second."""
+    features: dict[tuple[str, str], tuple[str, Tensor]] = field(default_factory=dict, repr=False)
+    """Of frozen backbones, on `device`: see `models.frozen_features.KeptFeatures`."""
 
     @classmethod
     def load(cls, config: TrainConfig, device: torch.device, *, download: bool = True) -> "DeviceData":
@@ -57,15 +60,19 @@ class DeviceData:
         """
         root = str(resolve_root(config.data_root))
         train = load(config.dataset, root, image_size=config.image_size, download=download)
-        images, labels, size = train.images.to(device), train.labels.to(device), size_of_test_file(config.dataset, root)
+        size = size_of_test_file(config.dataset, root)
+        # Whose features are computed ahead stay where they are: at 128 pixels CIFAR-10 would take 2.5 GB of the device.
+        images = train.images if config.trains_on_features else train.images.to(device)
         return cls(
-            config.dataset, root, config.image_size, device, images, labels, train.sha256, size, train.class_names
-        )
+            config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
+            train.class_names,
+        )  # fmt: skip
 
     def serves(self, config: TrainConfig, device: torch.device) -> bool:
         """Whether these are the data that `config` asks for."""
         asked = (config.dataset, str(resolve_root(config.data_root)), config.image_size, device)
-        return (self.name, self.root, self.image_size, self.device) == asked
+        there = config.trains_on_features or self.images.device == device
+        return there and (self.name, self.root, self.image_size, self.device) == asked
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,11 +84,14 @@ class DeviceData:
         """Whether a mirrored image is still one of its class."""
         return self.name not in NO_FLIP
 
-    def scaling(self, indices: Split) -> Scaling:
+    def scaling(self, indices: Split, *, kind: str = "native") -> Scaling:
         """Pixel statistics of every image that is neither for testing nor of an unseen class.
 
-        They are the same for all blocks, which differ in their training images alone.
+        They are the same for all blocks, which differ in their training images alone. Of another `kind` of
+        `TrainConfig.input_scaling` the network knows them itself: the pixels are not read, 0 and 1 stand in.
         """
+        if kind != "native":
+            return torch.zeros(self.shape[0]), torch.ones(self.shape[0])
         key = tuple(indices.classes.tolist())
         if key not in self._scalings:
             labels = self.labels.cpu()
@@ -129,7 +139,7 @@ class DeviceData:
         """The training images that have a label."""
         labels = self.labels.cpu()[indices.train]
         rows = indices.train[labels >= 0]
-        return ImageSubset(self.images, rows.to(self.device), labels[labels >= 0])
+        return ImageSubset(self.images, rows.to(self.images.device), labels[labels >= 0])
 
     def unseen(self, indices: Split) -> ImageSet:
         """Every image of the unseen classes in the training file.
@@ -140,8 +150,8 @@ class DeviceData:
         return _with_pairs(self._rows(indices.unseen), "unseen classes")
 
     def _rows(self, index: Int64[Tensor, " m"]) -> ImageSet:
-        rows = index.to(self.device)
-        return ImageSet(self.images[rows].cpu(), self.labels[rows].cpu(), self.class_names)
+        images, labels = self.images[index.to(self.images.device)], self.labels[index.to(self.device)]
+        return ImageSet(images.cpu(), labels.cpu(), self.class_names)
 
 
 def _with_pairs(images: ImageSet, what: str) -> ImageSet:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core.data.device_data import DeviceData, ImageSubset
@@ -25,10 +25,11 @@ from embedding_core.losses.modules import Classifier
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics import retrieval
 from embedding_core.metrics.verification import verification_by_class
+from embedding_core.models.inputs import Inputs
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
-from embedding_core.transforms.colour import grey_copies, has_colour
+from embedding_core.transforms.colour import has_colour
 from embedding_core.views.projections import pca
 from embedding_core.views.sampling import shown_queries
 from embedding_core.views.scatter import point_rows
@@ -43,8 +44,8 @@ PROJECTIONS_SHOWN = {"pca": ("pca",), "all": ("pca", "umap", "tsne")}
 RowsByTable = dict[str, list[Row]]
 """Of the store, without the ids of the trial."""
 
-Judge = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n d"]]
-"""Images -> what they are judged by, of unit length, on the CPU."""
+Judge = Callable[[Tensor], Float[Tensor, "n d"]]
+"""Inputs of the network -> what their images are judged by, of unit length, on the CPU."""
 
 
 class HeldOutImages(NamedTuple):
@@ -81,6 +82,8 @@ def evaluate_held_out(
     network: EmbeddingNetwork,
     objective: Objective,
     images: HeldOutImages,
+    source: Callable[[ImageSet], Inputs],
+    train_inputs: Inputs,
     *,
     layer: str,
     seed: int,
@@ -96,6 +99,8 @@ def evaluate_held_out(
         network: as trained.
         objective: as trained; of a classifier loss, its head is tested.
         images: see `held_out_images`.
+        source: makes inputs of the network of a set of images.
+        train_inputs: those of the training file.
         layer: of `outputs`, what images are judged by.
         seed: of the block, for every draw.
         probes: draws of the probes, 0 or at least 2.
@@ -103,18 +108,21 @@ def evaluate_held_out(
         views: `none`, or a key of `PROJECTIONS_SHOWN`.
     """
     judge = partial(_judged, network, layer)
-    z = {split: judge(part.images) for split, part in images.parts.items()}
+    inputs = {split: source(part) for split, part in images.parts.items()}
+    z = {split: judge(given.plain()) for split, given in inputs.items()}
     tables: RowsByTable = {"evaluations": [], "eval_groups": []}
     found = [
-        _of_part(split, z[split], part, judge, seed=seed, probes=probes, views=views)
+        _of_part(split, z[split], part, inputs[split], judge, seed=seed, probes=probes, views=views)
         for split, part in images.parts.items()
     ]
     test = images.parts["test"]
     if isinstance(objective.base, Classifier):
-        embedding = z["test"] if layer == "embedding" else _judged(network, "embedding", test.images)
+        embedding = z["test"] if layer == "embedding" else _judged(network, "embedding", inputs["test"].plain())
         found.append(_trained_head(objective.base, embedding, test))
     if classifiers:
-        found.append(_of_classifiers(z["test"], test, images.train, judge, seed=seed, views=views))
+        parts = images.train.rows.split(EVALUATION_BATCH)
+        train_z = torch.cat([judge(train_inputs.plain(part)) for part in parts])
+        found.append(_of_classifiers(z["test"], test, images.train, train_z, seed=seed, views=views))
     for table, own in ((table, own) for one in found for table, own in one.items()):
         tables.setdefault(table, []).extend(own)
     tables["evaluations"] = [{**evaluation, "checkpoint": "final"} for evaluation in tables["evaluations"]]
@@ -122,8 +130,8 @@ def evaluate_held_out(
     return HeldOut({"test_sha256": test.sha256, **columns}, tables)
 
 
-def _judged(network: EmbeddingNetwork, layer: str, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    return embed(network, images.to(network.mean.device), layer=layer).cpu()
+def _judged(network: EmbeddingNetwork, layer: str, inputs: Tensor) -> Float[Tensor, "n d"]:
+    return embed(network, inputs, layer=layer).cpu()
 
 
 def _column(evaluation: Row) -> str:
@@ -133,7 +141,15 @@ def _column(evaluation: Row) -> str:
 
 
 def _of_part(
-    split: str, z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, *, seed: int, probes: int, views: str
+    split: str,
+    z: Float[Tensor, "n d"],
+    part: ImageSet,
+    inputs: Inputs,
+    judge: Judge,
+    *,
+    seed: int,
+    probes: int,
+    views: str,
 ) -> RowsByTable:
     """What needs no image but those of one part."""
     pairs = verification_by_class(z, part.labels)
@@ -143,14 +159,14 @@ def _of_part(
     if probes:
         found += rows.probes(z, part.labels, repeats=probes, seed=seed)
     if coloured:
-        found += _hit_rates(z, part, judge, seed)
+        found += _hit_rates(z, part.labels, inputs, judge, seed)
     tables: RowsByTable = {}
     if views != "none":
         pixels = raw_pixels(part.images)
         of_pixels = rows.ranking(pixels, part.labels, verification_by_class(pixels, part.labels))
         found += rows.of_pixels(of_pixels)
         queries = shown_queries(part.labels, seed=seed)
-        grey_z = judge(grey_copies(part.images[queries])) if coloured else None
+        grey_z = judge(inputs.grey(queries)) if coloured else None
         projections = PROJECTIONS_SHOWN[views]
         tables = compute_views(z, part, split=split, seed=seed, projections=projections, grey_z=grey_z)._asdict()
     own = {"evaluations": found, "eval_groups": groups}
@@ -159,16 +175,18 @@ def _of_part(
     return tables
 
 
-def _hit_rates(z: Float[Tensor, "n d"], part: ImageSet, judge: Judge, seed: int) -> list[Row]:
+def _hit_rates(
+    z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], inputs: Inputs, judge: Judge, seed: int
+) -> list[Row]:
     """Of images whose class has another: the share of their nearest others that are of it, asked in colour or in grey.
 
     Study 4 looked at neighbours by eye; those that a grey image does not find were found by colour alone.
     """
-    mated = (retrieval.class_sizes(part.labels, part.labels) > 1).nonzero()[:, 0]
+    mated = (retrieval.class_sizes(labels, labels) > 1).nonzero()[:, 0]
     own = mated[torch.randperm(len(mated), generator=generator(seed, "hit rates"))[:HIT_QUERIES]]
     k = min(SHOWN_NEIGHBOURS, len(z) - 1)
-    queries = {"hit_rate": z[own], "hit_rate_grey": judge(grey_copies(part.images[own]))}
-    rates = {metric: retrieval.hit_rates(query, own, z, part.labels, k=k) for metric, query in queries.items()}
+    queries = {"hit_rate": z[own], "hit_rate_grey": judge(inputs.grey(own))}
+    rates = {metric: retrieval.hit_rates(query, own, z, labels, k=k) for metric, query in queries.items()}
     return [rows.mean_row(metric, rate.mean(), k=k) for metric, rate in rates.items()]
 
 
@@ -181,19 +199,23 @@ def _trained_head(base: Classifier, z: Float[Tensor, "n d"], test: ImageSet) -> 
 
 
 def _of_classifiers(
-    z: Float[Tensor, "n d"], test: ImageSet, train: ImageSubset, judge: Judge, *, seed: int, views: str
+    z: Float[Tensor, "n d"],
+    test: ImageSet,
+    train: ImageSubset,
+    train_z: Float[Tensor, "t d"],
+    *,
+    seed: int,
+    views: str,
 ) -> RowsByTable:
     """Classifiers fitted on all training images; with views, those of raw pixels and the training images' plane too.
 
     On one thread those of MNIST (48,000 images) take a quarter of a minute, and those of its pixels as long again.
     """
-    places = torch.arange(len(train.labels))
-    train_z = torch.cat([judge(train.images(part)) for part in places.split(EVALUATION_BATCH)])
     found = _fitted(train_z, train.labels, z, test.labels)
     tables: RowsByTable = {}
     if views != "none":
         pixels = raw_pixels(test.images)
-        kept = drawn_for_pixels(len(places), pixels.shape[1], seed=seed)
+        kept = drawn_for_pixels(len(train.labels), pixels.shape[1], seed=seed)
         train_pixels = raw_pixels(train.images(kept))
         found += rows.of_pixels(_fitted(train_pixels, train.labels[kept], pixels, test.labels))
         points = point_rows(

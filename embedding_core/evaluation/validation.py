@@ -18,10 +18,10 @@ from embedding_core.metrics.distances import class_distances, intra_inter, paire
 from embedding_core.metrics.embedding_statistics import alignment, effective_rank, feature_std
 from embedding_core.metrics.meter import Meter
 from embedding_core.metrics.verification import good_triplet_ratio, pair_auc, pair_auc_se
+from embedding_core.models.inputs import Inputs
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
-from embedding_core.transforms.recipe import Recipe
 
 
 def validation_metrics(
@@ -29,7 +29,7 @@ def validation_metrics(
     objective: Objective,
     data: DeviceData,
     split: Split,
-    recipe: Recipe,
+    inputs: Inputs,
     *,
     layer: str,
     batch_size: int,
@@ -40,18 +40,19 @@ def validation_metrics(
     Args:
         network: as trained so far.
         objective: whose base loss is the validation loss.
-        data: holds the validation images.
+        data: holds the labels.
         split: which of them are for validation.
-        recipe: makes the two views.
+        inputs: of the training file, for the network; makes the two views.
         layer: of `outputs`, and what metrics that need labels judge; spread, similarity and loss are of the embedding.
         batch_size: examples in a neighbourhood, where the loss depends on it.
         seed: of the split: order and views of the loss are the same in all runs that share it.
     """
     used = split.val.to(data.device)
     position = torch.searchsorted(split.val, split.val_triplets).to(data.device)
-    z, labels = embed(network, data.images[used]), data.labels[used]
+    plain = inputs.plain(used)
+    z, labels = embed(network, plain), data.labels[used]
     # What held-out images are judged by judges here too: settings are chosen by it.
-    judged = z if layer == "embedding" else embed(network, data.images[used], layer=layer)
+    judged = z if layer == "embedding" else embed(network, plain, layer=layer)
     anchor, positive, negative = judged[position].unbind(dim=1)
     to_positive = paired_distance(anchor, positive, distance="cosine")
     to_negative = paired_distance(anchor, negative, distance="cosine")
@@ -67,7 +68,7 @@ def validation_metrics(
     similarity = spread_out.similarity
     return {
         **_validation_loss(
-            network, objective, data, used, z, position, order, recipe, batch_size=batch_size, seed=seed
+            network, objective, data, used, z, position, order, inputs, batch_size=batch_size, seed=seed
         ),
         "val_auc": ranked.auc,
         "val_recall_at_1": ranked.recall_at_1,
@@ -91,6 +92,18 @@ def validation_metrics(
     }
 
 
+def _two_views(
+    network: EmbeddingNetwork, inputs: Inputs, rows: Int64[Tensor, " n"], draw: torch.Generator
+) -> Float[Tensor, "n 2 d"]:
+    """Outputs for two augmented views of each image; of computed ones, two different ones."""
+    if inputs.feature_views:
+        return outputs(network, inputs.augmented(rows[:, None].expand(-1, 2), draw))
+    # In parts: all augmented at once would need several float copies of the whole set.
+    parts = rows.repeat(2)[:, None].split(EVALUATION_BATCH)
+    seen = torch.cat([outputs(network, inputs.augmented(part, draw))[:, 0] for part in parts])
+    return torch.stack(seen.chunk(2), dim=1)
+
+
 @torch.no_grad()
 def _validation_loss(
     network: EmbeddingNetwork,
@@ -100,7 +113,7 @@ def _validation_loss(
     z: Float[Tensor, "n d"],
     position: Int64[Tensor, "t 3"],
     order: Int64[Tensor, " n"],
-    recipe: Recipe,
+    inputs: Inputs,
     *,
     batch_size: int,
     seed: int,
@@ -112,13 +125,7 @@ def _validation_loss(
     if views == 3:
         examples, labels = z[position], data.labels[used[position]]
     else:
-        if views == 2:
-            # In parts: all augmented at once would need several float copies of the whole set.
-            parts = used[order].repeat(2).split(EVALUATION_BATCH)
-            seen = torch.cat([outputs(network, recipe.apply(data.images[part], draw)) for part in parts])
-            examples = torch.stack(seen.chunk(2), dim=1)
-        else:
-            examples = z[order][:, None]
+        examples = _two_views(network, inputs, used[order], draw) if views == 2 else z[order][:, None]
         labels = data.labels[used[order]][:, None].expand(examples.shape[:2])
     size, n = len(examples), len(examples)
     if base.name in BATCH_LOSSES and n > batch_size:  # neighbourhoods of one size

@@ -31,6 +31,14 @@ class MeanMaxPool(nn.Module):
         return torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
 
 
+def mean_of(pool: nn.Module, pooled: Float[Tensor, "n ..."]) -> Float[Tensor, "n w"]:
+    """Mean over positions of the features that `pool` made `pooled` of."""
+    if isinstance(pool, MeanMaxPool):
+        return pooled[:, : pooled.shape[1] // 2]
+    mean: Tensor = MeanPool()(pooled)
+    return mean
+
+
 def build_head(
     name: str,
     features: torch.Size,

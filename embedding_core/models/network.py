@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from embedding_core.config.train_config import TrainConfig
@@ -17,7 +17,7 @@ from embedding_core.models.backbones import (
     build_backbone,
     feature_shape,
 )
-from embedding_core.models.heads import MeanPool, build_head, describe_head, last_linear
+from embedding_core.models.heads import build_head, describe_head, last_linear, mean_of
 from embedding_core.models.pretrained import load_weights
 from embedding_core.seeding import stream
 
@@ -56,18 +56,34 @@ class EmbeddingNetwork(nn.Module):
         self.image_shape = image_shape
         self.precision = precision
         self.unit = unit
+        self.pooled_dims = 3 if isinstance(pool, nn.Identity) else 1
         self.register_buffer("mean", mean.view(-1, 1, 1))
         self.register_buffer("std", std.view(-1, 1, 1))
 
-    def forward(self, images: Tensor) -> Float[Tensor, "*views d"]:
-        """uint8 [n, c, h, w] -> [n, d], or [n, v, c, h, w] -> [n, v, d]; rows of unit length if `unit`."""
-        z = self.head(self.pool(self._backbone_features(images)))
-        embeddings: Tensor = (F.normalize(z, dim=1) if self.unit else z).unflatten(0, images.shape[:-3])
+    def forward(self, inputs: Tensor) -> Float[Tensor, "*views d"]:
+        """Images, uint8 [n, c, h, w] or [n, v, c, h, w], -> [n, d] or [n, v, d]; rows of unit length if `unit`.
+
+        Or what `pooled` made of the images, float [n, ...] or [n, v, ...]: then the backbone is not run.
+        """
+        flat, lead = self._flat(inputs)
+        z = self.head(flat)
+        embeddings: Tensor = (F.normalize(z, dim=1) if self.unit else z).unflatten(0, lead)
         return embeddings
 
-    def features(self, images: Tensor) -> Float[Tensor, "*views w"]:
-        """Backbone features (mean over positions, or the token) of the same layouts, before any head; any length."""
-        pooled: Tensor = MeanPool()(self._backbone_features(images)).unflatten(0, images.shape[:-3])
+    def features(self, inputs: Tensor) -> Float[Tensor, "*views w"]:
+        """Backbone features (mean over positions, or the token) of the same inputs, before any head; any length."""
+        flat, lead = self._flat(inputs)
+        features: Tensor = mean_of(self.pool, flat).unflatten(0, lead)
+        return features
+
+    def pooled(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n ..."]:
+        """What the head gets: features of the backbone, pooled as it wants them."""
+        with self._autocast(images.device.type):
+            # Mean and deviation have as many channels as the backbone expects: grey images are repeated here.
+            x = ((images.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+            features: Tensor = self.backbone(x)
+        # Neighbours and metrics must not see embeddings rounded to bf16.
+        pooled: Tensor = self.pool(at_least_float32(features))
         return pooled
 
     @property
@@ -82,13 +98,12 @@ class EmbeddingNetwork(nn.Module):
             self.backbone.eval()
         return self
 
-    def _backbone_features(self, images: Tensor) -> Tensor:
-        flat = images.flatten(0, -4)
-        with self._autocast(images.device.type):
-            # Mean and deviation have as many channels as the backbone expects: grey images are repeated here.
-            x = ((flat.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-            features: Tensor = self.backbone(x)
-        return at_least_float32(features)  # neighbours and metrics must not see embeddings rounded to bf16
+    def _flat(self, inputs: Tensor) -> tuple[Tensor, torch.Size]:
+        """Pooled features [n v, ...], and the sizes (n,) or (n, v) that they are to be unflattened to."""
+        of_images = inputs.dtype == torch.uint8
+        lead = inputs.shape[: -3 if of_images else -self.pooled_dims]
+        flat = inputs.flatten(0, len(lead) - 1)
+        return self.pooled(flat) if of_images else flat, lead
 
     def _autocast(self, device_type: str) -> AbstractContextManager[None]:
         return torch.autocast(device_type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -163,6 +178,18 @@ def set_frozen(network: EmbeddingNetwork, frozen: bool) -> None:
     """
     network.backbone.requires_grad_(not frozen)
     network.train(network.training)
+
+
+@torch.no_grad()
+def pooled_in_parts(network: EmbeddingNetwork, inputs: Tensor, *, examples: int) -> Tensor:
+    """What the head of a network with a frozen backbone gets for `inputs`, so many examples at a time; features as
+    they are."""
+    if inputs.dtype != torch.uint8:
+        return inputs
+    images = inputs.shape[:-3].numel() // len(inputs)
+    parts = inputs.flatten(0, -4).split(examples * images)
+    pooled: Tensor = torch.cat([network.pooled(part) for part in parts]).unflatten(0, inputs.shape[:-3])
+    return pooled
 
 
 def describe(network: EmbeddingNetwork) -> dict[str, Any]:

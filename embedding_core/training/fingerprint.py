@@ -17,6 +17,7 @@ from embedding_core.data.samplers import order_of
 from embedding_core.data.splits import Split, largest_class_size
 from embedding_core.losses.objective import Objective
 from embedding_core.models.heads import last_linear
+from embedding_core.models.inputs import Inputs
 from embedding_core.models.network import EmbeddingNetwork, describe
 from embedding_core.training.accumulation import StepReport
 from embedding_core.training.optimizers import OPTIMIZERS, group_lr
@@ -37,6 +38,7 @@ def observed_config(
     order: Int64[Tensor, " m"],
     epoch: int,
     step: StepReport,
+    inputs: Inputs,
 ) -> TrainConfig:
     """`config` with every field that a live object can tell replaced by what it tells; `step` is the epoch's first.
 
@@ -59,6 +61,7 @@ def observed_config(
         **_network_settings(config, network),
         **_loss_settings(network, objective),
         "train_last_layer": _last_layer_trained(network, optimizer),
+        **({"feature_views": inputs.feature_views} if config.frozen_throughout else {}),
         "batch_size": len(step.embeddings),
         "accum_steps": step.passes,
         "accum_mode": step.mode,

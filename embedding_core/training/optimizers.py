@@ -99,9 +99,9 @@ def build_optimizer(
     """The optimiser of this name, with torch's defaults but for what is given.
 
     Its groups have a `name`: `head` (the first), `loss` (parameters of the objective, such as proxies, at the head's
-    rate) and `backbone` (at `backbone_lr_ratio` of it). A last layer that is not trained is in none, and a head or loss
-    without other parameters has no group. AdamW decays no parameter of one dimension; these form a
-    second group of the same name. LARS makes the exception itself.
+    rate) and `backbone` (at `backbone_lr_ratio` of it). A last layer or backbone that is never trained is in none, and
+    a part without other parameters has no group. AdamW decays no parameter of one dimension; these form a second group
+    of the same name. LARS makes the exception itself.
 
     Args:
         network: what is trained.
@@ -122,7 +122,7 @@ def build_optimizer(
     for name, parameters in (
         ("head", [p for p in network.head.parameters() if p.requires_grad]),
         ("loss", objective_parameters),
-        ("backbone", network.backbone.parameters()),
+        ("backbone", [p for p in network.backbone.parameters() if p.requires_grad]),
     ):
         rate = group_lr(name, lr, backbone_lr_ratio=backbone_lr_ratio)
         for part, decay in _by_decay(list(parameters), weight_decay, apart=optimizer == "adamw"):

@@ -29,7 +29,9 @@ class Recipe:
             flips: whether the mirror image of one is as good an image of its class.
         """
         name = config.augmentation
-        if name == "auto":
+        if config.trains_on_features and config.feature_views == 1:
+            name = "none"
+        elif name == "auto":
             name = "simclr" if config.loss == "nt_xent" else "crop"
         return cls(
             name,

@@ -36,20 +36,28 @@ class Duration:
     longest: Mapping[str, float]
     """Where ASHA stops no trial."""
     report_s: float
+    features_s: float = 0.0
+    """Of backbones that are never trained, before anything else."""
 
     @property
     def total_s(self) -> float:
         """From the command to its last line."""
-        return self.start_s + sum(self.stages.values()) + self.report_s
+        return self.features_s + self.start_s + sum(self.stages.values()) + self.report_s
 
     @property
     def most_s(self) -> float:
         """The same where ASHA stops no trial."""
-        return self.start_s + sum(self.longest.values()) + self.report_s
+        return self.features_s + self.start_s + sum(self.longest.values()) + self.report_s
 
 
 def duration_of(
-    plan: Plan, works: Workload, rates: Rates, images_of: Callable[[TrainConfig], int], *, at_once: int
+    plan: Plan,
+    works: Workload,
+    rates: Rates,
+    images_of: Callable[[TrainConfig], int],
+    *,
+    at_once: int,
+    features_s: float = 0.0,
 ) -> Duration:
     """How long the sweep takes.
 
@@ -59,6 +67,7 @@ def duration_of(
         rates: what they take.
         images_of: images forwarded in an epoch.
         at_once: trials.
+        features_s: what comes before all of them.
     """
     expected, longest = {}, {}
     for stage, own in works.items():
@@ -70,7 +79,8 @@ def duration_of(
         whole = [(work, _seconds(plan, work, work.config.epochs, rates, images_of)) for work in own]
         expected[stage] = start + makespan(interleaved(kinds), slots)
         longest[stage] = start + makespan(interleaved(whole), slots)
-    return Duration(DRIVER_STARTS * rates.process_s, expected, longest, REPORT_STARTS * rates.process_s)
+    start_s, report_s = DRIVER_STARTS * rates.process_s, REPORT_STARTS * rates.process_s
+    return Duration(start_s, expected, longest, report_s, features_s)
 
 
 def makespan(seconds: Sequence[float], slots: int) -> float:

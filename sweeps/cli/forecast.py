@@ -10,6 +10,7 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
+from sweeps.cli import feature_cache
 from sweeps.cli.duration import Duration, duration_of
 from sweeps.cli.plan_checks import distinct
 from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
@@ -29,9 +30,13 @@ def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
     """The plan as lines of text. What time is reckoned from is measured on this machine, in some seconds."""
     works = workload_of(plan)
     at_once = trials_at_once(plan, data, request)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = feature_cache.missing(plan, data, StandIn(data, Path(folder)).config)
+        features_s = feature_cache.seconds_to_compute(wanted)
     rates = rates_of(plan, works, data, at_once=at_once, cpus=request.cpus)
     duration = duration_of(
         plan, works, rates, lambda config: images_per_epoch(config, data.split(config)), at_once=at_once,
+        features_s=features_s,
     )  # fmt: skip
     config = next(iter(works.values()))[0].config
     kinds = len({kind_of(plan, work.config) for own in works.values() for work in own})
@@ -96,7 +101,8 @@ def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> l
         f"; {timed} of {kinds} kinds of trials timed, the others taken for the most similar" if timed < kinds else ""
     )
     most = duration.most_s > duration.total_s * 1.02
-    parts = {"start": duration.start_s, **duration.stages, "report": duration.report_s}
+    features = {"features (once for this machine)": duration.features_s} if duration.features_s else {}
+    parts = {**features, "start": duration.start_s, **duration.stages, "report": duration.report_s}
     return [
         f"time:      about {_time(duration.total_s)} on this machine"
         + (f", at most about {_time(duration.most_s)}" if most else "")
@@ -108,7 +114,7 @@ def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> l
 def _disk_bytes(plan: Plan, works: Workload, data: DeviceData, at_once: int) -> int:
     """Checkpoints that are kept, and those at work."""
     config = next(iter(works.values()))[0].config
-    mean, std = data.scaling(data.split(config))
+    mean, std = data.scaling(data.split(config), kind=config.input_scaling)
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32", pretrained=False)
     of_one = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
     best_of_search = len(plan.design.arms) if "search" in works else 0

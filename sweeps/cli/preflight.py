@@ -39,8 +39,8 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         if "confirm" in plan.stages:
             held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
         faults += _batch_faults(plan, data)
-        mean, std = data.scaling(split)
         for each in distinct(plan, *NETWORK_FIELDS):
+            mean, std = data.scaling(split, kind=each.input_scaling)
             # A plan fetches nothing; weights that are here are looked at.
             wanted = not options.plan or each.weights != "imagenet" or is_there(each.backbone)
             build_network(each, shape=data.shape, mean=mean, std=std, precision="float32", pretrained=wanted)

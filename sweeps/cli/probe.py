@@ -17,6 +17,9 @@ from sweeps.engine.resources import Request, autoscaled, nodes
 
 PROBE_BATCHES = 2
 
+MOST_EPOCHS = 1000
+"""Of any probe."""
+
 HEADROOM = 1.15
 """Of the peak that a few steps show: fragmentation, and an evaluation larger than the probe's."""
 
@@ -31,7 +34,7 @@ def shortened(config: TrainConfig, examples: int) -> TrainConfig:
         subset=min(PROBE_BATCHES * config.batch_size, examples),
         epochs=2,
         batch_sampler="random",  # so few images hold too few classes for P x k
-        freeze_epochs=0,
+        freeze_epochs=MOST_EPOCHS if config.frozen_throughout else 0,
         unfrozen_lr=None,
         warmup_epochs=0,
         eval_test=False,

@@ -14,8 +14,9 @@ from typing import Any
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
+from embedding_core.evaluation.feature_sets import missing_features
 from embedding_core.storage.result_tables import Row
-from embedding_core.train import pick_device, train
+from embedding_core.train import pick_device, pick_precision, train
 
 RAY_NICENESS = int(os.environ.get("RAY_worker_niceness", "15"))  # noqa: SIM112 (Ray's spelling)
 """Ray's processes give way to whatever else runs on the machine, so a trial gets what is left."""
@@ -52,6 +53,8 @@ def measured(config: TrainConfig, data: DeviceData, seconds: float) -> dict[str,
         `setup_s` (from the call to the first step), and means of an epoch's `images_per_s`, `validation_s`,
         `checkpoint_s`; `held_out_s` of a run with `eval_test`; `gpu_bytes` at the peak.
     """
+    for features in missing_features(config, data, precision=pick_precision(config.precision, data.device)):
+        features.stand_in()  # a plan computes none of them
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -14,7 +14,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
-from sweeps.cli.probe import shortened
+from sweeps.cli.probe import MOST_EPOCHS, shortened
 from sweeps.cli.probe_pool import ProbePool, probe_pool
 from sweeps.cli.workload import Workload, kind_of
 from sweeps.design.plan import Plan
@@ -154,7 +154,7 @@ def _updates_alone(config: TrainConfig, examples: int, data: DeviceData) -> Trai
         subset=min(PROBE_BATCHES * config.batch_size, examples),
         val_images=min(config.val_images, few),
         triplets="disjoint",  # updates cost the same, and `val_images` does not hold for study 1's own protocol
-        epochs=1000,
+        epochs=MOST_EPOCHS,
         stop_if_collapsed=False,
         views="none",
     )
@@ -172,7 +172,7 @@ class StandIn:
             return config
         file = self._folder / f"{config.backbone}.pt"
         if not file.exists():
-            mean, std = self._data.scaling(self._data.split(config))
+            mean, std = self._data.scaling(self._data.split(config), kind=config.input_scaling)
             network = build_network(
                 config, shape=self._data.shape, mean=mean, std=std, precision="float32", pretrained=False
             )

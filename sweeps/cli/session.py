@@ -8,6 +8,7 @@ import ray
 from rich.console import Console
 
 from embedding_core.data.device_data import DeviceData
+from sweeps.cli import feature_cache
 from sweeps.cli.messages import say
 from sweeps.cli.options import Options
 from sweeps.cli.probe import gpu_share
@@ -41,6 +42,8 @@ def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: C
     checkpoints = checkpoint_location.settled(folder, options.checkpoints, resume=options.resume)
     budget = Budget(options.time_budget_s)
     try:
+        if not joins:  # of a cluster, each node has its own cache, which its first trial fills
+            feature_cache.compute(plan, data, console)
         dashboard = connect(options.where)
         held = _slots(plan, options, console, joins=joins)
         store = opened(options, folder)

@@ -85,6 +85,9 @@ class Plan:
             "dataset": dataset,
             "data_root": str(resolve_root(what.get("data_root"))),  # type: ignore[arg-type]
         }
+        # Frozen for all of the preset's epochs is frozen for all of another number of them.
+        if int(preset.fixed.get("freeze_epochs") or 0) >= preset.epochs and "freeze_epochs" not in fields_given:
+            base["freeze_epochs"] = base["epochs"]
         points = int(what.get("points", preset.points))  # type: ignore[arg-type]
         confirm = CONFIRM[str(what["confirm"])] if "confirm" in what else preset.confirm
         samples = int(what.get("samples", preset.samples))  # type: ignore[arg-type]

@@ -2,19 +2,16 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from filelock import FileLock
 from PIL import Image
 
 from embedding_core.data.readers.image_rows import ImageRows, write_images
-from embedding_core.errors import Faults
+from embedding_core.storage import local_cache
 
 DECODER_VERSION = 2
 """Part of the cache key: raise it when the same file must decode to other arrays."""
@@ -23,17 +20,8 @@ Decoded = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
 """images [n, c, h, w], labels [n], class names."""
 
 
-def cache_dir() -> Path:
-    """Folder of decoded data sets: $EMBED_CACHE_DIR, else the user's cache folder."""
-    named = os.environ.get("EMBED_CACHE_DIR")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "koleo-sweeps"
-    return base.expanduser()
-
-
 def cached(content: str, rows: Callable[[], ImageRows], *, image_size: int | None) -> Decoded:
     """The decoded set, mapped from this machine's cache; `rows` is called only if it is not there.
-
-    Safe under many processes: the first decodes under a lock, the others wait and map the same files.
 
     Args:
         content: hash of everything that `rows` reads.
@@ -44,23 +32,7 @@ def cached(content: str, rows: Callable[[], ImageRows], *, image_size: int | Non
         Faults: see `write_images`; or the cache cannot be written.
     """
     key = f"{content} decoder {DECODER_VERSION} pillow {PIL.__version__} size {image_size}"
-    folder = cache_dir() / hashlib.sha256(key.encode()).hexdigest()
-    decoded = _stored(folder)
-    try:
-        if decoded is None:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_suffix(".lock")):
-                decoded = _stored(folder)  # by a process that held the lock before
-                if decoded is None:
-                    _publish(folder, rows(), image_size)
-                    decoded = _stored(folder)
-    except OSError as error:
-        where = "free some space, or name another folder with EMBED_CACHE_DIR"
-        raise Faults(
-            [f"The cache of decoded images, {folder.parent}, cannot be written ({error}): {where}."]
-        ) from error
-    assert decoded is not None, folder
-    return decoded
+    return local_cache.entry(key, read=_stored, write=lambda folder: _write(folder, rows(), image_size))
 
 
 def array_set(
@@ -99,16 +71,7 @@ def _stored(folder: Path) -> Decoded | None:
     return images, labels, tuple(class_names)
 
 
-def _publish(folder: Path, rows: ImageRows, image_size: int | None) -> None:
-    """Write beside and rename, so that a killed process leaves no half-written entry under the final name."""
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a killed process; the lock is ours
-    partial.mkdir()
-    try:
-        write_images(partial / "images.npy", rows, image_size=image_size)
-        np.save(partial / "labels.npy", rows.labels)
-        (partial / "class_names.json").write_text(json.dumps(rows.class_names))
-        shutil.rmtree(folder, ignore_errors=True)  # there, but not whole
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _write(folder: Path, rows: ImageRows, image_size: int | None) -> None:
+    write_images(folder / "images.npy", rows, image_size=image_size)
+    np.save(folder / "labels.npy", rows.labels)
+    (folder / "class_names.json").write_text(json.dumps(rows.class_names))

@@ -15,9 +15,10 @@ from filelock import FileLock
 from PIL import Image
 
 from embedding_core.data.readers.folders import ClassFolders
-from embedding_core.data.readers.image_cache import Decoded, array_set, cache_dir, cached
+from embedding_core.data.readers.image_cache import Decoded, array_set, cached
 from embedding_core.data.readers.image_rows import ImageRows
 from embedding_core.errors import Faults
+from embedding_core.storage.local_cache import cache_dir
 
 PLACES = {
     "cifar10": "cifar-10-batches-py",

@@ -27,9 +27,11 @@ from embedding_core.metrics import retrieval
 from embedding_core.metrics.retrieval import map_at_r, recall_at_k
 from embedding_core.metrics.verification import verification_auc
 from embedding_core.models.heads import MeanPool
+from embedding_core.models.inputs import ImageInputs
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.storage import result_tables
 from embedding_core.train import train
+from embedding_core.transforms.recipe import Recipe
 
 Small = Callable[..., TrainConfig]
 UNSEEN = TrainConfig(unseen_classes=3, probes=2, views="pca")
@@ -43,9 +45,15 @@ def network(digits: DeviceData) -> EmbeddingNetwork:
 
 def judged(network: EmbeddingNetwork, objective: Objective, images: HeldOutImages, config: TrainConfig) -> HeldOut:
     """By way of a configuration, as `train` does it."""
+    recipe = Recipe.of(config, side=images.train.source.shape[-1], flips=False)
+
+    def source(part: ImageSet) -> ImageInputs:
+        return ImageInputs(part.images, recipe, network.mean.device)
+
+    train_inputs = ImageInputs(images.train.source, recipe, network.mean.device)
     return evaluate_held_out(
-        network, objective, images, layer=config.held_out_layer, seed=config.seed, probes=config.probes,
-        classifiers=config.classifiers, views=config.views,
+        network, objective, images, source, train_inputs, layer=config.held_out_layer, seed=config.seed,
+        probes=config.probes, classifiers=config.classifiers, views=config.views,
     )  # fmt: skip
 
 

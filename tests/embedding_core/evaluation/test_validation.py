@@ -17,6 +17,7 @@ from embedding_core.losses.objective import Objective
 from embedding_core.metrics.embedding_statistics import nn_distance, similarity_stats
 from embedding_core.metrics.retrieval import knn_accuracy, map_at_r, recall_at_k
 from embedding_core.metrics.verification import verification_auc
+from embedding_core.models.inputs import ImageInputs
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.recipe import Recipe
@@ -33,7 +34,8 @@ def validated(network: EmbeddingNetwork, digits: DeviceData, config: TrainConfig
     objective = Objective.of(config, classes=split.classes)
     recipe = Recipe.of(config, side=digits.shape[-1], flips=digits.flips)
     layer, batch_size, seed = config.held_out_layer, config.batch_size, config.seed
-    return validation_metrics(network, objective, digits, split, recipe, layer=layer, batch_size=batch_size, seed=seed)
+    inputs = ImageInputs(digits.images, recipe, digits.device)
+    return validation_metrics(network, objective, digits, split, inputs, layer=layer, batch_size=batch_size, seed=seed)
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2"])

@@ -12,11 +12,13 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import order_of
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
+from embedding_core.models.inputs import inputs_of
 from embedding_core.models.network import build_network
 from embedding_core.training.accumulation import StepReport, accumulated_step
 from embedding_core.training.fingerprint import UNKNOWN_SEED, observed_config
 from embedding_core.training.optimizers import build_optimizer
 from embedding_core.training.schedules import schedule_of, set_lr
+from embedding_core.transforms.recipe import Recipe
 
 BASE = TrainConfig(subset=70, batch_size=32, accum_steps=2, koleo=True, koleo_weight=0.1)
 
@@ -47,6 +49,9 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
     return {
         "data": digits, "split": split, "network": network, "optimizer": optimizer, "objective": objective,
         "order": order, "epoch": epoch, "step": step,
+        "inputs": inputs_of(
+            digits, config=config, network=network, recipe=Recipe.of(config, side=8, flips=False), kept={}
+        ),
     }  # fmt: skip
 
 
@@ -71,6 +76,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         {"train_last_layer": False}, {"train_last_layer": False, "backbone_lr_ratio": 0.1, "schedule": "one_cycle"},
         {"train_last_layer": False, "head": "study3", "optimizer": "adamw", "weight_decay": 0.1, "dropout": 0.2},
         {"train_last_layer": False, "head": "mlp", "loss": "arcface"},
+        {"freeze_epochs": 5}, {"freeze_epochs": 5, "feature_views": 4}, {"freeze_epochs": 5, "feature_views": 0},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("epoch", [0, 3])

@@ -1,0 +1,69 @@
+"""What is computed once per machine and kept in the user's cache folder, named by the hash of what it comes from."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from embedding_core.errors import Faults
+
+T = TypeVar("T")
+
+
+def cache_dir() -> Path:
+    """Folder of the cache: $EMBED_CACHE_DIR, else the user's cache folder."""
+    named = os.environ.get("EMBED_CACHE_DIR")
+    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "koleo-sweeps"
+    return base.expanduser()
+
+
+def folder_of(key: str) -> Path:
+    """Where the entry of a key is, or would be."""
+    return cache_dir() / hashlib.sha256(key.encode()).hexdigest()
+
+
+def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path], None]) -> T:
+    """What `read` makes of the entry of `key`; `write` is called only if it is not there.
+
+    Safe under many processes: the first writes under a lock, the others wait and read the same files.
+
+    Args:
+        key: everything that the entry depends on.
+        read: folder of the entry -> its contents; None: missing, or not whole.
+        write: fills an empty folder.
+
+    Raises:
+        Faults: the cache cannot be written; or what `write` raises.
+    """
+    folder = folder_of(key)
+    found = read(folder)
+    try:
+        if found is None:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                found = read(folder)  # by a process that held the lock before
+                if found is None:
+                    _publish(folder, write)
+                    found = read(folder)
+    except OSError as error:
+        where = "free some space, or name another folder with EMBED_CACHE_DIR"
+        raise Faults([f"The cache, {folder.parent}, cannot be written ({error}): {where}."]) from error
+    assert found is not None, folder
+    return found
+
+
+def _publish(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write beside and rename, so that a killed process leaves no half-written entry under the final name."""
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed process; the lock is ours
+    partial.mkdir()
+    try:
+        write(partial)
+        shutil.rmtree(folder, ignore_errors=True)  # there, but not whole
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
