@@ -1,6 +1,7 @@
 """Which triplets should be mined, and does ArcFace do better? Judged on classes never trained on.
 
 python sweeps/mining_curriculum.py                      a first look on embedded digits, minutes on a laptop
+python sweeps/mining_curriculum.py --preset features    plankton on frozen ImageNet features, as the study had them
 python sweeps/mining_curriculum.py --preset plankton    all policies on 9 plankton classes, tuned (two hours, 2 cores)
 python sweeps/mining_curriculum.py --preset study2      the published network: frozen ImageNet features (a GPU)
 python sweeps/mining_curriculum.py --help               every flag
@@ -68,7 +69,15 @@ DESIGN = Design(
         "quick": Preset(
             purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=14, replicates=7,
             confirm="drop-in", cells=(*AT_HALF[:2], "mining=random", "mining=all/all", "loss=arcface", "loss=softmax"),
-            fixed={"views": "pca", "probes": 5}, next_command="--preset plankton",
+            fixed={"views": "pca", "probes": 5}, next_command="--preset features",
+        ),
+        # The largest 18 classes: 6 unseen ones have 5,562 images, enough for the study's 3,000 labels.
+        "features": Preset(
+            purpose="every policy at margin .5, ArcFace and softmax on frozen ImageNet features, ten tunings",
+            dataset="plankton", epochs=10, replicates=10, points=4, confirm="best of tune", cells=AT_HALF,
+            fixed={"backbone": "efficientnet_lite0", "weights": "imagenet", "norm_kind": "batch", "image_size": 128,
+                   "input_scaling": "imagenet", "freeze_epochs": 10, "head": "mlp", "seen_classes": 12,
+                   "unseen_classes": 6, "val_images": 1000, "views": "pca"},
         ),
         "plankton": Preset(
             purpose="every policy at margin .5, ArcFace, softmax and two more margins of the curriculum, tuned",

@@ -3,6 +3,7 @@
 python sweeps/semi_hard_phases.py                    a first look on embedded digits, minutes on a laptop
 python sweeps/semi_hard_phases.py --preset mnist     60,000 digits, judged on the 10,000 test images (an hour, 2 cores)
 python sweeps/semi_hard_phases.py --preset few       many classes, at most 20 images each: recall on unseen classes
+python sweeps/semi_hard_phases.py --preset features  the same on frozen ImageNet features
 python sweeps/semi_hard_phases.py --preset study3    the published network and phases on MNIST (a GPU)
 python sweeps/semi_hard_phases.py --help             every flag
 
@@ -82,6 +83,16 @@ DESIGN = Design(
             outcome="unseen_recall_at_1",
             cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
             fixed={"unfrozen_lr": None, "views": "pca"},
+        ),
+        # Mirroring changes pixels, and a frozen phase has an end: neither is asked of features that never change.
+        "features": Preset(
+            purpose="`few` on frozen ImageNet features: both fallbacks, ArcFace and softmax, ten tunings",
+            dataset="plankton", epochs=30, replicates=10, blocks=2, points=4, confirm="best of tune",
+            outcome="unseen_recall_at_1",
+            cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
+            fixed={"backbone": "efficientnet_lite0", "weights": "imagenet", "input_scaling": "imagenet",
+                   "image_size": 128, "freeze_epochs": 30, "head": "mlp", "augmentation": "none",
+                   "unfrozen_lr": None, "views": "pca"},
         ),
         "study3": Preset(
             purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",

@@ -6,6 +6,7 @@ python sweeps/simclr.py --preset alexnet      the study's first network on STL-1
 python sweeps/simclr.py --preset resnet50     its second on Caltech-101 (a GPU)
 python sweeps/simclr.py --help                every flag
 
+None of these trains on frozen features: SimCLR is judged by its backbone, which would never change.
 The study behind it: NT-Xent with weak augmentations, a loss taken for high that was near its floor, no labels used.
 """
 
