@@ -18,7 +18,7 @@ FEATURE_FIELDS = ("backbone", "weights", "norm_kind", "input_scaling", "head", "
                   "augmentation", "augmentation_strength", "crop_padding", "flip", "loss", "eval_test")  # fmt: skip
 """What decides which features a run trains on and is judged by."""
 
-TIMED_BATCHES = 6
+TIMED_BATCHES = 32
 """Of which the first is not timed."""
 
 
@@ -57,8 +57,8 @@ def seconds_to_compute(wanted: list[FeatureSet]) -> float:
     if not wanted:
         return 0.0
     first = wanted[0]
-    network, images = first.inputs.network, first.inputs.source.images[: TIMED_BATCHES * FEATURE_BATCH]
-    batches = images.split(FEATURE_BATCH)
+    network, size = first.inputs.network, FEATURE_BATCH["cpu"]
+    batches = first.inputs.source.images[: TIMED_BATCHES * size].split(size)
     started, timed = 0.0, 0
     for number, batch in enumerate(batches):
         if number == min(1, len(batches) - 1):

@@ -118,7 +118,7 @@ def test_images_are_drawn_from_the_computed_views(passes: list[int]) -> None:
     views = []
     for number in range(3):
         draw = generator(VIEWS_SEED, "feature views", number)
-        parts = [made.recipe.apply(part, draw) for part in data.images.split(FEATURE_BATCH)]
+        parts = [made.recipe.apply(part, draw) for part in data.images.split(FEATURE_BATCH["cpu"])]
         views.append(made.network.pooled(torch.cat(parts)[:400]))
     far = (torch.stack(views) - chosen).abs().amax(dim=2)
     assert far.amin(dim=0).max() < ROUNDING
