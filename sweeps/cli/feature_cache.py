@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+import torch
 from rich.console import Console
 from rich.progress import track
 
@@ -19,7 +20,7 @@ FEATURE_FIELDS = ("backbone", "weights", "norm_kind", "input_scaling", "head", "
 """What decides which features a run trains on and is judged by."""
 
 TIMED_BATCHES = 32
-"""Of which the first is not timed."""
+"""The first is not counted."""
 
 
 def missing(
@@ -52,17 +53,16 @@ def compute(plan: Plan, data: DeviceData, console: Console) -> None:
         each.compute(lambda batches, what: track(batches, f"{what.capitalize()}, once", console=console))
 
 
+@torch.no_grad()
 def seconds_to_compute(wanted: list[FeatureSet]) -> float:
-    """What computing them will take this process, from a few batches of the first."""
+    """What computing them will take this process, from a few batches of the first set."""
     if not wanted:
         return 0.0
-    first = wanted[0]
-    network, size = first.inputs.network, FEATURE_BATCH["cpu"]
-    batches = first.inputs.source.images[: TIMED_BATCHES * size].split(size)
-    started, timed = 0.0, 0
-    for number, batch in enumerate(batches):
-        if number == min(1, len(batches) - 1):
-            started = time.perf_counter()
-        timed += len(batch) if started else 0
-        network.pooled(first.changed(batch))
-    return (time.perf_counter() - started) / timed * sum(each.images for each in wanted)
+    network, size = wanted[0].inputs.network, FEATURE_BATCH["cpu"]
+    warm_up, *batches = wanted[0].inputs.source.images[: TIMED_BATCHES * size].split(size)
+    network.pooled(warm_up)
+    started = time.perf_counter()
+    for batch in batches:
+        network.pooled(batch)
+    per_image = (time.perf_counter() - started) / max(1, sum(map(len, batches)))
+    return per_image * sum(each.images for each in wanted)
