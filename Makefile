@@ -44,6 +44,7 @@ test: $(VENV)/.dev ## everything CI runs
 
 bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/accumulation.py
 	$(BIN)/python benchmarks/evaluation.py
