@@ -82,10 +82,12 @@ def build_backbone(
 
 
 def feature_shape(backbone: nn.Module, *, channels: int, side: tuple[int, int]) -> torch.Size:
-    """Shape of one image's features: (width, h, w), or (width,) of a token. Computes nothing."""
-    meta = {name: value.to("meta") for name, value in backbone.state_dict().items()}
-    images = torch.empty(2, channels, *side, device="meta")  # 2: BatchNorm refuses to train on one value
-    features: torch.Tensor = torch.func.functional_call(backbone, meta, (images,))
+    """Shape of one image's features: (width, h, w), or (width,) of a token; from running the backbone on one."""
+    was_training = backbone.training
+    backbone.eval()  # BatchNorm refuses to train on one value, and would remember it
+    with torch.no_grad():
+        features: torch.Tensor = backbone(torch.zeros(1, channels, *side))
+    backbone.train(was_training)
     return features.shape[1:]
 
 
