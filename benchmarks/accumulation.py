@@ -51,7 +51,9 @@ class Step:
 
     def loss_of(self, z: Tensor, part: slice) -> Tensor:
         """Triplet loss and KoLeo."""
-        return self.objective(z, self.labels[part], Meter(), torch.Generator())
+        labels = self.labels[part]
+        draws = self.objective.base.draws(labels.numel(), torch.Generator())
+        return self.objective(z, labels, Meter(), draws)
 
     def run(self, mode: str) -> Tensor:
         """The gradient of one optimiser step; returns the embeddings."""

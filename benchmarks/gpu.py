@@ -136,7 +136,7 @@ def peak_of_a_step(config: TrainConfig, data: DeviceData) -> float:
     accumulated_step(
         bare.network,
         images,
-        lambda z, part: bare.objective(z, labels[part], Meter(), draw),
+        lambda z, part: bare.objective(z, labels[part], Meter(), bare.objective.base.draws(labels[part].numel(), draw)),
         accum_steps=config.accum_steps,
         mode=config.accum_mode,
     )

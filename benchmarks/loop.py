@@ -151,8 +151,9 @@ class Bare:
 
         def terms() -> None:
             meter, draw = Meter(), generator(0, "miner")
+            drawn = self.objective.base.draws
             for z, (_, labels) in zip(self.embedded, self.batches, strict=True):
-                self.objective(z, labels, meter, draw)
+                self.objective(z, labels, meter, drawn(labels.numel(), draw))
             meter.means()
 
         def plain() -> None:

@@ -125,7 +125,8 @@ def train(
             def loss_of(
                 z: Tensor, part: slice, labels: Tensor = labels, meter: Meter = meter, draw: torch.Generator = miner
             ) -> Tensor:
-                loss: Tensor = objective(z, labels[part], meter, draw)
+                draws = objective.base.draws(labels[part].numel(), draw)
+                loss: Tensor = objective(z, labels[part], meter, draws)
                 return loss
 
             set_lr(optimizer, lr_at(updates), backbone_lr_ratio=config.backbone_lr_ratio)

@@ -132,7 +132,8 @@ def _validation_loss(
         size, n = batch_size, n // batch_size * batch_size
     for start in range(0, n, size):
         batch = slice(start, start + size)
-        meter.add("loss", base(examples[batch], labels[batch], meter, draw), 1.0)
+        draws = base.draws(labels[batch].numel(), draw)
+        meter.add("loss", base(examples[batch], labels[batch], meter, draws), 1.0)
     means = meter.means()
     bounds = {f"val_loss_{name}": bound for name, bound in base.bounds(size).items()}
     return {**{f"val_{name}": means[name] for name in ("loss", "accuracy") if name in means}, **bounds}

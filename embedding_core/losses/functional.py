@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from embedding_core.errors import unknown
-from embedding_core.losses.miners import class_mates, nearest_beyond
+from embedding_core.losses.candidates import class_mates, classes_of, nearest_beyond
 from embedding_core.metrics.distances import at_least_float32, distance_matrix, paired_distance
 from embedding_core.metrics.neighbours import nearest_neighbours
 
@@ -131,8 +131,7 @@ def triplet_semihard(
 ) -> Float[Tensor, ""]:
     """Mean over the ordered positive pairs (a, p) of max(0, margin + d_ap - d_an), n the nearest with d_an > d_ap.
 
-    0 where no class has two rows; d_an is 0 where there is one class. O(n² (d + log n)) time, O(n²) memory; waits for
-    the device to learn the size of the largest class.
+    0 where no class has two rows; d_an is 0 where there is one class. O(n² (d + log n)) time, O(n²) memory.
 
     Args:
         z: embeddings of any length; not normalised here.
@@ -151,7 +150,7 @@ def triplet_semihard(
         raise ValueError(unknown("fallback", fallback, ("farthest", "nearest")))
     distances = distance_matrix(z, distance=distance)
     same = labels[:, None] == labels
-    mates = class_mates(labels)
+    mates = class_mates(classes_of(labels))
     to_positive = distances.gather(1, mates.rows)
     to_negatives = distances.detach().masked_fill(same, torch.inf)
     values, negative = nearest_beyond(to_negatives, to_positive.detach())

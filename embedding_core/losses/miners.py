@@ -1,14 +1,18 @@
-"""Which rows of a batch make triplets. Everything is an index into the batch; nothing here carries gradient."""
+"""Which rows of a batch make triplets. Everything is an index into the batch; nothing here carries gradient.
+
+`pick` and `pick_random` have shapes that do not depend on the data, so that the host waits for no device and
+`torch.compile` takes them whole; `mine` and `mine_random` keep the valid triplets alone, and wait.
+"""
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
 from embedding_core.errors import unknown
+from embedding_core.losses.candidates import Classes, Positives, class_mates, classes_of, nearest_beyond
 from embedding_core.metrics.distances import distance_matrix
 
 POSITIVES = ("easy", "hard", "all")
@@ -29,11 +33,17 @@ class Triplets(NamedTuple):
         return F.embedding(self.anchor, z), F.embedding(self.positive, z), F.embedding(self.negative, z)
 
 
-class Positives(NamedTuple):
-    """Up to k other rows of each row's class; an entry that is not `valid` names some row of the batch."""
+class Picks(NamedTuple):
+    """Up to k triplets of each row as the anchor; an entry that is not `valid` names some rows of the batch."""
 
-    rows: Int64[Tensor, "n k"]
+    positive: Int64[Tensor, "n k"]
+    negative: Int64[Tensor, "n k"]
     valid: Bool[Tensor, "n k"]
+
+    def triplets(self) -> Triplets:
+        """The valid ones, in ascending order of anchor; waits for the device."""
+        anchor, k = self.valid.nonzero(as_tuple=True)
+        return Triplets(anchor, self.positive[anchor, k], self.negative[anchor, k])
 
 
 @torch.no_grad()
@@ -68,15 +78,37 @@ def mine(
     """
     _check_names(positive=(positive, POSITIVES), negative=(negative, NEGATIVES), fallback=(fallback, FALLBACKS))
     distances = distance_matrix(z, distance=distance)
-    same = labels[:, None] == labels
-    size = _classes(labels).size[:, None]
-    if positive == "all":
-        positives = class_mates(labels)
-    else:
-        positives = Positives(_nearest_or_farthest_of_class(distances, same, positive), size > 1)
     if negative == "all":
+        same = labels[:, None] == labels
+        positives = positives_of(distances, same, classes_of(labels), positive=positive)
         anchor, k, chosen = (positives.valid[:, :, None] & ~same[:, None]).nonzero(as_tuple=True)
         return Triplets(anchor, positives.rows[anchor, k], chosen)
+    return pick(distances, labels, positive=positive, negative=negative, margin=margin, fallback=fallback).triplets()
+
+
+def _check_names(**given: tuple[str, tuple[str, ...]]) -> None:
+    for kind, (name, known) in given.items():
+        if name not in known:
+            raise ValueError(unknown(kind, name, known))
+
+
+@torch.no_grad()
+def pick(
+    distances: Float[Tensor, "n n"],
+    labels: Int[Tensor, " n"],
+    *,
+    positive: str,
+    negative: str,
+    margin: float,
+    fallback: str = "nearest",
+) -> Picks:
+    """What `mine` finds, with a negative for each positive; arguments as there, `negative` not `all`.
+
+    Args:
+        distances: of every row to every row; overwritten.
+    """
+    same, classes = labels[:, None] == labels, classes_of(labels)
+    positives = positives_of(distances, same, classes, positive=positive)
     to_positive = distances.gather(1, positives.rows)
     to_negatives = distances.masked_fill_(same, torch.inf)
     nearest = to_negatives.min(dim=1, keepdim=True)
@@ -87,63 +119,24 @@ def mine(
         found = values < to_positive + margin
     if fallback == "nearest":
         index = torch.where(found, index, nearest.indices)
-        found = size < len(labels)
-    anchor, k = (positives.valid & found).nonzero(as_tuple=True)
-    return Triplets(anchor, positives.rows[anchor, k], index[anchor, k])
-
-
-def _check_names(**given: tuple[str, tuple[str, ...]]) -> None:
-    for kind, (name, known) in given.items():
-        if name not in known:
-            raise ValueError(unknown(kind, name, known))
-
-
-def _nearest_or_farthest_of_class(
-    distances: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], positive: str
-) -> Int64[Tensor, "n 1"]:
-    """The easy or hard positive; any row where there is none."""
-    strangers = ~same
-    strangers.fill_diagonal_(True)
-    if positive == "hard":
-        return distances.masked_fill(strangers, -torch.inf).argmax(dim=1, keepdim=True)
-    return distances.masked_fill(strangers, torch.inf).argmin(dim=1, keepdim=True)
-
-
-def class_mates(labels: Int[Tensor, " n"]) -> Positives:
-    """All other rows of each row's class, k as many as the largest class has rows; waits for the device."""
-    size, start, by_class = _classes(labels)
-    place = torch.arange(int(size.max()) if len(labels) else 0, device=labels.device)
-    index = by_class[(start[:, None] + place).clamp(max=len(labels) - 1)]
-    own = torch.arange(len(labels), device=labels.device)[:, None]
-    return Positives(index, (place < size[:, None]) & (index != own))
+        found = classes.size[:, None] < len(labels)
+    return Picks(positives.rows, index, positives.valid & found)
 
 
 @torch.no_grad()
-def nearest_beyond(
-    to_negatives: Float[Tensor, "n n"], thresholds: Float[Tensor, "n k"]
-) -> tuple[Float[Tensor, "n k"], Int64[Tensor, "n k"]]:
-    """Smallest distance of each row above each of its thresholds, and where; infinite and anywhere if there is none.
-
-    Args:
-        to_negatives: distances, infinite where a row is no negative.
-        thresholds: k per row, k >= 1.
-    """
-    if thresholds.shape[1] == 1:  # one look at each distance is cheaper than sorting them
-        nearest = to_negatives.masked_fill(to_negatives <= thresholds, torch.inf).min(dim=1, keepdim=True)
-        return nearest.values, nearest.indices
-    order = _row_order(to_negatives)
-    values = to_negatives.gather(1, order)
-    place = torch.searchsorted(values, thresholds, right=True)
-    none = place == len(values)
-    place.clamp_(max=len(values) - 1)
-    return values.gather(1, place).masked_fill_(none, torch.inf), order.gather(1, place)
-
-
-def _row_order(x: Float[Tensor, "m n"]) -> Int64[Tensor, "m n"]:
-    """Columns of each row by ascending value; on the CPU NumPy's vector instructions take a fifth of torch's time."""
-    if x.device.type != "cpu":
-        return x.argsort(dim=1)
-    return torch.from_numpy(np.argsort(x.numpy(), axis=1))
+def positives_of(
+    distances: Float[Tensor, "n n"], same: Bool[Tensor, "n n"], classes: Classes, *, positive: str
+) -> Positives:
+    """The positives of each row: the `easy`, the `hard` or `all`; `same` is whether two rows are of one class."""
+    if positive == "all":
+        return class_mates(classes)
+    strangers = ~same
+    strangers.fill_diagonal_(True)
+    if positive == "hard":
+        rows = distances.masked_fill(strangers, -torch.inf).argmax(dim=1, keepdim=True)
+    else:
+        rows = distances.masked_fill(strangers, torch.inf).argmin(dim=1, keepdim=True)
+    return Positives(rows, classes.size[:, None] > 1)
 
 
 def mine_random(labels: Int[Tensor, " n"], generator: torch.Generator) -> Triplets:
@@ -151,32 +144,26 @@ def mine_random(labels: Int[Tensor, " n"], generator: torch.Generator) -> Triple
 
     Args:
         labels: class per row.
-        generator: takes 2 n draws, whatever the labels; on any device.
+        generator: takes 2 n draws, whatever the labels; on the device of `labels`.
     """
+    return pick_random(labels, random_draws(len(labels), generator)).triplets()
+
+
+def random_draws(n: int, generator: torch.Generator) -> Float64[Tensor, "2 n"]:
+    """What `pick_random` takes for n rows: uniform in [0, 1)."""
+    return torch.rand(2, n, generator=generator, dtype=torch.float64, device=generator.device)
+
+
+def pick_random(labels: Int[Tensor, " n"], draws: Float64[Tensor, "2 n"]) -> Picks:
+    """What `mine_random` finds, with k = 1; `draws` as `random_draws` makes them."""
     n = len(labels)
-    size, start, by_class = _classes(labels)
-    draws = torch.rand(2, n, generator=generator, dtype=torch.float64, device=generator.device).to(labels.device)
+    size, start, by_class = classes_of(labels)
     place = by_class.argsort() - start  # of each row in its class
     step = 1 + (draws[0] * (size - 1)).long()
     positive = by_class[start + (place + step) % size]
     step = (draws[1] * (n - size)).long()
     negative = by_class[(start + size + step) % n]
-    anchor = ((size > 1) & (size < n)).nonzero().squeeze(1)
-    return Triplets(anchor, positive[anchor], negative[anchor])
-
-
-class _Classes(NamedTuple):
-    """Rows sorted by class, and for each row of the batch where its class lies among them."""
-
-    size: Int64[Tensor, " n"]
-    start: Int64[Tensor, " n"]
-    by_class: Int64[Tensor, " n"]
-
-
-def _classes(labels: Int[Tensor, " n"]) -> _Classes:
-    _, member, sizes = labels.unique(return_inverse=True, return_counts=True)
-    starts = sizes.cumsum(0) - sizes
-    return _Classes(sizes[member], starts[member], member.argsort(stable=True))
+    return Picks(positive[:, None], negative[:, None], ((size > 1) & (size < n))[:, None])
 
 
 def curriculum(epoch: int, epochs: int) -> tuple[str, str]:

@@ -3,14 +3,13 @@
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from embedding_core.losses import miners
 from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
 from embedding_core.losses.functional import nt_xent, nt_xent_chance, nt_xent_floor, triplet_hinge, triplet_semihard
-from embedding_core.metrics.distances import distance_matrix
+from embedding_core.losses.mined import mined_hinge
 from embedding_core.metrics.meter import Meter
 
 VALIDATION_MINING = "hard/hard"
@@ -25,9 +24,13 @@ class BaseLoss(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
+        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draws: Float64[Tensor, "r m*v"]
     ) -> Float[Tensor, ""]:
-        """Mean over the examples of one neighbourhood."""
+        """Mean over the examples of one neighbourhood; `draws` as made by `draws` for its images."""
+
+    def draws(self, n: int, generator: torch.Generator) -> Float64[Tensor, "r n"]:
+        """Random numbers that `forward` takes for n images, r for each: 0 unless a loss says otherwise."""
+        return torch.empty(0, n, dtype=torch.float64, device=generator.device)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Told before each epoch (0-based); most losses do not change."""
@@ -63,7 +66,7 @@ class FixedTriplets(_Hinged):
 
     name = "triplet"
 
-    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draws: Tensor) -> Tensor:
         """Mean hinge."""
         hinge = triplet_hinge(z[:, 0], z[:, 1], z[:, 2], margin=self.margin, distance=self.distance)
         meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
@@ -94,28 +97,18 @@ class MinedTriplets(_Hinged):
         """The miner."""
         return {"miner": self.picked}
 
-    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
-        """Mean hinge over the mined triplets, 0 where there are none."""
-        flat, flat_labels = z.flatten(0, 1), labels.flatten()
-        if self.picked == "random":
-            triplets = miners.mine_random(flat_labels, draw)
-        else:
-            positive, negative = self.picked.split("/")
-            triplets = miners.mine(
-                flat, flat_labels, positive=positive, negative=negative, margin=self.margin, distance=self.distance
-            )
-        if not len(triplets.anchor):
-            return flat.sum() * 0  # still a graph, so that backward has something to do
-        hinge = self._hinge(flat, triplets)
-        meter.add("active_triplet_frac", (hinge > 0).float().mean(), float(len(z)))
-        return hinge.mean()
+    def draws(self, n: int, generator: torch.Generator) -> Tensor:
+        """Two numbers per image where triplets are drawn at random."""
+        return miners.random_draws(n, generator) if self.picked == "random" else super().draws(n, generator)
 
-    def _hinge(self, z: Tensor, triplets: miners.Triplets) -> Tensor:
-        if len(triplets.anchor) <= len(z):
-            return triplet_hinge(*triplets.embeddings(z), margin=self.margin, distance=self.distance)
-        distances = distance_matrix(z, distance=self.distance)  # far fewer than the triplets that share them
-        to_positive = distances[triplets.anchor, triplets.positive]
-        return F.relu(to_positive - distances[triplets.anchor, triplets.negative] + self.margin)
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draws: Tensor) -> Tensor:
+        """Mean hinge over the mined triplets, 0 where there are none."""
+        mined = mined_hinge(
+            z.flatten(0, 1), labels.flatten(), draws, picked=self.picked, margin=self.margin, distance=self.distance
+        )
+        # Batches without a triplet do not count; whether this is one stays on the device.
+        meter.add("active_triplet_frac", mined.active, mined.found * float(len(z)))
+        return mined.loss
 
 
 class SemiHardTriplets(_Hinged):
@@ -131,7 +124,7 @@ class SemiHardTriplets(_Hinged):
         """With the fallback."""
         return {**super().settings(), "fallback": self.fallback}
 
-    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draws: Tensor) -> Tensor:
         """See `triplet_semihard`."""
         flat, flat_labels = z.flatten(0, 1), labels.flatten()
         return triplet_semihard(flat, flat_labels, margin=self.margin, distance=self.distance, fallback=self.fallback)
@@ -158,7 +151,7 @@ class Classifier(BaseLoss):
             return {"loss": self.name, "scale": self.head.scale, "margin": self.head.margin}
         return {"loss": self.name}
 
-    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draws: Tensor) -> Tensor:
         """Mean cross-entropy; labels are classes trained on."""
         flat, target = z.flatten(0, 1), self.position[labels.flatten()]
         loss: Tensor = self.head(flat, target)
@@ -193,7 +186,7 @@ class TwoViews(BaseLoss):
         floor = 0.0 if self.similarity == "dot" else nt_xent_floor(neighbourhood, self.temperature)
         return {"floor": floor, "chance": nt_xent_chance(neighbourhood)}
 
-    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draw: torch.Generator) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, meter: Meter, draws: Tensor) -> Tensor:
         """See `nt_xent`."""
         return nt_xent(z[:, 0], z[:, 1], temperature=self.temperature, similarity=self.similarity)
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from embedding_core.config.train_config import LOSSES, TrainConfig
@@ -50,7 +50,7 @@ class Objective(nn.Module):
         return cls(base_loss(config, classes=classes), koleo)
 
     def forward(
-        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draw: torch.Generator
+        self, z: Float[Tensor, "m v d"], labels: Int64[Tensor, "m v"], meter: Meter, draws: Float64[Tensor, "r m*v"]
     ) -> Float[Tensor, ""]:
         """Loss of one neighbourhood; its terms go to `meter`, weighted by examples.
 
@@ -58,9 +58,9 @@ class Objective(nn.Module):
             z: embeddings of m examples of v images, of unit length unless `TrainConfig.similarity` says otherwise.
             labels: class of each image; -1 where it has none.
             meter: counts the terms.
-            draw: what random mining draws from.
+            draws: what the base loss draws at random, by its `draws`.
         """
-        loss: Tensor = self.base(z, labels, meter, draw)
+        loss: Tensor = self.base(z, labels, meter, draws)
         weight = float(len(z))
         meter.add("loss_base", loss, weight)
         for name, bound in self.base.bounds(len(z)).items():  # of this neighbourhood: an epoch's last may be smaller

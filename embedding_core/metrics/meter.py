@@ -9,16 +9,19 @@ class Meter:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor | float] = {}
-        self._weights: dict[str, float] = {}
+        self._weights: dict[str, Tensor | float] = {}
 
-    def add(self, name: str, value: Tensor | float, weight: float) -> None:
-        """Count the scalar `value` with `weight` > 0."""
+    def add(self, name: str, value: Tensor | float, weight: Tensor | float) -> None:
+        """Count the scalar `value` with `weight` >= 0; a tensor where only the device knows whether it counts."""
         value = (value.detach() if isinstance(value, Tensor) else value) * weight
         self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._weights[name] = self._weights.get(name, 0.0) + weight
+        self._weights[name] = self._weights[name] + weight if name in self._weights else weight
 
     def means(self) -> dict[str, float]:
-        """Weighted mean per name; waits for the device once."""
-        awaited = {name: total.float() for name, total in self._sums.items() if isinstance(total, Tensor)}
-        read = dict(zip(awaited, torch.stack(list(awaited.values())).tolist(), strict=True)) if awaited else {}
-        return {name: float(read.get(name, total)) / self._weights[name] for name, total in self._sums.items()}
+        """Weighted mean per name, those of weight 0 left out; waits for the device once."""
+        totals = [*self._sums.values(), *self._weights.values()]
+        awaited = [total.float() for total in totals if isinstance(total, Tensor)]
+        read = iter(torch.stack(awaited).tolist() if awaited else ())
+        known = [next(read) if isinstance(total, Tensor) else float(total) for total in totals]
+        sums, weights = known[: len(self._sums)], known[len(self._sums) :]
+        return {name: sums[i] / weights[i] for i, name in enumerate(self._sums) if weights[i]}

@@ -226,16 +226,47 @@ def test_curriculum_of_no_such_epoch_is_refused(epoch: int, epochs: int) -> None
         curriculum(epoch, epochs)
 
 
+# The loss over mined triplets, whose shapes do not depend on how many there are
+
+
 @pytest.mark.parametrize("distance", ["cosine", "l2", "sql2"])
-def test_the_loss_over_all_triplets_is_the_mean_of_their_hinges(distance: str) -> None:
-    """Through the matrix of distances, because the triplets are many: value and gradient of the definition."""
-    drawn = torch.Generator().manual_seed(0)
-    z = torch.randn(24, 8, generator=drawn, dtype=torch.float64).requires_grad_()
-    labels = torch.arange(24) % 4
-    loss = MinedTriplets("all/all", 0.5, distance)(z[:, None], labels[:, None], Meter(), drawn)
-    t = mine(z, labels, positive="all", negative="all", margin=0.5, distance=distance)
-    assert len(t.anchor) == 24 * 5 * 18
-    expected = triplet_margin(*t.embeddings(z), margin=0.5, distance=distance)
-    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+@pytest.mark.parametrize("negative", NEGATIVES)
+@pytest.mark.parametrize("positive", POSITIVES)
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 24), classes=st.integers(1, 6))
+def test_the_mined_loss_is_the_mean_over_the_triplets(
+    positive: str, negative: str, distance: str, seed: int, n: int, classes: int
+) -> None:
+    """Value, gradient and share of active ones of the definition; rows without a positive do not count."""
+    z, labels, meter = rows(n, 8, seed).requires_grad_(), random_labels(n, classes, seed), Meter()
+    draws = torch.empty(0, n, dtype=torch.float64)
+    loss = MinedTriplets(f"{positive}/{negative}", 0.5, distance)(z[:, None], labels[:, None], meter, draws)
+    t = mine(z, labels, positive=positive, negative=negative, margin=0.5, distance=distance)
+    hinge = triplet_hinge(*t.embeddings(z), margin=0.5, distance=distance)
+    expected = hinge.sum() / max(len(hinge), 1)
+    torch.testing.assert_close(loss, expected, rtol=1e-11, atol=1e-12)
     found, wanted = (torch.autograd.grad(value, z)[0] for value in (loss, expected))
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-11)
+    active = {"active_triplet_frac": pytest.approx((hinge > 0).double().mean().item())} if len(hinge) else {}
+    assert meter.means() == active
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 24), classes=st.integers(1, 6))
+def test_the_loss_over_random_triplets_is_that_of_the_generators_next_draws(seed: int, n: int, classes: int) -> None:
+    z, labels = rows(n, 8, seed), random_labels(n, classes, seed)
+    loss = MinedTriplets("random", 0.5, "sql2")
+    drawn, again = (torch.Generator().manual_seed(seed) for _ in range(2))
+    for _ in range(2):
+        found = loss(z[:, None], labels[:, None], Meter(), loss.draws(n, drawn))
+        expected = triplet_margin(*mine_random(labels, again).embeddings(z), margin=0.5, distance="sql2")
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["hard/hard", "random", "all/all"])
+@pytest.mark.parametrize("labels", [[0, 1, 2, 3], [0, 0, 0, 0]])
+def test_a_batch_without_triplets_costs_nothing_and_does_not_count(kind: str, labels: list[int]) -> None:
+    loss, meter, generator = MinedTriplets(kind, 0.5, "sql2"), Meter(), torch.Generator()
+    z = rows(4, 3).requires_grad_()
+    value = loss(z[:, None], torch.tensor(labels)[:, None], meter, loss.draws(4, generator))
+    (gradient,) = torch.autograd.grad(value, z)
+    assert (value.item(), gradient.abs().sum().item(), meter.means()) == (0, 0, {})

@@ -62,7 +62,14 @@ class Run:
 
     def loss_of(self) -> LossOf:
         draw = torch.Generator().manual_seed(3)  # random mining draws the same for the same batch
-        return lambda z, part: self.objective(z, self.labels[part], Meter(), draw)
+        drawn = self.objective.base.draws
+
+        def loss_of(z: Tensor, part: slice) -> Tensor:
+            labels = self.labels[part]
+            loss: Tensor = self.objective(z, labels, Meter(), drawn(labels.numel(), draw))
+            return loss
+
+        return loss_of
 
     def gradient(self, accum_steps: int, mode: str) -> Tensor:
         for module in (self.network, self.objective):

@@ -35,7 +35,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
     step = accumulated_step(
         network,
         digits.images[index],
-        lambda z, part: objective(z, digits.labels[index][part], meter, torch.Generator()),
+        lambda z, part: objective(z, digits.labels[index][part], meter, torch.empty(0, z[..., 0].numel()).double()),
         accum_steps=config.accum_steps,
         mode=config.accum_mode,
     )
