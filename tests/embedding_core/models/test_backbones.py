@@ -29,7 +29,7 @@ def images(n: int, shape: tuple[int, int, int]) -> torch.Tensor:
         ("vgg11", 32, 512, NONE), ("alexnet", 63, 256, NONE), ("vit_tiny", 8, 192, NONE),
         ("resnet18", 16, 512, GROUP), ("resnet18", 64, 512, BATCH), ("resnet34", 16, 512, GROUP),
         ("resnet50", 16, 2048, BATCH), ("efficientnet_v2_s", 32, 1280, GROUP),
-        ("efficientnet_v2_s", 16, 64, GROUP | {"head": "study2"}),
+        ("efficientnet_v2_s", 16, 64, GROUP | {"head": "study2"}), ("efficientnet_lite0", 32, 1280, GROUP),
     ],
 )  # fmt: skip
 def test_each_backbone_gives_its_features(backbone: str, side: int, width: int, settings: dict[str, str]) -> None:
@@ -161,10 +161,11 @@ def test_a_backbone_needs_no_configuration_and_no_unknown_name() -> None:
         for stages in (None, 4)
     )
     assert [feature_shape(each, channels=3, side=(64, 64)) for each in (whole, first)] == [(1280, 2, 2), (64, 8, 8)]
-    small, published = (
-        build_backbone("resnet18", channels=3, side=(32, 32), norm_kind="group", published_stem=published)
-        for published in (False, True)
-    )
-    assert [feature_shape(each, channels=3, side=(32, 32))[1] for each in (small, published)] == [4, 1]
+    for side, positions in ((32, [4, 4, 1]), (64, [2, 8, 2])):
+        stems = (
+            build_backbone("resnet18", channels=3, side=(side, side), norm_kind="group", small_stem=small)
+            for small in (None, True, False)
+        )
+        assert [feature_shape(each, channels=3, side=(side, side))[1] for each in stems] == positions
     with pytest.raises(Faults, match="Did you mean `resnet18`"):
         build_backbone("resnet8", channels=3, side=(32, 32), norm_kind="group")
