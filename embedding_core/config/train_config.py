@@ -332,7 +332,9 @@ class TrainConfig:
     def depends_on_accum_steps(self) -> bool:
         """Whether K changes more than rounding: a loss or BatchNorm sees the micro-batch instead of the batch."""
         coupled = self.koleo or self.loss in BATCH_LOSSES
-        return self.norm_kind == "batch" or (self.accum_mode == "naive" and coupled)
+        # A frozen backbone's BatchNorm does not look at the batch, and a linear head has none.
+        normalised = self.norm_kind == "batch" and not (self.frozen_throughout and self.head == "linear")
+        return normalised or (self.accum_mode == "naive" and coupled)
 
     def to_flat(self) -> dict[str, Any]:
         """Fields by name, the inverse of `from_flat`."""

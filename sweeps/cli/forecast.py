@@ -8,7 +8,7 @@ import torch
 
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
-from embedding_core.models.network import build_network
+from embedding_core.models.network import build_network, set_frozen
 from embedding_core.models.pretrained import come_by, is_there
 from sweeps.cli import feature_cache
 from sweeps.cli.duration import Duration, duration_of
@@ -116,7 +116,8 @@ def _disk_bytes(plan: Plan, works: Workload, data: DeviceData, at_once: int) -> 
     config = next(iter(works.values()))[0].config
     mean, std = data.scaling(data.split(config), kind=config.input_scaling)
     network = build_network(config, shape=data.shape, mean=mean, std=std, precision="float32", pretrained=False)
-    of_one = 4 * OPTIMIZER_COPIES * sum(p.numel() for p in network.parameters())
+    set_frozen(network, config.frozen_throughout)
+    of_one = 4 * sum((OPTIMIZER_COPIES if p.requires_grad else 1) * p.numel() for p in network.parameters())
     best_of_search = len(plan.design.arms) if "search" in works else 0
     best_of_tune = plan.replicates * len(plan.factorial.distinct) if "tune" in works else 0
     confirmed = round(sum(work.trials for work in works.get("confirm", ())))

@@ -50,6 +50,9 @@ def test_accumulation_acts_where_something_sees_the_micro_batch() -> None:
     assert TrainConfig(koleo=True, koleo_weight=0.1).depends_on_accum_steps
     assert not TrainConfig(koleo=True, koleo_weight=0.1, accum_mode="cached").depends_on_accum_steps
     assert TrainConfig(accum_mode="cached", norm_kind="batch").depends_on_accum_steps
+    assert not TrainConfig(norm_kind="batch", freeze_epochs=5).depends_on_accum_steps
+    assert TrainConfig(norm_kind="batch", freeze_epochs=4).depends_on_accum_steps
+    assert TrainConfig(norm_kind="batch", freeze_epochs=5, head="mlp").depends_on_accum_steps
     assert TrainConfig(loss="semihard").depends_on_accum_steps
 
 
