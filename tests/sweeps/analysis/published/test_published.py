@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.losses import functional
@@ -68,6 +69,26 @@ def test_probes_and_accuracy_stand_beside_study_2(make_arms: Make) -> None:
     assert "dataset plankton (study: FlowCamNet, private)" in found.paragraphs[2]
     assert "backbone small_cnn (study: efficientnet_v2_s)" in found.paragraphs[2]
     assert "unseen_classes" not in found.paragraphs[2]
+
+
+def test_tunings_give_study_2_intervals_and_collapse_is_counted(make_arms: Make) -> None:
+    random = "loss=mined,mining=random,margin=.5"
+    arms = {CURRICULUM: {"loss": "mined", "mining": "curriculum", "margin": 0.5}}
+    sweep = make_arms(arms | {random: {"loss": "mined", "mining": "random", "margin": 0.5}}, dataset="plankton")
+    rows = sweep.tables.trial_rows
+    for row in rows:
+        row["replicate"], row["collapsed"] = row["block"], row["cell_id"] == random and row["block"] == 2
+    of_curriculum = {row["trial_id"]: row["replicate"] for row in rows if row["cell_id"] == CURRICULUM}
+    wanted = {"split": "unseen", "metric": "probe_svc", "k": 100}
+    values = [
+        row["value"] for row in sweep.evaluation_rows
+        if row["trial_id"] in of_curriculum and wanted.items() <= {**row, "k": row.get("k")}.items()
+    ]  # fmt: skip
+    mean, half = np.mean(values), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    collapse, probes = laid(study2.STUDY, sweep).tables
+    ours = column(probes, "triplet curriculum, ours")["SVC (RBF), 100 labels"]
+    assert ours == f"{mean:.3f} [{mean - half:.3f}, {mean + half:.3f}]".replace("0.", ".")
+    assert collapse.rows == [["triplets without mining", "yes", f"1 of {len(values)} runs"]]
 
 
 # Study 3
