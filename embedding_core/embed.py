@@ -42,7 +42,7 @@ def load_model(file: Path) -> EmbeddingNetwork:
     mean, std = weights["mean"], weights["std"]
     shape = tuple(state["image_shape"])
     network = build_network(
-        config, shape=shape, mean=mean, std=std, precision=pick_precision(config.precision, device), pretrained=False
+        config, shape=shape, mean=mean, std=std, precision=pick_precision(config.precision, device), follows=weights
     )
     network.load_state_dict(weights)
     return network.to(device).eval()

@@ -71,8 +71,9 @@ def train(
 
     mean, std = data.scaling(split)
     network = build_network(
-        config, shape=data.shape, mean=mean, std=std, precision=precision, pretrained=resume is None
-    )
+        config, shape=data.shape, mean=mean, std=std, precision=precision,
+        follows=None if resume is None else checkpoint.read(resume)["network"],
+    )  # fmt: skip
     network = network.to(device)
     if config.compile:
         network.compile()

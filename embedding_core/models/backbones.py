@@ -1,9 +1,10 @@
 """Backbones: normalised images to feature maps, or to one token; without the classifiers they are published with."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from embedding_core.config.train_config import CHOICES
 from embedding_core.errors import Faults, unknown
@@ -35,8 +36,8 @@ BY_CONVOLUTIONS = {
     1: "vit_tiny", 4: "small_cnn", 5: "alexnet", 8: "vgg11", 20: "resnet18", 36: "resnet34", 53: "resnet50",
     19: "efficientnet_v2_s", 170: "efficientnet_v2_s",
 }  # fmt: skip
-"""Backbones have different numbers of convolutions: the mark by which a live one is known. Two for the EfficientNet,
-which study 2 cuts."""
+"""Backbones have different numbers of convolutions: the mark by which a live one is known. Two for
+EfficientNetV2-S, which study 2 cuts."""
 
 
 def build_backbone(
@@ -45,7 +46,7 @@ def build_backbone(
     channels: int,
     side: tuple[int, int],
     norm_kind: str,
-    published_stem: bool = False,
+    small_stem: bool | None = None,
     stages: int | None = None,
 ) -> nn.Module:
     """Backbone with torchvision's initialisation, drawn from the global generator: [n, c, h, w] -> [n, width, ...].
@@ -55,7 +56,7 @@ def build_backbone(
         channels: of its input; 3 for all but `small_cnn`.
         side: height and width of the images.
         norm_kind: `group`, `batch` or `none`; vgg11, alexnet and vit_tiny have none to choose.
-        published_stem: whether a ResNet must fit published weights, however small the images.
+        small_stem: whether a ResNet starts with a 3x3 convolution and no pooling; None: below `SMALL_STEM_SIDE`.
         stages: of `efficientnet_v2_s`, the first so many; None: all.
 
     Raises:
@@ -73,7 +74,7 @@ def build_backbone(
         case "efficientnet_v2_s":
             backbone = _efficientnet_v2_s()[:stages]
         case "resnet18" | "resnet34" | "resnet50":
-            backbone = _resnet(name, small_stem=min(side) < SMALL_STEM_SIDE and not published_stem)
+            backbone = _resnet(name, small_stem=min(side) < SMALL_STEM_SIDE if small_stem is None else small_stem)
         case _:
             raise Faults([unknown("backbone", name, CHOICES["backbone"])])
     if norm_kind == "group":
@@ -87,6 +88,23 @@ def feature_shape(backbone: nn.Module, *, channels: int, side: tuple[int, int]) 
     images = torch.empty(2, channels, *side, device="meta")  # 2: BatchNorm refuses to train on one value
     features: torch.Tensor = torch.func.functional_call(backbone, meta, (images,))
     return features.shape[1:]
+
+
+def has_small_stem(weights: Mapping[str, Tensor]) -> bool | None:
+    """What weights of a ResNet, by the backbone's names, say of its stem; None: nothing."""
+    first = weights.get("conv1.weight")
+    return None if first is None else first.shape[2:] == (3, 3)
+
+
+def input_channels(name: str, weights: Mapping[str, Tensor], *, otherwise: int) -> int:
+    """Channels that a backbone takes: 3; `small_cnn` 3 if its weights have them, else as many as the images.
+
+    Grey images are repeated for weights of colour; images of colour are a misfit for weights of grey.
+    """
+    if name != "small_cnn":
+        return 3
+    first = weights.get("0.weight")
+    return 3 if first is not None and first.shape[1:2] == (3,) else otherwise
 
 
 def backbone_name(backbone: nn.Module) -> str:

@@ -1,5 +1,6 @@
 """Networks from uint8 images to unit embeddings."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,9 +17,11 @@ from embedding_core.models.backbones import (
     backbone_width,
     build_backbone,
     feature_shape,
+    has_small_stem,
+    input_channels,
 )
 from embedding_core.models.heads import MeanPool, build_head, describe_head, last_linear
-from embedding_core.models.pretrained import load_weights
+from embedding_core.models.pretrained import give_weights, of_backbone, read_weights
 from embedding_core.seeding import stream
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -102,6 +105,7 @@ def build_network(
     std: Tensor,
     precision: str,
     pretrained: bool = True,
+    follows: Mapping[str, Tensor] | None = None,
 ) -> EmbeddingNetwork:
     """Network for images of `shape` (c, h, w), initialised from the block's own stream; on the CPU.
 
@@ -112,14 +116,22 @@ def build_network(
         mean: per channel, of the training images, in [0, 1].
         std: likewise; > 0.
         precision: of the backbone, `float32` or `bf16`.
-        pretrained: False leaves `config.weights` unread (a checkpoint follows), but builds the network they fit.
+        pretrained: False leaves `config.weights` unread, and builds the network that published ones fit.
+        follows: state of the network that the caller loads next, a checkpoint's. What is built follows its weights (a
+            ResNet's stem, the colours of `small_cnn`): with these at hand, `config.weights` is not read.
 
     Raises:
         Faults: images too small for the backbone, weights that cannot be had or do not fit.
     """
     if config.input_scaling == "imagenet":
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    channels = mean.numel() if config.backbone == "small_cnn" else 3
+    pretrained = pretrained and follows is None
+    given = read_weights(config.weights, name=config.backbone) if pretrained else {}
+    known = given if follows is None else of_backbone(follows)
+    channels = input_channels(config.backbone, known, otherwise=mean.numel())
+    small_stem = has_small_stem(known)
+    if small_stem is None and config.weights != "none":
+        small_stem = False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(config.seed, "initialisation"))
         backbone = build_backbone(
@@ -127,7 +139,7 @@ def build_network(
             channels=channels,
             side=shape[1:],
             norm_kind=config.norm_kind,
-            published_stem=config.weights != "none",
+            small_stem=small_stem,
             stages=STUDY2_STAGES if config.head == "study2" else None,
         )
         pool, head = build_head(
@@ -140,8 +152,8 @@ def build_network(
             width=config.head_width,
         )
     last_linear(head).requires_grad_(config.train_last_layer)
-    if pretrained:
-        load_weights(backbone, config.weights, name=config.backbone)
+    if pretrained and config.weights != "none":
+        give_weights(backbone, given, name=config.backbone, source=config.weights)
     network = EmbeddingNetwork(
         backbone,
         pool,

@@ -1,6 +1,7 @@
-"""Initial weights of a backbone: torchvision's, or those of a local file."""
+"""Initial weights of a backbone: the published ones, or those of a local file."""
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,45 +13,71 @@ from embedding_core.errors import Faults
 
 
 def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
-    """Give `backbone` the weights that `weights` names.
-
-    `imagenet` is torchvision's IMAGENET1K_V1. A file holds a state dict of torchvision's model, of the backbone alone,
-    or a model that a sweep kept. Parts of it that the backbone lacks (a classifier, later stages) are left out; parts
-    that both have must fit exactly.
-
-    Args:
-        backbone: changed in place.
-        weights: `none`, `imagenet` or the path of a saved state dict.
-        name: of the backbone, one of `TrainConfig.backbone`.
+    """Give `backbone` the weights that `weights` names; see `read_weights` and `give_weights`.
 
     Raises:
         Faults: weights that cannot be had or do not fit.
     """
-    if weights == "none":
-        return
-    if weights == "imagenet":
-        state, source = _published(name), "torchvision's ImageNet weights"
-    else:
-        state, source = _saved(Path(weights)), weights
+    if weights != "none":
+        give_weights(backbone, read_weights(weights, name=name), name=name, source=weights)
+
+
+def read_weights(weights: str, *, name: str) -> dict[str, Tensor]:
+    """Tensors that `weights` names, by the names that they have in a backbone; more than it has, perhaps.
+
+    `imagenet` is what was published for the backbone: torchvision's IMAGENET1K_V1. A file holds a state
+    dict of the published model, of the backbone alone, or a model that a sweep kept.
+
+    Args:
+        weights: `none` (nothing), `imagenet` or the path of a saved state dict.
+        name: of the backbone, one of `TrainConfig.backbone`.
+
+    Raises:
+        Faults: weights that cannot be had.
+    """
+    match weights:
+        case "none":
+            return {}
+        case "imagenet":
+            return of_backbone(_torchvisions(name))
+    return of_backbone(_saved(Path(weights)))
+
+
+def of_backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of a published model, a network or a backbone by the names that the backbone has for its tensors."""
+    return {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
+
+
+def give_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
+    """Load what `read_weights` read: what the backbone has no part for (a classifier, later stages) is left out.
+
+    Args:
+        backbone: changed in place; parts that both have must fit exactly.
+        state: tensors by the backbone's names.
+        name: of the backbone, for the error.
+        source: `TrainConfig.weights`, for the error.
+
+    Raises:
+        Faults: a tensor is missing, unknown or of another shape.
+    """
     parts = {key.split(".")[0] for key in backbone.state_dict()}
-    state = {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if key.split(".")[0] in parts}
     misfits = _misfits(backbone.state_dict(), state)
     if misfits:
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
-        raise Faults([f"`weights` must fit {name}, but {source} does not: {misfits[0]}{more}."])
+        raise Faults([f"`weights` must fit {name}, but those of {source} do not: {misfits[0]}{more}."])
     backbone.load_state_dict(state)
 
 
 def is_there(backbone: str) -> bool:
-    """Whether torchvision's weights of a backbone lie in this machine's cache, so that nothing is to be fetched."""
+    """Whether the published weights of a backbone lie on this machine, so that nothing is to be fetched."""
     from torchvision.models import get_model_weights
 
-    file = Path(urlsplit(get_model_weights(backbone).IMAGENET1K_V1.url).path).name
-    return (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file()
+    name = Path(urlsplit(get_model_weights(backbone).IMAGENET1K_V1.url).path).name
+    return (Path(torch.hub.get_dir()) / "checkpoints" / name).is_file()
 
 
-def _published(backbone: str) -> dict[str, Tensor]:
+def _torchvisions(backbone: str) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights
 
     try:

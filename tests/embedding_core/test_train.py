@@ -16,9 +16,11 @@ import torch
 from embedding_core import train as loop
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
+from embedding_core.embed import load_model
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import main, pick_device, pick_precision, train
+from embedding_core.training import checkpoint
 from embedding_core.transforms import recipe
 
 Small = Callable[..., TrainConfig]
@@ -325,6 +327,23 @@ def test_colour_images_from_parquet(colour_set: Path) -> None:
     assert rows[-1]["test_negative_pairs"] == 100
     other_place = TrainConfig(**{**config.to_flat(), "data_root": str(colour_set / ".." / colour_set.name)})
     assert timeless(list(train(other_place))) == timeless(rows)
+
+
+def test_a_resnet_of_small_images_is_a_start_and_goes_on_without_its_file(
+    small: Small, digits: DeviceData, tmp_path: Path
+) -> None:
+    """Kept by a run on 8x8 images, begun with by another one, which is interrupted, resumed and embedded with."""
+    settings = {"backbone": "resnet18", "norm_kind": "batch", "batch_size": 16, "augmentation": "none"}
+    list(train(small(**settings, epochs=1), save_to=tmp_path / "first.pt", data=digits))
+    checkpoint.export_model(tmp_path / "first.pt", tmp_path / "model.pt")
+    config = small(**settings, epochs=2, seed=1, weights=str(tmp_path / "model.pt"))
+    whole = list(train(config, data=digits))
+    next(train(config, save_to=tmp_path / "second.pt", data=digits))
+    (tmp_path / "model.pt").unlink()
+    resumed = list(train(config, resume=tmp_path / "second.pt", save_to=tmp_path / "second.pt", data=digits))
+    assert timeless(resumed) == timeless(whole)
+    checkpoint.export_model(tmp_path / "second.pt", tmp_path / "model.pt")
+    assert load_model(tmp_path / "model.pt").backbone.conv1.kernel_size == (3, 3)
 
 
 @pytest.mark.data

@@ -161,10 +161,11 @@ def test_a_backbone_needs_no_configuration_and_no_unknown_name() -> None:
         for stages in (None, 4)
     )
     assert [feature_shape(each, channels=3, side=(64, 64)) for each in (whole, first)] == [(1280, 2, 2), (64, 8, 8)]
-    small, published = (
-        build_backbone("resnet18", channels=3, side=(32, 32), norm_kind="group", published_stem=published)
-        for published in (False, True)
-    )
-    assert [feature_shape(each, channels=3, side=(32, 32))[1] for each in (small, published)] == [4, 1]
+    for side, positions in ((32, [4, 4, 1]), (64, [2, 8, 2])):
+        stems = (
+            build_backbone("resnet18", channels=3, side=(side, side), norm_kind="group", small_stem=small)
+            for small in (None, True, False)
+        )
+        assert [feature_shape(each, channels=3, side=(side, side))[1] for each in stems] == positions
     with pytest.raises(Faults, match="Did you mean `resnet18`"):
         build_backbone("resnet8", channels=3, side=(32, 32), norm_kind="group")

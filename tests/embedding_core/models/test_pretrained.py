@@ -129,9 +129,67 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
     torch.save(torchvision_model("resnet34").state_dict(), file)
     with pytest.raises(Faults, match=r"must fit resnet18, but .*: `layer1.2.conv1.weight` is unknown and 95 more\."):
         build(32, backbone="resnet18", norm_kind="batch", weights=str(file))
-    torch.save(build(32, backbone="resnet18", norm_kind="batch").backbone.state_dict(), file)
-    with pytest.raises(Faults, match=r"`conv1.weight` is \[64, 3, 3, 3\], not \[64, 3, 7, 7\]\."):
-        build(64, backbone="resnet18", norm_kind="batch", weights=str(file))
+    state = torchvision_model("resnet18").state_dict()
+    torch.save(state | {"conv1.weight": torch.ones(64, 3, 5, 5)}, file)
+    with pytest.raises(Faults, match=r"`conv1.weight` is \[64, 3, 5, 5\], not \[64, 3, 7, 7\]\.") as error:
+        build(32, backbone="resnet18", norm_kind="batch", weights=str(file))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_a_resnet_has_the_stem_of_its_file(side: int, tmp_path: Path) -> None:
+    """One of one's own was trained below 64 pixels with a small stem; torchvision's has the large one at any size."""
+    own = build(32, backbone="resnet18", norm_kind="batch", seed=5, head="mlp")
+    assert own.backbone.conv1.kernel_size == (3, 3)
+    torch.save({"network": own.state_dict()}, tmp_path / "own.pt")
+    published = torchvision_model("resnet18")
+    torch.save(published.state_dict(), tmp_path / "published.pth")
+    for file, model in (("own.pt", own.backbone), ("published.pth", published)):
+        settings = {"backbone": "resnet18", "norm_kind": "batch", "head": "study2", "weights": str(tmp_path / file)}
+        if side == 32 and file == "published.pth":
+            settings["head"] = "linear"  # one position is too few for study 2's
+        loaded = build(side, **settings)
+        assert torch.equal(loaded.backbone.conv1.weight, model.conv1.weight)
+        assert isinstance(loaded.backbone.maxpool, nn.Identity) == (file == "own.pt")
+        assert loaded(images(2, side)).shape == (2, 64)  # the head is made for the positions that are left
+
+
+def test_weights_of_colour_take_grey_images(tmp_path: Path) -> None:
+    half = torch.full((1,), 0.5)
+    colour = build(8, seed=5)
+    for name, network in (("colour", colour), ("grey", grey_network())):
+        torch.save(network.backbone.state_dict(), tmp_path / f"{name}.pt")
+    loaded = build_network(
+        TrainConfig(weights=str(tmp_path / "colour.pt")), shape=(1, 8, 8), mean=half, std=half, precision="float32"
+    )
+    assert torch.equal(loaded.backbone[0].weight, colour.backbone[0].weight)
+    assert torch.equal(loaded.mean.flatten(), half.expand(3))
+    grey = images(2, 8)[:, :1]
+    assert torch.equal(loaded(grey), loaded(grey.expand(-1, 3, -1, -1)))
+    with pytest.raises(Faults, match=r"`0.weight` is \[32, 1, 3, 3\], not \[32, 3, 3, 3\]\."):
+        build(8, weights=str(tmp_path / "grey.pt"))
+
+
+def grey_network() -> EmbeddingNetwork:
+    half = torch.full((1,), 0.5)
+    return build_network(TrainConfig(), shape=(1, 8, 8), mean=half, std=half, precision="float32")
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_network_follows_the_state_that_is_loaded_next(small: bool, tmp_path: Path) -> None:
+    """Its file of weights may be gone by then, or be another one."""
+    file = tmp_path / "weights.pt"
+    torch.save(build(32 if small else 64, backbone="resnet18", norm_kind="batch").backbone.state_dict(), file)
+    config = TrainConfig(backbone="resnet18", norm_kind="batch", weights=str(file))
+    mean = torch.full((3,), 0.5)
+    built = build_network(config, shape=(3, 32, 32), mean=mean, std=mean, precision="float32")
+    file.unlink()
+    again = build_network(
+        config, shape=(3, 32, 32), mean=mean, std=mean, precision="float32", follows=built.state_dict()
+    )
+    again.load_state_dict(built.state_dict())
+    assert (again.backbone.conv1.kernel_size == (3, 3)) == small
+    assert torch.equal(again.eval()(images(2, 32)), built.eval()(images(2, 32)))
 
 
 def test_a_missing_file() -> None:
