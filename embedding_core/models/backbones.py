@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from embedding_core.config.train_config import CHOICES
 from embedding_core.errors import Faults, unknown
+from embedding_core.models.efficientnet_lite import efficientnet_lite0
 
 WIDTHS = (32, 64, 128, 128)
 """Channels of `small_cnn`'s blocks; each halves the side."""
@@ -34,7 +35,7 @@ STUDY2_STAGES = 4
 
 BY_CONVOLUTIONS = {
     1: "vit_tiny", 4: "small_cnn", 5: "alexnet", 8: "vgg11", 20: "resnet18", 36: "resnet34", 53: "resnet50",
-    19: "efficientnet_v2_s", 170: "efficientnet_v2_s",
+    49: "efficientnet_lite0", 19: "efficientnet_v2_s", 170: "efficientnet_v2_s",
 }  # fmt: skip
 """Backbones have different numbers of convolutions: the mark by which a live one is known. Two for
 EfficientNetV2-S, which study 2 cuts."""
@@ -73,6 +74,8 @@ def build_backbone(
             return _vit_tiny(side)
         case "efficientnet_v2_s":
             backbone = _efficientnet_v2_s()[:stages]
+        case "efficientnet_lite0":
+            backbone = efficientnet_lite0()
         case "resnet18" | "resnet34" | "resnet50":
             backbone = _resnet(name, small_stem=min(side) < SMALL_STEM_SIDE if small_stem is None else small_stem)
         case _:

