@@ -39,6 +39,7 @@ from embedding_core.training.accumulation import accumulated_step
 from embedding_core.training.accumulation_gap import measure_gap
 from embedding_core.training.fingerprint import observed_config
 from embedding_core.training.optimizers import build_optimizer
+from embedding_core.training.precision import computed_in, pick_precision
 from embedding_core.training.schedules import schedule_of, set_lr
 from embedding_core.transforms.recipe import Recipe
 
@@ -79,9 +80,33 @@ def train(
         Faults: data, weights or checkpoint do not fit the config; before the first step.
         StorageError: the checkpoint could not be written; the one before it is as it was.
     """
-    saving = saving or _waited_for
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
+    rows = _epochs(
+        config,
+        device,
+        precision,
+        resume=resume,
+        save_to=save_to,
+        save_every_s=save_every_s,
+        saving=saving or _waited_for,
+        data=data,
+    )
+    yield from computed_in(precision, rows)
+
+
+def _epochs(
+    config: TrainConfig,
+    device: torch.device,
+    precision: str,
+    *,
+    resume: Path | None,
+    save_to: Path | None,
+    save_every_s: float,
+    saving: Callable[[Callable[[], None]], None],
+    data: DeviceData | None,
+) -> Iterator[Row]:
+    """See `train`."""
     if data is None or not data.serves(config, device):
         data = DeviceData.load(config, device)
     split = data.split(config)
@@ -239,13 +264,6 @@ def pick_device(asked: str) -> torch.device:
     if asked != "cpu" and int(known[1] or 0) >= devices:
         raise Faults([f"`device` must exist, but got `{asked}` and this machine has {devices} CUDA devices."])
     return torch.device("cpu") if asked == "cpu" else torch.device("cuda", int(known[1] or 0))
-
-
-def pick_precision(asked: str, device: torch.device) -> str:
-    """`auto` follows the device: bf16 on a CPU without the instructions is 10 times slower than float32."""
-    if asked != "auto":
-        return asked
-    return "bf16" if device.type == "cuda" else "float32"
 
 
 def _gradient_norm(parameters: list[torch.nn.Parameter]) -> Tensor:
