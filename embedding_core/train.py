@@ -37,6 +37,7 @@ from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
 from embedding_core.training.accumulation import accumulated_step
 from embedding_core.training.accumulation_gap import measure_gap
+from embedding_core.training.compiling import compile_network
 from embedding_core.training.fingerprint import observed_config
 from embedding_core.training.optimizers import build_optimizer
 from embedding_core.training.precision import computed_in, pick_precision
@@ -122,7 +123,10 @@ def _epochs(
     )
     network = network.to(device)
     if config.compile:
-        network.compile()
+        compile_network(
+            network, data.shape, device, precision, config.loss, config.batch_size, config.accum_steps,
+            config.accum_mode, config.train_last_layer, config.freeze_epochs > 0, config.eval_test,
+        )  # fmt: skip
     objective = Objective.of(config, classes=split.classes).to(device)
     optimizer = build_optimizer(
         network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
