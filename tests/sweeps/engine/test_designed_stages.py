@@ -24,7 +24,9 @@ def sweep(tmp_path: Path, tiny: Design) -> Sweep:
     data = DeviceData.load(TrainConfig(), torch.device("cpu"))
     folder = tmp_path / "designed"
     console = Console(file=io.StringIO())
-    return Sweep(plan, folder, Store.create(folder), data, Slots(1, 0), console, epoch_deadline_s=60.0, save_every_s=5.0)
+    return Sweep(
+        plan, folder, Store.create(folder), data, Slots(1, 0), console, epoch_deadline_s=60.0, save_every_s=5.0
+    )
 
 
 def runs_of(sweep: Sweep, stage: str) -> list[Run]:
