@@ -47,6 +47,8 @@ PAUSE_S = (1.0, 9.0)
 """Between a start or a kill and the next kill, in seconds, drawn evenly."""
 LEFT_ALONE_SHARE = 0.5
 """Of the killed drivers, those whose processes are not ended before the next one starts."""
+SAVE_EVERY = "0.5s"
+"""A few epochs: what was killed goes on from a checkpoint, and has some rows to compute again."""
 SCAN_EVERY_S = 0.2
 MARK = "KOLEO_BENCHMARK_DRIVER"
 TRIAL_TITLES = (b"ray::ResourceTrainable", b"ray::EmbeddingTrainable")
@@ -68,7 +70,8 @@ class Driver:
         command = [
             sys.executable, str(SWEEP), "--local", "--results", str(folder.parent), "--name", folder.name,
             "--stages", stages, "--samples", str(SAMPLES), "--replicates", "1", "--blocks", str(BLOCKS),
-            "--epochs", str(EPOCHS), "--train-triplets", "192", "--set", "views=none", "--seed", str(seed), *resume,
+            "--epochs", str(EPOCHS), "--train-triplets", "192", "--set", "views=none", "--seed", str(seed),
+            "--save-every", SAVE_EVERY, *resume,
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (folder.parent / f"{folder.name}.log").open("a") as log:

@@ -3,8 +3,8 @@
     python benchmarks/gpu.py [--device cuda] [--updates 150]
 
 Prints images/s of `train()` beside a bare loop (eager and compiled), images/s of 1, 2 and 4 processes on one GPU,
-cached beside naive accumulation (time, peak memory), bf16 beside float32 (validation AUC, loss), and how often the
-host waits for the device. Images are noise of CIFAR-10's size with a class-dependent brightness, so that there is
+cached beside naive accumulation (time, peak memory), TF32 and bf16 beside float32 (validation AUC, loss), and how often
+the host waits for the device. Images are noise of CIFAR-10's size with a class-dependent brightness, so that there is
 something to learn. Without a GPU it says so and exits with 0.
 """
 
@@ -144,8 +144,8 @@ def peak_of_a_step(config: TrainConfig, data: DeviceData) -> float:
 
 
 def precision(config: TrainConfig, data: DeviceData) -> None:
-    """Validation AUC and training loss of a bf16 backbone beside float32."""
-    for kind in ("float32", "bf16"):
+    """Validation AUC and training loss of a bf16 backbone and, where there is any, of TF32 beside float32."""
+    for kind in ("float32", "tf32", "bf16") if data.device.type == "cuda" else ("float32", "bf16"):
         chosen = replace(config, precision=kind)
         rows = list(train(chosen, data=data))
         auc, loss = rows[-1]["val_auc"], rows[-1]["loss_total"]

@@ -23,8 +23,9 @@ from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.network import build_network
 from embedding_core.seeding import generator
-from embedding_core.train import pick_device, pick_precision, train
+from embedding_core.train import pick_device, train
 from embedding_core.training.optimizers import build_optimizer
+from embedding_core.training.precision import pick_precision
 from embedding_core.transforms.recipe import Recipe
 
 TARGET = 1.10

@@ -22,8 +22,9 @@ from embedding_core.data.readers.parquet_images import decode_parquet
 from embedding_core.errors import Faults
 from embedding_core.evaluation.embedding import embed
 from embedding_core.models.network import EmbeddingNetwork, build_network
-from embedding_core.train import pick_device, pick_precision
+from embedding_core.train import pick_device
 from embedding_core.training import checkpoint
+from embedding_core.training.precision import float32_products, pick_precision
 
 RESAMPLING = Image.Resampling.BILINEAR
 """Into a model's images that are not square, which nothing was fitted into in training."""
@@ -38,11 +39,12 @@ def load_model(file: Path) -> EmbeddingNetwork:
     state = checkpoint.read(file)
     config = replace(checkpoint.model_config(state), device="auto")  # not that of the machine that trained
     device = pick_device(config.device)
+    asked = "auto" if config.precision == "tf32" and device.type != "cuda" else config.precision
     weights = state["network"]
     mean, std = weights["mean"], weights["std"]
     shape = tuple(state["image_shape"])
     network = build_network(
-        config, shape=shape, mean=mean, std=std, precision=pick_precision(config.precision, device), follows=weights
+        config, shape=shape, mean=mean, std=std, precision=pick_precision(asked, device), follows=weights
     )
     network.load_state_dict(weights)
     return network.to(device).eval()
@@ -100,7 +102,8 @@ def main(argv: list[str]) -> int:
     except Faults as error:
         print(error, file=sys.stderr)
         return 2
-    z = embed(network, images.to(network.mean.device)).cpu()
+    with float32_products(network.precision):
+        z = embed(network, images.to(network.mean.device)).cpu()
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(z.flatten().numpy()), z.shape[1])
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels, pa.int64()), "embedding": vectors})
     pq.write_table(table, arguments.out)

@@ -9,7 +9,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,36 @@ from embedding_core.models.inputs import inputs_of
 from embedding_core.models.network import build_network, pooled_in_parts, set_frozen
 from embedding_core.seeding import generator, stream
 from embedding_core.storage import result_tables
+from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
+from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
 from embedding_core.training.accumulation import accumulated_step
 from embedding_core.training.accumulation_gap import measure_gap
+from embedding_core.training.compiling import compile_network
 from embedding_core.training.fingerprint import observed_config
 from embedding_core.training.optimizers import build_optimizer
+from embedding_core.training.precision import computed_in, pick_precision
 from embedding_core.training.schedules import schedule_of, set_lr
 from embedding_core.transforms.recipe import Recipe
 
+SAVE_EVERY_S = 60.0
+"""What a killed process loses at most, beside the epoch it was in."""
+
+
+def _waited_for(write: Callable[[], None]) -> None:
+    """A full disk may be cleared, and an epoch is worth the wait."""
+    patiently(write, what="The run cannot be saved", kinds=(StorageError,))
+
 
 def train(
-    config: TrainConfig, *, resume: Path | None = None, save_to: Path | None = None, data: DeviceData | None = None
+    config: TrainConfig,
+    *,
+    resume: Path | None = None,
+    save_to: Path | None = None,
+    save_every_s: float = SAVE_EVERY_S,
+    saving: Callable[[Callable[[], None]], None] | None = None,
+    data: DeviceData | None = None,
 ) -> Iterator[Row]:
     """Train one configuration; yields one row per epoch, the last with an `end_reason`.
 
@@ -52,15 +70,45 @@ def train(
             on a GPU as far as its kernels are deterministic.
         resume: checkpoint to go on from; its rows are yielded again first. The rows after it are those of a run that
             was never interrupted.
-        save_to: where to write a checkpoint before each row is yielded (atomic rename), and beside it, with
-            `eval_test`, the longer results on held-out images (see `result_tables`).
+        save_to: where to write a checkpoint (atomic rename) before the last row is yielded, and before any other that
+            comes `save_every_s` after the latest; beside it, with `eval_test`, the longer results on held-out images
+            (see `result_tables`).
+        save_every_s: seconds, >= 0; 0: before each row.
+        saving: is given what writes a file, and calls it, again after a StorageError for as long as it may pass; by
+            default for `PATIENCE_S` of `storage`.
         data: the data set, if it is on the device already.
 
     Raises:
         Faults: data, weights or checkpoint do not fit the config; before the first step.
+        StorageError: the checkpoint could not be written; the one before it is as it was.
     """
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
+    rows = _epochs(
+        config,
+        device,
+        precision,
+        resume=resume,
+        save_to=save_to,
+        save_every_s=save_every_s,
+        saving=saving or _waited_for,
+        data=data,
+    )
+    yield from computed_in(precision, rows)
+
+
+def _epochs(
+    config: TrainConfig,
+    device: torch.device,
+    precision: str,
+    *,
+    resume: Path | None,
+    save_to: Path | None,
+    save_every_s: float,
+    saving: Callable[[Callable[[], None]], None],
+    data: DeviceData | None,
+) -> Iterator[Row]:
+    """See `train`."""
     if data is None or not data.serves(config, device):
         data = DeviceData.load(config, device)
     split = data.split(config)
@@ -77,7 +125,10 @@ def train(
     )  # fmt: skip
     network = network.to(device)
     if config.compile:
-        network.compile()
+        compile_network(
+            network, data.shape, device, precision, config.loss, config.batch_size, config.accum_steps,
+            config.accum_mode, config.train_last_layer, config.freeze_epochs > 0, config.eval_test,
+        )  # fmt: skip
     objective = Objective.of(config, classes=split.classes).to(device)
     set_frozen(network, config.frozen_throughout)  # else the optimizer has the backbone too, for when it is trained
     optimizer = build_optimizer(
@@ -102,6 +153,7 @@ def train(
     elapsed_s = float(rows[-1]["elapsed_s"] or 0) if rows else 0.0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    saved = time.perf_counter()
 
     for epoch in range(len(rows), config.epochs):
         started = time.perf_counter()
@@ -200,9 +252,11 @@ def train(
             )  # fmt: skip
             row |= final.row
             if save_to is not None:
-                result_tables.write(result_tables.beside(save_to), final.tables)
-        if save_to is not None:
-            checkpoint.save(save_to, config, network, objective, optimizer, rows)
+                saving(partial(result_tables.write, result_tables.beside(save_to), final.tables))
+        due = row["end_reason"] is not None or time.perf_counter() - saved >= save_every_s
+        if save_to is not None and due:
+            saving(partial(checkpoint.save, save_to, config, network, objective, optimizer, rows))
+            saved = time.perf_counter()
         yield row
         if row["end_reason"] is not None:
             return
@@ -225,13 +279,6 @@ def pick_device(asked: str) -> torch.device:
     return torch.device("cpu") if asked == "cpu" else torch.device("cuda", int(known[1] or 0))
 
 
-def pick_precision(asked: str, device: torch.device) -> str:
-    """`auto` follows the device: bf16 on a CPU without the instructions is 10 times slower than float32."""
-    if asked != "auto":
-        return asked
-    return "bf16" if device.type == "cuda" else "float32"
-
-
 def _gradient_norm(parameters: list[torch.nn.Parameter]) -> Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
@@ -240,12 +287,20 @@ def main(argv: list[str]) -> int:
     """Run one configuration from `key=value` arguments; rows go to standard output as JSON lines."""
     parser = argparse.ArgumentParser(prog="python -m embedding_core.train", description=main.__doc__)
     parser.add_argument("settings", nargs="*", metavar="key=value", help="TrainConfig fields")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write a checkpoint after each epoch")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write a checkpoint, at the end and now and then")
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=SAVE_EVERY_S,
+        metavar="S",
+        help="seconds between checkpoints; 0: one after each epoch; default: %(default)g",
+    )
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
     arguments = parser.parse_args(argv)
     try:
         config = TrainConfig.from_flat(parse_settings(arguments.settings))
-        for row in train(config, resume=arguments.resume, save_to=arguments.save):
+        rows = train(config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every)
+        for row in rows:
             # JSON has no NaN; as in the result store, null beside `is_finite` false says it.
             finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
             print(json.dumps(finite), flush=True)

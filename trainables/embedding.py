@@ -2,10 +2,12 @@
 
 import faulthandler
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -16,7 +18,7 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.evaluation.validation import MEASURES
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
-from embedding_core.storage.retry import PATIENCE_S, patiently
+from embedding_core.storage.retry import patiently
 from embedding_core.train import pick_device, train
 from embedding_core.training import checkpoint
 from trainables.endings import CaughtEnding
@@ -29,12 +31,14 @@ STANDARD_ERROR = 2
 NODE_TYPE_LABEL = "ray.io/node-group"
 """Node label that holds the autoscaler's name of a node's type."""
 
+_Result = TypeVar("_Result")
+
 
 class EmbeddingTrainable(tune.Trainable):
     """One trial after another in one process; each `step` is one epoch.
 
-    A trial looks for its own checkpoint first and sends the rows it holds again, so nothing is lost with its process.
-    Ray's own checkpoints are not used.
+    A trial looks for its own checkpoint first, sends the rows it holds again and goes on from there, so that no more is
+    lost with its process than was trained since. Ray's own checkpoints are not used.
     """
 
     def __repr__(self) -> str:
@@ -54,13 +58,9 @@ class EmbeddingTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Next row; `done` with the last one. What the loop raises is an ending: see `endings`."""
         with CaughtEnding() as caught:
-            row = patiently(
-                self._next_row,
-                what=f"{self.config['trial_id']} goes back to its last checkpoint",
-                kinds=(StorageError,),
-            )
-            deadline_s = self.config["epoch_deadline_s"]
-            with _deadline(deadline_s and deadline_s + 2 * PATIENCE_S):  # each of its two files may be waited for
+            with self._deadline():
+                row = self._next_row()
+            with self._deadline():
                 self._files.keep()
         if caught.reached is not None:
             row = self._give_up(caught.reached)
@@ -76,18 +76,17 @@ class EmbeddingTrainable(tune.Trainable):
         }
 
     def _next_row(self) -> Row:
-        """The loop's next row, or after an error the first one that its checkpoint holds."""
-        with _deadline(self.config["epoch_deadline_s"]):
-            rows, self._rows = self._rows or self._start(), None  # an error ends a generator
-            try:
-                row = next(rows)
-            except checkpoint.Damaged as error:
-                if not self._resumed:
-                    raise
-                self._files.put_aside(str(error))
-                rows = self._start()
-                row = next(rows)
-            self._rows = rows
+        """The loop's next row; of a trial that begins, the first one, whether computed or in its checkpoint."""
+        rows, self._rows = self._rows or self._waited_for(self._start), None  # an error ends a generator
+        try:
+            row = next(rows)
+        except checkpoint.Damaged as error:
+            if not self._resumed:
+                raise
+            self._waited_for(partial(self._files.put_aside, str(error)))
+            rows = self._waited_for(self._start)
+            row = next(rows)
+        self._rows = rows
         return row
 
     def _start(self) -> Iterator[Row]:
@@ -100,10 +99,17 @@ class EmbeddingTrainable(tune.Trainable):
             # Ray's fractions are bookkeeping; this makes the trial that asks for too much the one that fails.
             torch.cuda.set_per_process_memory_fraction(gpu_share, device)
         data = self._load(config, device)
-        self._files = RunFiles(label, Path(self.logdir))
+        self._files = RunFiles(label, Path(self.logdir), pause=self._pause)
         resume = self._files.fetch()
         self._resumed = resume is not None
-        return train(config, resume=resume, save_to=self._files.save_to, data=data)
+        return train(
+            config,
+            resume=resume,
+            save_to=self._files.save_to,
+            save_every_s=label.save_every_s,
+            saving=self._waited_for,
+            data=data,
+        )
 
     def _load(self, config: TrainConfig, device: torch.device) -> DeviceData:
         """The data set of `config`, kept on the device from trial to trial."""
@@ -120,17 +126,30 @@ class EmbeddingTrainable(tune.Trainable):
         # Tune ends the whole sweep over a result that lacks its metric.
         return {**dict.fromkeys(MEASURES, math.nan), "is_finite": False, **ending}
 
+    def _waited_for(self, act: Callable[[], _Result]) -> _Result:
+        """What needs storage: an outage costs neither the trial nor, where it hits a checkpoint, the epoch."""
+        what = f"{self.config['trial_id']} waits for its storage"
+        return patiently(act, what=what, kinds=(StorageError,), sleep=self._pause)
 
-@contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """End the process, its stacks in its log, unless the block is left in time; a lock held or not.
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """End the process, its stacks in its log, unless the block is left in time; a lock held or not.
 
-    Ray then finds it dead, and starts the trial again from its checkpoint.
-    """
-    if seconds:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
-    try:
-        yield
-    finally:
-        if seconds:
+        Ray then finds it dead, and starts the trial again from its checkpoint.
+        """
+        self._start_clock()
+        try:
+            yield
+        finally:
             faulthandler.cancel_dump_traceback_later()
+
+    def _start_clock(self) -> None:
+        seconds = self.config["epoch_deadline_s"]
+        if seconds:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
+
+    def _pause(self, seconds: float) -> None:
+        """Between attempts. Waiting is not hanging: each attempt has all the time until the deadline."""
+        faulthandler.cancel_dump_traceback_later()
+        time.sleep(seconds)
+        self._start_clock()

@@ -1,8 +1,10 @@
 """A run's checkpoint and hand-over file: written in a folder of its machine, kept in the checkpoint store."""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from embedding_core.storage import result_tables
@@ -17,10 +19,9 @@ _logger = logging.getLogger(__name__)
 class RunFiles:
     """Every method raises a StorageError while the checkpoint store is out of reach; `keep` waits it out first."""
 
-    def __init__(self, label: RunLabel, folder: Path) -> None:
-        """Args: folder: of this process alone."""
-        self._label = label
-        self._folder = folder
+    def __init__(self, label: RunLabel, folder: Path, *, pause: Callable[[float], None] = time.sleep) -> None:
+        """Args: folder: of this process alone. pause: takes the seconds between two attempts to keep a file."""
+        self._label, self._folder, self._pause = label, folder, pause
         self.save_to = folder / "run.pt"
         """Where the loop is to write."""
         self._held_out = result_tables.beside(self.save_to)
@@ -51,7 +52,8 @@ class RunFiles:
     def _put(self, file: Path, name: str) -> None:
         if file.exists():
             with _storage_errors():
-                patiently(lambda: self._checkpoint_store.put(file, name), what=f"{name} cannot be kept")
+                put = partial(self._checkpoint_store.put, file, name)
+                patiently(put, what=f"{name} cannot be kept", sleep=self._pause)
 
 
 @contextmanager

@@ -34,8 +34,10 @@ class RunLabel:
     master_seed: int = 0
     """Of the replicate: the sweep's for the first, and counted on."""
     epoch_deadline_s: float = 0.0
-    """Seconds for an epoch, and again, beside what is waited for outages, for keeping its checkpoint; a process that
-    takes longer is taken for hung. 0: never."""
+    """Seconds for an epoch, and again for keeping its checkpoint; a process that takes longer is taken for hung. While
+    storage is waited for, they begin anew with each attempt. 0: never."""
+    save_every_s: float = 0.0
+    """Seconds from one checkpoint to the next, beside the one at the end; 0: one after each epoch."""
 
     @property
     def checkpoint(self) -> str:

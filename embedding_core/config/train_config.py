@@ -36,7 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "accum_mode": ("naive", "cached"),
     "optimizer": ("adam", "adamw", "rmsprop", "sgd", "lars"),
     "schedule": ("constant", "cosine", "anneal", "one_cycle"),
-    "precision": ("auto", "float32", "bf16"),
+    "precision": ("auto", "float32", "tf32", "bf16"),
     "views": ("none", "pca", "all"),
     "held_out_layer": ("embedding", "backbone"),
     "fallback": ("farthest", "nearest"),
@@ -263,7 +263,8 @@ class TrainConfig:
     """`auto` (CUDA if there is one) or a torch device."""
 
     precision: str = "auto"
-    """Of the backbone: `float32`, `bf16`, or `auto` (bf16 on CUDA, float32 elsewhere). Losses are float32."""
+    """Of the backbone: `float32`, `bf16`, or `auto` (bf16 on CUDA, float32 elsewhere); losses and metrics are float32.
+    `tf32` (CUDA alone) is of the whole run: all convolutions and matrix products, those in losses and metrics too."""
 
     compile: bool = False
     """Whether the network is passed through `torch.compile`."""

@@ -21,6 +21,7 @@ from embedding_core.models.inputs import Inputs
 from embedding_core.models.network import EmbeddingNetwork, describe
 from embedding_core.training.accumulation import StepReport
 from embedding_core.training.optimizers import OPTIMIZERS, group_lr
+from embedding_core.training.precision import pick_precision, precision_seen
 from embedding_core.training.schedules import schedule_of
 
 UNKNOWN_SEED = 2**63 - 1
@@ -65,6 +66,7 @@ def observed_config(
         "batch_size": len(step.embeddings),
         "accum_steps": step.passes,
         "accum_mode": step.mode,
+        "precision": _precision(config, network, step.embeddings.device),
         **_optimizer_settings(config, optimizer, epoch, len(order)),
         "seed": config.seed if torch.equal(order.cpu(), order_of(config, split, epoch)) else UNKNOWN_SEED,
     }
@@ -75,6 +77,12 @@ def _most_validation_images(config: TrainConfig, split: Split) -> int:
     """What was asked for, unless more validate, or fewer than could; study 1's triplets have images of their own."""
     few_enough = len(split.val) == min(config.val_images, len(split.val) + len(split.unused))
     return config.val_images if few_enough or split.protocol == "study" else len(split.val)
+
+
+def _precision(config: TrainConfig, network: EmbeddingNetwork, device: torch.device) -> str:
+    """`auto` if it is what that picks here."""
+    seen = precision_seen(network.precision, device)
+    return config.precision if config.precision == "auto" and seen == pick_precision("auto", device) else seen
 
 
 def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[str, Any]:

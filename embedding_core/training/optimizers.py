@@ -96,7 +96,7 @@ def build_optimizer(
     beta2: float = 0.999,
     backbone_lr_ratio: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """The optimiser of this name, with torch's defaults but for what is given.
+    """The optimiser of this name, with torch's defaults but for what is given, and adam and adamw fused on a CPU.
 
     Its groups have a `name`: `head` (the first), `loss` (parameters of the objective, such as proxies, at the head's
     rate) and `backbone` (at `backbone_lr_ratio` of it). A last layer or backbone that is never trained is in none, and
@@ -118,7 +118,7 @@ def build_optimizer(
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(unknown("optimizer", optimizer, OPTIMIZERS))
-    groups = []
+    groups: list[dict[str, Any]] = []
     for name, parameters in (
         ("head", [p for p in network.head.parameters() if p.requires_grad]),
         ("loss", objective_parameters),
@@ -133,7 +133,24 @@ def build_optimizer(
         settings["momentum"] = momentum
     if optimizer in ("adam", "adamw"):
         settings["betas"] = (BETA1, beta2)
-    return OPTIMIZERS[optimizer](groups, lr=lr, **settings)  # type: ignore[call-arg]
+        # One pass over memory for each parameter in place of a dozen: a fifth to a half of the time of a step.
+        settings["fused"] = True if all(p.device.type == "cpu" for group in groups for p in group["params"]) else None
+    built = OPTIMIZERS[optimizer](groups, lr=lr, **settings)  # type: ignore[call-arg]
+    if settings.get("fused"):
+        built.register_step_pre_hook(_lay_out_gradients)
+    return built
+
+
+def _lay_out_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Give each gradient its parameter's strides, as a backward pass does by itself, but not whoever else sets one.
+
+    torch's fused kernels of the CPU go through both in the order of memory, and update by wrong elements where the
+    orders differ.
+    """
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if p.grad is not None and p.grad.stride() != p.stride():
+                p.grad = torch.empty_like(p).copy_(p.grad)
 
 
 def group_lr(name: str, lr: float, *, backbone_lr_ratio: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.train import SAVE_EVERY_S
 from sweeps.cli.rates import Evaluation, Rates, evaluation_kind, nearest
 from sweeps.cli.workload import Work, Workload, kind_of
 from sweeps.design.plan import Plan
@@ -110,9 +111,10 @@ def _seconds(plan: Plan, work: Work, epochs: float, rates: Rates, images_of: Cal
     """That one trial takes."""
     evaluation = _evaluation(work, rates)
     rate = nearest(kind_of(plan, work.config), rates.images_per_s)
-    each_epoch = images_of(work.config) / rate + evaluation.validation_s + evaluation.checkpoint_s + ROW_S
+    trained_s = epochs * (images_of(work.config) / rate + evaluation.validation_s + ROW_S)
+    checkpoints = min(epochs, 1 + trained_s // SAVE_EVERY_S)
     held_out_s = evaluation.held_out_s.get(work.config.views, 0.0) if work.config.eval_test else 0.0
-    return float(TRIAL_S + evaluation.setup_s + epochs * each_epoch + held_out_s)
+    return float(TRIAL_S + evaluation.setup_s + trained_s + checkpoints * evaluation.checkpoint_s + held_out_s)
 
 
 def _first_views_s(works: Sequence[Work], rates: Rates) -> float:

@@ -11,7 +11,8 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.evaluation.feature_sets import FeatureSet, missing_features
 from embedding_core.models.frozen_features import FEATURE_BATCH
-from embedding_core.train import pick_device, pick_precision
+from embedding_core.train import pick_device
+from embedding_core.training.precision import pick_precision
 from sweeps.cli.plan_checks import distinct
 from sweeps.design.plan import Plan
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from embedding_core.config.train_config import CHOICES, DATASETS
 from embedding_core.errors import Faults, unknown
+from embedding_core.train import SAVE_EVERY_S
 from sweeps.design import Design
 from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
 from sweeps.design.plan_file import EXTENDABLE
@@ -15,6 +16,7 @@ from sweeps.results.endings import RETRIABLE
 from sweeps.results.schema import STAGES
 
 NEVER = "never"
+EACH_EPOCH = "epoch"
 EPOCH_DEADLINE = "2h"
 """Nothing here takes so long by far, and to end a slow run for a hung one would be worse than to wait."""
 
@@ -130,6 +132,12 @@ def _add_where(add: _Add) -> None:
         metavar="TIME",
         help=f"a trial without a row for so long hangs, and starts again from its checkpoint; %(default)s, or {NEVER}",
     )
+    add(
+        "--save-every",
+        default=f"{SAVE_EVERY_S:g}s",
+        metavar="TIME",
+        help=f"from one checkpoint of a trial to the next, besides the one at its end; %(default)s, or {EACH_EPOCH}",
+    )
     add("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
     add("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
     add(
@@ -206,6 +214,10 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
     if arguments.epoch_deadline != NEVER and seconds_of(arguments.epoch_deadline) is None:
         faults.append(
             f"`--epoch-deadline` must be a time such as 45s or 90m, or {NEVER}, but got `{arguments.epoch_deadline}`."
+        )
+    if arguments.save_every != EACH_EPOCH and seconds_of(arguments.save_every) is None:
+        faults.append(
+            f"`--save-every` must be a time such as 45s or 10m, or {EACH_EPOCH}, but got `{arguments.save_every}`."
         )
     if arguments.sd_from is not None and not arguments.plan:
         faults.append("`--sd-from` is for the power that `--plan` tells: add `--plan`.")

@@ -48,6 +48,6 @@ def tell_how_to_go_on(options: Options, folder: Path, argv: Sequence[str], conso
     resume = ["--resume"] if (folder / plan_file.NAME).exists() else []
     again = command([*without(argv, "--resume", "--extend"), *name, *resume])
     why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
-    say(console, f"{why}; nothing is lost. Go on with: {again}")
+    say(console, f"{why}; no result is lost. Go on with: {again}")
     if spent:
         say(console, f"Report of what there is: {koleo_sweeps('report', str(folder))}")

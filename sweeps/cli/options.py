@@ -9,7 +9,7 @@ from typing import Any
 from embedding_core.config.parsing import parse_settings
 from embedding_core.data.image_sets import resolve_root
 from embedding_core.errors import Faults, unknown
-from sweeps.cli.flags import NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults
+from sweeps.cli.flags import EACH_EPOCH, NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults
 from sweeps.design import Design
 from sweeps.design.design import Settings
 from sweeps.design.plan import DEFAULT_PRESET
@@ -48,6 +48,7 @@ class Options:
     checkpoints: str | None
     """Absolute folder or URI."""
     epoch_deadline_s: float
+    save_every_s: float
 
 
 def parse(design: Design, argv: Sequence[str]) -> Options:
@@ -81,6 +82,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         time_budget_s=seconds_of(arguments.time_budget) if arguments.time_budget is not None else None,
         checkpoints=_place(arguments.checkpoints) if arguments.checkpoints else None,
         epoch_deadline_s=0.0 if arguments.epoch_deadline == NEVER else seconds_of(arguments.epoch_deadline) or 0.0,
+        save_every_s=0.0 if arguments.save_every == EACH_EPOCH else seconds_of(arguments.save_every) or 0.0,
     )
 
 

@@ -29,7 +29,7 @@ NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "
 
 def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     """The data set, once everything that can be checked before the first trial has been; all faults at once."""
-    faults = [*config_faults(plan), *_machine_faults(options), *_folder_faults(options, folder)]
+    faults = [*config_faults(plan), *_machine_faults(plan, options), *_folder_faults(options, folder)]
     data = None
     try:
         where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
@@ -62,13 +62,15 @@ def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
     return faults
 
 
-def _machine_faults(options: Options) -> list[str]:
+def _machine_faults(plan: Plan, options: Options) -> list[str]:
     """What this machine cannot give; of a cluster only its address, the rest is asked after connecting."""
     if joins_cluster(options.where):
         address = options.where.cluster or ""
         client = f"`{address}` is an address of Ray's client, where no driver runs: submit the sweep as a job instead."
         return [client] if address.startswith("ray://") else []
     gpus, asked = torch.cuda.device_count(), options.request.gpus
+    if not gpus and any(config.precision == "tf32" for config in distinct(plan, "precision")):
+        return ["`precision` must be float32, bf16 or auto on a machine without a CUDA device, but got tf32."]
     if asked == "auto" and not gpus:
         return ["`--gpus-per-trial auto` tries a trial on a GPU, and this machine has none."]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

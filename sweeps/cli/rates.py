@@ -46,7 +46,7 @@ class Evaluation:
     validation_s: float
     """After each epoch."""
     checkpoint_s: float
-    """Likewise."""
+    """For each that is written: now and then, and at its end."""
     held_out_s: Mapping[str, float] = field(default_factory=dict)
     """At its end in the stage confirm, by `TrainConfig.views`."""
     first_views_s: float = 0.0

@@ -63,6 +63,7 @@ def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: C
                 retry=options.retry,
                 checkpoints=checkpoints,
                 epoch_deadline_s=options.epoch_deadline_s,
+                save_every_s=options.save_every_s,
             )
             if joins:
                 checkpoint_location.check_reach(sweep.checkpoint_dir, own=not checkpoints)

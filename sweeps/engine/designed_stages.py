@@ -161,6 +161,7 @@ def labels_of(sweep: Sweep, stage: str, runs: Sequence[Run], attempts: Mapping[s
             checkpoint_dir=sweep.checkpoint_dir,
             point=run.point,
             epoch_deadline_s=sweep.epoch_deadline_s,
+            save_every_s=sweep.save_every_s,
         )
         for number, run in enumerate(runs)
     ]

@@ -61,6 +61,7 @@ def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retr
             "block": SEARCH_BLOCK,
             "checkpoint_dir": sweep.checkpoint_dir,
             "epoch_deadline_s": sweep.epoch_deadline_s,
+            "save_every_s": sweep.save_every_s,
         },
         attempts=store.attempts(sweep.folder, stage="search"),
         finished=finished,

@@ -39,6 +39,8 @@ class Sweep:
     """Absolute folder or URI where the runs' checkpoints lie, by stage; empty: in the sweep's folder."""
     epoch_deadline_s: float = 0.0
     """See `RunLabel`."""
+    save_every_s: float = 0.0
+    """Likewise."""
 
     @property
     def study_id(self) -> str:

@@ -71,8 +71,11 @@ class LiveTrial:
 
     @property
     def curve(self) -> list[Row]:
-        """Its rows; a result of one that gave up has no epoch and is none."""
-        return [result for result in self.results if "epoch" in result]
+        """Its rows by epoch, the latest of each, up to the last one sent: a process that took the trial over may have
+        trained some again. A result of one that gave up has no epoch and is none."""
+        sent = [result for result in self.results if "epoch" in result]
+        latest = {row["epoch"]: row for row in sent}
+        return [latest[epoch] for epoch in sorted(latest) if epoch <= sent[-1]["epoch"]]
 
 
 def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Judge | None) -> dict[str, Any]:

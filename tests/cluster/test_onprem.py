@@ -97,11 +97,11 @@ def test_a_place_for_checkpoints_that_a_worker_does_not_see_is_refused(
 def test_a_job_that_is_stopped_ends_in_good_order(
     cluster: Any, submit: Callable[[str, str], str], site: Any, wait: Callable[..., Any]
 ) -> None:
-    job = submit("stopped", "--stages search --epochs 1000000 --checkpoints /mnt/checkpoints")
+    job = submit("stopped", "--stages search --epochs 1000000 --save-every epoch --checkpoints /mnt/checkpoints")
     wait("a checkpoint", lambda: list((site.folder / "shared" / "checkpoints" / "stopped").rglob("t*.pt")))
     cluster.on_head(f"ray job stop {job}")
     log = cluster.log_of(job)
-    assert "Interrupted; nothing is lost. Go on with: " in log
+    assert "Interrupted; no result is lost. Go on with: " in log
     assert "Traceback" not in log
 
 

@@ -4,9 +4,11 @@ import itertools
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.embed import load_model
 from embedding_core.errors import Faults
+from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
-from embedding_core.train import main, pick_device, pick_precision, train
+from embedding_core.storage.retry import PAUSE_S, patiently
+from embedding_core.train import main, pick_device, train
 from embedding_core.training import checkpoint
 from embedding_core.transforms import recipe
 
@@ -211,13 +215,95 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
     config = small(**settings, eval_test=True)
     expected = list(train(config, data=digits))
     file = tmp_path / "run.pt"
-    interrupted = train(config, save_to=file, data=digits)
+    interrupted = train(config, save_to=file, save_every_s=0, data=digits)
     before = list(itertools.islice(interrupted, after))
     interrupted.close()
     rows = list(train(config, resume=file, save_to=file, data=digits))
     assert rows[:after] == before
     assert timeless(rows) == timeless(expected)
     assert [row["elapsed_s"] for row in rows] == sorted(row["elapsed_s"] for row in rows)
+
+
+@dataclass
+class Clock:
+    """Stands still but for the test."""
+
+    now: float = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The loop's."""
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
+
+
+def test_a_checkpoint_is_written_by_time_and_at_the_end(
+    small: Small, digits: DeviceData, tmp_path: Path, clock: Clock
+) -> None:
+    file, saved = tmp_path / "run.pt", []
+    for row in train(small(epochs=8), save_to=file, save_every_s=60, data=digits):
+        if file.exists():
+            saved.append(row["epoch"])
+            file.unlink()
+        clock.now += 25  # 60 s have passed with the fourth epoch, and again with the seventh
+    assert saved == [4, 7, 8]
+
+
+def test_a_short_run_is_saved_once(small: Small, digits: DeviceData, tmp_path: Path) -> None:
+    file = tmp_path / "run.pt"
+    there = [file.exists() for _ in train(small(epochs=20, subset=32), save_to=file, data=digits)]
+    assert there == [False] * 19 + [True]
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING])
+def test_a_run_killed_between_checkpoints_trains_again_what_it_had_not_saved(
+    small: Small, digits: DeviceData, tmp_path: Path, clock: Clock, settings: dict[str, Any]
+) -> None:
+    config, file = small(**settings, epochs=6, eval_test=True), tmp_path / "run.pt"
+    interrupted = train(config, save_to=file, save_every_s=60, data=digits)
+    before = []
+    for row in itertools.islice(interrupted, 5):
+        before.append(row)
+        clock.now += 25
+    interrupted.close()
+    rows = list(train(config, resume=file, save_to=file, data=digits))
+    assert [row["epoch"] for row in checkpoint.read(file)["rows"]] == [1, 2, 3, 4, 5, 6]
+    assert rows[:4] == before[:4]
+    assert timeless(rows) == timeless(list(train(config, data=digits)))
+    assert timeless(rows[:5]) == timeless(before)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_epoch(small: Small, digits: DeviceData, tmp_path: Path) -> None:
+    """The system lets no file grow beyond a size, as a full disk would not, until the loop has waited twice."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    waited: list[float] = []
+    kept = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def full_at_first(write: Callable[[], None]) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if waited else 1000, hard))
+        try:
+            patiently(write, what="The run cannot be saved", kinds=(StorageError,), sleep=sleep)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    file = tmp_path / "run.pt"
+    rows = []
+    for row in train(small(), save_to=file, save_every_s=0, saving=full_at_first, data=digits):
+        rows.append(row)
+        kept.append(checkpoint.read(file)["rows"][-1]["epoch"])
+    assert waited == [PAUSE_S, PAUSE_S]
+    assert kept == [1, 2, 3]
+    assert timeless(rows) == timeless(list(train(small(), data=digits)))
 
 
 def test_a_finished_run_is_only_told_again(small: Small, digits: DeviceData, tmp_path: Path) -> None:
@@ -230,7 +316,7 @@ def test_a_finished_run_is_only_told_again(small: Small, digits: DeviceData, tmp
 
 def killed_after_first_row(settings: list[str], file: Path) -> list[Row]:
     """Rows that a run sent before SIGKILL hit it in the middle of its second epoch or later."""
-    command = [sys.executable, "-m", "embedding_core.train", *settings, "--save", str(file)]
+    command = [sys.executable, "-m", "embedding_core.train", *settings, "--save", str(file), "--save-every", "0"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert run.stdout is not None
     with run.stdout:
@@ -338,7 +424,7 @@ def test_a_resnet_of_small_images_is_a_start_and_goes_on_without_its_file(
     checkpoint.export_model(tmp_path / "first.pt", tmp_path / "model.pt")
     config = small(**settings, epochs=2, seed=1, weights=str(tmp_path / "model.pt"))
     whole = list(train(config, data=digits))
-    next(train(config, save_to=tmp_path / "second.pt", data=digits))
+    next(train(config, save_to=tmp_path / "second.pt", save_every_s=0, data=digits))
     (tmp_path / "model.pt").unlink()
     resumed = list(train(config, resume=tmp_path / "second.pt", save_to=tmp_path / "second.pt", data=digits))
     assert timeless(resumed) == timeless(whole)
@@ -400,11 +486,8 @@ def test_data_of_another_config_are_not_used(small: Small, digits: DeviceData, c
 # Device and command line
 
 
-def test_device_and_precision() -> None:
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert pick_device("cpu") == cpu
-    assert [pick_precision("auto", d) for d in (cpu, cuda)] == ["float32", "bf16"]
-    assert pick_precision("bf16", cpu) == "bf16"
+def test_a_device_is_there() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
     with pytest.raises(Faults, match="`device` must be auto, cpu, cuda or cuda:N, but got `gpu`"):
         pick_device("gpu")
 

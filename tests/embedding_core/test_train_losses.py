@@ -83,7 +83,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
     whole = list(train(config, data=digits))
     assert {row["config_seen_sha256"] for row in whole} == {config.sha256}
     file = tmp_path / "run.pt"
-    interrupted = train(config, save_to=file, data=digits)
+    interrupted = train(config, save_to=file, save_every_s=0, data=digits)
     next(interrupted)
     next(interrupted)
     assert untimed(list(train(config, resume=file, data=digits))) == untimed(whole)

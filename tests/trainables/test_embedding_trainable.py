@@ -1,6 +1,7 @@
 """The actor that serves trial after trial, against the training loop called directly."""
 
 import math
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ import torch
 from ray.exceptions import ActorDiedError
 
 from embedding_core.config.train_config import MEASURES, TrainConfig
-from embedding_core.train import train
-from trainables import embedding
+from embedding_core.train import SAVE_EVERY_S, train
+from embedding_core.training import checkpoint
 from trainables.checkpoint_store import CheckpointStore
 from trainables.embedding import EmbeddingTrainable
 from trainables.run_label import RunLabel, to_flat
@@ -42,10 +43,10 @@ def _ray() -> Iterator[None]:
 def flat(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     CheckpointStore.ready(str(tmp_path / "checkpoints"))
 
-    def build(trial_id: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def build(trial_id: str, settings: dict[str, Any], **of_label: Any) -> dict[str, Any]:
         label = RunLabel(
             study_id="s", stage="search", cell_id="c", trial_id=trial_id, block=0, origin="sampled", attempt=1,
-            checkpoint_dir=str(tmp_path / "checkpoints"),
+            checkpoint_dir=str(tmp_path / "checkpoints"), **of_label,
         )  # fmt: skip
         return to_flat(TrainConfig(**settings), label)
 
@@ -132,6 +133,59 @@ def test_a_trial_taken_away_midway_leaves_no_trace_and_goes_on_elsewhere(
     assert [resumed[0][name] for name in TIMING] == [begun[name] for name in TIMING]
 
 
+def test_a_trial_taken_away_between_checkpoints_is_trained_again_from_the_last(
+    actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """With the interval of a sweep, which so short a trial does not reach before its end."""
+    one = actor(flat("t00000", SECOND, save_every_s=SAVE_EVERY_S))
+    begun = [one.epoch(), one.epoch()]
+    kept = tmp_path / "checkpoints" / "search" / "t00000.pt"
+    assert not kept.exists()
+    one.take(flat("t00000", SECOND, save_every_s=SAVE_EVERY_S))
+    again, calm = one.run(), direct(SECOND, 1)
+    assert_same(again, calm)
+    assert_same(begun, calm[:2])
+    assert again[0]["elapsed_s"] != begun[0]["elapsed_s"], "computed again"
+    assert checkpoint.read(kept)["rows"][-1]["end_reason"] == "completed"
+
+
+class MeetsAFullDisk(EmbeddingTrainable):
+    """The system lets no file grow for as long as it takes to wait longer than an epoch may take."""
+
+    waits = 0
+
+    def _waited_for(self, act: Callable[[], Any]) -> Any:
+        if self._rows is None and self.iteration == 1 and not self.waits:  # the second epoch's checkpoint
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        return super()._waited_for(act)
+
+    def _pause(self, seconds: float) -> None:
+        self.waits += 1
+        super()._pause(seconds)
+        if self.waits > self.config["epoch_deadline_s"]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def _start(self) -> Iterator[Row]:
+        Path(self.config["checkpoint_dir"], f"start-{time.monotonic()}").touch()
+        return super()._start()
+
+    def step(self) -> Row:
+        # How long the other epochs take is the machine's affair.
+        self.config["epoch_deadline_s"] = 5.0 if self.iteration == 1 else 0.0
+        return super().step() | {"waits": self.waits}
+
+
+def test_a_full_disk_is_waited_for_where_it_is_met(flat: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """In the save, for longer than the deadline of an epoch; what was trained is not trained again."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    actor = ray.remote(num_cpus=1)(MeetsAFullDisk).remote(flat("t00000", SECOND))
+    rows = [ray.get(actor.train.remote()) for _ in range(3)]
+    ray.kill(actor)
+    assert [row["waits"] for row in rows] == [0, 6, 6]
+    assert_same(rows, direct(SECOND, 1))
+    assert len(list((tmp_path / "checkpoints").glob("start-*"))) == 1
+
+
 def test_a_diverged_trial_ends_with_its_row_and_the_next_is_unharmed(
     actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
 ) -> None:
@@ -185,7 +239,6 @@ class HangsWhileKeeping(EmbeddingTrainable):
     """A share that hangs without an error takes its checkpoint and never says so."""
 
     def _start(self) -> Iterator[Row]:
-        embedding.PATIENCE_S = 0.0
         for row in super()._start():
             self._files.keep = self._hang  # type: ignore[method-assign]
             self.config["epoch_deadline_s"] = 0.5  # not for the epoch: how long that takes is the machine's affair

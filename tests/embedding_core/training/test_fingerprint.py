@@ -148,6 +148,15 @@ def test_dot_needs_a_loss_that_takes_lengths_and_a_network_that_leaves_them(digi
     assert observed_config(BASE, **triplets) == replace(BASE, similarity="dot")
 
 
+def test_a_stale_precision_shows_and_auto_is_what_it_picks(digits: DeviceData) -> None:
+    objects = objects_of(BASE, digits)
+    assert observed_config(replace(BASE, precision="float32"), **objects).precision == "float32"
+    assert observed_config(BASE, **objects).precision == "auto"
+    objects["network"].precision = "bf16"
+    for asked in ("auto", "float32"):
+        assert observed_config(replace(BASE, precision=asked), **objects) == replace(BASE, precision="bf16")
+
+
 def test_another_seeds_order_is_recorded_as_unknown(digits: DeviceData) -> None:
     observed = observed_config(BASE, **objects_of(replace(BASE, seed=1), digits))
     assert observed.seed == UNKNOWN_SEED

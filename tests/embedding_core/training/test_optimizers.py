@@ -1,5 +1,8 @@
 """LARS against its formula, and parameter groups that carry the rates and decays asked for."""
 
+from copy import deepcopy
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -198,6 +201,41 @@ def test_each_optimiser_is_torchs_own(name: str) -> None:
         expected.step()
     for p, e in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(p, e, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_run_that_began_unfused_goes_on_so_to_the_bit(name: str) -> None:
+    """Checkpoints of earlier versions hold such a state; both kinds hold the same."""
+
+    def run(fused: bool, steps: range, state: dict[str, Any] | None = None) -> tuple[list[Tensor], dict[str, Any]]:
+        network = network_of(TrainConfig())
+        optimizer = build_optimizer(network, [], optimizer=name, lr=0.01, weight_decay=0.1)
+        assert all(group["fused"] for group in optimizer.param_groups)
+        if not fused:
+            for group in optimizer.param_groups:
+                group["fused"] = None
+        if state is not None:
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+        for step in steps:
+            draws = generator(step, "test")
+            for p in network.parameters():
+                p.grad = torch.randn(p.shape, generator=draws)
+            optimizer.step()
+        kept = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+        return [p.detach() for p in network.parameters()], deepcopy(kept)
+
+    whole, state = run(fused=False, steps=range(4))
+    halfway = run(fused=False, steps=range(2))[1]
+    resumed, _ = run(fused=True, steps=range(2, 4), state=halfway)
+    assert all(torch.equal(p, q) for p, q in zip(resumed, whole, strict=True))
+    fused, of_fused = run(fused=True, steps=range(4))
+    assert any(not torch.equal(p, q) for p, q in zip(fused, whole, strict=True)), "rounding tells the two apart"
+    for p, q in zip(fused, whole, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+    assert of_fused["optimizer"]["state"][0].keys() == state["optimizer"]["state"][0].keys()
+    again, _ = run(fused=True, steps=range(2, 4), state=run(fused=True, steps=range(2))[1])
+    assert all(torch.equal(p, q) for p, q in zip(again, fused, strict=True))
 
 
 def test_an_optimizer_needs_no_configuration_and_no_unknown_name() -> None:

@@ -56,7 +56,7 @@ def test_evaluations_and_overheads_are_counted_where_they_occur(tiny: Design, mo
     plan = Plan.of(tiny, {"stages": "search,confirm", "samples": 1, "epochs": 4, "blocks": 3, "replicates": 1})
     evaluation = Evaluation(setup_s=1.0, validation_s=0.5, checkpoint_s=0.25, held_out_s={"none": 2.0})
     rates = rates_for(plan, lambda config: 1000.0, evaluation)
-    trial_s = 1.0 + 4 * (1.0 + 0.5 + 0.25)
+    trial_s = 1.0 + 4 * (1.0 + 0.5) + 0.25  # one checkpoint, at the end
     assert seconds_of(plan, rates).stages == pytest.approx({"search": trial_s, "confirm": 6 * (trial_s + 2.0)})
     for name, value in {
         "DRIVER_STARTS": 2.0,
@@ -69,6 +69,14 @@ def test_evaluations_and_overheads_are_counted_where_they_occur(tiny: Design, mo
     more = seconds_of(plan, rates)
     assert (more.start_s, more.report_s) == (20.0, 10.0)
     assert more.stages["search"] == pytest.approx(trial_s + 30.0 + 0.1 + 4 * 0.01)
+
+
+def test_checkpoints_count_by_the_minute_and_at_most_by_the_epoch(tiny: Design) -> None:
+    plan = Plan.of(tiny, {"stages": "confirm", "epochs": 10, "blocks": 1, "replicates": 1})
+    saved = Evaluation(setup_s=0, validation_s=0, checkpoint_s=1.0)
+    for epoch_s, checkpoints in ((1.0, 1), (20.0, 4), (100.0, 10)):
+        rates = rates_for(plan, lambda config, epoch_s=epoch_s: 1000 / epoch_s, saved)
+        assert seconds_of(plan, rates).stages["confirm"] == pytest.approx(2 * (10 * epoch_s + checkpoints))
 
 
 def test_views_count_in_the_first_block_of_each_replicate(tiny: Design) -> None:

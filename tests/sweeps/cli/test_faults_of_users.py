@@ -76,6 +76,12 @@ def images(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_tf32_without_a_gpu(refused: Callable[..., str]) -> None:
+    expected = "`precision` must be float32, bf16 or auto on a machine without a CUDA device, but got tf32."
+    assert refused("--set precision=tf32") == expected
+
+
 def test_unknown_data_set(refused: Callable[..., str], tmp_path: Path) -> None:
     message = refused(f"--dataset cifar11 --data-root {tmp_path}")
     assert "cifar11" in message

@@ -143,6 +143,14 @@ def test_checkpoints_are_a_uri_as_it_is_or_an_absolute_folder(tmp_path: Path, mo
     assert parse(DESIGN, []).checkpoints is None
 
 
+def test_checkpoints_come_by_time_or_after_each_epoch() -> None:
+    assert parse(DESIGN, []).save_every_s == 60
+    assert parse(DESIGN, ["--save-every", "10m"]).save_every_s == 600
+    assert parse(DESIGN, ["--save-every", "epoch"]).save_every_s == 0
+    (fault,) = faults_of("--save-every", "often")
+    assert fault == "`--save-every` must be a time such as 45s or 10m, or epoch, but got `often`."
+
+
 def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
     assert parse(DESIGN, []).epoch_deadline_s == 7200
     assert parse(DESIGN, ["--epoch-deadline", "1h30m"]).epoch_deadline_s == 5400

@@ -24,7 +24,9 @@ def sweep(tmp_path: Path, tiny: Design) -> Sweep:
     data = DeviceData.load(TrainConfig(), torch.device("cpu"))
     folder = tmp_path / "designed"
     console = Console(file=io.StringIO())
-    return Sweep(plan, folder, Store.create(folder), data, Slots(1, 0), console, epoch_deadline_s=60.0)
+    return Sweep(
+        plan, folder, Store.create(folder), data, Slots(1, 0), console, epoch_deadline_s=60.0, save_every_s=5.0
+    )
 
 
 def runs_of(sweep: Sweep, stage: str) -> list[Run]:
@@ -46,4 +48,4 @@ def test_labels_say_what_and_where(sweep: Sweep, stage: str) -> None:
         assert (label.replicate, label.master_seed) == (run.replicate, run.replicate - 1)
         assert (label.study_id, label.stage) == ("designed", stage)
         assert label.checkpoint_dir == str(sweep.folder / "checkpoints")
-        assert label.epoch_deadline_s == 60.0
+        assert (label.epoch_deadline_s, label.save_every_s) == (60.0, 5.0)

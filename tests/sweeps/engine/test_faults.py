@@ -22,6 +22,7 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
+from embedding_core.train import SAVE_EVERY_S
 from embedding_core.training import checkpoint
 from sweeps.cli.main import main
 from sweeps.design import Design, plan_file
@@ -333,6 +334,29 @@ def test_checkpoints_in_a_bucket_survive_the_death_of_a_process(
     checkpoint_store = CheckpointStore.at(place)
     assert checkpoint_store.get("confirm/t00000.pt", tmp_path / "there")  # all of the confirmation stay
     assert not checkpoint_store.get("confirm/t00000.held_out", tmp_path / "there")  # in the store now
+
+
+def test_a_process_that_dies_between_checkpoints_costs_what_was_trained_since(
+    sweep_in: Callable[..., Sweep],
+    check_calm: Callable[[Path, set[str]], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tuner, "RETRIES", 1)
+    notes, folder = tmp_path / "notes", tmp_path / "between"
+    notes.mkdir()
+    monkeypatch.setattr(Hurt, "notes", str(notes))
+    monkeypatch.setattr(Hurt, "_hurt", _die_once)
+    assert run(sweep_in(folder, Hurt, save_every_s=SAVE_EVERY_S))
+    check_calm(folder, ALL)
+    sent = read(folder, "curves", attempts="all").to_pylist()
+    readings = [row["elapsed_s"] for row in sent if (row["trial_id"], row["epoch"]) == ("t00001", 1)]
+    assert len(set(readings)) == 2, "computed twice"
+    curve = [row for row in read(folder, "curves").to_pylist() if row["trial_id"] == "t00001"]
+    assert curve[0]["elapsed_s"] == readings[-1], "the later one counts, as do the rows after it"
+    assert [row["elapsed_s"] for row in curve] == sorted(row["elapsed_s"] for row in curve)
+    [trial] = [row for row in read(folder, "trials").to_pylist() if row["trial_id"] == "t00001"]
+    assert trial["wall_s"] == curve[-1]["elapsed_s"]
 
 
 def _die_at_once(self: Hurt, rows: Iterator[Row]) -> Iterator[Row]:

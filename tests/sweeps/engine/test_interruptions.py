@@ -236,8 +236,8 @@ def test_in_the_third_of_six_replicates_then_resumed(
 @pytest.mark.parametrize(
     ("flags", "number", "status", "says"),
     [
-        ((), signal.SIGTERM, INTERRUPTED, "Interrupted; nothing is lost."),
-        (("--time-budget", "30s"), None, BUDGET_SPENT, "The time budget of 30 s is spent; nothing is lost."),
+        ((), signal.SIGTERM, INTERRUPTED, "Interrupted; no result is lost."),
+        (("--time-budget", "30s"), None, BUDGET_SPENT, "The time budget of 30 s is spent; no result is lost."),
     ],
     ids=["terminated", "time budget"],
 )
@@ -254,6 +254,7 @@ def test_an_orderly_end(
     """A job that is stopped, or whose time is up, in the middle of a search that would take for ever."""
     folder = tmp_path / "results" / "stopped"
     argv = ["--results", str(folder.parent), "--name", folder.name, "--stages", "search", "--epochs", "1000000"]
+    argv += ["--save-every", "epoch"]
     process = driver(sys.executable, str(script), "--local", *argv, *flags)
     if number is not None:
         wait_for("a trial at work", lambda: process.poll() is not None or checkpoints(folder) > 0)
@@ -326,6 +327,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
     killer = threading.Thread(target=kill)
     killer.start()
     argv = ["--results", str(tmp_path), "--name", "hurt", "--stages", "search", "--max-concurrent", "1"]
+    argv += ["--save-every", "epoch"]
     assert main(design, argv) == 0
     killer.join()
     assert len(killed) == 1

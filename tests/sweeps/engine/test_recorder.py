@@ -13,6 +13,7 @@ from sweeps.engine import endings, handover
 from sweeps.engine.asha import Decision, ImagesSeenASHA, Rungs
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
+from sweeps.engine.trial_row import LiveTrial
 from sweeps.results.buffer import Buffer
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
@@ -65,6 +66,19 @@ def left(tmp_path: Path) -> Path:
     (folder / "t00000.pt").write_bytes(b"weights")
     result_tables.write(folder / "t00000.held_out", {"evaluations": EVALUATIONS})
     return folder
+
+
+def test_rows_trained_again_count_once_and_the_later_ones_alone() -> None:
+    """A process took the trial over from a checkpoint before the third epoch, and did not get as far as the first."""
+    label: Any = None
+    sent = [{"epoch": epoch, "elapsed_s": s} for epoch, s in ((1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0))]
+    again = [{"epoch": epoch, "elapsed_s": s} for epoch, s in ((1, 1.0), (2, 2.0), (3, 3.5))]
+    gave_up = {"end_reason": "preempted"}
+    live = LiveTrial(TrainConfig(), label, results=[*sent, *again, gave_up])
+    assert live.curve == again
+    live = LiveTrial(TrainConfig(), label, results=[*sent, *again, {"epoch": 4, "elapsed_s": 4.5}])
+    assert live.curve == [*again, {"epoch": 4, "elapsed_s": 4.5}]
+    assert LiveTrial(TrainConfig(), label, results=[gave_up]).curve == []
 
 
 def test_what_was_handed_over_is_stored_and_then_deleted(
