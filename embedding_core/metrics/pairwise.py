@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from embedding_core.metrics.win_counts import Each, Positives, mapping, score_keys, twice_wins
+from embedding_core.metrics.score_keys import score_keys
+from embedding_core.metrics.win_counts import Each, Positives, mapping, twice_wins
 
 TILE = 384
 """Rows and columns of one matrix product. Each has this shape, and the widths of the usual matrix kernels (8, 12, 16,

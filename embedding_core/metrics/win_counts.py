@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-DIGIT = 16
-"""Bits that a pass of the radix sort orders by: of integers of this width, numpy's stable sort is one."""
+from embedding_core.metrics.score_keys import DIGIT, key_scores, radix_order
 
 GROUP = 2**17
 """Scores in a group, about: what ordering them takes stays in the cache."""
@@ -30,6 +29,9 @@ JOINED = 2**22
 
 DENSE = 4
 """Possible values per score up to which scores are counted value by value."""
+
+SPARSE = 4
+"""Negative scores per positive one from which on most negatives have no positive near them, and need no ordering."""
 
 SAMPLED = 17
 """One score in so many tells how large groups will be. It does not divide the width of a tile, or the sample would be
@@ -58,17 +60,6 @@ def mapping() -> Iterator[Each]:
     else:
         with ThreadPoolExecutor(n) as pool:
             yield pool.map
-
-
-def score_keys(scores: np.ndarray) -> np.ndarray:
-    """float32 or float64 scores as uint32 or uint64 of the same order and ties; the two zeros are one."""
-    signed, unsigned = (np.int32, np.uint32) if scores.dtype == np.float32 else (np.int64, np.uint64)
-    bits = (scores + scores.dtype.type(0)).view(signed)  # -0. + 0. is 0.
-    flip = bits >> (8 * bits.itemsize - 1)  # every bit of a negative number, which counts downwards
-    flip |= np.iinfo(signed).min
-    bits ^= flip
-    keys: np.ndarray = bits.view(unsigned)
-    return keys
 
 
 def twice_wins(
@@ -104,10 +95,20 @@ def twice_wins(
     if size > (JOINED if dense else LARGE):
         shift = max(span.bit_length() - DIGIT, 0)
         return _by_group(positive, negative, n_classes, each, low=low, shift=shift, below=below)
+    if not dense and SPARSE * n_positive <= n_negative and (sifted := _sifted(keys, n_positive, low, high)) is not None:
+        lower, negative = sifted
+        counted = _by_class(classes, 2 * (lower + below), n_classes)
+        counted += twice_wins(positive, negative, n_classes)
+        return counted
     keys -= low
     twice, order = (_counted if dense else _ordered)(keys, n_positive)
-    # Exact: up to 2^22 scores add less than 2^31 each.
-    return np.bincount(classes.take(order), weights=twice + 2 * below, minlength=n_classes).astype(np.int64)
+    return _by_class(classes.take(order), twice + 2 * below, n_classes)
+
+
+def _by_class(classes: np.ndarray, twice: np.ndarray, n_classes: int) -> np.ndarray:
+    """Sums of whole numbers by class. Exact: up to 2^22 add less than 2^31 each."""
+    sums: np.ndarray = np.bincount(classes, weights=twice, minlength=n_classes)
+    return sums.astype(np.int64)
 
 
 def _class_counts(positive: list[Positives], n_classes: int) -> np.ndarray:
@@ -115,6 +116,35 @@ def _class_counts(positive: list[Positives], n_classes: int) -> np.ndarray:
     for piece in positive:
         counts += np.bincount(piece.classes, minlength=n_classes)
     return counts
+
+
+def _sifted(
+    keys: np.ndarray, n_positive: int, low: np.unsignedinteger, high: np.unsignedinteger
+) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    """Negative scores are counted in bins, as wide as each other, and only those in a bin with a positive are kept.
+
+    Returns:
+        Of each positive score, how many of the others it beats; and those kept, unless these are most.
+    """
+    scores = key_scores(keys)
+    first, last = key_scores(np.array([low, high]))
+    bins = 2 ** len(keys).bit_length()
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = (bins - 1) / (last - first)
+        if not 0 < scale < np.inf:
+            return None
+        scores -= first
+    scores *= scale
+    place = scores.astype(np.int64)
+    own, others = place[:n_positive], place[n_positive:]
+    taken = np.zeros(bins, np.bool)
+    taken[own] = True
+    counts = np.bincount(others, minlength=bins)
+    kept = np.flatnonzero(taken.take(others))
+    if 2 * len(kept) > len(others):
+        return None
+    counts[taken] = 0
+    return counts.cumsum().take(own), [keys[n_positive:].take(kept)]
 
 
 def _counted(keys: np.ndarray, n_positive: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +157,7 @@ def _counted(keys: np.ndarray, n_positive: int) -> tuple[np.ndarray, np.ndarray]
 
 def _ordered(keys: np.ndarray, n_positive: int) -> tuple[np.ndarray, np.ndarray]:
     """The same of keys that need not be dense."""
-    order = _radix_order(keys)
+    order = radix_order(keys)
     places = np.flatnonzero(order < n_positive)
     own = order.take(places)
     scores = keys.take(own)
@@ -139,16 +169,6 @@ def _ordered(keys: np.ndarray, n_positive: int) -> tuple[np.ndarray, np.ndarray]
         up_to = keys.take(order).searchsorted(needles, "right") - scores.searchsorted(needles, "right")
         twice[tied] += up_to - below.take(tied)
     return twice, own
-
-
-def _radix_order(keys: np.ndarray) -> np.ndarray:
-    """Stable ascending order of unsigned integers, a digit at a time from the lowest."""
-    order = keys.astype(np.uint16).argsort(kind="stable")
-    bits = int(keys.max()).bit_length()
-    for shift in range(DIGIT, bits, DIGIT):
-        digits = (keys >> shift).astype(np.uint8 if bits - shift <= 8 else np.uint16)
-        order = order.take(digits.take(order).argsort(kind="stable"))
-    return order
 
 
 def _by_group(

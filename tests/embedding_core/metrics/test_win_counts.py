@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedding_core.metrics import win_counts
+from embedding_core.metrics.score_keys import key_scores, score_keys
 from embedding_core.metrics.verification import verification_auc
-from embedding_core.metrics.win_counts import Positives, mapping, score_keys, twice_wins
+from embedding_core.metrics.win_counts import Positives, mapping, twice_wins
 
 SMALL = {"GROUP": 8, "LARGE": 16, "JOINED": 64, "SAMPLED": 1}
 """Sizes at which a few hundred scores are sent to groups, and groups to groups again."""
@@ -47,7 +48,7 @@ def cut(arrays: tuple[np.ndarray, ...], draw: np.random.Generator) -> list[tuple
 
 @given(
     kinds=st.tuples(*2 * [st.sampled_from(["spread", "tied", "near", "zeros", "outlier", "any size"])]),
-    sizes=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    sizes=st.tuples(st.sampled_from([1, 20, 300]), st.integers(1, 300)),  # few or as many: the rest is only counted
     dtype=st.sampled_from([np.float32, np.float64]),
     small=st.booleans(),
     dense=st.sampled_from([0, 4]),
@@ -93,6 +94,7 @@ def test_keys_are_in_the_order_of_the_scores(values: list[float]) -> None:
         keys = score_keys(scores)
         assert np.array_equal(keys[:, None] < keys, scores[:, None] < scores)
         assert np.array_equal(keys[:, None] == keys, scores[:, None] == scores)
+        assert np.array_equal(key_scores(keys), scores)
 
 
 def test_without_a_score_of_one_kind_nothing_wins() -> None:
