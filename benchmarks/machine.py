@@ -8,11 +8,12 @@ import torch
 
 
 def machine_class() -> str:
-    """Cores, processor, GPU and versions in one line."""
+    """Cores, processor (with family and model), GPU and versions in one line."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
+    said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    model = said.get("model name", platform.machine())
+    if "cpu family" in said:  # clouds name whole generations of processors alike
+        model += f", family {said['cpu family']}, model {said['model']}"
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{os.cpu_count()} cores ({model}){gpu}, torch {torch.__version__}, Python {platform.python_version()}"

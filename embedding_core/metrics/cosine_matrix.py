@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from embedding_core.metrics.distances import at_least_float32, paired_distance
 from embedding_core.metrics.embedding_statistics import UNIFORMITY_T, SimilarityStats, at_least_two
 from embedding_core.metrics.neighbours import Neighbours
+from embedding_core.metrics.pair_scores import PairScores
 from embedding_core.metrics.pairwise import CHUNK_BYTES, TILE
 from embedding_core.metrics.retrieval import QueryScores, class_sizes, hit_scores, precision_scores, vote_scores
-from embedding_core.metrics.verification import pairs_on_each_side, verification_auc
+from embedding_core.metrics.verification import verification_auc
 
 
 class Ranking(NamedTuple):
@@ -45,8 +46,9 @@ def ranking_and_spread(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k:
     unit = _unit(z)
     if not unit.isfinite().all():
         return _NO_RANKING, _NO_SPREAD
-    ranked, spread_out = _Ranking(unit, labels, k), _Spread(unit)
-    for start, cosines in _blocks(unit):
+    ranked = _Ranking(unit, labels, k)
+    spread_out = _Spread(ranked.unit)
+    for start, cosines in _blocks(ranked.unit):
         ranked.take(start, cosines)
         spread_out.take(start, cosines)
     return ranked.result(), spread_out.result()
@@ -67,7 +69,7 @@ def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> Ra
     if not unit.isfinite().all():
         return _NO_RANKING
     ranked = _Ranking(unit, labels, k)
-    for start, cosines in _blocks(unit):
+    for start, cosines in _blocks(ranked.unit):
         ranked.take(start, cosines)
     return ranked.result()
 
@@ -115,64 +117,51 @@ class _Ranking:
         n = at_least_two(unit)
         if not 1 <= k < n:
             raise ValueError(f"`k` must be 1 to the number of candidates, but got k={k}, {n - 1} candidates.")
-        self._unit, self._labels, self._k = unit, labels, k
-        self._mates = class_sizes(labels, labels) - 1
+        order = labels.argsort(stable=True)
+        self.unit = unit[order]
+        """Class after class, so that the pairs of two classes lie together."""
+        self._labels, self._given_labels, self._k = labels[order], labels, k
+        self._place = order.argsort()
+        self._mates = class_sizes(self._labels, self._labels) - 1
         self._most_mates = max(1, int(self._mates.max()))
-        self._pairwise = n * (n - 1) // 2 * unit.element_size() <= CHUNK_BYTES
-        self._positives: list[Tensor] = []
-        self._negatives: list[Tensor] = []
-        self._hits: list[Tensor] = []
-        self._precisions: list[Tensor] = []
-        self._votes: list[Tensor] = []
+        self._pairs = PairScores(self._labels) if n * (n - 1) // 2 * unit.element_size() <= CHUNK_BYTES else None
+        self._scores: list[Float[Tensor, "m 3"]] = []
 
     def take(self, start: int, cosines: Tensor) -> None:
-        rows = slice(start, start + len(cosines))
+        rows = torch.arange(start, start + len(cosines), device=cosines.device)
+        longest = max(self._k, self._most_mates)
+        similarities, indices = cosines.topk(min(longest + 1, len(self.unit) - 1), dim=1)
+        scores = self._judged([Neighbours(indices[:, :k], similarities[:, :k]) for k in self._ks], rows, self._labels)
+        # Of equal cosines each selection takes others, by its length and their order: there as the single measures do.
+        tied = (similarities[:, 1:] == similarities[:, :-1]).any(dim=1).nonzero()[:, 0]
+        if len(tied):
+            given = cosines[tied[:, None], self._place]
+            selections = [Neighbours(*reversed(given.topk(k, dim=1))) for k in self._ks]
+            scores[tied] = self._judged(selections, rows[tied], self._given_labels)
+        self._scores.append(scores)
+        if self._pairs is not None:
+            self._pairs.take(start, cosines)
+
+    @property
+    def _ks(self) -> tuple[int, int, int]:
+        """Neighbours that recall, vote and precision look at."""
+        return 1, self._k, self._most_mates
+
+    def _judged(
+        self, selections: list[Neighbours], rows: Int[Tensor, " m"], labels: Int[Tensor, " n"]
+    ) -> Float[Tensor, "m 3"]:
+        """Recall, precision and vote of some rows by their neighbours, which are places in `labels`."""
+        nearest, voters, mates = selections
         own = self._labels[rows]
-        # A selection each, as the single measures make it: a longer one orders equal cosines otherwise.
-        nearest, voters, mates = (Neighbours(*reversed(cosines.topk(k, dim=1))) for k in (1, self._k, self._most_mates))
-        self._hits.append(hit_scores(nearest, own, self._labels))
-        self._votes.append(vote_scores(voters, own, self._labels))
-        self._precisions.append(precision_scores(mates, own, self._labels, self._mates[rows]))
-        if self._pairwise:
-            later, same = cosines[:, start:], own[:, None] == self._labels[start:]
-            for kind, mask in ((self._positives, same), (self._negatives, ~same)):
-                mask[:, : len(own)].triu_(1)  # each pair once
-                kind.append(_ordered(_at(later, mask)))
+        precisions = precision_scores(mates, own, labels, self._mates[rows])
+        return torch.stack([hit_scores(nearest, own, labels), precisions, vote_scores(voters, own, labels)], dim=1)
 
     def result(self) -> Ranking:
         counted = self._mates > 0
-        recall, precision, votes = (
-            QueryScores(torch.cat(scores), counted).mean().value
-            for scores in (self._hits, self._precisions, self._votes)
-        )
-        return Ranking(self._auc(), recall, precision, votes)
-
-    def _auc(self) -> float:
-        if not self._pairwise:  # too many to keep
-            return verification_auc(self._unit, self._labels)
-        positive, negative = (torch.cat(scores).sort().values for scores in (self._positives, self._negatives))
-        pairs_on_each_side(len(positive), len(negative))
-        below = torch.searchsorted(negative, positive)
-        tied = positive[negative[below.clamp(max=len(negative) - 1)] == positive]  # few: one search does for the rest
-        ties = torch.searchsorted(negative, tied, right=True) - torch.searchsorted(negative, tied)
-        return (2 * int(below.sum()) + int(ties.sum())) / (2 * len(positive) * len(negative))
-
-
-def _at(cosines: Tensor, mask: Bool[Tensor, "m n"]) -> Tensor:
-    """numpy selects several times sooner than torch does on a CPU."""
-    if cosines.device.type != "cpu":
-        return cosines[mask]
-    return torch.from_numpy(cosines.numpy()[mask.numpy()])
-
-
-def _ordered(scores: Tensor) -> Tensor:
-    """float32 on a CPU as integers of the same order and ties: torch sorts these by radix, and millions of them several
-    times sooner than it or numpy sorts floats.
-    """
-    if scores.device.type != "cpu" or scores.dtype != torch.float32:
-        return scores
-    bits = scores.add_(0.0).view(torch.int32)  # of two zeros one
-    return bits ^ (bits >> 31).bitwise_and_(0x7FFFFFFF)
+        scores = torch.cat(self._scores)[self._place]  # as given, or the mean would be rounded otherwise
+        recall, precision, votes = (QueryScores(one, counted[self._place]).mean().value for one in scores.unbind(dim=1))
+        auc = verification_auc(self.unit, self._labels) if self._pairs is None else self._pairs.auc()
+        return Ranking(auc, recall, precision, votes)
 
 
 class _Spread:
@@ -184,32 +173,42 @@ class _Spread:
         self._nearest: list[Tensor] = []
         self._low: list[Tensor] = []
         self._high: list[Tensor] = []
-        self._sums: list[Tensor] = []
-        self._squares: list[Tensor] = []
         self._potentials: list[Tensor] = []
 
     def take(self, start: int, cosines: Tensor) -> None:
-        high, nearest = cosines.max(dim=1)
-        own = cosines.diagonal(offset=start)
+        nearest = _argmax(cosines)
         self._nearest.append(nearest)
-        self._high.append(high.max())
+        self._high.append(cosines.gather(1, nearest[:, None]).max())
+        # The rest is that of pairs: each once, but twice within the block.
+        later, rows = cosines[:, start:], len(cosines)
+        own = later.diagonal()
         own.fill_(math.inf)
-        self._low.append(cosines.min())
-        own.fill_(0)
-        self._sums.append(cosines.sum(dim=1))
-        self._squares.append(torch.linalg.vector_norm(cosines, dim=1).double().square())
+        self._low.append(later.amin())
         own.fill_(-math.inf)
-        self._potentials.append(cosines.sub_(1).mul_(2 * UNIFORMITY_T).exp_().sum(dim=1))
+        later.mul_(2 * UNIFORMITY_T).exp_()
+        self._potentials += [later[:, :rows].sum(dim=1), 2 * later[:, rows:].sum(dim=1)]
 
     def result(self) -> Spread:
-        nearest = self._unit[torch.cat(self._nearest)]
-        total, squares, potential = (
-            torch.cat(sums).double().sum().item() for sums in (self._sums, self._squares, self._potentials)
-        )
-        mean = total / self._pairs
+        potential = torch.cat(self._potentials).double().sum().item() * math.exp(-2 * UNIFORMITY_T)
         low, high = torch.stack(self._low).min().item(), torch.stack(self._high).max().item()
+        mean, square = (total / self._pairs for total in _power_sums(self._unit.double()))
         return Spread(
-            paired_distance(self._unit, nearest, distance="l2").mean().item(),
+            paired_distance(self._unit, self._unit[torch.cat(self._nearest)], distance="l2").mean().item(),
             math.log(potential / self._pairs),
-            SimilarityStats(mean, max(squares / self._pairs - mean**2, 0.0), low, high),
+            SimilarityStats(mean, max(square - mean**2, 0.0), low, high),
         )
+
+
+def _argmax(cosines: Tensor) -> Int[Tensor, " m"]:
+    """numpy finds it several times sooner than torch does on a CPU."""
+    if cosines.device.type != "cpu":
+        return cosines.argmax(dim=1)
+    return torch.from_numpy(cosines.numpy().argmax(axis=1))
+
+
+def _power_sums(unit: Float[Tensor, "n d"]) -> tuple[float, float]:
+    """Sums of the cosines of all ordered pairs, and of their squares, off sums over rows: no pair is looked at."""
+    own = unit.square().sum(dim=1)
+    total = unit.sum(dim=0).square().sum() - own.sum()
+    squares = (unit.T @ unit).square().sum() - own.square().sum()
+    return total.item(), squares.item()

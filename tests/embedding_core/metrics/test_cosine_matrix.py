@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from embedding_core.metrics import cosine_matrix
+from embedding_core.metrics import cosine_matrix, pair_scores
 from embedding_core.metrics.cosine_matrix import Ranking, Spread, ranking, ranking_and_spread, spread
 from embedding_core.metrics.embedding_statistics import nn_distance, similarity_stats, uniformity
 from embedding_core.metrics.retrieval import knn_accuracy, map_at_r, recall_at_k
@@ -48,7 +48,9 @@ def test_each_measure_is_that_of_its_own_function(n: int, d: int, classes: int, 
     z = z.to(dtype)
     ranked, found = ranking_and_spread(z, labels, k=20)
     assert ranked == pytest.approx(one_by_one(z, labels, 20), abs=1e-7)
-    assert (ranked, found) == (ranking(z, labels, k=20), spread(z))
+    assert ranked == ranking(z, labels, k=20)
+    alone = spread(z)
+    assert [*found[:2], *found.similarity] == pytest.approx([*alone[:2], *alone.similarity], rel=1e-5, abs=1e-7)
     assert found.nn_distance == pytest.approx(nn_distance(z), rel=1e-6)
     assert found.uniformity == pytest.approx(uniformity(F.normalize(z, dim=1)), rel=1e-6)
     assert found.similarity == pytest.approx(similarity_stats(z), rel=1e-5, abs=1e-7)
@@ -117,6 +119,15 @@ def test_of_more_pairs_than_are_kept_the_auc_is_the_same(monkeypatch: pytest.Mon
     whole = ranking(z, labels, k=20)
     monkeypatch.setattr(cosine_matrix, "CHUNK_BYTES", 1000)
     assert ranking(z, labels, k=20) == pytest.approx(whole, abs=1e-7)
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=30),  # few levels: many ties
+    st.lists(st.integers(0, 6), min_size=1, max_size=30),
+)
+def test_on_a_gpu_wins_are_counted_as_on_a_cpu(positive: list[int], negative: list[int]) -> None:
+    scores = [[torch.tensor(one, dtype=torch.float32)] for one in (positive, negative)]
+    assert pair_scores._wins_on_device(*scores) == pair_scores._wins(*scores)
 
 
 def test_embeddings_and_labels_are_left_as_they_are() -> None:
