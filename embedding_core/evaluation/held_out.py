@@ -11,15 +11,8 @@ from torch import Tensor
 from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.image_sets import ImageSet
 from embedding_core.data.splits import Split
-from embedding_core.evaluation import rows
-from embedding_core.evaluation.classifiers import (
-    FITTED_KNN_NEIGHBOURS,
-    drawn_for_pixels,
-    fitted_knn,
-    fitted_svm,
-    raw_pixels,
-    share_right,
-)
+from embedding_core.evaluation import pixels, rows
+from embedding_core.evaluation.classifiers import share_right
 from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed
 from embedding_core.losses.modules import Classifier
 from embedding_core.losses.objective import Objective
@@ -162,9 +155,7 @@ def _of_part(
         found += _hit_rates(z, part.labels, inputs, judge, seed)
     tables: RowsByTable = {}
     if views != "none":
-        pixels = raw_pixels(part.images)
-        of_pixels = rows.ranking(pixels, part.labels, verification_by_class(pixels, part.labels))
-        found += rows.of_pixels(of_pixels)
+        found += pixels.ranked(part)
         queries = shown_queries(part.labels, seed=seed)
         grey_z = judge(inputs.grey(queries)) if coloured else None
         projections = PROJECTIONS_SHOWN[views]
@@ -211,27 +202,13 @@ def _of_classifiers(
 
     On one thread those of MNIST (48,000 images) take a quarter of a minute, and those of its pixels as long again.
     """
-    found = _fitted(train_z, train.labels, z, test.labels)
+    found = rows.classified(train_z, train.labels, z, test.labels)
     tables: RowsByTable = {}
     if views != "none":
-        pixels = raw_pixels(test.images)
-        kept = drawn_for_pixels(len(train.labels), pixels.shape[1], seed=seed)
-        train_pixels = raw_pixels(train.images(kept))
-        found += rows.of_pixels(_fitted(train_pixels, train.labels[kept], pixels, test.labels))
+        found += pixels.classified(train, test, seed=seed)
         points = point_rows(
             train_z, train.labels, pca(train_z), name_of=test.name_of, seed=seed,
             projections=PROJECTIONS_SHOWN[views], most=len(z),
         )  # fmt: skip
         tables["views"] = [{"split": "train", **point} for point in points]
     return tables | {"evaluations": [{"split": "test", **row} for row in found]}
-
-
-def _fitted(
-    train_z: Float[Tensor, "n d"], train_labels: Int[Tensor, " n"], z: Float[Tensor, "t d"], labels: Int[Tensor, " t"]
-) -> list[Row]:
-    svm = fitted_svm(train_z, train_labels, z, labels)
-    knn = fitted_knn(train_z, train_labels, z, labels)
-    return [
-        rows.mean_row("fitted_svm_accuracy", svm),
-        rows.mean_row("fitted_knn_accuracy", knn, k=FITTED_KNN_NEIGHBOURS),
-    ]

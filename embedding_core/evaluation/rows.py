@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.evaluation.classifiers import share_right
+from embedding_core.evaluation.classifiers import FITTED_KNN_NEIGHBOURS, fitted_knn, fitted_svm, share_right
 from embedding_core.metrics import retrieval
 from embedding_core.metrics.verification import Verification
 from embedding_core.storage.result_tables import Row
@@ -45,6 +45,18 @@ def metrics(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verificat
 def of_pixels(rows: list[Row]) -> list[Row]:
     """The same of raw pixels."""
     return [{**row, "metric": f"pixels_{row['metric']}"} for row in rows]
+
+
+def classified(
+    train_z: Float[Tensor, "n d"], train_labels: Int[Tensor, " n"], z: Float[Tensor, "t d"], labels: Int[Tensor, " t"]
+) -> list[Row]:
+    """Accuracy of classifiers that are fitted to `train_z`."""
+    svm = fitted_svm(train_z, train_labels, z, labels)
+    knn = fitted_knn(train_z, train_labels, z, labels)
+    return [
+        mean_row("fitted_svm_accuracy", svm),
+        mean_row("fitted_knn_accuracy", knn, k=FITTED_KNN_NEIGHBOURS),
+    ]
 
 
 def class_aucs(pairs: Verification, images: ImageSet) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """What is computed once per machine and kept in the user's cache folder, named by the hash of what it comes from."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -54,6 +55,26 @@ def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path],
         raise Faults([f"The cache, {folder.parent}, cannot be written ({error}): {where}."]) from error
     assert found is not None, folder
     return found
+
+
+def remembered(key: str, compute: Callable[[], T]) -> T:
+    """What `compute` returns, if JSON can hold it; computed once, unless the cache cannot be written."""
+    name = "value.json"
+
+    def read(folder: Path) -> list[T] | None:
+        try:
+            return [json.loads((folder / name).read_text())]
+        except (OSError, ValueError):
+            return None
+
+    try:
+        return entry(key, read=read, write=lambda folder: _dump(folder / name, compute()))[0]
+    except Faults:
+        return compute()
+
+
+def _dump(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value))
 
 
 def _publish(folder: Path, write: Callable[[Path], None]) -> None:

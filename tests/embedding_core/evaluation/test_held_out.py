@@ -20,6 +20,8 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.evaluation import pixels
+from embedding_core.evaluation.classifiers import raw_pixels
 from embedding_core.evaluation.embedding import embed
 from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
 from embedding_core.losses.objective import Objective
@@ -30,6 +32,7 @@ from embedding_core.models.heads import MeanPool
 from embedding_core.models.inputs import ImageInputs
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.storage import result_tables
+from embedding_core.storage.result_tables import Row
 from embedding_core.train import train
 from embedding_core.transforms.recipe import Recipe
 
@@ -329,3 +332,22 @@ def test_a_run_ends_with_all_of_it(small: Small, digits: DeviceData, tmp_path: P
     assert metrics["fitted_svm_accuracy"] > 0.8  # two epochs of 70 images, but fitted to 1,150
     assert {row["split"] for row in tables["views"]} == {"test", "train"}
     assert {len(row["embedding"]) for row in tables["embeddings"]} == {128}
+
+
+def test_pixels_are_measured_once_per_machine(
+    network: EmbeddingNetwork, digits: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(UNSEEN, views="pca", classifiers=True)
+
+    def of_pixels() -> list[Row]:
+        return [row for row in evaluated(network, digits, config).tables["evaluations"] if "pixels" in row["metric"]]
+
+    monkeypatch.setenv("EMBED_CACHE_DIR", str(tmp_path / "cache"))
+    measured = []
+    monkeypatch.setattr(pixels, "raw_pixels", lambda images: measured.append(len(images)) or raw_pixels(images))
+    first, images = of_pixels(), sum(measured)
+    assert {row["metric"] for row in first} >= {"pixels_auc", "pixels_fitted_svm_accuracy"}
+    assert of_pixels() == first
+    assert sum(measured) == images + 1  # one image is looked at for its size
+    monkeypatch.setenv("EMBED_CACHE_DIR", "/proc/nothing/can/be/written")
+    assert of_pixels() == first
