@@ -49,8 +49,8 @@ def ranking_and_spread(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k:
     ranked = _Ranking(unit, labels, k)
     spread_out = _Spread(ranked.unit)
     for start, cosines in _blocks(ranked.unit):
-        ranked.take(start, cosines)
-        spread_out.take(start, cosines)
+        nearest = ranked.take(start, cosines)
+        spread_out.take(start, cosines, nearest)
     return ranked.result(), spread_out.result()
 
 
@@ -85,7 +85,7 @@ def spread(z: Float[Tensor, "n d"]) -> Spread:
         return _NO_SPREAD
     spread_out = _Spread(unit)
     for start, cosines in _blocks(unit):
-        spread_out.take(start, cosines)
+        spread_out.take(start, cosines, cosines.argmax(dim=1))
     return spread_out.result()
 
 
@@ -127,7 +127,8 @@ class _Ranking:
         self._pairs = PairScores(self._labels) if n * (n - 1) // 2 * unit.element_size() <= CHUNK_BYTES else None
         self._scores: list[Float[Tensor, "m 3"]] = []
 
-    def take(self, start: int, cosines: Tensor) -> None:
+    def take(self, start: int, cosines: Tensor) -> Int[Tensor, " m"]:
+        """Which row is nearest to each."""
         rows = torch.arange(start, start + len(cosines), device=cosines.device)
         longest = max(self._k, self._most_mates)
         similarities, indices = cosines.topk(min(longest + 1, len(self.unit) - 1), dim=1)
@@ -141,6 +142,7 @@ class _Ranking:
         self._scores.append(scores)
         if self._pairs is not None:
             self._pairs.take(start, cosines)
+        return indices[:, 0]
 
     @property
     def _ks(self) -> tuple[int, int, int]:
@@ -175,8 +177,7 @@ class _Spread:
         self._high: list[Tensor] = []
         self._potentials: list[Tensor] = []
 
-    def take(self, start: int, cosines: Tensor) -> None:
-        nearest = _argmax(cosines)
+    def take(self, start: int, cosines: Tensor, nearest: Int[Tensor, " m"]) -> None:
         self._nearest.append(nearest)
         self._high.append(cosines.gather(1, nearest[:, None]).max())
         # The rest is that of pairs: each once, but twice within the block.
@@ -197,13 +198,6 @@ class _Spread:
             math.log(potential / self._pairs),
             SimilarityStats(mean, max(square - mean**2, 0.0), low, high),
         )
-
-
-def _argmax(cosines: Tensor) -> Int[Tensor, " m"]:
-    """numpy finds it several times sooner than torch does on a CPU."""
-    if cosines.device.type != "cpu":
-        return cosines.argmax(dim=1)
-    return torch.from_numpy(cosines.numpy().argmax(axis=1))
 
 
 def _power_sums(unit: Float[Tensor, "n d"]) -> tuple[float, float]:
