@@ -15,13 +15,13 @@ import torch
 
 from embedding_core.metrics.score_keys import DIGIT, key_scores, radix_order
 
-GROUP = 2**17
+GROUP = 2**16
 """Scores in a group, about: what ordering them takes stays in the cache."""
 
 MOST_GROUPS = 255
 """The number of a group is a byte, the quickest kind to order by."""
 
-LARGE = 2**18
+LARGE = 2**17
 """Scores that are sent to groups, or ordered, together at most; groups of more are sent to groups again."""
 
 JOINED = 2**22
