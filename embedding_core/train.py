@@ -127,7 +127,8 @@ def _epochs(
     if config.compile:
         compile_network(
             network, data.shape, device, precision, config.loss, config.batch_size, config.accum_steps,
-            config.accum_mode, config.train_last_layer, config.freeze_epochs > 0, config.eval_test,
+            config.accum_mode, config.train_last_layer, config.freeze_epochs > 0, config.trains_on_features,
+            config.eval_test,
         )  # fmt: skip
     objective = Objective.of(config, classes=split.classes).to(device)
     set_frozen(network, config.frozen_throughout)  # else the optimizer has the backbone too, for when it is trained
@@ -149,6 +150,7 @@ def _epochs(
     # Only now has the network its weights: features that are computed ahead are of these.
     source = partial(inputs_of, config=config, network=network, recipe=recipe, kept=data.features)
     inputs = source(data)
+    inputs.prepare()
     updates = int(rows[-1]["update"] or 0) if rows else 0
     elapsed_s = float(rows[-1]["elapsed_s"] or 0) if rows else 0.0
     if device.type == "cuda":
@@ -186,7 +188,7 @@ def _epochs(
             optimizer.zero_grad(set_to_none=True)
             # No more than a micro-batch each, short batch or not.
             accum_steps = math.ceil(len(batch) / config.micro_batch)
-            if frozen:  # once, also where the head takes two passes
+            if frozen and config.accum_mode == "cached" and accum_steps > 1:  # once, though the head takes two passes
                 given = pooled_in_parts(network, given, examples=config.micro_batch)
             step = accumulated_step(network, given, loss_of, accum_steps=accum_steps, mode=config.accum_mode)
             meter.add("grad_norm", _gradient_norm(trained_parameters), 1.0)

@@ -87,7 +87,7 @@ DESIGN = Design(
             fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "views": "pca", **ANY},
         ),
         "finetune": Preset(
-            purpose="KoLeo and accumulation where the backbone that `features` freezes is trained (an hour, 2 cores)",
+            purpose="KoLeo and accumulation where the backbone that `features` freezes is trained, two settings a cell",
             dataset="cifar10", points=2, epochs=3, replicates=6, confirm="best of tune",
             levels={"koleo": (False, True), "accum_steps": (1, 4)},
             fixed={**LITE0, "image_size": 64, "subset": 800, "val_images": 500, "views": "pca", **ANY},

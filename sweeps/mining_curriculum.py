@@ -1,7 +1,7 @@
 """Which triplets should be mined, and does ArcFace do better? Judged on classes never trained on.
 
 python sweeps/mining_curriculum.py                      a first look on embedded digits, minutes on a laptop
-python sweeps/mining_curriculum.py --preset features    plankton on frozen ImageNet features, as the study had them
+python sweeps/mining_curriculum.py --preset features    plankton on frozen ImageNet features of a smaller network
 python sweeps/mining_curriculum.py --preset plankton    all policies on 9 plankton classes, tuned (two hours, 2 cores)
 python sweeps/mining_curriculum.py --preset study2      the published network: frozen ImageNet features (a GPU)
 python sweeps/mining_curriculum.py --help               every flag

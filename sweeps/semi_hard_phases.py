@@ -92,7 +92,7 @@ DESIGN = Design(
             cells=(*(c.cell_id for c in FEW.values()), *(c.cell_id for c in CLASSIFIERS.values())),
             fixed={"backbone": "efficientnet_lite0", "weights": "imagenet", "input_scaling": "imagenet",
                    "image_size": 128, "freeze_epochs": 30, "head": "mlp", "augmentation": "none",
-                   "unfrozen_lr": None, "views": "pca"},
+                   "flip": None, "unfrozen_lr": None, "views": "pca"},
         ),
         "study3": Preset(
             purpose="ResNet-34 with ImageNet weights, 10 epochs frozen and 20 unfrozen, as published (a GPU)",

@@ -145,7 +145,9 @@ class EmbeddingTrainable(tune.Trainable):
 
     def _start_clock(self) -> None:
         seconds = self.config["epoch_deadline_s"]
-        if seconds:
+        # Before its first row a trial may compute a frozen backbone's features, or wait for a process that does.
+        computes = self._rows is None and self.config["freeze_epochs"] >= self.config["epochs"]
+        if seconds and not computes:
             faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
 
     def _pause(self, seconds: float) -> None:

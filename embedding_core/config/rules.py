@@ -44,6 +44,7 @@ def domain_faults(config: "TrainConfig", choices: Mapping[str, tuple[str, ...]])
     faults += _number_faults(config)
     faults += _schedule_faults(config)
     faults += _feature_faults(config)
+    faults += _pixel_faults(config)
     faults += _triplet_faults(config)
     if config.backbone in choices["backbone"]:
         faults += _network_faults(config)
@@ -155,6 +156,8 @@ def _feature_faults(c: "TrainConfig") -> Iterator[str]:
             f"`feature_views` above 1 is for a backbone that is never trained, but got {c.feature_views} with "
             f"freeze_epochs={c.freeze_epochs} of {c.epochs}."
         )
+    if c.feature_views > 1 and c.augmentation == "none":
+        yield f"`feature_views` must be 1 or 0 where augmentation=none makes all views one, but got {c.feature_views}."
     if not c.trains_on_features or c.feature_views > 1:
         return
     if c.loss == "nt_xent":
@@ -162,7 +165,7 @@ def _feature_faults(c: "TrainConfig") -> Iterator[str]:
             "loss=nt_xent compares two views of an image: with a backbone that is never trained `feature_views` must "
             "be at least 2 (computed once), or 0 (anew in every step), but got 1."
         )
-    elif c.augmentation not in ("auto", "none"):
+    elif c.augmentation not in ("auto", "none") and c.unfrozen_lr is None:  # else it is not meant to be frozen for ever
         yield (
             f"augmentation={c.augmentation} has no effect on a backbone that is never trained where `feature_views` "
             "is 1 (images as they are): take augmentation=none, or `feature_views` of 2 or more (computed once), or 0 "
@@ -170,12 +173,23 @@ def _feature_faults(c: "TrainConfig") -> Iterator[str]:
         )
 
 
+def _pixel_faults(c: "TrainConfig") -> Iterator[str]:
+    """What is done to pixels alone."""
+    if c.trains_on_features and c.feature_views == 1:
+        for name in ("flip", "crop_padding"):
+            if getattr(c, name):
+                yield (
+                    f"`{name}` has no effect on features of images as they are: with a backbone that is never trained "
+                    f"and `feature_views` 1 it must be none, but got {getattr(c, name)}."
+                )
+
+
 def _schedule_faults(c: "TrainConfig") -> Iterator[str]:
     first_phase = min(c.freeze_epochs or c.epochs, c.epochs)
     if c.unfrozen_lr is not None and not 0 < c.freeze_epochs < c.epochs:
         yield (
             "`unfrozen_lr` needs epochs before and after the unfreezing, but got "
-            f"freeze_epochs={c.freeze_epochs} of {c.epochs}."
+            f"freeze_epochs={c.freeze_epochs} of {c.epochs}: change one of them, or take unfrozen_lr=none."
         )
     if c.warmup_epochs and c.warmup_epochs >= first_phase:
         yield (

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ FOLDER = "folder:"
 """Begins the name of a set of class folders; its path follows, relative to the data root."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageSet:
     """Images of one size with a class each."""
 
@@ -37,7 +38,7 @@ class ImageSet:
     labels: Int64[Tensor, " n"]
     class_names: tuple[str, ...]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of images and labels, in order."""
         return tensors_sha256(self.images, self.labels)

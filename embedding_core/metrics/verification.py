@@ -64,7 +64,7 @@ class Verification(NamedTuple):
 def verification_auc(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> float:
     """AUC of cosine between same-class and other-class pairs, over all n (n - 1) / 2 pairs; exact, ties half.
 
-    Computed on the CPU. Memory does not grow with the number of pairs, the time in proportion to it.
+    Computed on the CPU. Memory does not grow with the number of pairs; time grows in proportion to it.
 
     Returns:
         ROC AUC in [0, 1]; NaN if an embedding is not finite.

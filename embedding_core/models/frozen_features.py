@@ -1,8 +1,9 @@
 """Features of a frozen backbone, computed once per machine: trials then train a head on them."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def frozen_features(
 
         def write(folder: Path) -> None:
             batches = watched(images.split(FEATURE_BATCH[device.type]), f"features of {len(images):,} images ({view})")
-            _write(folder / FILE, len(images), _blocks(network, batches, changed))
+            with closing(computed(network, batches, changed)) as blocks:
+                _write(folder / FILE, len(images), blocks)
 
         array = local_cache.entry(key, read=_stored, write=write)
         kept[content, view] = held = key, torch.from_numpy(array).to(device)
@@ -90,13 +92,14 @@ def frozen_features(
 
 def feature_key(network: EmbeddingNetwork, *, content: str, view: str) -> str:
     """Everything that features depend on: the backbone's layers and weights, pooling, input scaling, precision, images
-    and view."""
+    and view, and what computed them."""
     weights = tensors_sha256(*(value.cpu() for value in network.backbone.state_dict().values()))
     scaling = [network.mean.flatten().tolist(), network.std.flatten().tolist()]
-    layers = f"{network.backbone} {network.pool}"
+    layers, device = f"{network.backbone} {network.pool}", network.mean.device
+    made_by = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return (
-        f"features {VERSION} {layers} {weights} {scaling} {network.precision} {network.mean.device.type} {content} "
-        f"{view}"
+        f"features {VERSION} torch {torch.__version__} {made_by} {layers} {weights} {scaling} {network.precision} "
+        f"{content} {view}"
     )
 
 
@@ -105,24 +108,29 @@ def are_there(key: str) -> bool:
     return _stored(local_cache.folder_of(key)) is not None
 
 
-def _blocks(network: EmbeddingNetwork, batches: Iterable[Tensor], changed: Changed) -> Iterator[np.ndarray]:
+def computed(
+    network: EmbeddingNetwork, batches: Iterable[Tensor], changed: Changed
+) -> Generator[np.ndarray, None, None]:
     """Features batch after batch; the mode of the backbone is restored.
 
     On a CPU each thread has batches of its own: sharing a small one, they would wait for each other in every layer.
     """
     was_training, device = network.backbone.training, network.mean.device
-    network.backbone.eval()
+    threads, left = torch.get_num_threads() if device.type == "cpu" else 1, iter(batches)
 
     def features(batch: Tensor) -> np.ndarray:
         with torch.no_grad():  # by thread
             found: np.ndarray = network.pooled(batch).cpu().numpy()
         return found
 
-    threads, left = torch.get_num_threads() if device.type == "cpu" else 1, iter(batches)
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        while some := [changed(batch.to(device)) for batch in islice(left, BATCHES_A_TURN * threads)]:
-            yield from pool.map(features, some)
-    network.backbone.train(was_training)
+    network.backbone.eval()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            while some := [changed(batch.to(device)) for batch in islice(left, BATCHES_A_TURN * threads)]:
+                yield from pool.map(features, some)
+    finally:
+        torch.set_num_threads(torch.get_num_threads())  # of threads that are started later
+        network.backbone.train(was_training)
 
 
 def _write(file: Path, n: int, blocks: Iterator[np.ndarray]) -> None:

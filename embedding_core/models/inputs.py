@@ -37,6 +37,9 @@ class ImageInputs:
     feature_views: int = 0
     """None is computed ahead."""
 
+    def prepare(self) -> None:
+        """Nothing is to be done ahead."""
+
     def plain(self, rows: Int64[Tensor, " m"] | None = None) -> Tensor:
         """Of the images as they are; None: of all."""
         return (self.images if rows is None else self.images[rows.to(self.images.device)]).to(self.device)
@@ -58,8 +61,21 @@ class FeatureInputs:
     source: Images
     network: EmbeddingNetwork
     recipe: Recipe
-    feature_views: int
+    views: int
+    """Augmented views that are asked for; 1: none."""
     kept: KeptFeatures
+
+    @property
+    def feature_views(self) -> int:
+        """Views of each image that training draws from."""
+        return len(self._augmented) if self.views > 1 else 1
+
+    def prepare(self) -> None:
+        """Compute what training takes, ahead of it; views that it does not take leave the device."""
+        wanted = self.changes(grey=False, augmented=True)
+        for content, view in [key for key in self.kept if key[0] == self.content and key[1] not in wanted]:
+            del self.kept[content, view]
+        _ = self._plain, self.feature_views
 
     def plain(self, rows: Int64[Tensor, " m"] | None = None) -> Tensor:
         """Of the images as they are; None: of all."""
@@ -73,12 +89,12 @@ class FeatureInputs:
     def augmented(self, rows: Int64[Tensor, "m v"], draw: torch.Generator) -> Tensor:
         """Of one of the computed views of each image; of the two that NT-Xent compares, different ones."""
         rows = rows.to(self._plain.device)
-        if self.feature_views == 1:
+        if self.views == 1:
             return self._plain[rows]
-        first = torch.randint(self.feature_views, rows.shape, generator=draw, device=draw.device)
+        first = torch.randint(self.views, rows.shape, generator=draw, device=draw.device)
         if rows.shape[1] == 2:  # the other as far from the first as another draw says
-            step = torch.randint(1, self.feature_views, rows.shape[:1], generator=draw, device=draw.device)
-            first[:, 1] = (first[:, 0] + step) % self.feature_views
+            step = torch.randint(1, self.views, rows.shape[:1], generator=draw, device=draw.device)
+            first[:, 1] = (first[:, 0] + step) % self.views
         chosen = self._augmented[0][rows]
         for number, view in enumerate(self._augmented[1:], 1):
             at = first == number
@@ -90,10 +106,10 @@ class FeatureInputs:
         found: dict[str, Changed] = {PLAIN: _as_they_are}
         if grey:
             found[GREY] = grey_copies
-        if augmented and self.feature_views > 1:
-            for number in range(self.feature_views):
+        if augmented and self.views > 1:
+            for number in range(self.views):
                 draw = generator(VIEWS_SEED, "feature views", number, device=self.network.mean.device)
-                found[f"{self.recipe}, draw {number + 1}"] = partial(self.recipe.apply, draw=draw)
+                found[f"draw {number + 1} of {self.recipe}"] = partial(self.recipe.apply, draw=draw)
         return found
 
     def computed(self, view: str, changed: Changed, watched: Watched = announced) -> Tensor:

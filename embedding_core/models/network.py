@@ -126,7 +126,7 @@ def build_network(
         shape: channels, height and width of the images.
         mean: per channel, of the training images, in [0, 1].
         std: likewise; > 0.
-        precision: of the backbone, `float32` or `bf16`.
+        precision: of the backbone, `float32`, `tf32` or `bf16`.
         pretrained: False leaves `config.weights` unread, and builds the network that published ones fit.
         follows: state of the network that the caller loads next, a checkpoint's. What is built follows its weights (a
             ResNet's stem, the colours of `small_cnn`): with these at hand, `config.weights` is not read.

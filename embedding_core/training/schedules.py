@@ -70,7 +70,7 @@ def schedule_of(config: TrainConfig, updates_per_epoch: int) -> Callable[[int], 
         lr=config.lr,
         updates=config.epochs * updates_per_epoch,
         warmup_updates=config.warmup_epochs * updates_per_epoch,
-        frozen_updates=config.freeze_epochs * updates_per_epoch,
+        frozen_updates=min(config.freeze_epochs, config.epochs) * updates_per_epoch,
         unfrozen_lr=config.unfrozen_lr,
     )
 

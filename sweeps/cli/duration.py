@@ -59,6 +59,7 @@ def duration_of(
     *,
     at_once: int,
     features_s: float = 0.0,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> Duration:
     """How long the sweep takes.
 
@@ -69,6 +70,7 @@ def duration_of(
         images_of: images forwarded in an epoch.
         at_once: trials.
         features_s: what comes before all of them.
+        save_every_s: between two checkpoints of a trial; 0: one after each epoch.
     """
     expected, longest = {}, {}
     for stage, own in works.items():
@@ -76,8 +78,11 @@ def duration_of(
         if stage == "tune" and plan.tuner == "optuna":  # in a study one trial follows the other
             slots = min(at_once, plan.replicates * len(plan.factorial.distinct))
         start = STAGE_STARTS * rates.process_s + _first_views_s(own, rates)
-        kinds = [(work, _seconds(plan, work, work.epochs, rates, images_of)) for work in own]
-        whole = [(work, _seconds(plan, work, work.config.epochs, rates, images_of)) for work in own]
+        kinds = [(work, _seconds(plan, work, work.epochs, rates, images_of, save_every_s=save_every_s)) for work in own]
+        whole = [
+            (work, _seconds(plan, work, work.config.epochs, rates, images_of, save_every_s=save_every_s))
+            for work in own
+        ]
         expected[stage] = start + makespan(interleaved(kinds), slots)
         longest[stage] = start + makespan(interleaved(whole), slots)
     start_s, report_s = DRIVER_STARTS * rates.process_s, REPORT_STARTS * rates.process_s
@@ -107,19 +112,27 @@ def interleaved(kinds: Sequence[tuple[Work, float]]) -> list[float]:
     return [scale * seconds for _, seconds in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _seconds(plan: Plan, work: Work, epochs: float, rates: Rates, images_of: Callable[[TrainConfig], int]) -> float:
+def _seconds(
+    plan: Plan,
+    work: Work,
+    epochs: float,
+    rates: Rates,
+    images_of: Callable[[TrainConfig], int],
+    *,
+    save_every_s: float,
+) -> float:
     """That one trial takes."""
     evaluation = _evaluation(work, rates)
     rate = nearest(kind_of(plan, work.config), rates.images_per_s)
     trained_s = epochs * (images_of(work.config) / rate + evaluation.validation_s + ROW_S)
-    checkpoints = min(epochs, 1 + trained_s // SAVE_EVERY_S)
+    checkpoints = min(epochs, 1 + trained_s // save_every_s) if save_every_s else epochs
     held_out_s = evaluation.held_out_s.get(work.config.views, 0.0) if work.config.eval_test else 0.0
     return float(TRIAL_S + evaluation.setup_s + trained_s + checkpoints * evaluation.checkpoint_s + held_out_s)
 
 
 def _first_views_s(works: Sequence[Work], rates: Rates) -> float:
-    """What the first views of a process take beyond later ones: UMAP compiles."""
-    shown = [work for work in works if work.config.eval_test and work.config.views == "all"]
+    """What the first views take beyond later ones."""
+    shown = [work for work in works if work.config.eval_test and work.config.views != "none"]
     return max((_evaluation(work, rates).first_views_s for work in shown), default=0.0)
 
 

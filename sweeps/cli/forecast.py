@@ -10,6 +10,8 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.models.network import build_network, set_frozen
 from embedding_core.models.pretrained import come_by, is_there
+from embedding_core.storage.local_cache import cache_dir
+from embedding_core.train import SAVE_EVERY_S
 from sweeps.cli import feature_cache
 from sweeps.cli.duration import Duration, duration_of
 from sweeps.cli.plan_checks import distinct
@@ -26,17 +28,17 @@ SHOWN_IN_SECONDS = 180.0
 """Longer times are shown in minutes."""
 
 
-def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
+def forecast(plan: Plan, data: DeviceData, request: Request, *, save_every_s: float = SAVE_EVERY_S) -> list[str]:
     """The plan as lines of text. What time is reckoned from is measured on this machine, in some seconds."""
     works = workload_of(plan)
     at_once = trials_at_once(plan, data, request)
     with tempfile.TemporaryDirectory() as folder:
         wanted = feature_cache.missing(plan, data, StandIn(data, Path(folder)).config)
-        features_s = feature_cache.seconds_to_compute(wanted)
+        features_s, kept_bytes = feature_cache.seconds_and_bytes(wanted)
     rates = rates_of(plan, works, data, at_once=at_once, cpus=request.cpus)
     duration = duration_of(
         plan, works, rates, lambda config: images_per_epoch(config, data.split(config)), at_once=at_once,
-        features_s=features_s,
+        features_s=features_s, save_every_s=save_every_s,
     )  # fmt: skip
     config = next(iter(works.values()))[0].config
     kinds = len({kind_of(plan, work.config) for own in works.values() for work in own})
@@ -46,9 +48,11 @@ def forecast(plan: Plan, data: DeviceData, request: Request) -> list[str]:
         f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
         *_stage_lines(works, data),
         *_weights_lines(plan),
+        *_drawn_lines(plan),
         *_time_lines(duration, rates, at_once, kinds),
         f"memory:    {memory} per trial process (the probe's peak)",
-        f"disk:      at most {_disk_bytes(plan, works, data, at_once) / 2**20:,.0f} MiB of checkpoints",
+        f"disk:      at most {_disk_bytes(plan, works, data, at_once) / 2**20:,.0f} MiB of checkpoints"
+        + (f", and {kept_bytes / 2**20:,.0f} MiB of features that stay in {cache_dir()}" if kept_bytes else ""),
     ]
 
 
@@ -90,6 +94,13 @@ def _weights_lines(plan: Plan) -> list[str]:
         for name in sorted(wanted)
         if not is_there(name)
     ]
+
+
+def _drawn_lines(plan: Plan) -> list[str]:
+    """What is not reckoned with: features that every block computes anew."""
+    drawn = [c for c in distinct(plan, *feature_cache.FEATURE_FIELDS) if c.trains_on_features and c.weights == "none"]
+    return ["features:  of weights that are drawn, others in every block: computed and kept for each; not in the time"
+            ] if drawn else []  # fmt: skip
 
 
 def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> list[str]:

@@ -52,7 +52,7 @@ def _main(design: Design, argv: Sequence[str], console: Console) -> int:
         name = options.sd_from.name if options.sd_from else ""
         sds = sds_of(options.sd_from, plan) if options.sd_from else None
         print("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]), flush=True)  # before the probe
-        print("\n".join(forecast(plan, data, options.request)))
+        print("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))
         return 0
     outcome = session.run(plan, data, options, folder, console)
     if not outcome.complete:

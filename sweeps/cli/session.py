@@ -42,8 +42,6 @@ def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: C
     checkpoints = checkpoint_location.settled(folder, options.checkpoints, resume=options.resume)
     budget = Budget(options.time_budget_s)
     try:
-        if not joins:  # of a cluster, each node has its own cache, which its first trial fills
-            feature_cache.compute(plan, data, console)
         dashboard = connect(options.where)
         held = _slots(plan, options, console, joins=joins)
         store = opened(options, folder)
@@ -53,6 +51,8 @@ def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: C
             if dashboard:
                 say(console, f"Ray dashboard: http://{dashboard}")
             store.tidy()
+            if not joins:  # of a cluster, each node has its own cache, which its first trial fills
+                feature_cache.compute(plan, data, console)
             sweep = Sweep(
                 plan,
                 folder,

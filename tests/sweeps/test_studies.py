@@ -57,7 +57,7 @@ def test_arcface_has_its_published_margin_in_every_preset() -> None:
     plans = [Plan.of(design, {"preset": preset}) for design, preset in PRESETS]
     margins = [{**plan.base, **cell.settings}["margin"] for plan in plans for cell in plan.cells
                if cell.settings.get("loss") == "arcface"]  # fmt: skip
-    assert len(margins) == 4
+    assert len(margins) >= 4
     assert set(margins) == {0.5}
 
 

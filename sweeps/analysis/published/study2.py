@@ -22,7 +22,7 @@ def _probes(**published: tuple[float, ...]) -> dict[str, str]:
 
 
 def _probe(kind: str, labels: int) -> Measure:
-    """The same of ours, with a 95 % interval over tunings where there are some."""
+    """The same of ours, with a 95 % interval over replicates where there are some."""
 
     def mean(ours: Ours) -> str:
         found = ours.values(ours.evaluations, split="unseen", metric=kind, k=labels)
@@ -45,7 +45,8 @@ def _collapsed(ours: Ours) -> str:
 STUDY = Study(
     name="study 2",
     evaluation="The study probed the embeddings of one run with one draw of labels, on three unseen classes of a "
-    "private set. Ours are means over runs and over repeated draws (in brackets 95 % intervals over tunings), on other "
+    "private set. Ours are means over runs and over repeated draws (where cells were repeated with 95 % intervals "
+    "over replicates, each by itself), on other "
     "classes of other plankton: orders and slopes compare, levels do not. Its mined negatives were partly of the "
     "anchor's class.",
     settings={

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,15 @@ from embedding_core.storage import result_tables
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import train
 from embedding_core.transforms.recipe import Recipe
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of this module alone: what raw pixels are worth must not be remembered from before."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("EMBED_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 Small = Callable[..., TrainConfig]
 UNSEEN = TrainConfig(unseen_classes=3, probes=2, views="pca")

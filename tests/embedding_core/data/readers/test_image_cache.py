@@ -192,7 +192,7 @@ def test_a_disk_that_fills_up_is_told(write_set: WriteSet, tmp_path: Path, cache
     arguments = [sys.executable, "-c", limit + DECODE, str(file), str(tmp_path / "log")]
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 1
-    assert "Faults: The cache, " in run.stderr
+    assert "CacheUnwritable: The cache, " in run.stderr
     assert "free some space" in run.stderr
     assert entries(cache) == []
 
