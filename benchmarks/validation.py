@@ -41,7 +41,18 @@ TARGET = 0.05
 BATCHES = 10
 """Of an epoch that is timed."""
 
-SLOW = ("study1", "standard", "full", "alexnet", "resnet50", "study2", "study3", "features", "finetune")
+SLOW = (
+    "study1",
+    "standard",
+    "full",
+    "alexnet",
+    "resnet50",
+    "study2",
+    "study3",
+    "features",
+    "features-study1",
+    "finetune",
+)
 """Presets that need a GPU, published weights or their features."""
 
 DEFAULT_IMAGES = 2500
