@@ -78,19 +78,20 @@ DESIGN = Design(
             purpose="KoLeo (any or other-class neighbours) and accumulation on frozen ImageNet features, ten tunings",
             dataset="cifar10", points=4, epochs=5, replicates=10, blocks=2, confirm="best of tune",
             levels={**KOLEO, "accum_steps": (1, 4)},  # a run: a tenth of study 1's million images
-            fixed={**LITE0, "image_size": 128, "freeze_epochs": 5, "subset": 7125, "val_images": 1000, "views": "pca"},
+            fixed={**LITE0, "image_size": 128, "freeze_epochs": 5, "subset": 7125, "val_images": 500, "views": "pca"},
             next_command="--preset features --outcome recall_at_1",
         ),
         "features-study1": Preset(
             purpose="study 1's search and its whole budget, ten times a run of `features`, on the same frozen features",
             dataset="cifar10", samples=100, epochs=15, blocks=7, confirm="best of search",
-            fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "views": "pca", **ANY},
+            fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "val_images": 1000, "views": "pca",
+                   **ANY},
         ),
         "finetune": Preset(
             purpose="KoLeo and accumulation where the backbone that `features` freezes is trained, two settings a cell",
             dataset="cifar10", points=2, epochs=3, replicates=6, confirm="best of tune",
             levels={"koleo": (False, True), "accum_steps": (1, 4)},
-            fixed={**LITE0, "image_size": 64, "subset": 800, "val_images": 500, "views": "pca", **ANY},
+            fixed={**LITE0, "image_size": 64, "subset": 800, "val_images": 300, "views": "pca", **ANY},
         ),
         "study1": Preset(
             purpose="the published search on its leaking triplets, then the best of both arms on untouched images",

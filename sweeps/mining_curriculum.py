@@ -77,12 +77,13 @@ DESIGN = Design(
             dataset="plankton", epochs=10, replicates=6, points=4, confirm="best of tune", cells=AT_HALF,
             fixed={"backbone": "efficientnet_lite0", "weights": "imagenet", "norm_kind": "batch", "image_size": 128,
                    "input_scaling": "imagenet", "freeze_epochs": 10, "head": "mlp", "seen_classes": 12,
-                   "unseen_classes": 6, "val_images": 1000, "views": "pca"},
+                   "unseen_classes": 6, "val_images": 500, "views": "pca"},
         ),
         "plankton": Preset(
             purpose="every policy at margin .5, ArcFace, softmax and two more margins of the curriculum, tuned",
             dataset="plankton", epochs=10, replicates=6, points=4, confirm="best of tune",
-            cells=(*AT_HALF, "mining=curriculum,margin=.2", "mining=curriculum,margin=.3"), fixed={"views": "pca"},
+            cells=(*AT_HALF, "mining=curriculum,margin=.2", "mining=curriculum,margin=.3"),
+            fixed={"val_images": 400, "views": "pca"},
         ),
         "study2": Preset(
             purpose="the published network (frozen ImageNet features) and budget, every policy at every margin (a GPU)",

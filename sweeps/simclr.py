@@ -74,7 +74,7 @@ DESIGN = Design(
         "cifar10": Preset(
             purpose="each change alone on 4,000 images of CIFAR-10, its rate tuned", dataset="cifar10", epochs=6,
             replicates=6, points=2, confirm="best of tune", cells=tuple(cell.cell_id for cell in CHANGES),
-            fixed={"subset": 4000, "val_share": 0.05, "views": "pca"},
+            fixed={"subset": 4000, "val_share": 0.05, "val_images": 500, "views": "pca"},
         ),
         "alexnet": Preset(
             purpose="the study's first iteration, AlexNet on STL-10, from scratch and pretrained (a GPU)",

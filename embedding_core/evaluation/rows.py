@@ -9,7 +9,8 @@ from torch import Tensor
 
 from embedding_core.data.image_sets import ImageSet
 from embedding_core.evaluation.classifiers import FITTED_KNN_NEIGHBOURS, fitted_knn, fitted_svm, share_right
-from embedding_core.metrics import retrieval
+from embedding_core.metrics.cosine_matrix import retrieval
+from embedding_core.metrics.retrieval import QueryMean
 from embedding_core.metrics.verification import Verification
 from embedding_core.storage.result_tables import Row
 
@@ -17,7 +18,7 @@ LEAVE_ONE_OUT_NEIGHBOURS = 20
 """Votes of the kNN among the images themselves."""
 
 
-def mean_row(metric: str, mean: retrieval.QueryMean, *, k: int | None = None) -> Row:
+def mean_row(metric: str, mean: QueryMean, *, k: int | None = None) -> Row:
     """A mean over images; `n_pairs` counts them."""
     return {"metric": metric, "k": k, "value": mean.value, "se": mean.se, "n_pairs": mean.n_queries}
 
@@ -25,11 +26,12 @@ def mean_row(metric: str, mean: retrieval.QueryMean, *, k: int | None = None) ->
 def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
     """Verification, retrieval, leave-one-out classification; `n_pairs` counts pairs of images, or queries."""
     k = min(LEAVE_ONE_OUT_NEIGHBOURS, len(z) - 1)
+    found = retrieval(z, labels, k=k)
     return [
         {"metric": "auc", "value": pairs.auc, "n_pairs": pairs.n_positive + pairs.n_negative},
-        mean_row("recall", retrieval.hits(z, labels, k=1).mean(), k=1),
-        mean_row("map_at_r", retrieval.average_precisions(z, labels).mean()),
-        mean_row("knn_accuracy", retrieval.knn_accuracy(z, labels, z, labels, k=k, exclude_self=True), k=k),
+        mean_row("recall", found.recall_at_1, k=1),
+        mean_row("map_at_r", found.map_at_r),
+        mean_row("knn_accuracy", found.knn_accuracy, k=k),
     ]
 
 

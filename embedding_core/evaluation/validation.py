@@ -35,7 +35,7 @@ def validation_metrics(
     batch_size: int,
     seed: int,
 ) -> Row:
-    """The `val_*` columns; each validation image is embedded once (NT-Xent's loss needs two more views of each).
+    """The `val_*` columns; each validation image is embedded once (NT-Xent's loss needs two more views of one batch).
 
     Args:
         network: as trained so far.
@@ -125,6 +125,8 @@ def _validation_loss(
     if views == 3:
         examples, labels = z[position], data.labels[used[position]]
     else:
+        if views == 2:  # embedded for the loss alone: one neighbourhood, or they would cost more than all else
+            order = order[:batch_size]
         examples = _two_views(network, inputs, used[order], draw) if views == 2 else z[order][:, None]
         labels = data.labels[used[order]][:, None].expand(examples.shape[:2])
     size, n = len(examples), len(examples)

@@ -18,7 +18,14 @@ from embedding_core.metrics.embedding_statistics import UNIFORMITY_T, Similarity
 from embedding_core.metrics.neighbours import Neighbours
 from embedding_core.metrics.pair_scores import PairScores
 from embedding_core.metrics.pairwise import CHUNK_BYTES, TILE
-from embedding_core.metrics.retrieval import QueryScores, class_sizes, hit_scores, precision_scores, vote_scores
+from embedding_core.metrics.retrieval import (
+    QueryMean,
+    QueryScores,
+    class_sizes,
+    hit_scores,
+    precision_scores,
+    vote_scores,
+)
 from embedding_core.metrics.verification import verification_auc
 
 
@@ -30,6 +37,15 @@ class Ranking(NamedTuple):
     recall_at_1: float
     map_at_r: float
     knn_accuracy: float
+    """Leave-one-out vote."""
+
+
+class Retrieval(NamedTuple):
+    """What each image finds; NaN with their numbers of queries if an embedding is not finite."""
+
+    recall_at_1: QueryMean
+    map_at_r: QueryMean
+    knn_accuracy: QueryMean
     """Leave-one-out vote."""
 
 
@@ -52,6 +68,19 @@ def ranking_and_spread(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k:
         nearest = ranked.take(start, cosines)
         spread_out.take(start, cosines, nearest)
     return ranked.result(), spread_out.result()
+
+
+def retrieval(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> Retrieval:
+    """Recall at 1, MAP@R and leave-one-out kNN accuracy with their standard errors: `hits`, `average_precisions` and
+    `knn_accuracy` off one selection of neighbours, in less than half of their time; arguments as in `ranking`."""
+    unit = _unit(z)
+    if not unit.isfinite().all():
+        unknown = QueryScores(unit.new_full((len(unit),), math.nan), class_sizes(labels, labels) > 1).mean()
+        return Retrieval(unknown, unknown, unknown)
+    found = _Retrieval(unit, labels, k)
+    for start, cosines in _blocks(found.unit):
+        found.take(start, cosines)
+    return found.result()
 
 
 def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> Ranking:
@@ -110,7 +139,7 @@ def _blocks(unit: Tensor) -> Iterator[tuple[int, Float[Tensor, "m n"]]]:
         yield start, cosines
 
 
-class _Ranking:
+class _Retrieval:
     """Takes the blocks in order; leaves them as they are."""
 
     def __init__(self, unit: Tensor, labels: Tensor, k: int) -> None:
@@ -118,13 +147,12 @@ class _Ranking:
         if not 1 <= k < n:
             raise ValueError(f"`k` must be 1 to the number of candidates, but got k={k}, {n - 1} candidates.")
         order = labels.argsort(stable=True)
-        self.unit = unit[order]
+        self.unit, self.labels = unit[order], labels[order]
         """Class after class, so that the pairs of two classes lie together."""
-        self._labels, self._given_labels, self._k = labels[order], labels, k
+        self._given_labels, self._k = labels, k
         self._place = order.argsort()
-        self._mates = class_sizes(self._labels, self._labels) - 1
+        self._mates = class_sizes(self.labels, self.labels) - 1
         self._most_mates = max(1, int(self._mates.max()))
-        self._pairs = PairScores(self._labels) if n * (n - 1) // 2 * unit.element_size() <= CHUNK_BYTES else None
         self._scores: list[Float[Tensor, "m 3"]] = []
 
     def take(self, start: int, cosines: Tensor) -> Int[Tensor, " m"]:
@@ -132,7 +160,7 @@ class _Ranking:
         rows = torch.arange(start, start + len(cosines), device=cosines.device)
         longest = max(self._k, self._most_mates)
         similarities, indices = cosines.topk(min(longest + 1, len(self.unit) - 1), dim=1)
-        scores = self._judged([Neighbours(indices[:, :k], similarities[:, :k]) for k in self._ks], rows, self._labels)
+        scores = self._judged([Neighbours(indices[:, :k], similarities[:, :k]) for k in self._ks], rows, self.labels)
         # Of equal cosines each selection takes others, by its length and their order: there as the single measures do.
         tied = (similarities[:, 1:] == similarities[:, :-1]).any(dim=1).nonzero()[:, 0]
         if len(tied):
@@ -140,8 +168,6 @@ class _Ranking:
             selections = [Neighbours(*reversed(given.topk(k, dim=1))) for k in self._ks]
             scores[tied] = self._judged(selections, rows[tied], self._given_labels)
         self._scores.append(scores)
-        if self._pairs is not None:
-            self._pairs.take(start, cosines)
         return indices[:, 0]
 
     @property
@@ -154,16 +180,35 @@ class _Ranking:
     ) -> Float[Tensor, "m 3"]:
         """Recall, precision and vote of some rows by their neighbours, which are places in `labels`."""
         nearest, voters, mates = selections
-        own = self._labels[rows]
+        own = self.labels[rows]
         precisions = precision_scores(mates, own, labels, self._mates[rows])
         return torch.stack([hit_scores(nearest, own, labels), precisions, vote_scores(voters, own, labels)], dim=1)
 
-    def result(self) -> Ranking:
-        counted = self._mates > 0
+    def result(self) -> Retrieval:
+        counted = (self._mates > 0)[self._place]
         scores = torch.cat(self._scores)[self._place]  # as given, or the mean would be rounded otherwise
-        recall, precision, votes = (QueryScores(one, counted[self._place]).mean().value for one in scores.unbind(dim=1))
+        return Retrieval(*(QueryScores(one, counted).mean() for one in scores.unbind(dim=1)))
+
+
+class _Ranking:
+    """Takes the blocks in order; leaves them as they are."""
+
+    def __init__(self, unit: Tensor, labels: Tensor, k: int) -> None:
+        self._found = _Retrieval(unit, labels, k)
+        self.unit, self._labels = self._found.unit, self._found.labels
+        n = len(unit)
+        self._pairs = PairScores(self._labels) if n * (n - 1) // 2 * unit.element_size() <= CHUNK_BYTES else None
+
+    def take(self, start: int, cosines: Tensor) -> Int[Tensor, " m"]:
+        """Which row is nearest to each."""
+        if self._pairs is not None:
+            self._pairs.take(start, cosines)
+        return self._found.take(start, cosines)
+
+    def result(self) -> Ranking:
+        found = (mean.value for mean in self._found.result())
         auc = verification_auc(self.unit, self._labels) if self._pairs is None else self._pairs.auc()
-        return Ranking(auc, recall, precision, votes)
+        return Ranking(auc, *found)
 
 
 class _Spread:

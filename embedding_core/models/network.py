@@ -92,9 +92,12 @@ class EmbeddingNetwork(nn.Module):
 
     def train(self, mode: bool = True) -> "EmbeddingNetwork":
         """Training or evaluation mode; a frozen backbone stays in evaluation mode, its running statistics still."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
+        frozen = self.frozen
+        for module in self.children():
+            kept = frozen and module is self.backbone
+            if not kept or module.training:  # going through its hundreds of layers would take as long as a validation
+                module.train(mode and not kept)
+        self.training = mode
         return self
 
     def _flat(self, inputs: Tensor) -> tuple[Tensor, torch.Size]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from embedding_core.metrics import cosine_matrix, pair_scores
-from embedding_core.metrics.cosine_matrix import Ranking, Spread, ranking, ranking_and_spread, spread
+from embedding_core.metrics.cosine_matrix import Ranking, Spread, ranking, ranking_and_spread, retrieval, spread
 from embedding_core.metrics.embedding_statistics import nn_distance, similarity_stats, uniformity
-from embedding_core.metrics.retrieval import knn_accuracy, map_at_r, recall_at_k
+from embedding_core.metrics.retrieval import average_precisions, hits, knn_accuracy, map_at_r, recall_at_k
 from embedding_core.metrics.verification import verification_auc
 from embedding_core.seeding import generator
 
@@ -69,6 +69,24 @@ def test_ties_count_as_they_do_one_by_one(n: int, classes: int, seed: int, tile:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cosine_matrix, "TILE", tile)
         assert ranking(z, labels, k=k) == one_by_one(z, labels, k)
+
+
+def test_means_over_queries_have_the_errors_and_counts_of_their_own_functions() -> None:
+    z, labels = clusters(800, 16, classes=12)
+    labels[:7] = torch.arange(20, 27)  # alone in their class
+    found = retrieval(z, labels, k=20)
+    single = (
+        hits(z, labels, k=1).mean(),
+        average_precisions(z, labels).mean(),
+        knn_accuracy(z, labels, z, labels, k=20, exclude_self=True),
+    )
+    for mean, own in zip(found, single, strict=True):
+        assert mean == pytest.approx(own, abs=1e-7)
+        assert mean.n_left_out == 7
+    z[3, 1] = math.nan
+    for mean in retrieval(z, labels, k=20):
+        assert math.isnan(mean.value)
+        assert (mean.n_queries, mean.n_left_out) == (793, 7)
 
 
 def test_of_a_collapsed_network_the_auc_is_one_half() -> None:
