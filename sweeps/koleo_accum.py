@@ -84,8 +84,7 @@ DESIGN = Design(
         "features-study1": Preset(
             purpose="study 1's search and its whole budget, ten times a run of `features`, on the same frozen features",
             dataset="cifar10", samples=100, epochs=15, blocks=7, confirm="best of search",
-            fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "val_images": 1000, "views": "pca",
-                   **ANY},
+            fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "views": "pca", **ANY},
         ),
         "finetune": Preset(
             purpose="KoLeo and accumulation where the backbone that `features` freezes is trained, two settings a cell",

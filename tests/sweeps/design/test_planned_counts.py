@@ -4,14 +4,16 @@ import json
 
 import pytest
 
-from sweeps import koleo_accum, mining_curriculum, semi_hard_phases, simclr
+from sweeps import image_leak, koleo_accum, koleo_dose, mining_curriculum, semi_hard_phases, simclr
 from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import content_of
 from sweeps.design.planned_counts import planned_trials
 from sweeps.design.runs import confirm_runs, tune_runs
 
-DESIGNS = [module.DESIGN for module in (koleo_accum, mining_curriculum, semi_hard_phases, simclr)]
+DESIGNS = [
+    module.DESIGN for module in (koleo_accum, koleo_dose, image_leak, mining_curriculum, semi_hard_phases, simclr)
+]
 PRESETS = [(design, preset) for design in DESIGNS for preset in design.presets]
 
 

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps import koleo_accum, mining_curriculum, semi_hard_phases, simclr
+from sweeps import image_leak, koleo_accum, mining_curriculum, semi_hard_phases, simclr
 from sweeps.design import Range
 from sweeps.design.plan import Plan
 from sweeps.design.runs import tune_runs
@@ -76,7 +76,9 @@ def test_what_infrastructure_ended_says_nothing_of_the_settings(ending: str) -> 
     assert study.propose([*steep(8), row(8, 0.005, 0.9, ending)], 9) == study.propose(steep(8), 9)
 
 
-@pytest.mark.parametrize("design", [koleo_accum, mining_curriculum, semi_hard_phases, simclr], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "design", [koleo_accum, image_leak, mining_curriculum, semi_hard_phases, simclr], ids=lambda m: m.__name__
+)
 def test_each_cell_of_each_tuned_preset_is_proposed_settings_in_its_own_range(design: ModuleType) -> None:
     """One field may have a range for each of several levels."""
     presets = [name for name, preset in design.DESIGN.presets.items() if preset.confirm == "best of tune"]
