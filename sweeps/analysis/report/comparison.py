@@ -1,11 +1,22 @@
 """The report that lays two sweeps side by side."""
 
-from sweeps.analysis.document import Report, Section, Table
+from collections.abc import Sequence
+from typing import Final
+
+from sweeps.analysis.document import Picture, Report, Section, Table
+from sweeps.analysis.figures.tunings_alone import READING, TuningsAlone, draw_tunings_alone, tunings_data
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS
-from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, refusals
+from sweeps.analysis.stats.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.single_tunings import single_tunings
 from sweeps.results.columns import named
+
+ALONE: Final = (
+    "What each tuning would have claimed had it been the only one: its own mean, with the interval that seeds alone "
+    "give it (their spread pooled over the sweep's tunings). Apart: pairs of tunings whose intervals have no number in "
+    "common."
+)
 
 
 def comparison(first: Sweep, second: Sweep) -> Report:
@@ -28,6 +39,7 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     ]
     sections = [
         Section("Side by side", alone, tables=[Table(header, rows)] if rows else []),
+        _tunings_alone((first, second), pairs),
         Section("Each sweep's own words", _sentences(first) + _sentences(second)),
         Section("Whether they are comparable", _comparable(first, second)),
     ]
@@ -36,6 +48,30 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         question="",
         verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
         sections=[s for s in sections if s.paragraphs or s.tables],
+    )
+
+
+def _tunings_alone(sweeps: tuple[Sweep, Sweep], pairs: Sequence[Pairing]) -> Section:
+    """Empty where no sweep has several tunings of several seeds."""
+    rows: list[list[str]] = []
+    pictures: list[Picture] = []
+    for pair in pairs:
+        told = []
+        for sweep, finding in zip(sweeps, (pair.first, pair.second), strict=True):
+            alone, effect = single_tunings(finding), finding.effect
+            if alone is not None and effect is not None:
+                told.append(TuningsAlone(sweep.name, effect, alone))
+                n = len(alone.effects)
+                counts = [f"{count} of {n}" for count in (alone.raised, alone.lowered)]
+                apart = f"{alone.apart} of {n * (n - 1) // 2}"
+                rows.append([finding.contrast.label, sweep.name, *counts, apart, VERDICT_WORDS[effect.verdict]])
+        if told and not pair.other_outcomes:
+            data = tunings_data(finding.name, finding.contrast.outcome, told)
+            name = f"tunings-alone-{finding.contrast.code.replace(', ', '-').lower()}-{len(pictures) + 1}"
+            pictures.append(Picture(name, draw_tunings_alone(data), READING))
+    header = ["", "sweep", "alone: raised", "alone: lowered", "pairs apart", "together"]
+    return Section(
+        "Each tuning alone", [ALONE] * bool(rows), tables=[Table(header, rows)] if rows else [], pictures=pictures
     )
 
 

@@ -60,13 +60,17 @@ def render_comparison(first: Path | str, second: Path | str, output: Path | None
     Raises:
         Faults: as `render_sweep` does, or `output` is not a folder.
     """
+    default = Path("-".join(["compare", *(Path(folder).resolve().name for folder in (first, second))]))
+    return write_pages(output or default, compose_comparison(first, second))
+
+
+def compose_comparison(first: Path | str, second: Path | str) -> Report:
+    """What `render_comparison` writes."""
     folders = [Path(first), Path(second)]
     names = [folder.resolve().name for folder in folders]
     if names[0] == names[1]:
         names = [str(folder) for folder in folders]
-    sweeps = [_sweep(folder, name) for folder, name in zip(folders, names, strict=True)]
-    default = Path("-".join(["compare", *(folder.resolve().name for folder in folders)]))
-    return write_pages(output or default, comparison(*sweeps))
+    return comparison(*(_sweep(folder, name) for folder, name in zip(folders, names, strict=True)))
 
 
 def _sweep(folder: Path, name: str) -> Sweep:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sweeps.analysis.figures
-from sweeps.analysis.report.compose import compose
+from sweeps.analysis.report.compose import compose, compose_comparison
 
 Make = Callable[..., Any]
 FOLDER = Path(sweeps.analysis.figures.__path__[0])
@@ -32,12 +32,19 @@ def module_of(picture: str) -> str | None:
 
 @pytest.mark.slow
 def test_every_figure_has_the_module_of_its_name_and_every_module_its_figure(
-    staged: Any, make_arms: Make, with_views: Make, many: dict[str, dict[str, Any]], tmp_path: Path
+    staged: Any,
+    make_arms: Make,
+    make_factorial: Make,
+    with_views: Make,
+    many: dict[str, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     arms = make_arms({cell: many[cell] for cell in list(many)[:2]}, blocks=2)
     with_views(arms, classes=3, points=12)
     folders = (staged.write(tmp_path / "staged"), arms.write(tmp_path / "arms"))
-    names = {picture.name for folder in folders for section in compose(folder).sections for picture in section.pictures}
+    twice = [make_factorial(replicates=4, seed=seed).write(tmp_path / f"seed-{seed}") for seed in (0, 9)]
+    reports = [*map(compose, folders), compose_comparison(*twice)]
+    names = {picture.name for report in reports for section in report.sections for picture in section.pictures}
     found = {name: module_of(name) for name in names}
     assert [name for name, module in found.items() if module is None] == []
     assert set(found.values()) == set(MODULES) - SHARED
