@@ -9,10 +9,19 @@ from sweeps.results.columns import named
 
 
 def beside(plan: StoredPlan) -> list[Contrast]:
-    """Each primary on each outcome that the sweep was not tuned for; none in old plans, which declare no outcome."""
+    """Each primary on each outcome that the sweep was not tuned for, and each exploratory contrast, which stays one.
+
+    None in old plans, which declare no outcome.
+    """
     if plan.outcome is None:
         return []
-    return [_on(primary, other, plan.outcome) for other in plan.beside for primary in primaries(plan.contrasts)]
+    families = {"primary": "beside", "exploratory": "exploratory"}
+    return [
+        _on(contrast, other, plan.outcome, families[contrast.family])
+        for other in plan.beside
+        for contrast in plan.contrasts
+        if contrast.family in families
+    ]
 
 
 def at_common_settings(plan: StoredPlan) -> list[Contrast]:
@@ -46,11 +55,11 @@ def codes(contrast: Contrast) -> list[str]:
     return [code.strip() for code in contrast.code.split(",")]
 
 
-def _on(primary: Contrast, other: Outcome, declared: Outcome) -> Contrast:
+def _on(contrast: Contrast, other: Outcome, declared: Outcome, family: str) -> Contrast:
     return replace(
-        primary,
-        family="beside",
+        contrast,
+        family=family,
         outcome=other.column,
-        outcome_label=primary.outcome_label.replace(declared.label, other.label),
+        outcome_label=contrast.outcome_label.replace(declared.label, other.label),
         sesoi=other.sesoi,
     )

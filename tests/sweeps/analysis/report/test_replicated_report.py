@@ -160,7 +160,7 @@ def test_equal_weights_on_one_outcome_have_one_interval_everywhere(name: str, ma
         key = outcome, tuple(sorted((cell, round(weight, 9)) for cell, weight in weights.items() if weight))
         shared += key in printed
         printed.setdefault(key, set()).add(interval(estimated))
-    assert shared == (0 if name == "young" else 5)
+    assert shared == (0 if name == "young" else 6)
     assert all(len(texts) == 1 for texts in printed.values()), printed
 
 
@@ -283,7 +283,7 @@ def test_a_proposing_tuner_and_recall_are_told_as_what_they_are(make_factorial: 
 def test_effects_are_a_frame_with_a_row_per_contrast(folder: Path) -> None:
     frame = effects(folder)
     assert list(frame.columns) == TABLES["contrasts"].names
-    assert frame["family"].value_counts().to_dict() == {"exploratory": 11, "primary": 4, "beside": 4, "common": 4}
+    assert frame["family"].value_counts().to_dict() == {"exploratory": 12, "primary": 4, "beside": 4, "common": 4}
     primary = frame[frame["family"] == "primary"]
     assert primary["verdict"].notna().all()
     assert (primary["family_size"] == 4).all()
