@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,11 +78,14 @@ def refusals(first: Sweep, second: Sweep) -> list[str]:
 
 
 def config_differences(first: Sweep, second: Sweep) -> dict[str, list[str]]:
-    """Cells of both sweeps -> the settings that differ, as `name: first, second`; only cells with a difference."""
+    """Cells of both sweeps -> the settings that differ, as `name: first, second`; only cells with a difference.
+
+    A setting that a sweep's replicates differ in is tuned there, and differs between sweeps by design.
+    """
     a, b = (_configs(sweep.confirm) for sweep in (first, second))
     found = {}
     for cell in sorted(a.keys() & b.keys()):
-        names = sorted((a[cell].keys() | b[cell].keys()) - set(NOT_COMPARED))
+        names = sorted((a[cell].keys() | b[cell].keys()) - set(NOT_COMPARED) - _tuned(a[cell]) - _tuned(b[cell]))
         values = [(name, a[cell].get(name), b[cell].get(name)) for name in names]
         lines = [f"{name}: {one}, {other}" for name, one, other in values if one != other]
         if lines:
@@ -190,10 +193,20 @@ def _short(values: set[str]) -> str:
 
 
 def _configs(confirm: pa.Table) -> dict[str, dict[str, Any]]:
-    """Configuration of each cell, from its first block of the first replicate."""
+    """Configuration of each cell; a tuple of all values of a setting that its runs differ in."""
     rows = confirm.select(["cell_id", "replicate", "block", "config_json"]).to_pylist()
     found: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (row["cell_id"], place_of(row))):
-        if row["cell_id"] not in found:
-            found[row["cell_id"]] = json.loads(row["config_json"])
+        config = json.loads(row["config_json"])
+        cell = found.setdefault(row["cell_id"], config)
+        for name in config.keys() | cell.keys():
+            values = cell.get(name)
+            several = values if isinstance(values, tuple) else (values,)
+            if config.get(name) not in several:
+                cell[name] = (*several, config.get(name))
     return found
+
+
+def _tuned(cell: Mapping[str, Any]) -> set[str]:
+    """Settings that the runs of a cell differ in."""
+    return {name for name, value in cell.items() if isinstance(value, tuple)}

@@ -150,6 +150,22 @@ def test_settings_that_differ_are_named_by_cell(make_confirm: Make) -> None:
     assert found == {"koleo=on": ["koleo_weight: 0.1, 0.05"]}
 
 
+def test_what_each_replicate_tunes_for_itself_is_no_difference_of_the_sweeps(make_factorial: Make) -> None:
+    one, other = (make_factorial(replicates=4, seed=seed) for seed in (0, 9))
+    for made, first in ((one, 0.001), (other, 0.002)):
+        for row in made.tables.trial_rows:
+            config = config_of(row) | {"lr": first * row["replicate"], "epochs": 5}
+            row["config_json"] = TrainConfig.from_flat(config).to_json()
+    assert config_differences(replicated("a", one), replicated("b", other)) == {}
+    for row in other.tables.trial_rows:
+        row["config_json"] = (
+            row["config_json"].replace('"epochs":5', '"epochs":7').replace('"epochs": 5', '"epochs": 7')
+        )
+    found = config_differences(replicated("a", one), replicated("b", other))
+    assert len(found) == 4
+    assert {tuple(lines) for lines in found.values()} == {("epochs: 5, 7",)}
+
+
 @pytest.mark.slow
 def test_the_command_line_writes_a_folder_of_its_own(
     make_confirm: Make,
