@@ -58,5 +58,5 @@ def _main(design: Design, argv: Sequence[str], console: Console) -> int:
     if not outcome.complete:
         tell_how_to_go_on(options, folder, argv, console, spent=outcome.budget_spent)
         return BUDGET_SPENT if outcome.budget_spent else INTERRUPTED
-    announce(plan, folder)
+    announce(plan, folder, argv)
     return FAILED if tell_errors(folder, console) else 0

@@ -20,8 +20,8 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def announce(plan: Plan, folder: Path) -> None:
-    """Print the answer, where to read it, and what to run next."""
+def announce(plan: Plan, folder: Path, argv: Sequence[str]) -> None:
+    """Print the answer, where to read it, and what to run next, unless that has just run."""
     composed = compose(folder)
     for verdict in composed.verdicts:
         print(verdict)
@@ -29,7 +29,8 @@ def announce(plan: Plan, folder: Path) -> None:
     if "search" in plan.stages:
         dashboard = command([f"sqlite:///{folder / 'optuna.db'}"], program="optuna-dashboard")
         print(f"Search in optuna-dashboard: {dashboard}")
-    if plan.preset.next_command and plan.what["dataset"] == plan.preset.dataset:
+    following = plan.preset.next_command.split()
+    if not set(following) <= set(argv) and plan.what["dataset"] == plan.preset.dataset:
         print(f"Next: {command([])} {plan.preset.next_command}")
 
 
