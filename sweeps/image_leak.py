@@ -12,7 +12,8 @@ import sys
 
 from sweeps.cli.main import main
 from sweeps.design import Cell, Design, Estimand, Factor, Preset, Range
-from sweeps.koleo_accum import LITE0
+
+LITE0 = {"backbone": "efficientnet_lite0", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet"}
 
 DISJOINT, LEAKING = (Cell(levels={"triplets": kind}) for kind in ("disjoint", "study"))
 

@@ -13,7 +13,8 @@ import sys
 from sweeps.cli.main import main
 from sweeps.design import Cell, Design, Estimand, Preset
 from sweeps.design.design import spelled
-from sweeps.koleo_accum import LITE0
+
+LITE0 = {"backbone": "efficientnet_lite0", "weights": "imagenet", "norm_kind": "batch", "input_scaling": "imagenet"}
 
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
 NEIGHBOURS = {"any": False, "other-class": True}
