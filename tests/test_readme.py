@@ -8,27 +8,57 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeps.analysis.numbers import interval
+from sweeps.analysis.report.effect_sections import VERDICT_WORDS
 from sweeps.analysis.stats.effects import Interval
 from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile")
-GUIDES = ("README.md", "CONTRIBUTING.md", *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")))
+GUIDES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/koleo.md",
+    *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")),
+)
 ROOMS = ("embedding_core", "trainables", "sweeps", "tests", "docs", "cluster", "benchmarks", "examples", "dashboards")
-EFFECT = re.compile(r"\| (?:[^|:]*: )?([+-]\.\d+ \[[+-]\.\d+, [+-]\.\d+\]) \| (\d+) \|")
+ANSWERS = ("README.md", "docs/koleo.md")
+EFFECT = re.compile(r"[+-]\.\d+ \[[+-]\.\d+, [+-]\.\d+\]")
+REPORT = re.compile(r"examples/(\w+)/report\.md")
+JUDGED = {words: verdict for verdict, words in VERDICT_WORDS.items()}
 
 
-def test_every_effect_in_a_table_is_of_a_committed_run() -> None:
-    stated = EFFECT.findall((ROOT / "README.md").read_text())
-    committed = set()
-    for file in sorted((ROOT / "examples").glob("*/contrasts.parquet")):
-        for row in pq.read_table(file).to_pylist():
-            if row["epoch"] is None and row["estimate"] is not None:
-                ends = (row["estimate"], row["ci_low"], row["ci_high"], row["n"])
-                effect = Interval(*ends, row.get("standard_error") or 0.0)  # older tables do not have it
-                committed.add((interval(effect), str(effect.n)))
-    assert len(stated) >= 22
-    assert not set(stated) - committed
+def told_rows(document: str) -> list[tuple[str, list[str]]]:
+    """Rows of tables that state an effect, and their cells."""
+    lines = (ROOT / document).read_text().splitlines()
+    rows = [(line, [cell.strip() for cell in line.strip("|").split("|")]) for line in lines if line.startswith("|")]
+    return [row for row in rows if EFFECT.search(row[0])]
+
+
+def contrasts_of(example: str) -> dict[str, set[tuple[int, str | None]]]:
+    """The final effects of a committed run as they are printed, each with its n and verdict."""
+    found: dict[str, set[tuple[int, str | None]]] = {}
+    for row in pq.read_table(ROOT / "examples" / example / "contrasts.parquet").to_pylist():
+        if row["epoch"] is None and row["estimate"] is not None:
+            ends = (row["estimate"], row["ci_low"], row["ci_high"], row["n"])
+            effect = Interval(*ends, row.get("standard_error") or 0.0)  # older tables do not have it
+            found.setdefault(interval(effect), set()).add((effect.n, row["verdict"]))
+    return found
+
+
+@pytest.mark.parametrize("document", ANSWERS)
+def test_every_effect_in_a_table_is_of_the_report_that_its_row_links(document: str) -> None:
+    rows = told_rows(document)
+    assert len(rows) >= 12
+    for line, cells in rows:
+        (example,) = set(REPORT.findall(line))
+        committed = contrasts_of(example)
+        for stated in EFFECT.findall(line):
+            assert stated in committed, f"{document}: {stated} is not in examples/{example}"
+            units = {n for n, _ in committed[stated]}
+            assert units & {int(cell) for cell in cells if cell.isdigit()}, f"{document}: {stated} is of n = {units}"
+        words = [verdict for said, verdict in JUDGED.items() if any(cell.startswith(said) for cell in cells)]
+        judged = {verdict for stated in EFFECT.findall(line) for _, verdict in committed[stated]}
+        assert not words or judged & set(words), f"{document}: {line}"
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
