@@ -37,7 +37,7 @@ ORDERS = {
     "sweeps.": (
         f"results -> design -> engine -> commands -> cli -> {SCRIPTS}",
         "results -> analysis.numbers -> analysis.wording -> analysis.stats -> analysis.figures -> analysis.published "
-        "-> analysis.report -> analysis.optuna_studies -> commands",
+        "-> analysis.report -> analysis.optuna_studies, analysis.sweep_result -> commands",
         "analysis.wording -> analysis.document -> analysis.published",
     ),
 }

@@ -11,25 +11,32 @@ if TYPE_CHECKING:
     from sweeps.analysis.report.compose import render_comparison, render_sweep
     from sweeps.analysis.stats.contrast_table import effects
     from sweeps.analysis.stats.effects import Effect, paired_effect, replicated_effect
+    from sweeps.analysis.sweep_result import SweepResult, compare, trials
 
 __all__ = [
     "Effect",
+    "SweepResult",
+    "compare",
     "effects",
     "paired_effect",
     "render_comparison",
     "render_study",
     "render_sweep",
     "replicated_effect",
+    "trials",
 ]
 
 _HOMES: Final = {
     "Effect": "stats.effects",
+    "SweepResult": "sweep_result",
+    "compare": "sweep_result",
     "effects": "stats.contrast_table",
     "paired_effect": "stats.effects",
     "render_comparison": "report.compose",
     "render_study": "optuna_studies.report",
     "render_sweep": "report.compose",
     "replicated_effect": "stats.effects",
+    "trials": "sweep_result",
 }
 
 

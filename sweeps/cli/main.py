@@ -1,19 +1,22 @@
 """One sweep from command line to verdict."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from embedding_core.errors import Faults
+from embedding_core.storage.result_tables import Row
 from sweeps.cli import session
 from sweeps.cli.forecast import forecast
 from sweeps.cli.messages import announce, say, tell_errors, tell_how_to_go_on
-from sweeps.cli.options import parse
+from sweeps.cli.options import Options, parse
 from sweeps.cli.power_lines import power_lines, sds_of
 from sweeps.cli.preflight import preflight
 from sweeps.cli.sweep_folder import folder_of, plan_of
 from sweeps.design import Design
+from sweeps.design.plan import Plan
 
 FAILED = 1
 """Exit status when trials of the confirmation ended in an error."""
@@ -45,18 +48,36 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
 
 def _main(design: Design, argv: Sequence[str], console: Console) -> int:
     options = parse(design, argv)
-    folder = folder_of(design, options)
-    plan = plan_of(design, options, folder)
-    data = preflight(plan, options, folder)
     if options.plan:
-        name = options.sd_from.name if options.sd_from else ""
-        sds = sds_of(options.sd_from, plan) if options.sd_from else None
-        print("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]), flush=True)  # before the probe
-        print("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))
+        _tell_plan(design, options)
         return 0
-    outcome = session.run(plan, data, options, folder, console)
+    plan, folder, outcome = carry_out(design, options, console)
     if not outcome.complete:
         tell_how_to_go_on(options, folder, argv, console, spent=outcome.budget_spent)
         return BUDGET_SPENT if outcome.budget_spent else INTERRUPTED
     announce(plan, folder, argv)
     return FAILED if tell_errors(folder, console) else 0
+
+
+def carry_out(
+    design: Design, options: Options, console: Console, *, on_row: Callable[[Row], None] | None = None
+) -> tuple[Plan, Path, session.Outcome]:
+    """Run what is left of the sweep that `options` ask for: its plan, its folder, how far it came.
+
+    Raises:
+        Faults: it cannot be run as asked.
+    """
+    folder = folder_of(design, options)
+    plan = plan_of(design, options, folder)
+    data = preflight(plan, options, folder)
+    return plan, folder, session.run(plan, data, options, folder, console, on_row=on_row)
+
+
+def _tell_plan(design: Design, options: Options) -> None:
+    folder = folder_of(design, options)
+    plan = plan_of(design, options, folder)
+    data = preflight(plan, options, folder)
+    name = options.sd_from.name if options.sd_from else ""
+    sds = sds_of(options.sd_from, plan) if options.sd_from else None
+    print("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]), flush=True)  # before the probe
+    print("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))

@@ -1,5 +1,6 @@
 """A sweep from connecting to Ray to its last trial, its time budget's end or Ctrl-C."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import ray
 from rich.console import Console
 
 from embedding_core.data.device_data import DeviceData
+from embedding_core.storage.result_tables import Row
 from sweeps.cli import feature_cache
 from sweeps.cli.messages import say
 from sweeps.cli.options import Options
@@ -30,8 +32,16 @@ class Outcome:
     """Whether it was its time budget that ended it."""
 
 
-def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: Console) -> Outcome:
-    """Run what is left of a sweep. A Ray that was up before stays up.
+def run(
+    plan: Plan,
+    data: DeviceData,
+    options: Options,
+    folder: Path,
+    console: Console,
+    *,
+    on_row: Callable[[Row], None] | None = None,
+) -> Outcome:
+    """Run what is left of a sweep. A Ray that was up before stays up; `on_row` is shown each row of a trial.
 
     Raises:
         Faults: no such cluster, no room for a trial, a folder that cannot be used, results or checkpoints out of reach.
@@ -64,6 +74,7 @@ def run(plan: Plan, data: DeviceData, options: Options, folder: Path, console: C
                 checkpoints=checkpoints,
                 epoch_deadline_s=options.epoch_deadline_s,
                 save_every_s=options.save_every_s,
+                on_row=on_row,
             )
             if joins:
                 checkpoint_location.check_reach(sweep.checkpoint_dir, own=not checkpoints)

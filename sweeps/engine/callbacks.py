@@ -12,6 +12,7 @@ from sweeps.engine.prometheus import Metrics
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.retention import CheckpointKeeper
 from sweeps.engine.searchers import RunSearcher
+from sweeps.engine.watcher import Watcher
 
 
 class StageCallback(Callback):
@@ -25,9 +26,10 @@ class StageCallback(Callback):
         checkpoint_keeper: CheckpointKeeper,
         progress: Progress,
         metrics: Metrics,
+        watcher: Watcher,
     ) -> None:
         self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
-        self._progress, self._metrics = progress, metrics
+        self._progress, self._metrics, self._watcher = progress, metrics, watcher
         self.ended = 0
         """Trials whose final row is stored; an interrupted one has none."""
 
@@ -47,6 +49,7 @@ class StageCallback(Callback):
         label = self._recorder.live(trial).label
         self._progress.on_result(label.trial_id, result)
         self._metrics.on_result(label.trial_id, label.cell_id, result)
+        self._watcher.on_result(label, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""

@@ -1,5 +1,6 @@
 """A sweep as the engine holds it: a plan, the folder that it fills, and what its stages share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.errors import Faults
+from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import content_of
@@ -41,6 +43,8 @@ class Sweep:
     """See `RunLabel`."""
     save_every_s: float = 0.0
     """Likewise."""
+    on_row: Callable[[Row], None] | None = None
+    """Shown each row of a trial, with its stage, id and cell."""
 
     @property
     def study_id(self) -> str:

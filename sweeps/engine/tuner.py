@@ -21,6 +21,7 @@ from sweeps.engine.resources import RoomLimiter
 from sweeps.engine.retention import CheckpointKeeper, start_anew
 from sweeps.engine.searchers import RunSearcher
 from sweeps.engine.sweep import Sweep
+from sweeps.engine.watcher import Watcher
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 
@@ -74,6 +75,7 @@ def run(sweep: Sweep, left: Remainder) -> bool:
             console=sweep.console,
         ),
         metrics=Metrics(sweep.study_id, left.stage),
+        watcher=Watcher(sweep.on_row, sweep.console),
     )
     scheduler = None
     if left.rungs is not None:

@@ -58,7 +58,7 @@ def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCa
     provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
     checkpoint_store = CheckpointStore.at(str(tmp_path / "checkpoints"))
     recorder = Recorder(Buffer(Store.create(folder)), provenance, checkpoint_store, rungs=None, constants={})
-    names = ("searcher", "checkpoint_keeper", "progress", "metrics")
+    names = ("searcher", "checkpoint_keeper", "progress", "metrics", "watcher")
     hearers: dict[str, Any] = {name: Hears(name, heard, folder) for name in names}
     return StageCallback(recorder, **hearers)
 

@@ -1,0 +1,66 @@
+"""`sweeps.run`: a sweep from a script or a notebook, with everything that the command line can say."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from embedding_core.errors import Faults
+from embedding_core.storage.result_tables import Row
+from sweeps.analysis.sweep_result import SweepResult
+from sweeps.cli.main import carry_out
+from sweeps.cli.options import parse
+from sweeps.design import Design
+
+
+def run(
+    design: Design,
+    *,
+    on_row: Callable[[Row], None] | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> SweepResult:
+    """Run a sweep, or go on with one, in this process, and return what it left.
+
+    Args:
+        design: what is asked: `sweeps.koleo_accum.DESIGN`, or one of your own.
+        on_row: called in this process with each row of each trial as it comes: the columns of the table `curves`, with
+            `stage`, `trial_id` and `cell_id`. What it raises ends no run: it is said once, and rows go on.
+        quiet: whether progress stays off standard error.
+        **options: the command line's, by name: `preset="minimal"`, `replicates=6`, `time_budget="2h"`, `resume=True`;
+            `set={"head": "mlp"}` fixes fields of the configuration.
+
+    Returns:
+        The folder of the sweep as an object, `complete` if everything planned has run.
+
+    Raises:
+        Faults: unknown options (with the nearest known one), bad values, a sweep that cannot be run; all at once.
+    """
+    given = parse(design, arguments_of(options))
+    if given.plan:
+        raise Faults(["`plan=True` would run nothing: the command line's `--plan` prints what a sweep will take."])
+    _, folder, outcome = carry_out(design, given, Console(stderr=True, quiet=quiet), on_row=on_row)
+    return SweepResult(folder, outcome.complete)
+
+
+def arguments_of(options: Mapping[str, Any]) -> Sequence[str]:
+    """Options as the command line has them: `time_budget="2h"` is `--time-budget 2h`; None and False are not given."""
+    found: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "set":
+            found += [word for field, setting in value.items() for word in (flag, f"{field}={_spelled(setting)}")]
+        elif value is True:
+            found.append(flag)
+        elif value is not None and value is not False:
+            found += [flag, _spelled(value)]
+    return found
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, Path):
+        return str(value)
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
