@@ -12,8 +12,13 @@ from sweeps.analysis.stats.effects import Interval
 from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile")
-GUIDES = ("README.md", "CONTRIBUTING.md", *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "AGENTS.md", "Makefile")
+GUIDES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "AGENTS.md",
+    *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")),
+)
 ROOMS = ("embedding_core", "trainables", "sweeps", "tests", "docs", "cluster", "benchmarks", "examples", "dashboards")
 EFFECT = re.compile(r"\| (?:[^|:]*: )?([+-]\.\d+ \[[+-]\.\d+, [+-]\.\d+\]) \| (\d+) \|")
 
