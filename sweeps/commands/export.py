@@ -48,8 +48,9 @@ def _export(arguments: argparse.Namespace) -> int:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    unit = "rows in {}.csv" if arguments.format == "csv" else "runs in {}/"
-    print("\n".join(f"{arguments.out}: {count:,} {unit.format(name)}" for name, count in counts.items()))
+    end, unit = (".csv", "row") if arguments.format == "csv" else ("/", "run")
+    for name, count in counts.items():
+        print(f"{arguments.out / name}{end}: {count:,} {unit}{'s' * (count != 1)}")
     if arguments.format == "tensorboard" and find_spec("tensorboard") is None:
         print(
             "TensorBoard is not installed here. To look at the runs: `pip install tensorboard` (or the extra "

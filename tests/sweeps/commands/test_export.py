@@ -80,7 +80,7 @@ def test_every_table_is_a_file_that_pandas_reads_back(tiny: Design, tmp_path: Pa
     assert sorted(file.name for file in out.iterdir()) == sorted(f"{name}.csv" for name in TABLES)
     for name in TABLES:
         table, found = store.read(folder, name), pd.read_csv(out / f"{name}.csv")
-        assert f"{out}: {table.num_rows:,} rows in {name}.csv" in lines
+        assert f"{out / name}.csv: {table.num_rows:,} row{'s' * (table.num_rows != 1)}" in lines
         assert list(found.columns) == table.column_names
         assert len(found) == table.num_rows
         for column in ("trial_id", "stage", "epoch", "val_auc", "test_auc", "value", "label", "config_json"):
@@ -124,7 +124,7 @@ def events(file: Path) -> list[Any]:
 def test_each_trial_is_a_run_with_its_curves(sweep: Path, tmp_path: Path, said: Any) -> None:
     out = tmp_path / "runs"
     code, lines, errors = said("tensorboard", sweep, out)
-    assert (code, lines) == (0, [f"{out}: 3 runs in confirm/", f"{out}: 1 runs in search/"])
+    assert (code, lines) == (0, [f"{out}/confirm/: 3 runs", f"{out}/search/: 1 run"])
     assert bool(errors) == (find_spec("tensorboard") is None)
     runs = sorted(str(file.parent.relative_to(out)) for file in out.rglob("*tfevents*"))
     assert runs == ["confirm/t00000", "confirm/t00001", "confirm/t00002", "search/t00000"]
