@@ -13,10 +13,11 @@ from sweeps.analysis.stats.effects import Interval
 from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "AGENTS.md", "Makefile")
 GUIDES = (
     "README.md",
     "CONTRIBUTING.md",
+    "AGENTS.md",
     "docs/koleo.md",
     *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")),
 )

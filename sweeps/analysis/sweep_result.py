@@ -47,7 +47,8 @@ def compare(*results_dirs: Path | str) -> "pd.DataFrame":
 
     if not results_dirs:
         raise Faults(["`compare` needs the folder of a sweep at least."])
-    frames, faults = [], []
+    frames: list[pd.DataFrame] = []
+    faults: list[str] = []
     for folder in results_dirs:
         try:
             found = effects(folder)

@@ -57,7 +57,11 @@ class Judged(Estimated, Protocol):
         """Whether the interval holds at every look."""
 
 
-def sentence(effect: Judged, *, what: str, outcome: str, context: str) -> str:
+NEEDED: Final = f"at least {MIN_REPLICATES} independent replicates"
+"""What a verdict on a sweep needs, as the sentence of a pilot says."""
+
+
+def sentence(effect: Judged, *, what: str, outcome: str, context: str, needed: str = NEEDED) -> str:
     """What the data support, in one sentence.
 
     Args:
@@ -66,6 +70,7 @@ def sentence(effect: Judged, *, what: str, outcome: str, context: str) -> str:
             KoLeo`.
         outcome: what was measured: `AUC`; of an interaction what was changed: `KoLeo's effect on AUC`.
         context: what it rests on, without brackets: `6 tunings x 2 seeds, CIFAR-10, fixed triplets`.
+        needed: what a pilot lacks for a verdict, as `a verdict needs ...` goes on.
     """
     within = f"({context}{f'; {LOOKED}' if effect.anytime else ''})"
     matters = sesoi_text(effect.sesoi)
@@ -73,7 +78,7 @@ def sentence(effect: Judged, *, what: str, outcome: str, context: str) -> str:
         case "pilot":
             return (
                 f"Pilot, no verdict on whether {what} changes {outcome}: {interval(effect)} {within}; a verdict needs "
-                f"at least {MIN_REPLICATES} independent replicates."
+                f"{needed}."
             )
         case "beyond":
             return f"{capital(what)} {_moved(effect, outcome)} {within}: more than the {matters} that matters."

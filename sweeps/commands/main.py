@@ -11,6 +11,8 @@ from sweeps.commands.parser import BAD_INPUT, PROGRAM, columns
 COMMANDS: Final = {
     "report": "write the report of a sweep, or of any Optuna study",
     "compare": "lay two sweeps side by side: do the answers agree?",
+    "verdict": "do scores of anybody's experiments differ, and enough to matter?",
+    "export": "the tables of a sweep as CSV, or its curves for TensorBoard",
     "status": "what runs, what ended how, the time left and the cost of a sweep",
     "replay": "train one trial again, without Ray: does it give the stored rows?",
 }

@@ -1,7 +1,6 @@
 """Two sweeps side by side: the same contrast in each, whether they are comparable, the difference. Pure."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.contrasts import CellRuns
 from sweeps.analysis.stats.effects import Interval, t_interval
 from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.independent_groups import welch
 from sweeps.analysis.stats.pairing import place_of
 from sweeps.analysis.wording import capital
 from sweeps.results.columns import named
@@ -91,21 +90,6 @@ def config_differences(first: Sweep, second: Sweep) -> dict[str, list[str]]:
         if lines:
             found[cell] = lines
     return found
-
-
-def welch(first: Interval, second: Interval) -> Interval:
-    """Second minus first of two independent means with 95 % t intervals; `n` is the smaller number of units.
-
-    Source: Welch 1947, degrees of freedom after Satterthwaite.
-    """
-    variances = [one.standard_error**2 for one in (first, second)]
-    total = sum(variances)
-    estimate = second.estimate - first.estimate
-    if total == 0:
-        return Interval(estimate, estimate, estimate, min(first.n, second.n))
-    freedom = total**2 / sum(v**2 / (one.n - 1) for v, one in zip(variances, (first, second), strict=True))
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
-    return Interval(estimate, estimate - half, estimate + half, min(first.n, second.n), math.sqrt(total))
 
 
 def _paired(one: Finding, other: Finding, first: Sweep, second: Sweep, refused: Sequence[str]) -> Pairing:

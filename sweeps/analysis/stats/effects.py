@@ -140,7 +140,7 @@ def replicated_effect(
     estimate, error, n = float(units.mean()), float(units.std(ddof=1) / math.sqrt(units.size)), units.size
     outer = _quantile(n, ALPHA / family, anytime) * error
     inner = _quantile(n, 2 * ALPHA / family, anytime) * error
-    return _judged(
+    return judged(
         Interval(estimate, estimate - outer, estimate + outer, n, error),
         Interval(estimate, estimate - inner, estimate + inner, n, error),
         p_value=min(1.0, family * _t_test_p(estimate, error, n, anytime)),
@@ -154,30 +154,33 @@ def replicated_effect(
     )
 
 
-def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI) -> Effect:
+def paired_effect(control: Arm, treatment: Arm, *, sesoi: float = SESOI, family: int = 1) -> Effect:
     """Effect of the treatment from one value per block and arm.
 
     Args:
         control: outcome of the control, one finite value per block, length n >= 2; or its `trials` rows.
         treatment: outcome of the treatment in the same blocks, in the same order; or its `trials` rows.
         sesoi: smallest effect size of interest, > 0, in units of the outcome.
+        family: effects held together, >= 1: interval and p are Bonferroni's.
 
     Raises:
-        ValueError: arms of unequal length or of other blocks, fewer than two blocks, a value that is not finite, or
-            rows of the adaptive `search` stage. (`contrasts.cell_blocks` also checks labels and configurations.)
+        ValueError: arms of unequal length or of other blocks, fewer than two blocks, a value that is not finite, rows
+            of the adaptive `search` stage, or an impossible `sesoi` or `family`. (`contrasts.cell_blocks` also checks
+            labels and configurations.)
 
     Source: t interval and TOST, Schuirmann 1987; sign-flip test, Fisher 1935. Above `EXACT_BLOCKS` blocks the test
     draws `MONTE_CARLO_FLIPS` flips from a generator seeded with `MONTE_CARLO_SEED`.
     """
     arms = paired_values(control=control, treatment=treatment)
-    check_terms(sesoi=sesoi)
+    check_terms(sesoi=sesoi, family=family)
     contrast = arms["treatment"] - arms["control"]
-    return _judged(
-        t_interval(contrast),
-        t_interval(contrast, level=1 - 2 * ALPHA),
-        p_value=sign_flip_p(contrast),
+    return judged(
+        t_interval(contrast, level=1 - ALPHA / family),
+        t_interval(contrast, level=1 - 2 * ALPHA / family),
+        p_value=min(1.0, family * sign_flip_p(contrast)),
         pilot=contrast.size < MIN_BLOCKS,
         sesoi=sesoi,
+        family=family,
     )
 
 
@@ -253,12 +256,20 @@ def _tau_squared(per_block: NDArray[np.float64]) -> float:
     return max(0.0, float(between - within / per_block.shape[1]))
 
 
-def _judged(
+def judged(
     outer: Interval, inner: Interval, *, p_value: float, pilot: bool, sesoi: float, **known: str | float | None
 ) -> Effect:
     """The effect with the row of the wording table that its 95 % and 90 % intervals fall in.
 
     An end that differs from 0 or the SESOI by rounding alone lies at it, and claims nothing.
+
+    Args:
+        outer: the 95 % interval, simultaneous over the family.
+        inner: the 90 % interval, simultaneous likewise, about the same estimate.
+        p_value: two-sided, times the size of the family, at most 1.
+        pilot: whether there are too few units for a verdict.
+        sesoi: smallest effect size of interest, > 0.
+        known: other fields of `Effect`.
     """
     room = sesoi - ROUNDING
     equivalent = -room < inner.ci_low and inner.ci_high < room

@@ -15,6 +15,9 @@ MONTE_CARLO_FLIPS: Final = 9999
 
 MONTE_CARLO_SEED: Final = 0
 
+FLIPPED_AT_ONCE: Final = 2**24
+"""Numbers that are held at once while signs are flipped: 128 MiB, however many pairs there are."""
+
 Arm: TypeAlias = ArrayLike | pa.Table
 """One outcome per block, or the `trials` rows of one cell, whose `test_auc` is taken in order of block."""
 
@@ -56,7 +59,7 @@ def sign_flip_p(differences: NDArray[np.float64]) -> float:
         lambda x, axis: np.mean(x, axis=axis),
         permutation_type="samples",
         vectorized=True,
-        batch=10_000,
+        batch=min(10_000, max(1, FLIPPED_AT_ONCE // differences.size)),
         n_resamples=np.inf if exact else MONTE_CARLO_FLIPS,
         rng=np.random.default_rng(MONTE_CARLO_SEED),
     )

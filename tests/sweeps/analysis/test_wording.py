@@ -97,6 +97,12 @@ def test_sentences(effect: Effect, text: str) -> None:
     assert said(effect) == text
 
 
+def test_what_a_pilot_lacks_may_be_another_thing() -> None:
+    text = sentence(PILOT, what="`b.csv`", outcome="AUC", context=CONTEXT, needed="at least 7 pairs")
+    assert text.startswith("Pilot, no verdict on whether `b.csv` changes AUC: -.0042 [")
+    assert text.endswith("; a verdict needs at least 7 pairs.")
+
+
 def test_a_treatment_in_an_arm_is_named_whole() -> None:
     what = "accumulation (K=4 against 1) with KoLeo"
     assert said(RAISED, what=what).startswith("Accumulation (K=4 against 1) with KoLeo raised AUC by .0172 [")

@@ -20,6 +20,8 @@ def arguments(trained: Path, tmp_path: Path) -> Arguments:
     cheap = {
         "report": [str(trained)],
         "compare": [str(trained), nowhere],
+        "verdict": [str(trained), nowhere, "--metric", "final_val_auc", "--sesoi", "1"],
+        "export": ["csv", nowhere, str(tmp_path / "out")],
         "status": [str(trained)],
         "replay": [str(trained), "t99999"],
     }
@@ -51,7 +53,8 @@ def test_every_module_with_a_main_is_a_command() -> None:
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", "results/NAME"]) == 2
     error = capsys.readouterr().err
-    assert error == "Unknown command `stats`. Did you mean `status`? Known: compare, replay, report, status.\n"
+    known = "compare, export, replay, report, status, verdict"
+    assert error == f"Unknown command `stats`. Did you mean `status`? Known: {known}.\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -113,6 +116,8 @@ def test_the_installed_script_is_the_same(trained: Path, capsys: pytest.CaptureF
         ("status", "ray torch optuna matplotlib"),
         ("report", "ray torch"),
         ("compare", "ray torch"),
+        ("verdict", "ray torch optuna matplotlib"),
+        ("export", "ray torch optuna matplotlib scipy"),
     ],
 )
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from scipy import stats
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.report.comparison import comparison
-from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in, welch
+from sweeps.analysis.stats.compare import Sweep, compare, config_differences, only_in
 from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.findings import findings
 from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
@@ -42,15 +42,6 @@ def effects(tables: Any) -> np.ndarray:
     outcome = {(r["cell_id"], r["block"]): r["test_auc"] for r in tables.trial_rows}
     blocks = sorted({block for _, block in outcome})
     return np.array([outcome["koleo=on", b] - outcome["koleo=off", b] for b in blocks])
-
-
-def test_welch_is_scipys() -> None:
-    draw = np.random.default_rng(0)
-    a, b = draw.normal(0, 0.01, 7), draw.normal(0.004, 0.003, 12)
-    found = welch(t_interval(a), t_interval(b))
-    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
-    assert (found.ci_low, found.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert found.estimate == pytest.approx(b.mean() - a.mean(), abs=1e-15)
 
 
 def test_sweeps_with_seeds_of_their_own_are_independent(make_confirm: Make) -> None:

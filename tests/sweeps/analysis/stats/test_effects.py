@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from sweeps.analysis import replicated_effect as public
+from sweeps.analysis.stats import paired_arms
 from sweeps.analysis.stats.anytime import anytime_t, e_value
 from sweeps.analysis.stats.effects import (
     paired_effect,
@@ -54,6 +55,15 @@ def test_above_16_blocks_the_test_is_seeded_monte_carlo() -> None:
     assert first.p_value == pytest.approx(exact, abs=0.01)
 
 
+def test_thousands_of_pairs_are_flipped_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    d = np.random.default_rng(4).normal(0.05, 1, 1000)
+    whole = paired_effect(np.zeros(d.size), d).p_value
+    monkeypatch.setattr(paired_arms, "FLIPPED_AT_ONCE", 100 * d.size)
+    pieces = paired_effect(np.zeros(d.size), d).p_value
+    assert pieces == pytest.approx(whole, abs=0.01)
+    assert pieces == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("mean", "half90", "verdict", "equivalent"),
     [
@@ -80,6 +90,17 @@ def test_verdict_follows_the_sesoi_it_is_given() -> None:
         "unsettled",
         "below_sesoi",
     ]
+
+
+@pytest.mark.parametrize("family", [1, 3])
+def test_paired_effects_are_simultaneous_over_their_family(family: int) -> None:
+    control, treatment = spread(0.005, 0.003)
+    effect = paired_effect(control, treatment, family=family)
+    oracle = stats.ttest_rel(treatment, control)
+    for ends, alpha in (((effect.ci_low, effect.ci_high), 0.05), ((effect.inner_low, effect.inner_high), 0.1)):
+        assert ends == pytest.approx(tuple(oracle.confidence_interval(1 - alpha / family)))
+    assert effect.p_value == pytest.approx(min(1, family * paired_effect(control, treatment).p_value))
+    assert effect.family == family
 
 
 def test_swapping_arms_flips_the_effect_exactly() -> None:
