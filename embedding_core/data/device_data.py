@@ -92,10 +92,10 @@ class DeviceData:
         """
         if kind != "native":
             return torch.zeros(self.shape[0]), torch.ones(self.shape[0])
-        key = tuple(indices.classes.tolist())
+        key = tuple(indices.seen.tolist())
         if key not in self._scalings:
             labels = self.labels.cpu()
-            used = torch.isin(labels, indices.classes) | (labels < 0)
+            used = torch.isin(labels, indices.seen) | (labels < 0)
             if not indices.test_in_own_file:
                 used[indices.test] = False
             self._scalings[key] = _scaling(self.images.cpu()[used] if not used.all() else self.images.cpu())
@@ -109,6 +109,7 @@ class DeviceData:
             loss=config.loss,
             seed=config.seed_of_split,
             val_share=config.val_share,
+            val_by=config.val_by,
             val_images=config.val_images,
             triplets=config.triplets,
             seen_classes=config.seen_classes,
@@ -128,7 +129,7 @@ class DeviceData:
             if test.images.shape[1:] != self.images.shape[1:]:
                 shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
                 raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
-            seen = torch.isin(test.labels, indices.classes)
+            seen = torch.isin(test.labels, indices.seen)
             if not seen.all():
                 test = ImageSet(test.images[seen], test.labels[seen], test.class_names)
         else:
