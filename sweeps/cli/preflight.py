@@ -10,7 +10,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults
 from embedding_core.errors import Faults
-from embedding_core.evaluation.held_out import held_out_images
+from embedding_core.evaluation.held_out_sets import held_out_images
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
 from sweeps.cli.options import Options
