@@ -8,6 +8,7 @@ from rich.console import Console
 from embedding_core.errors import Faults
 from sweeps.cli import session
 from sweeps.cli.forecast import forecast
+from sweeps.cli.held_out_checks import lines_on_test_set
 from sweeps.cli.messages import announce, say, tell_errors, tell_how_to_go_on
 from sweeps.cli.options import parse
 from sweeps.cli.power_lines import power_lines, sds_of
@@ -54,6 +55,8 @@ def _main(design: Design, argv: Sequence[str], console: Console) -> int:
         print("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]), flush=True)  # before the probe
         print("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))
         return 0
+    for line in lines_on_test_set(plan, data):
+        say(console, line)
     outcome = session.run(plan, data, options, folder, console)
     if not outcome.complete:
         tell_how_to_go_on(options, folder, argv, console, spent=outcome.budget_spent)
