@@ -24,7 +24,8 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
 from embedding_core.errors import Faults
 from embedding_core.evaluation.collapse import collapsed
-from embedding_core.evaluation.held_out import evaluate_held_out, held_out_images
+from embedding_core.evaluation.held_out import evaluate_held_out
+from embedding_core.evaluation.held_out_sets import held_out_images
 from embedding_core.evaluation.validation import validation_metrics
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
@@ -116,7 +117,9 @@ def _epochs(
     if faults := batch_faults(config, split):
         raise Faults(faults)
     # Read before the first step, lest a broken file show at the end; used after the last one.
-    test_images = held_out_images(data, split) if config.eval_test else None
+    test_images = None
+    if config.eval_test:
+        test_images = held_out_images(data, split, classifiers=config.classifiers, probes=config.probes)
 
     mean, std = data.scaling(split, kind=config.input_scaling)
     network = build_network(

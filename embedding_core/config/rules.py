@@ -145,6 +145,8 @@ def _triplet_faults(c: "TrainConfig") -> Iterator[str]:
         yield f"`triplets` must be disjoint for loss={c.loss}, which has no fixed triplets, but got study."
     if c.triplets == "study" and (c.unseen_classes or c.seen_classes):
         yield "`triplets` must be disjoint with seen and unseen classes, but got study."
+    if c.triplets == "study" and c.val_by != "image":
+        yield f"`triplets` must be disjoint with `val_by` {c.val_by}, but got study."
     if c.triplets == "study" and c.max_images_per_class is not None:
         yield "`triplets` must be disjoint with `max_images_per_class`, but got study."
 

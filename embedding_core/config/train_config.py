@@ -17,6 +17,7 @@ files."""
 LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "val_by": ("image", "class"),
     "triplets": ("disjoint", "study"),
     "batch_sampler": ("random", "pk"),
     "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
@@ -72,7 +73,11 @@ class TrainConfig:
     """Training examples (triplets for the triplet loss, images for the others), a seeded draw; None: all."""
 
     val_share: float = 0.2
-    """Share of the training images held out for validation, per class; in (0, .5]."""
+    """Share of each class's images held out for validation, or of the classes (see `val_by`); in (0, .5]."""
+
+    val_by: str = "image"
+    """`image`: every class gives its share of images. `class`: `val_share` of the classes, two at least, are held out
+    whole, a draw by `split_seed`; where test images are of other classes than training images, this is their like."""
 
     val_images: int = 2500
     """Most validation images, a draw by `split_seed` in which classes keep their shares; at least 3. The rest of what
@@ -84,7 +89,7 @@ class TrainConfig:
     label (`nt_xent`) are of no class."""
 
     seen_classes: int | None = None
-    """Classes trained on; None: all that are not unseen."""
+    """Classes trained on (with `val_by=class`: or validated with); None: all that are not unseen."""
 
     unseen_classes: int = 0
     """Classes kept out of training, validation and the test split, and evaluated apart."""

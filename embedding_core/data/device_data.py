@@ -7,6 +7,8 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
+from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
 from embedding_core.data.splits import Split, split
 from embedding_core.errors import Faults
@@ -47,7 +49,9 @@ class DeviceData:
     """Images in the set's own test file; None: the split is carved out of the training file."""
     class_names: tuple[str, ...] = ()
     _scalings: dict[tuple[int, ...], Scaling] = field(default_factory=dict, repr=False)
-    """By classes trained on; a scaling of CIFAR-10 takes half a second."""
+    """By classes trained on or validated with; a scaling of CIFAR-10 takes half a second."""
+    _overlaps: dict[str, ClassOverlap] = field(default_factory=dict, repr=False)
+    """Of the test set, by the classes that a split trains on and validates with."""
     features: dict[tuple[str, str], tuple[str, Tensor]] = field(default_factory=dict, repr=False)
     """Of frozen backbones, on `device`: see `models.frozen_features.KeptFeatures`."""
 
@@ -92,10 +96,10 @@ class DeviceData:
         """
         if kind != "native":
             return torch.zeros(self.shape[0]), torch.ones(self.shape[0])
-        key = tuple(indices.classes.tolist())
+        key = tuple(indices.seen.tolist())
         if key not in self._scalings:
             labels = self.labels.cpu()
-            used = torch.isin(labels, indices.classes) | (labels < 0)
+            used = torch.isin(labels, indices.seen) | (labels < 0)
             if not indices.test_in_own_file:
                 used[indices.test] = False
             self._scalings[key] = _scaling(self.images.cpu()[used] if not used.all() else self.images.cpu())
@@ -109,6 +113,7 @@ class DeviceData:
             loss=config.loss,
             seed=config.seed_of_split,
             val_share=config.val_share,
+            val_by=config.val_by,
             val_images=config.val_images,
             triplets=config.triplets,
             seen_classes=config.seen_classes,
@@ -118,22 +123,41 @@ class DeviceData:
         )
 
     def test(self, indices: Split) -> ImageSet:
-        """The test split, cut to the classes trained on; the only place that hands it out.
+        """The test split; the only place that hands it out.
+
+        Images of a test file that shares no class with the training file are tested all; otherwise those of the classes
+        trained on or validated with.
 
         Raises:
-            Faults: the test file is broken, or its images are not of the training images' shape.
+            Faults: the test file is broken, its images are not of the training images' shape, or what is tested has no
+                pair of one class and of two.
         """
-        if indices.test_in_own_file:
+        if not indices.test_in_own_file:
+            test = self._rows(indices.test)
+            kept = torch.ones(len(test.labels), dtype=torch.bool)
+        else:
             test = load(self.name, self.root, split="test", image_size=self.image_size)
             if test.images.shape[1:] != self.images.shape[1:]:
                 shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
                 raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
-            seen = torch.isin(test.labels, indices.classes)
-            if not seen.all():
-                test = ImageSet(test.images[seen], test.labels[seen], test.class_names)
-        else:
-            test = self._rows(indices.test)
-        return _with_pairs(test, "test split")
+            kept = kept_for_test(test.labels, self.labels.cpu(), indices.seen)
+        found = overlap(test.labels, kept, indices.classes)
+        self._overlaps[_classes_key(indices)] = found
+        if not kept.all():
+            test = ImageSet(test.images[kept], test.labels[kept], test.class_names)
+        left = f"; {found.left_images} images of {found.left_classes} other classes are passed over"
+        return _with_pairs(test, f"test split of `{self.name}`", left if found.left_images else "")
+
+    def overlap(self, indices: Split) -> ClassOverlap:
+        """How the classes of the test split relate to those trained on; reads the test file unless `test` has.
+
+        Raises:
+            Faults: see `test`.
+        """
+        key = _classes_key(indices)
+        if key not in self._overlaps:
+            self.test(indices)
+        return self._overlaps[key]
 
     def train(self, indices: Split) -> ImageSubset:
         """The training images that have a label."""
@@ -154,12 +178,17 @@ class DeviceData:
         return ImageSet(images.cpu(), labels.cpu(), self.class_names)
 
 
-def _with_pairs(images: ImageSet, what: str) -> ImageSet:
+def _classes_key(indices: Split) -> str:
+    return tensors_sha256(indices.classes, indices.val_classes)
+
+
+def _with_pairs(images: ImageSet, what: str, left: str = "") -> ImageSet:
     """`images`, if they have a pair of one class and one of two: otherwise nothing could be measured on them."""
     sizes = images.labels.unique(return_counts=True)[1]
-    if len(sizes) < 2 or sizes.max() < 2:
+    most = int(sizes.max()) if len(sizes) else 0
+    if len(sizes) < 2 or most < 2:
         raise Faults([f"The {what} must have two classes and two images of one, but {len(sizes)} classes have at most "
-                      f"{sizes.max().item() if len(sizes) else 0} images."])  # fmt: skip
+                      f"{most} images ({len(images.labels)} in all{left})."])  # fmt: skip
     return images
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from embedding_core.config.train_config import DATASETS
+from embedding_core.data.class_names import in_training_labels
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.readers.cifar_pickles import PickledCifar
 from embedding_core.data.readers.folders import ClassFolders
@@ -147,13 +148,8 @@ def _test_like_training(name: str, source: ParquetSet | ClassFolders, image_size
     if train.images.shape[2:] == (DEFAULT_SIDE, DEFAULT_SIDE):
         image_size = DEFAULT_SIDE
     test = _image_set(source.decoded("test", image_size=image_size))
-    numbers = tuple(str(label) for label in range(len(test.class_names)))  # what a file without names gives
-    pairs = zip(train.class_names, test.class_names, strict=False)
-    if test.class_names != numbers and (differing := [pair for pair in pairs if pair[0] != pair[1]]):
-        a, b = differing[0]
-        raise Faults([f"Training and test classes of `{name}` must be the same, but `{a}` stands against `{b}`."])
     images = test.images.expand(-1, train.images.shape[1], -1, -1) if test.images.shape[1] == 1 else test.images
-    return ImageSet(images, test.labels, test.class_names)
+    return ImageSet(images, *in_training_labels(name, train.labels, train.class_names, test.labels, test.class_names))
 
 
 def _image_set(decoded: Decoded) -> ImageSet:

@@ -7,6 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.class_groups import by_class
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator
@@ -104,9 +105,9 @@ def _classes_by_images(labels: Tensor, batch_size: int, k: int, generator: torch
     draws = [eligible[torch.randperm(len(eligible), generator=generator)[:P]] for _ in range(batches)]
     classes = torch.cat([eligible[:0], *draws])[:groups]
     order = torch.empty(groups, k, dtype=torch.int64)
-    for drawn in classes.unique().tolist():
-        turns = classes == drawn
-        order[turns] = _shuffled_queue(members[drawn], int(turns.sum()) * k, k, generator).view(-1, k)
+    drawn = by_class(classes, torch.arange(groups))
+    for one, turns in zip(drawn.labels.tolist(), drawn.each(), strict=True):
+        order[turns] = _shuffled_queue(members[one], len(turns) * k, k, generator).view(-1, k)
     return order.flatten()
 
 

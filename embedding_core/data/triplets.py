@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from embedding_core.data.class_groups import by_class
 from embedding_core.errors import Faults
 from embedding_core.seeding import generator
 
@@ -21,25 +22,19 @@ def fixed_triplets(
     Raises:
         Faults: fewer than two classes, or no class with two images; `what` begins the sentence.
     """
-    shuffled = index[torch.randperm(len(index), generator=draw)]
-    of_class = [shuffled[labels[shuffled] == c] for c in labels[index].unique()]
-    pairs = torch.cat([index[:0].view(0, 2), *(c[: len(c) // 2 * 2].view(-1, 2) for c in of_class)])
-    if len(of_class) < 2 or not len(pairs):
+    groups = by_class(labels, index[torch.randperm(len(index), generator=draw)])
+    rows, sizes, member = groups.rows, groups.sizes, groups.member
+    first = ((groups.place % 2 == 0) & (groups.place + 1 < sizes[member])).nonzero()[:, 0]
+    if len(sizes) < 2 or not len(first):
         raise Faults(
-            [
-                f"{what} need two classes and a class with two images, but {len(of_class)} classes have "
-                f"{len(pairs)} pairs."
-            ]
+            [f"{what} need two classes and a class with two images, but {len(sizes)} classes have {len(first)} pairs."]
         )
-    by_class = torch.cat(of_class)
-    sizes = torch.tensor([len(c) for c in of_class])
-    starts = sizes.cumsum(0) - sizes
-    which = torch.cat([torch.full((len(c) // 2,), i) for i, c in enumerate(of_class)])
-    others = len(by_class) - sizes[which]
+    which, starts = member[first], sizes.cumsum(0) - sizes
+    others = len(rows) - sizes[which]
     # Uniform over the others: draw a position among them, then step over the anchor's own class.
     position = (torch.rand(len(which), generator=draw, dtype=torch.float64) * others).long()
     position += torch.where(position >= starts[which], sizes[which], 0)
-    triplets = torch.cat([pairs, by_class[position][:, None]], dim=1)
+    triplets = torch.stack([rows[first], rows[first + 1], rows[position]], dim=1)
     return triplets[torch.randperm(len(triplets), generator=draw)]
 
 
@@ -53,10 +48,12 @@ def study_triplets(
     """
     draw = generator(STUDY_SEED, "study triplets")
     triplets = []
-    for c in labels[index].unique():
-        own, others = index[labels[index] == c], index[labels[index] != c]
-        pairs = own[: len(own) // 2 * 2].view(-1, 2)
-        negatives = others[torch.randperm(len(others), generator=draw)[: len(pairs)]]
+    for places in by_class(labels[index], torch.arange(len(index))).each():
+        pairs = index[places[: len(places) // 2 * 2]].view(-1, 2)
+        drawn = torch.randperm(len(index) - len(places), generator=draw)[: len(pairs)]
+        # The others keep their order: step over each image of the class that stands before the one drawn.
+        own_before = torch.searchsorted(places - torch.arange(len(places)), drawn, right=True)
+        negatives = index[drawn + own_before]
         triplets.append(torch.cat([pairs[: len(negatives)], negatives[:, None]], dim=1))
     pooled = torch.cat(triplets)
     pooled = pooled[torch.randperm(len(pooled), generator=draw)]

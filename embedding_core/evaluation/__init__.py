@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from embedding_core.evaluation.classifiers import fitted_knn, fitted_svm
 from embedding_core.evaluation.collapse import collapsed
 from embedding_core.evaluation.embedding import embed
-from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
+from embedding_core.evaluation.held_out import HeldOut, evaluate_held_out
+from embedding_core.evaluation.held_out_sets import HeldOutImages, held_out_images
 from embedding_core.evaluation.validation import validation_metrics
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.evaluation.held_out import held_out_images
+from embedding_core.evaluation.held_out_sets import held_out_images
 from embedding_core.models.frozen_features import Changed, Watched, are_there, feature_key
 from embedding_core.models.inputs import FeatureInputs, Images, inputs_of
 from embedding_core.models.network import EmbeddingNetwork, build_network

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from embedding_core.data.device_data import DeviceData, ImageSubset
+from embedding_core.data.device_data import ImageSubset
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.data.splits import Split
 from embedding_core.evaluation import pixels, rows
 from embedding_core.evaluation.classifiers import share_right
 from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed
+from embedding_core.evaluation.held_out_sets import HeldOutImages
 from embedding_core.losses.modules import Classifier
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics import retrieval
@@ -31,6 +31,9 @@ from embedding_core.views.view_tables import SHOWN_NEIGHBOURS, compute_views
 HIT_QUERIES = 1000
 """Most images that are turned grey, to see whether they find their class by more than its colours."""
 
+RECALLS = (2, 4, 8)
+"""Neighbours besides one that recall looks at in a class-disjoint test set, as its published results do."""
+
 PROJECTIONS_SHOWN = {"pca": ("pca",), "all": ("pca", "umap", "tsne")}
 """By `TrainConfig.views`."""
 
@@ -41,15 +44,6 @@ Judge = Callable[[Tensor], Float[Tensor, "n d"]]
 """Inputs of the network -> what their images are judged by, of unit length, on the CPU."""
 
 
-class HeldOutImages(NamedTuple):
-    """What a finished run is evaluated on."""
-
-    parts: dict[str, ImageSet]
-    """`test`, and `unseen` where there are unseen classes."""
-    train: ImageSubset
-    """What classifiers are fitted to."""
-
-
 class HeldOut(NamedTuple):
     """Results of one run on held-out images."""
 
@@ -57,18 +51,6 @@ class HeldOut(NamedTuple):
     """`test_*` and `unseen_*` columns."""
     tables: RowsByTable
     """Longer results."""
-
-
-def held_out_images(data: DeviceData, split: Split) -> HeldOutImages:
-    """The images that a finished run is evaluated on; called before a run too, lest it fail at its end.
-
-    Raises:
-        Faults: see `DeviceData.test` and `DeviceData.unseen`.
-    """
-    parts = {"test": data.test(split)}
-    if len(split.unseen):
-        parts["unseen"] = data.unseen(split)
-    return HeldOutImages(parts, data.train(split))
 
 
 def evaluate_held_out(
@@ -86,7 +68,9 @@ def evaluate_held_out(
 ) -> HeldOut:
     """Evaluate on each part of `images`.
 
-    Of classifier losses, the accuracy of the trained head on the test split is always that of the embedding.
+    Of classifier losses, the accuracy of the trained head on the test split is always that of the embedding. The head
+    and fitted classifiers are asked about test images of classes that they were trained on; where there are none, this
+    is left out.
 
     Args:
         network: as trained.
@@ -104,27 +88,41 @@ def evaluate_held_out(
     inputs = {split: source(part) for split, part in images.parts.items()}
     z = {split: judge(given.plain()) for split, given in inputs.items()}
     tables: RowsByTable = {"evaluations": [], "eval_groups": []}
+    recalls = {"test": RECALLS} if images.disjoint else {}
     found = [
-        _of_part(split, z[split], part, inputs[split], judge, seed=seed, probes=probes, views=views)
+        _of_part(
+            split, z[split], part, inputs[split], judge, seed=seed, probes=probes, views=views,
+            recalls=recalls.get(split, ()),
+        )
         for split, part in images.parts.items()
-    ]
+    ]  # fmt: skip
     test = images.parts["test"]
     if isinstance(objective.base, Classifier):
         embedding = z["test"] if layer == "embedding" else _judged(network, "embedding", inputs["test"].plain())
-        found.append(_trained_head(objective.base, embedding, test))
+        found.append(_trained_head(objective.base, *_of_classes(objective.base.classes.cpu(), embedding, test)))
     if classifiers:
         parts = images.train.rows.split(EVALUATION_BATCH)
         train_z = torch.cat([judge(train_inputs.plain(part)) for part in parts])
-        found.append(_of_classifiers(z["test"], test, images.train, train_z, seed=seed, views=views))
+        known = _of_classes(images.train.labels, z["test"], test)
+        found.append(_of_classifiers(*known, images.train, train_z, seed=seed, views=views))
     for table, own in ((table, own) for one in found for table, own in one.items()):
         tables.setdefault(table, []).extend(own)
     tables["evaluations"] = [{**evaluation, "checkpoint": "final"} for evaluation in tables["evaluations"]]
     columns = {_column(e): e["value"] for e in tables["evaluations"] if not e["metric"].startswith("probe")}
-    return HeldOut({"test_sha256": test.sha256, **columns}, tables)
+    scope = images.overlap.sentence() if images.overlap else ""
+    return HeldOut({"test_sha256": test.sha256, **({"classes_tested": scope} if scope else {}), **columns}, tables)
 
 
 def _judged(network: EmbeddingNetwork, layer: str, inputs: Tensor) -> Float[Tensor, "n d"]:
     return embed(network, inputs, layer=layer).cpu()
+
+
+def _of_classes(
+    classes: Int[Tensor, " c"], z: Float[Tensor, "n d"], images: ImageSet
+) -> tuple[Float[Tensor, "m d"], ImageSet]:
+    """Embeddings and images of these classes alone."""
+    own = torch.isin(images.labels, classes)
+    return (z, images) if own.all() else (z[own], ImageSet(images.images[own], images.labels[own], images.class_names))
 
 
 def _column(evaluation: Row) -> str:
@@ -143,11 +141,12 @@ def _of_part(
     seed: int,
     probes: int,
     views: str,
+    recalls: tuple[int, ...],
 ) -> RowsByTable:
     """What needs no image but those of one part."""
     pairs = verification_by_class(z, part.labels)
     coloured = has_colour(part.images)
-    found = rows.metrics(z, part.labels, pairs)
+    found = rows.metrics(z, part.labels, pairs, recalls=tuple(k for k in recalls if k < len(z)))
     groups = list(rows.class_aucs(pairs, part))
     if probes:
         found += rows.probes(z, part.labels, repeats=probes, seed=seed)
@@ -182,7 +181,10 @@ def _hit_rates(
 
 
 def _trained_head(base: Classifier, z: Float[Tensor, "n d"], test: ImageSet) -> RowsByTable:
-    """Share of test images that the head trained with the embedding classifies right, overall and by class."""
+    """Share of test images that the head trained with the embedding classifies right, overall and by class; empty
+    where there are none."""
+    if not len(test.labels):
+        return {}
     right = base.predicted(z.to(base.classes.device)).cpu() == test.labels
     overall = rows.mean_row("accuracy", share_right(right))
     groups: list[Row] = [{"split": "test", **group} for group in rows.class_accuracies(right, test)]
@@ -201,7 +203,10 @@ def _of_classifiers(
     """Classifiers fitted on all training images; with views, those of raw pixels and the training images' plane too.
 
     On one thread those of MNIST (48,000 images) take a quarter of a minute, and those of its pixels as long again.
+    Empty where there are no images to test.
     """
+    if not len(test.labels):
+        return {}
     found = rows.classified(train_z, train.labels, z, test.labels)
     tables: RowsByTable = {}
     if views != "none":

@@ -4,12 +4,14 @@ import math
 import statistics
 from collections.abc import Iterator
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from embedding_core.data.class_groups import by_class
 from embedding_core.data.image_sets import ImageSet
 from embedding_core.evaluation.classifiers import FITTED_KNN_NEIGHBOURS, fitted_knn, fitted_svm, share_right
-from embedding_core.metrics.cosine_matrix import retrieval
+from embedding_core.metrics.cosine_matrix import retrieval_with_recalls
 from embedding_core.metrics.retrieval import QueryMean
 from embedding_core.metrics.verification import Verification
 from embedding_core.storage.result_tables import Row
@@ -23,22 +25,34 @@ def mean_row(metric: str, mean: QueryMean, *, k: int | None = None) -> Row:
     return {"metric": metric, "k": k, "value": mean.value, "se": mean.se, "n_pairs": mean.n_queries}
 
 
-def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
-    """Verification, retrieval, leave-one-out classification; `n_pairs` counts pairs of images, or queries."""
+def ranking(
+    z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification, *, recalls: tuple[int, ...] = ()
+) -> list[Row]:
+    """Verification, retrieval, leave-one-out classification; `n_pairs` counts pairs of images, or queries.
+
+    Args:
+        z: embeddings.
+        labels: class per row.
+        pairs: their `verification_by_class`.
+        recalls: neighbours besides one that recall looks at, each 2 to n - 1.
+    """
     k = min(LEAVE_ONE_OUT_NEIGHBOURS, len(z) - 1)
-    found = retrieval(z, labels, k=k)
+    found, more = retrieval_with_recalls(z, labels, k=k, at=recalls)
     return [
         {"metric": "auc", "value": pairs.auc, "n_pairs": pairs.n_positive + pairs.n_negative},
         mean_row("recall", found.recall_at_1, k=1),
+        *(mean_row("recall", mean, k=at) for at, mean in more.items()),
         mean_row("map_at_r", found.map_at_r),
         mean_row("knn_accuracy", found.knn_accuracy, k=k),
     ]
 
 
-def metrics(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification) -> list[Row]:
+def metrics(
+    z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], pairs: Verification, *, recalls: tuple[int, ...] = ()
+) -> list[Row]:
     """`ranking` and the numbers of pairs."""
     return [
-        *ranking(z, labels, pairs),
+        *ranking(z, labels, pairs, recalls=recalls),
         {"metric": "positive_pairs", "value": float(pairs.n_positive)},
         {"metric": "negative_pairs", "value": float(pairs.n_negative)},
     ]
@@ -70,8 +84,9 @@ def class_aucs(pairs: Verification, images: ImageSet) -> Iterator[Row]:
 
 def class_accuracies(right: Bool[Tensor, " n"], images: ImageSet) -> Iterator[Row]:
     """Share of each class's images that are classified right."""
-    for label in images.labels.unique().tolist():
-        mean = share_right(right[images.labels == label])
+    groups = by_class(images.labels, torch.arange(len(right)))
+    for label, own in zip(groups.labels.tolist(), groups.each(), strict=True):
+        mean = share_right(right[own])
         of = {"class_id": label, "class_name": images.name_of(label)}
         yield {"metric": "accuracy", **of, "value": mean.value, "se": mean.se, "n": mean.n_queries}
 

@@ -11,10 +11,11 @@ from embedding_core.data.device_data import DeviceData
 from embedding_core.data.splits import Split
 from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed, outputs
 from embedding_core.evaluation.rows import LEAVE_ONE_OUT_NEIGHBOURS
-from embedding_core.losses.modules import validation_loss
+from embedding_core.losses.modules import Classifier, validation_loss
 from embedding_core.losses.objective import Objective
+from embedding_core.metrics.class_spread import mean_class_spread
 from embedding_core.metrics.cosine_matrix import ranking, ranking_and_spread, spread
-from embedding_core.metrics.distances import class_distances, intra_inter, paired_distance
+from embedding_core.metrics.distances import paired_distance
 from embedding_core.metrics.embedding_statistics import alignment, effective_rank, feature_std
 from embedding_core.metrics.meter import Meter
 from embedding_core.metrics.verification import good_triplet_ratio, pair_auc, pair_auc_se
@@ -22,6 +23,9 @@ from embedding_core.models.inputs import Inputs
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
+
+LOGITS = 2**25
+"""Of a classifier in memory together, about: of very many classes those of all validation images would not fit."""
 
 
 def validation_metrics(
@@ -59,7 +63,7 @@ def validation_metrics(
     triplet_auc = pair_auc(-to_positive, -to_negative)
     # A fixed order of its own: file order may be class order, and another order would be another loss.
     order = torch.randperm(len(used), generator=generator(seed, "validation order")).to(data.device)
-    intra, inter = intra_inter(class_distances(judged, labels, metric="cosine"))
+    intra, inter = mean_class_spread(judged, labels)
     k = min(LEAVE_ONE_OUT_NEIGHBOURS, len(z) - 1)
     if judged is z:
         ranked, spread_out = ranking_and_spread(z, labels, k=k)
@@ -118,9 +122,14 @@ def _validation_loss(
     batch_size: int,
     seed: int,
 ) -> Row:
-    """`val_loss`, and `val_accuracy` of a classifier; where batches matter, they are the same every epoch."""
+    """`val_loss`, and `val_accuracy` of a classifier; where batches matter, they are the same every epoch.
+
+    None of a classifier that was trained on none of the validation classes.
+    """
     draw = generator(seed, "validation", device=data.device)
     base, meter = validation_loss(objective.base), Meter()
+    if isinstance(base, Classifier) and not torch.isin(data.labels[used], base.classes).all():
+        return {}
     views = views_per_example(base.name)
     if views == 3:
         examples, labels = z[position], data.labels[used[position]]
@@ -132,10 +141,12 @@ def _validation_loss(
     size, n = len(examples), len(examples)
     if base.name in BATCH_LOSSES and n > batch_size:  # neighbourhoods of one size
         size, n = batch_size, n // batch_size * batch_size
+    elif isinstance(base, Classifier):
+        size = min(size, max(1, LOGITS // len(base.classes)))
     for start in range(0, n, size):
-        batch = slice(start, start + size)
+        batch = slice(start, min(start + size, n))
         draws = base.draws(labels[batch].numel(), draw)
-        meter.add("loss", base(examples[batch], labels[batch], meter, draws), 1.0)
+        meter.add("loss", base(examples[batch], labels[batch], meter, draws), (batch.stop - start) / size)
     means = meter.means()
     bounds = {f"val_loss_{name}": bound for name, bound in base.bounds(size).items()}
     return {**{f"val_{name}": means[name] for name in ("loss", "accuracy") if name in means}, **bounds}

@@ -12,6 +12,9 @@ from embedding_core.losses.functional import nt_xent, nt_xent_chance, nt_xent_fl
 from embedding_core.losses.mined import mined_hinge
 from embedding_core.metrics.meter import Meter
 
+PREDICTED_AT_ONCE = 1024
+"""Rows whose logits are in memory together: those of all test images, of very many classes, would not fit."""
+
 VALIDATION_MINING = "hard/hard"
 """Whatever was mined in training, so that validation losses compare (study 2)."""
 
@@ -163,7 +166,8 @@ class Classifier(BaseLoss):
     @torch.no_grad()
     def predicted(self, z: Float[Tensor, "n d"]) -> Int64[Tensor, " n"]:
         """Label of the class whose logit, without a margin, is highest."""
-        predicted: Tensor = self.classes[self.head.logits(z).argmax(dim=1)]
+        best = [self.head.logits(rows).argmax(dim=1) for rows in z.split(PREDICTED_AT_ONCE)]
+        predicted: Tensor = self.classes[torch.cat(best)]
         return predicted
 
 

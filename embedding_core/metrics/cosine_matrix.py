@@ -13,19 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from embedding_core.metrics.block_retrieval import BlockRetrieval, Retrieval
 from embedding_core.metrics.distances import at_least_float32, paired_distance
 from embedding_core.metrics.embedding_statistics import UNIFORMITY_T, SimilarityStats, at_least_two
-from embedding_core.metrics.neighbours import Neighbours
 from embedding_core.metrics.pair_scores import PairScores
 from embedding_core.metrics.pairwise import CHUNK_BYTES, TILE
-from embedding_core.metrics.retrieval import (
-    QueryMean,
-    QueryScores,
-    class_sizes,
-    hit_scores,
-    precision_scores,
-    vote_scores,
-)
+from embedding_core.metrics.retrieval import QueryMean, QueryScores, class_sizes
 from embedding_core.metrics.verification import verification_auc
 
 
@@ -37,15 +30,6 @@ class Ranking(NamedTuple):
     recall_at_1: float
     map_at_r: float
     knn_accuracy: float
-    """Leave-one-out vote."""
-
-
-class Retrieval(NamedTuple):
-    """What each image finds; NaN with their numbers of queries if an embedding is not finite."""
-
-    recall_at_1: QueryMean
-    map_at_r: QueryMean
-    knn_accuracy: QueryMean
     """Leave-one-out vote."""
 
 
@@ -73,14 +57,31 @@ def ranking_and_spread(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k:
 def retrieval(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> Retrieval:
     """Recall at 1, MAP@R and leave-one-out kNN accuracy with their standard errors: `hits`, `average_precisions` and
     `knn_accuracy` off one selection of neighbours, in less than half of their time; arguments as in `ranking`."""
+    return retrieval_with_recalls(z, labels, k=k, at=())[0]
+
+
+def retrieval_with_recalls(
+    z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, at: tuple[int, ...]
+) -> tuple[Retrieval, dict[int, QueryMean]]:
+    """`retrieval`, and recall among more neighbours off the same selection.
+
+    Args:
+        z: embeddings.
+        labels: class per row.
+        k: neighbours that vote, 1 to n - 1.
+        at: neighbours that recall looks at besides one, each 2 to n - 1.
+
+    Raises:
+        ValueError: as `ranking`.
+    """
     unit = _unit(z)
     if not unit.isfinite().all():
         unknown = QueryScores(unit.new_full((len(unit),), math.nan), class_sizes(labels, labels) > 1).mean()
-        return Retrieval(unknown, unknown, unknown)
-    found = _Retrieval(unit, labels, k)
+        return Retrieval(unknown, unknown, unknown), dict.fromkeys(at, unknown)
+    found = BlockRetrieval(unit, labels, k, at)
     for start, cosines in _blocks(found.unit):
         found.take(start, cosines)
-    return found.result()
+    return found.result(), found.recalls()
 
 
 def ranking(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> Ranking:
@@ -139,62 +140,11 @@ def _blocks(unit: Tensor) -> Iterator[tuple[int, Float[Tensor, "m n"]]]:
         yield start, cosines
 
 
-class _Retrieval:
-    """Takes the blocks in order; leaves them as they are."""
-
-    def __init__(self, unit: Tensor, labels: Tensor, k: int) -> None:
-        n = at_least_two(unit)
-        if not 1 <= k < n:
-            raise ValueError(f"`k` must be 1 to the number of candidates, but got k={k}, {n - 1} candidates.")
-        order = labels.argsort(stable=True)
-        self.unit, self.labels = unit[order], labels[order]
-        """Class after class, so that the pairs of two classes lie together."""
-        self._given_labels, self._k = labels, k
-        self._place = order.argsort()
-        self._mates = class_sizes(self.labels, self.labels) - 1
-        self._most_mates = max(1, int(self._mates.max()))
-        self._scores: list[Float[Tensor, "m 3"]] = []
-
-    def take(self, start: int, cosines: Tensor) -> Int[Tensor, " m"]:
-        """Which row is nearest to each."""
-        rows = torch.arange(start, start + len(cosines), device=cosines.device)
-        longest = max(self._k, self._most_mates)
-        similarities, indices = cosines.topk(min(longest + 1, len(self.unit) - 1), dim=1)
-        scores = self._judged([Neighbours(indices[:, :k], similarities[:, :k]) for k in self._ks], rows, self.labels)
-        # Of equal cosines each selection takes others, by its length and their order: there as the single measures do.
-        tied = (similarities[:, 1:] == similarities[:, :-1]).any(dim=1).nonzero()[:, 0]
-        if len(tied):
-            given = cosines[tied[:, None], self._place]
-            selections = [Neighbours(*reversed(given.topk(k, dim=1))) for k in self._ks]
-            scores[tied] = self._judged(selections, rows[tied], self._given_labels)
-        self._scores.append(scores)
-        return indices[:, 0]
-
-    @property
-    def _ks(self) -> tuple[int, int, int]:
-        """Neighbours that recall, vote and precision look at."""
-        return 1, self._k, self._most_mates
-
-    def _judged(
-        self, selections: list[Neighbours], rows: Int[Tensor, " m"], labels: Int[Tensor, " n"]
-    ) -> Float[Tensor, "m 3"]:
-        """Recall, precision and vote of some rows by their neighbours, which are places in `labels`."""
-        nearest, voters, mates = selections
-        own = self.labels[rows]
-        precisions = precision_scores(mates, own, labels, self._mates[rows])
-        return torch.stack([hit_scores(nearest, own, labels), precisions, vote_scores(voters, own, labels)], dim=1)
-
-    def result(self) -> Retrieval:
-        counted = (self._mates > 0)[self._place]
-        scores = torch.cat(self._scores)[self._place]  # as given, or the mean would be rounded otherwise
-        return Retrieval(*(QueryScores(one, counted).mean() for one in scores.unbind(dim=1)))
-
-
 class _Ranking:
     """Takes the blocks in order; leaves them as they are."""
 
     def __init__(self, unit: Tensor, labels: Tensor, k: int) -> None:
-        self._found = _Retrieval(unit, labels, k)
+        self._found = BlockRetrieval(unit, labels, k)
         self.unit, self._labels = self._found.unit, self._found.labels
         n = len(unit)
         self._pairs = PairScores(self._labels) if n * (n - 1) // 2 * unit.element_size() <= CHUNK_BYTES else None

@@ -16,6 +16,10 @@ DISTANCES = ("cosine", "l2", "sql2", "angular")
 ROWS_AT_A_TIME = 1024
 """Rows compared with all others at a time: bounds the memory of everything quadratic."""
 
+FEW_CLASSES = 256
+"""Up to which distances are summed by class in matrix products, the quickest; beyond, an array of images x classes
+would be large and nearly all zeros."""
+
 
 def at_least_float32(x: Tensor) -> Tensor:
     """Half precision cast up, float32 and float64 unchanged."""
@@ -108,7 +112,8 @@ class _Squares(torch.autograd.Function):
 def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metric: str) -> Float[Tensor, "c c"]:
     """Mean distance between the images of each pair of classes, classes in ascending order of label.
 
-    The diagonal excludes self pairs and is NaN for a class of one image.
+    The diagonal excludes self pairs and is NaN for a class of one image. O(c²) memory beside that of some rows'
+    distances to all; of very many classes see `class_spread`.
 
     Args:
         z: embeddings.
@@ -122,14 +127,19 @@ def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metri
     classes, member = labels.unique(return_inverse=True)
     if metric == "cosine":
         return _mean_cosine_distances(F.normalize(z, dim=1).double(), member, len(classes)).to(z.dtype)
-    one_hot = F.one_hot(member, len(classes)).to(z.dtype)
+    one_hot = F.one_hot(member, len(classes)).to(z.dtype) if len(classes) <= FEW_CLASSES else None
     sums = torch.zeros(len(classes), len(classes), dtype=z.dtype, device=z.device)
     for start in range(0, len(z), ROWS_AT_A_TIME):
-        distance = _cross_distances(z[start : start + ROWS_AT_A_TIME], z, metric)
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        distance = _cross_distances(z[rows], z, metric)
         own = torch.arange(len(distance), device=z.device)
         distance[own, own + start] = 0
-        sums += one_hot[start : start + ROWS_AT_A_TIME].T @ distance @ one_hot
-    sizes = one_hot.sum(dim=0)
+        if one_hot is not None:
+            sums += one_hot[rows].T @ distance @ one_hot
+        else:
+            to_classes = distance.new_zeros(len(distance), len(classes)).index_add_(1, member, distance)
+            sums.index_add_(0, member[rows], to_classes)
+    sizes = member.bincount(minlength=len(classes)).to(z.dtype)
     return sums / (sizes[:, None] * sizes - sizes.diag())
 
 
@@ -137,12 +147,29 @@ def _mean_cosine_distances(unit: Tensor, member: Tensor, n_classes: int) -> Tens
     """By the sums of each class, of which the products are the sums of all its products: no pair is looked at."""
     if unit.isnan().any():  # of whatever class: the set is of a network that diverged
         return unit.new_full((n_classes, n_classes), math.nan)
+    sums, sizes, own = class_sums(unit, member, n_classes)
+    found: Tensor = 1 - (sums @ sums.T - own.diag()) / (sizes[:, None] * sizes - sizes.diag())
+    # Of a class of one image rounding may leave more than 0 of its square less its square, and that is not to count.
+    found.diagonal().masked_fill_(sizes == 1, math.nan)
+    return found
+
+
+def class_sums(
+    unit: Float[Tensor, "n d"], member: Int[Tensor, " n"], n_classes: int
+) -> tuple[Float[Tensor, "c d"], Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """Of each class the sum of its rows, their number, and the sum of their squared lengths.
+
+    Args:
+        unit: rows.
+        member: number of the class of each, 0 to `n_classes` - 1.
+        n_classes: c.
+    """
     sums = unit.new_zeros(n_classes, unit.shape[1]).index_add_(0, member, unit)
-    sizes, own = (
+    sizes, squares = (
         unit.new_zeros(n_classes).index_add_(0, member, of_row)
         for of_row in (unit.new_ones(len(unit)), unit.square().sum(dim=1))
     )
-    return 1 - (sums @ sums.T - own.diag()) / (sizes[:, None] * sizes - sizes.diag())
+    return sums, sizes, squares
 
 
 def intra_inter(distances: Float[Tensor, "c c"]) -> tuple[float, float]:

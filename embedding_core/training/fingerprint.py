@@ -58,6 +58,7 @@ def observed_config(
             else of_class
         ),
         "triplets": split.protocol,
+        "val_by": _validated_by(data, split),
         "val_images": _most_validation_images(config, split),
         **_network_settings(config, network),
         **_loss_settings(network, objective),
@@ -71,6 +72,12 @@ def observed_config(
         "seed": config.seed if torch.equal(order.cpu(), order_of(config, split, epoch)) else UNKNOWN_SEED,
     }
     return TrainConfig.observed(config.to_flat() | observed)
+
+
+def _validated_by(data: DeviceData, split: Split) -> str:
+    """`class` where no validation image is of a class that training images are of."""
+    labels = data.labels.cpu()
+    return "image" if torch.isin(labels[split.val], labels[split.train]).any() else "class"
 
 
 def _most_validation_images(config: TrainConfig, split: Split) -> int:

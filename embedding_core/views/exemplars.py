@@ -1,6 +1,7 @@
 """Which images stand for a class, found in embedding space, and how they are kept: the closest, farthest, foreign."""
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -35,27 +36,31 @@ class ClassExemplars(NamedTuple):
     """Of other classes, nearest first."""
 
 
-def class_exemplars(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int) -> list[ClassExemplars]:
+def class_exemplars(
+    z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, k: int, classes: Sequence[int] | None = None
+) -> list[ClassExemplars]:
     """The k closest, farthest and foreign images of each class, by ascending label; fewer where there are fewer.
 
-    The mean direction is that of the sum of the class's unit embeddings. Equal similarities are ordered by index.
+    The mean direction is that of the sum of the class's unit embeddings. Equal similarities are ordered by index. For
+    each class all images are ranked.
 
     Args:
         z: embeddings of any length.
         labels: class per row.
         k: >= 1.
+        classes: labels wanted, in that order; None: all there are.
 
     Source: study 2, which looked for them in the UMAP plane instead.
     """
     unit = F.normalize(at_least_float32(z), dim=1)
     found = []
-    for label in labels.unique():
+    for label in labels.unique().tolist() if classes is None else classes:
         own = labels == label
         similarity = unit @ F.normalize(unit[own].sum(dim=0), dim=0)
         falling, rising = similarity.argsort(descending=True, stable=True), similarity.argsort(stable=True)
         orders = falling[own[falling]], rising[own[rising]], falling[~own[falling]]
         closest, farthest, foreign = (Ranked(order[:k], similarity[order[:k]]) for order in orders)
-        found.append(ClassExemplars(int(label), int(own.sum()), closest, farthest, foreign))
+        found.append(ClassExemplars(label, int(own.sum()), closest, farthest, foreign))
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from embedding_core.data.class_groups import by_class
 from embedding_core.seeding import stream
 
 UMAP_NEIGHBOURS = 15
@@ -126,7 +127,9 @@ def class_ellipses(points: Float[Tensor, "n 2"], labels: Int[Tensor, " n"]) -> l
 
     Source: study 1 (its area lacked the 4 in two of three chapters).
     """
-    return [_ellipse(points[labels == label].double(), int(label)) for label in labels.unique()]
+    groups = by_class(labels, torch.arange(len(labels)))
+    pairs = zip(groups.each(), groups.labels.tolist(), strict=True)
+    return [_ellipse(points[own].double(), label) for own, label in pairs]
 
 
 def _ellipse(points: Float[Tensor, "n 2"], label: int) -> Ellipse:

@@ -1,7 +1,7 @@
 """Which classes, points and queries are shown of a split: drawn by seed, whatever the embeddings are."""
 
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from embedding_core.seeding import generator
@@ -23,9 +23,14 @@ def shown_classes(labels: Int[Tensor, " n"]) -> list[int]:
     return sorted(classes[largest].tolist())
 
 
+def images_shown(labels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    """Which images are of the classes shown."""
+    return torch.isin(labels, torch.tensor(shown_classes(labels)))
+
+
 def drawn(labels: Int[Tensor, " n"], role: str, *, size: int, seed: int) -> Int64[Tensor, " m"]:
     """Up to `size` images of the classes shown, at random."""
-    rows = torch.isin(labels, torch.tensor(shown_classes(labels))).nonzero()[:, 0]
+    rows = images_shown(labels).nonzero()[:, 0]
     order = torch.randperm(len(rows), generator=generator(seed, "views", role))
     return rows[order[:size]]
 

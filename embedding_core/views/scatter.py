@@ -8,7 +8,7 @@ from torch import Tensor
 from embedding_core.errors import unknown
 from embedding_core.storage.result_tables import Row
 from embedding_core.views.projections import UMAP_MIN_POINTS, Principal, class_ellipses, tsne, umap
-from embedding_core.views.sampling import SHOWN_POINTS, drawn, shown_classes
+from embedding_core.views.sampling import SHOWN_POINTS, drawn, images_shown
 
 PROJECTIONS = ("pca", "umap", "tsne")
 
@@ -59,9 +59,8 @@ def ellipse_rows(labels: Int[Tensor, " n"], principal: Principal, *, name_of: Ca
     """The axes of a PCA plane and the ellipse of each class shown."""
     for axis, share in enumerate(principal.explained):
         yield {"view": "pca_axis", "item": axis, "value": share, "n": len(labels)}
-    shown = shown_classes(labels)
-    for ellipse in class_ellipses(principal.points, labels):
-        if ellipse.label in shown:
-            shape = {name: getattr(ellipse, name) for name in ("x", "y", "width", "height", "angle", "n")}
-            of = {"class_id": ellipse.label, "class_name": name_of(ellipse.label)}
-            yield {"view": "ellipse", "item": ellipse.label, **of, **shape, "value": ellipse.area}
+    shown = images_shown(labels)
+    for ellipse in class_ellipses(principal.points[shown], labels[shown]):
+        shape = {name: getattr(ellipse, name) for name in ("x", "y", "width", "height", "angle", "n")}
+        of = {"class_id": ellipse.label, "class_name": name_of(ellipse.label)}
+        yield {"view": "ellipse", "item": ellipse.label, **of, **shape, "value": ellipse.area}

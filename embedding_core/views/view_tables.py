@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from embedding_core.data.class_groups import by_class
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.metrics.class_spread import class_spread
 from embedding_core.metrics.distances import at_least_float32, class_distances
 from embedding_core.metrics.embedding_statistics import singular_values
 from embedding_core.metrics.neighbours import Neighbours, top_k_neighbours
@@ -19,7 +21,7 @@ from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.colour import grey_copies
 from embedding_core.views.exemplars import Ranked, class_exemplars, thumbnail
 from embedding_core.views.projections import Principal, class_ellipses, pca
-from embedding_core.views.sampling import shown_classes, shown_queries
+from embedding_core.views.sampling import images_shown, shown_classes, shown_queries
 from embedding_core.views.scatter import ellipse_rows, point_rows
 
 IMAGES_PER_CLASS = 5
@@ -70,7 +72,7 @@ def compute_views(
     if not 2 <= finite == len(z) == len(images.labels):
         counts = f"{len(images.labels)} images and {len(z)} embeddings, {finite} of them finite"
         raise ValueError(f"Views need two images or more and a finite embedding for each, but got {counts}.")
-    subject = _Subject(z, images, seed, pca(z), class_distances(z, images.labels, metric="cosine"))
+    subject = _Subject(z, images, seed, pca(z))
     nearest = top_k_neighbours(z, z, k=min(SHOWN_NEIGHBOURS, len(z) - 1), exclude_self=True)
     principal, name_of = subject.principal, images.name_of
     views = [
@@ -101,7 +103,6 @@ class _Subject:
     images: ImageSet
     seed: int
     principal: Principal
-    distances: Float[Tensor, "c c"]
 
     @property
     def labels(self) -> Int[Tensor, " n"]:
@@ -130,24 +131,21 @@ class _Subject:
 
 
 def _distances(subject: _Subject) -> Iterator[Row]:
-    position = {label: i for i, label in enumerate(subject.labels.unique().tolist())}
+    own = images_shown(subject.labels)
     for view, metric in DISTANCE_VIEWS.items():
-        cosine = metric == "cosine"
-        matrix = subject.distances if cosine else class_distances(subject.z, subject.labels, metric=metric)
-        for row in subject.shown:
-            for column in subject.shown:
+        matrix = class_distances(subject.z[own], subject.labels[own], metric=metric).tolist()
+        for row, of_row in zip(subject.shown, matrix, strict=True):
+            for column, value in zip(subject.shown, of_row, strict=True):
                 of = {**subject.class_of(row), **subject.other(column)}
-                value = matrix[position[row], position[column]].item()
                 yield {"view": view, "item": row, "rank": column, **of, "value": value}
 
 
 def _exemplars(subject: _Subject) -> Iterator[Row]:
-    for found in class_exemplars(subject.z, subject.labels, k=IMAGES_PER_CLASS):
-        if found.label in subject.shown:
-            for view in ("closest", "farthest", "foreign"):
-                ranked: Ranked = getattr(found, view)
-                of = {"view": view, "item": found.label, **subject.class_of(found.label), "n": found.n}
-                yield from ({**of, "rank": rank, **image} for rank, image in enumerate(subject.ranked(ranked)))
+    for found in class_exemplars(subject.z, subject.labels, k=IMAGES_PER_CLASS, classes=subject.shown):
+        for view in ("closest", "farthest", "foreign"):
+            ranked: Ranked = getattr(found, view)
+            of = {"view": view, "item": found.label, **subject.class_of(found.label), "n": found.n}
+            yield from ({**of, "rank": rank, **image} for rank, image in enumerate(subject.ranked(ranked)))
 
 
 def _neighbours(subject: _Subject, nearest: Neighbours) -> Iterator[Row]:
@@ -188,15 +186,17 @@ def _groups(subject: _Subject, nearest: Neighbours) -> Iterator[Row]:
     spans = subject.principal.points.amax(dim=0) - subject.principal.points.amin(dim=0)
     plane = float(spans[0] * spans[1])  # study 1 scaled both axes to 0..1 before it drew ellipses
     rates = {n: label_hit_rates(nearest.indices[:, :n], labels, labels).double() for n in (1, k)}
-    for row, ellipse in enumerate(class_ellipses(subject.principal.points, labels)):
-        others = torch.arange(len(subject.distances)) != row
+    spread = [values.tolist() for values in class_spread(subject.z, labels)]
+    of_class = by_class(labels, torch.arange(len(labels))).each()
+    ellipses = class_ellipses(subject.principal.points, labels)
+    for ellipse, images, intra, inter in zip(ellipses, of_class, *spread, strict=True):
         of = {**subject.class_of(ellipse.label), "n": ellipse.n}
-        yield {**of, "metric": "intra", "value": subject.distances[row, row].item()}
-        yield {**of, "metric": "inter", "value": subject.distances[row, others].mean().item()}
+        yield {**of, "metric": "intra", "value": intra}
+        yield {**of, "metric": "inter", "value": inter}
         yield {**of, "metric": "ellipse_area", "value": ellipse.area}
         yield {**of, "metric": "ellipse_area_scaled", "value": ellipse.area / plane if plane else math.nan}
         for n, rate in rates.items():
-            own = rate[labels == ellipse.label]
+            own = rate[images]
             if len(own) > 1:  # nothing could be right for an image alone in its class
                 se = own.std().item() / math.sqrt(len(own))
                 yield {**of, "metric": "hit_rate", "k": n, "value": own.mean().item(), "se": se}

@@ -10,9 +10,9 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults
 from embedding_core.errors import Faults
-from embedding_core.evaluation.held_out import held_out_images
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
+from sweeps.cli.held_out_checks import held_out_faults
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
 from sweeps.design import plan_file
@@ -22,7 +22,7 @@ from sweeps.engine.resources import share_faults
 from sweeps.results.files import holds_sweep
 
 BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
-                "max_images_per_class")  # fmt: skip
+                "max_images_per_class", "val_by")  # fmt: skip
 NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
 """What decides whether a configuration can run on these data; each combination is tried before the first trial."""
 
@@ -37,7 +37,7 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
         split = data.split(config)
         if "confirm" in plan.stages:
-            held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
+            faults += held_out_faults(plan, data, split)
         faults += _batch_faults(plan, data)
         for each in distinct(plan, *NETWORK_FIELDS):
             mean, std = data.scaling(split, kind=each.input_scaling)
@@ -55,8 +55,10 @@ def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
     """Batches that cannot be made of the examples of some reachable configuration, in some replicate."""
     faults = []
     for config in distinct(plan, *BATCH_FIELDS):
-        # The classes of a P x k batch depend on the replicate's draw of images, other batches on their number alone.
-        for number in range(1, (plan.replicates if config.batch_sampler == "pk" else 1) + 1):
+        # What a replicate draws decides the classes of a P x k batch, and how many images whole validation classes
+        # leave; other batches depend on a number that is always the same.
+        drawn_apart = config.batch_sampler == "pk" or config.val_by == "class"
+        for number in range(1, (plan.replicates if drawn_apart else 1) + 1):
             drawn = replace(config, split_seed=plan.of_replicate(number).run_base["split_seed"])
             faults += batch_faults(drawn, data.split(drawn))
     return faults

@@ -11,7 +11,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 
 _DRAW: Final = (
-    "seed_of_split", "loss", "val_share", "val_images", "triplets", "seen_classes", "unseen_classes",
+    "seed_of_split", "loss", "val_share", "val_by", "val_images", "triplets", "seen_classes", "unseen_classes",
     "max_images_per_class",
 )  # fmt: skip
 """What decides which images are drawn."""

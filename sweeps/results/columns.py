@@ -62,6 +62,12 @@ MEASURED: Final = {
         Column("trials", "best_val_auc", "best validation AUC", "higher", validation="val_auc"),
         Column("trials", "test_auc", "test AUC", "higher", validation="val_auc"),
         Column("trials", "test_recall_at_1", "test recall at 1", "higher", "R@1", "val_recall_at_1"),
+        *(
+            Column(
+                "trials", f"test_recall_at_{k}", f"test recall at {k}", "higher", f"R@{k}", tuned_by="val_recall_at_1"
+            )
+            for k in (2, 4, 8)
+        ),
         Column("trials", "test_map_at_r", "test MAP@R", "higher", "MAP@R", "val_map_at_r"),
         Column(
             "trials",

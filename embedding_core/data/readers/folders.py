@@ -20,7 +20,8 @@ class ClassFolders:
     """Images in `<path>/<class>/`, at any depth; or in `<path>/train/<class>/` and `<path>/test/<class>/`.
 
     An image is a file with one of `SUFFIXES`; other files, and names that begin with a dot, are passed over.
-    Links are followed, each folder once. A class of the training split must have images; the test split may lack some.
+    Links are followed, each folder once. A class of the training split must have images; the test split may lack some,
+    or have two classes or more that are all its own: their labels follow those of the training split.
     """
 
     path: Path
@@ -53,21 +54,32 @@ class ClassFolders:
         rows = ImageRows(np.array(labels, np.int64), class_names, picture, lambda row: str(files[row]), str(self.path))
         return cached(content, lambda: rows, image_size=image_size)
 
+    def _classes(self, train: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
+        """Class names by label for the images in `folder`, and what is wrong with them.
+
+        Raises:
+            Faults: no class folders in `train`.
+        """
+        class_names = tuple(name for name in _folders(train) if name not in self.left_out)
+        if not class_names:
+            raise Faults([f"{train} holds no class folders of images."])
+        own = [name for name in _folders(folder) if name not in self.left_out]
+        strange = [name for name in own if name not in class_names]
+        new = strange if strange == own and len(own) > 1 else []  # one class alone is no test set of its own
+        named = [*(train / name for name in class_names), *(folder / name for name in new)]
+        # Class names end up in Parquet files, which hold UTF-8 alone.
+        faults = [f"{str(path)!a} must have a name in UTF-8." for path in named if not _is_utf8(path.name)]
+        faults += [f"{folder / name} is a class without a training folder." for name in strange if name not in new]
+        return (*class_names, *new), faults
+
     def _pieces(self) -> bool:
         """Whether there is a folder of classes called `train`, and not just a class of that name."""
         return bool(_folders(self.path / "train"))
 
     def _files(self, split: str) -> tuple[list[Path], list[int], tuple[str, ...]]:
         train = self.path / "train" if self._pieces() else self.path
-        class_names = tuple(name for name in _folders(train) if name not in self.left_out)
-        if not class_names:
-            raise Faults([f"{train} holds no class folders of images."])
         folder = self.path / "test" if split == "test" else train
-        # Class names end up in Parquet files, which hold UTF-8 alone.
-        faults = [f"{str(train / name)!a} must have a name in UTF-8." for name in class_names if not _is_utf8(name)]
-        if split == "test":
-            strange = sorted({*_folders(folder)} - {*class_names})
-            faults += [f"{folder / name} is a class without a training folder." for name in strange]
+        class_names, faults = self._classes(train, folder)
         files: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(class_names):

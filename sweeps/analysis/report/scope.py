@@ -61,11 +61,23 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
             "Search only describes: its sampler visits the arms unevenly and ASHA stops slow starters, so nothing "
             f"about an effect is claimed from it. Trials per arm: {_per_arm(trials)}."
         )
+    lines += _tested(trials)
     if confirm:
         setting = ", ".join(f"{name} {_distinct(confirm, name)}" for name in names[2:])
         lines += _reach(found)
         lines.append(f"Nothing here reaches beyond what ran: {setting}.")
     return lines
+
+
+def _tested(trials: pa.Table) -> list[str]:
+    """How the classes of the test images relate to those trained on, where they are others."""
+    rows = rows_of(trials, "confirm", ("replicate", "block", "classes_tested"))
+    rows = sorted((row for row in rows if row["classes_tested"]), key=place_of)
+    if not rows:
+        return []
+    told = dict.fromkeys(row["classes_tested"] for row in rows)
+    draw = "" if len(told) == 1 else f" (the first of {len(told)} draws)"
+    return [f"Test images{draw}: {next(iter(told))}."]
 
 
 def _reach(found: Sequence[Finding]) -> list[str]:

@@ -18,7 +18,8 @@ from embedding_core.errors import Faults
 
 OTHER: dict[str, Any] = {
     "dataset": "cifar10", "data_root": "/elsewhere", "image_size": 48, "subset": 100, "val_share": 0.1,
-    "val_images": 500, "max_images_per_class": 20, "seen_classes": 6, "unseen_classes": 3, "triplets": "study",
+    "val_by": "class", "val_images": 500, "max_images_per_class": 20, "seen_classes": 6, "unseen_classes": 3,
+    "triplets": "study",
     "batch_sampler": "pk", "images_per_class": 8, "augmentation": "simclr", "augmentation_strength": 0.5,
     "crop_padding": 2, "flip": True, "backbone": "vgg11", "weights": "imagenet", "norm_kind": "batch",
     "input_scaling": "imagenet", "head": "mlp", "head_layers": 6, "head_width": 512, "dropout": 0.2,
@@ -117,6 +118,8 @@ def test_a_koleo_weight_goes_with_koleo(koleo: bool, weight: float | None, messa
         ({"loss": "nt_xent", "triplets": "study"}, "`triplets` must be disjoint for loss=nt_xent"),
         ({"unseen_classes": 2, "triplets": "study"}, "`triplets` must be disjoint with seen and unseen classes"),
         ({"max_images_per_class": 20, "triplets": "study"}, "`triplets` must be disjoint with `max_images_per_class`"),
+        ({"val_by": "class", "triplets": "study"}, "`triplets` must be disjoint with `val_by` class"),
+        ({"val_by": "classes"}, "Did you mean `class`?"),
         ({"max_images_per_class": 1}, "`max_images_per_class` must be at least 2, but got 1"),
         ({"fallback": "farest"}, "Did you mean `farthest`?"),
         ({"train_last_layer": False, "freeze_epochs": 1}, "head linear a frozen backbone leaves nothing to train"),

@@ -1,8 +1,10 @@
 """A data set on the device: nothing of the test split reaches training, and a test file that does not fit is told."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.splits import Split
 from embedding_core.errors import Faults
 
 
@@ -54,6 +57,90 @@ def test_the_test_split_is_cut_to_the_classes_trained_on(
     indices = data.split(config)
     found = data.test(indices)
     assert found.labels.tolist() == [c for c in [0, 1, 2, 3] * 2 if c in indices.classes]
+
+
+def pair(write_set: Callable[..., Path], train: list[int], test: list[int]) -> None:
+    """The set `mine` with these labels."""
+    draws = np.random.default_rng(1)
+    for split, labels in (("train", train), ("test", test)):
+        write_set([draws.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in labels], labels, split=split)
+
+
+def loaded(tmp_path: Path, **settings: Any) -> tuple[DeviceData, Split]:
+    config = TrainConfig(dataset="mine", data_root=str(tmp_path), loss="softmax", **settings)
+    data = DeviceData.load(config, torch.device("cpu"))
+    return data, data.split(config)
+
+
+def test_a_test_file_of_other_classes_is_tested_whole(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    pair(write_set, [0, 1, 2, 3, 4] * 8, [5, 6, 7] * 4)
+    for settings in ({}, {"unseen_classes": 2}, {"val_by": "class"}):
+        data, indices = loaded(tmp_path, **settings)
+        assert data.test(indices).labels.tolist() == [5, 6, 7] * 4
+        found = data.overlap(indices)
+        assert found.disjoint
+        assert (found.images, found.classes, found.left_images) == (12, 3, 0)
+        assert found.trained_classes == len(indices.classes)
+
+
+def test_partly_shared_test_classes_are_counted(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    pair(write_set, [0, 1, 2, 3, 4] * 8, [3, 4, 5, 6] * 4)
+    data, indices = loaded(tmp_path)
+    found = data.overlap(indices)  # reads the file by itself
+    assert data.test(indices).labels.tolist() == [3, 4] * 4
+    assert (found.images, found.classes, found.left_images, found.left_classes) == (8, 2, 8, 2)
+
+
+def test_classes_that_validate_are_in_the_test_split_so_that_no_draw_moves_it(
+    tmp_path: Path, write_set: Callable[..., Path]
+) -> None:
+    pair(write_set, [0, 1, 2, 3, 4] * 8, [0, 1, 2, 3, 4, 5] * 4)
+    hashes, drawn = set(), set()
+    for seed in range(4):
+        data, indices = loaded(tmp_path, val_by="class", split_seed=seed)
+        hashes.add(data.test(indices).sha256)
+        drawn.add(tuple(indices.val_classes.tolist()))
+        found = data.overlap(indices)
+        assert (found.new_images, found.new_classes, found.left_images) == (8, 2, 4)
+    assert (len(hashes), len(drawn) > 1) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("test", "counts"),
+    [
+        ([7, 7, 7], r"1 classes have at most 3 images \(3 in all\)"),
+        ([5, 6, 7, 8], r"4 classes have at most 1 images \(4 in all\)"),
+        ([3, 3, 5, 6], r"1 classes have at most 2 images \(2 in all; 2 images of 2 other classes are passed over\)"),
+        ([5], r"1 classes have at most 1 images \(1 in all\)"),
+    ],
+)
+def test_test_sets_that_nothing_can_be_measured_on_are_told_with_their_counts(
+    tmp_path: Path, write_set: Callable[..., Path], test: list[int], counts: str
+) -> None:
+    pair(write_set, [0, 1, 2, 3, 4] * 8, test)
+    data, indices = loaded(tmp_path)
+    with pytest.raises(Faults, match=f"test split of `mine` must have two classes and two images of one, but {counts}"):
+        data.test(indices)
+
+
+def test_a_test_file_without_rows_is_told(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    pair(write_set, [0, 1] * 8, [])
+    data, indices = loaded(tmp_path)
+    with pytest.raises(Faults, match=r"test\.parquet has no rows"):
+        data.test(indices)
+
+
+def test_classes_are_told_apart_by_name_where_both_files_list_names(
+    tmp_path: Path, write_set: Callable[..., Path]
+) -> None:
+    draws = np.random.default_rng(1)
+    for split, names in (("train", ["ant", "bee"]), ("test", ["cat", "dog"])):
+        images = [draws.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(20)]
+        write_set(images, [0, 1] * 10, split=split, metadata={"class_names": json.dumps(names)})
+    data, indices = loaded(tmp_path)
+    test = data.test(indices)
+    assert data.overlap(indices).disjoint
+    assert [test.name_of(label) for label in test.labels.unique().tolist()] == ["cat", "dog"]
 
 
 def test_the_test_split_is_the_carved_images(digits: DeviceData) -> None:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.class_draws import choose_classes
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.splits import Split, choose_classes, split
+from embedding_core.data.splits import Split, split
 from embedding_core.errors import Faults
 from embedding_core.seeding import generator
 
@@ -150,6 +151,68 @@ def test_images_without_a_label_are_for_training_alone_and_only_where_no_label_i
     assert not set(unlabelled) & set(found.val.tolist())
     with pytest.raises(Faults, match="loss=arcface needs labels, but 40 training images have none"):
         of(labels, test_file_size=5, loss="arcface")
+
+
+# Whole classes for validation
+
+MANY = torch.arange(40).repeat_interleave(torch.arange(1, 41))[torch.randperm(820, generator=generator(1, "labels"))]
+"""Forty classes of 1 to 40 images."""
+
+
+@pytest.mark.parametrize(("val_share", "classes"), [(0.2, 8), (0.5, 20), (0.01, 2)])
+def test_whole_classes_validate_and_none_of_their_images_trains(val_share: float, classes: int) -> None:
+    found = of(MANY, test_file_size=5, val_by="class", val_share=val_share, loss="semihard")
+    assert len(found.val_classes) == classes
+    assert sorted([*found.classes.tolist(), *found.val_classes.tolist()]) == found.seen.tolist() == list(range(40))
+    assert found.val.tolist() == torch.isin(MANY, found.val_classes).nonzero()[:, 0].tolist()
+    assert found.train.tolist() == torch.isin(MANY, found.classes).nonzero()[:, 0].tolist()
+    assert set(MANY[found.train_examples].flatten().tolist()) == set(found.classes.tolist())
+    assert_valid(found.val_triplets, MANY)
+
+
+def test_the_split_seed_draws_the_validation_classes() -> None:
+    draws = [of(MANY, test_file_size=5, val_by="class", split_seed=s, seed=s + 7).val_classes for s in (0, 0, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert len({tuple(draw.tolist()) for draw in draws}) == 3
+    assert of(MANY, test_file_size=5, val_by="image").sha256 == of(MANY, test_file_size=5).sha256
+
+
+def test_of_many_classes_of_one_image_two_with_a_pair_validate_whatever_the_draw() -> None:
+    labels = torch.cat([torch.arange(30), torch.tensor([0, 1, 2, 3, 3])])
+    for seed in range(20):
+        found = of(labels, test_file_size=5, val_by="class", val_share=0.1, loss="softmax", seed=seed)
+        assert len(found.val_classes) == 3
+        assert (labels[found.val].bincount() > 1).sum() >= 2
+
+
+def test_validation_classes_leave_the_test_split_the_unseen_classes_and_the_scaling_as_they_are() -> None:
+    labels = torch.arange(400) % 20
+    by_image, by_class = (of(labels, unseen_classes=4, val_by=how) for how in ("image", "class"))
+    assert torch.equal(by_class.test, by_image.test)
+    assert torch.equal(by_class.unseen, by_image.unseen)
+    assert torch.equal(by_class.seen, by_image.classes)
+    assert len(by_image.val_classes) == 0
+
+
+def test_few_validation_images_of_whole_classes_come_in_pairs() -> None:
+    labels = torch.arange(4000) % 1000
+    found = of(labels, test_file_size=5, val_by="class", val_images=100)
+    assert len(found.val) == 100
+    assert labels[found.val].bincount().unique().tolist() == [0, 2]
+    assert len(found.unused) == 200 * 4 - 100
+
+
+@pytest.mark.parametrize(
+    ("labels", "counts"),
+    [
+        (torch.arange(30) % 3, "of 3 classes 3 have two images, and with `val_share` 0.2 2 would validate"),
+        (torch.cat([torch.arange(20), torch.tensor([5])]), "of 20 classes 1 have two images"),
+    ],
+)
+def test_too_few_classes_to_validate_with_are_told(labels: Tensor, counts: str) -> None:
+    with pytest.raises(Faults, match="`val_by=class` needs two classes with two images each") as caught:
+        of(labels, test_file_size=5, val_by="class", loss="softmax")
+    assert counts in str(caught.value)
 
 
 # At most so many images of a class

@@ -23,7 +23,8 @@ from embedding_core.data.image_sets import ImageSet
 from embedding_core.evaluation import pixels
 from embedding_core.evaluation.classifiers import raw_pixels
 from embedding_core.evaluation.embedding import embed
-from embedding_core.evaluation.held_out import HeldOut, HeldOutImages, evaluate_held_out, held_out_images
+from embedding_core.evaluation.held_out import HeldOut, evaluate_held_out
+from embedding_core.evaluation.held_out_sets import HeldOutImages, held_out_images
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics import retrieval
 from embedding_core.metrics.retrieval import map_at_r, recall_at_k
@@ -270,6 +271,27 @@ def test_training_images_are_shown_in_the_plane_alone(of_arcface: HeldOut, digit
         assert row["class_id"] == int(digits.labels[split.train[row["image_index"]]])
     keys = [(row["split"], row["view"], row["item"], row["rank"]) for row in of_arcface.tables["views"]]
     assert len(set(keys)) == len(keys)
+
+
+def test_the_head_and_classifiers_are_asked_about_test_images_of_classes_trained_on_alone(
+    network: EmbeddingNetwork, digits: DeviceData
+) -> None:
+    config = TrainConfig(loss="arcface", classifiers=True, views="pca", val_by="class")
+    found, split = evaluated(network, digits, config), digits.split(config)
+    assert len(split.val_classes) == 2
+    labels = digits.labels[split.test]
+    trained = torch.isin(labels, split.classes)
+    rows = evaluations_of(found)
+    for metric in ("accuracy", "fitted_svm_accuracy", "fitted_knn_accuracy", "pixels_fitted_knn_accuracy"):
+        assert rows[metric]["n_pairs"] == trained.sum() < len(labels)
+    assert rows["recall"]["n_pairs"] == len(labels)
+    head = Objective.of(config, classes=split.classes).base
+    own = split.test[trained]
+    right = head.predicted(embed(network, digits.images[own])) == digits.labels[own]
+    assert rows["accuracy"]["value"] == pytest.approx(right.double().mean().item())
+    groups = {row["class_id"] for row in found.tables["eval_groups"] if row["metric"] == "accuracy"}
+    assert groups == set(split.classes.tolist())
+    assert "2 classes held out for validation" in found.row["classes_tested"]
 
 
 # Colours

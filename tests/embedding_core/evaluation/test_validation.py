@@ -136,6 +136,31 @@ def test_the_measures_settings_are_chosen_by_are_those_of_held_out_images_on_all
     assert (row["val_nn_distance"], row["val_sim_min"]) == pytest.approx((nn_distance(z), spread.min), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["arcface", "softmax"])
+def test_a_head_of_very_many_classes_is_validated_some_images_at_a_time(
+    network: EmbeddingNetwork, digits: DeviceData, loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(loss=loss)
+    whole = validated(network, digits, config)
+    monkeypatch.setattr(validation, "LOGITS", 10 * 25)  # 287 images: eleven times 25, and 12
+    for name in ("val_loss", "val_accuracy"):
+        assert validated(network, digits, config)[name] == pytest.approx(whole[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "semihard", "arcface", "softmax", "nt_xent"])
+def test_of_whole_classes_everything_is_measured_but_the_loss_of_a_head_that_knows_others(
+    network: EmbeddingNetwork, digits: DeviceData, loss: str
+) -> None:
+    config = TrainConfig(loss=loss, val_by="class")
+    row = validated(network, digits, config)
+    split = digits.split(config)
+    z, labels = embed(network, digits.images[split.val]), digits.labels[split.val]
+    assert set(labels.tolist()) == set(split.val_classes.tolist())
+    assert row["val_auc"] == pytest.approx(verification_auc(z, labels), abs=1e-7)
+    assert row["val_recall_at_1"] == pytest.approx(recall_at_k(z, labels, k=1), abs=1e-7)
+    assert ("val_loss" in row) == (loss not in ("arcface", "softmax"))
+
+
 def test_a_network_that_diverged_is_validated_without_an_error(digits: DeviceData) -> None:
     config = TrainConfig()
     mean, std = digits.scaling(digits.split(config))

@@ -8,10 +8,22 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from pytorch_metric_learning.utils.inference import CustomKNN
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from embedding_core.metrics import cosine_matrix, pair_scores
-from embedding_core.metrics.cosine_matrix import Ranking, Spread, ranking, ranking_and_spread, retrieval, spread
+from embedding_core.metrics.cosine_matrix import (
+    Ranking,
+    Spread,
+    ranking,
+    ranking_and_spread,
+    retrieval,
+    retrieval_with_recalls,
+    spread,
+)
 from embedding_core.metrics.embedding_statistics import nn_distance, similarity_stats, uniformity
 from embedding_core.metrics.retrieval import average_precisions, hits, knn_accuracy, map_at_r, recall_at_k
 from embedding_core.metrics.verification import verification_auc
@@ -87,6 +99,56 @@ def test_means_over_queries_have_the_errors_and_counts_of_their_own_functions() 
     for mean in retrieval(z, labels, k=20):
         assert math.isnan(mean.value)
         assert (mean.n_queries, mean.n_left_out) == (793, 7)
+
+
+def of_many_classes(n: int = 900, d: int = 16, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Classes of one to four images."""
+    draw = generator(seed, "test")
+    labels = torch.arange(n).repeat_interleave(torch.randint(1, 5, (n,), generator=draw))[:n]
+    labels = labels[torch.randperm(n, generator=draw)]
+    return torch.randn(n, d, generator=draw) + torch.randn(n, d, generator=draw)[labels], labels
+
+
+def test_recall_among_more_neighbours_is_that_of_its_own_function() -> None:
+    z, labels = of_many_classes()
+    found, recalls = retrieval_with_recalls(z, labels, k=20, at=(2, 4, 8))
+    assert found == retrieval(z, labels, k=20)
+    assert list(recalls) == [2, 4, 8]
+    for k, mean in recalls.items():
+        assert mean == pytest.approx(hits(z, labels, k=k).mean(), abs=1e-7)
+    assert found.recall_at_1.value < recalls[2].value < recalls[4].value < recalls[8].value < 1
+    with pytest.raises(ValueError, match="k=900, 899 candidates"):
+        retrieval_with_recalls(z, labels, k=20, at=(2, 900))
+    z[5, 1] = math.nan
+    _, recalls = retrieval_with_recalls(z, labels, k=20, at=(2, 4))
+    assert all(math.isnan(mean.value) for mean in recalls.values())
+
+
+@given(n=st.integers(10, 60), seed=st.integers(0, 99), tile=st.sampled_from([4, 384]))
+def test_tied_neighbours_are_recalled_as_they_are_one_by_one(n: int, seed: int, tile: int) -> None:
+    z, labels = on_a_lattice(n, classes=n // 3, seed=seed)
+    if labels.bincount().max() < 2:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosine_matrix, "TILE", tile)
+        _, recalls = retrieval_with_recalls(z, labels, k=5, at=(2, 4, 8))
+    assert {k: mean.value for k, mean in recalls.items()} == {k: recall_at_k(z, labels, k=k) for k in (2, 4, 8)}
+
+
+def test_of_many_classes_recall_and_map_at_r_are_pytorch_metric_learnings_and_auc_is_scikit_learns() -> None:
+    z, labels = of_many_classes(seed=3)
+    peer = AccuracyCalculator(
+        include=("precision_at_1", "mean_average_precision_at_r"),
+        k="max_bin_count",
+        knn_func=CustomKNN(CosineSimilarity()),
+    ).get_accuracy(z, labels)
+    found = retrieval(z, labels, k=20)
+    assert found.recall_at_1.value == pytest.approx(peer["precision_at_1"], abs=1e-6)
+    assert found.map_at_r.value == pytest.approx(peer["mean_average_precision_at_r"], abs=1e-6)
+    unit = F.normalize(z, dim=1).double()
+    once = torch.ones(len(z), len(z), dtype=torch.bool).triu(1)
+    same = (labels[:, None] == labels)[once]
+    assert verification_auc(z, labels) == pytest.approx(roc_auc_score(same, (unit @ unit.T)[once]), abs=1e-6)
 
 
 def test_of_a_collapsed_network_the_auc_is_one_half() -> None:

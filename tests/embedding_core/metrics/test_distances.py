@@ -102,10 +102,12 @@ def test_an_unknown_distance_names_the_nearest() -> None:
             compute()
 
 
+@pytest.mark.parametrize("few", [0, 256])
 @pytest.mark.parametrize("block", [3, 7, 1024])
 @pytest.mark.parametrize("metric", DISTANCES)
-def test_class_distances_are_the_naive_loop(metric: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_distances_are_the_naive_loop(metric: str, block: int, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distances, "ROWS_AT_A_TIME", block)
+    monkeypatch.setattr(distances, "FEW_CLASSES", few)
     z, labels = rows(23, 5), torch.tensor([7, 3, 3, 9] * 6)[:23]
     classes = [3, 7, 9]
     found = class_distances(z, labels, metric=metric)
@@ -126,6 +128,14 @@ def test_a_class_of_one_image_has_no_distance_to_itself() -> None:
     intra, inter = intra_inter(distances)
     assert intra == pytest.approx(distances[0, 0].item())
     assert inter == pytest.approx(distances[0, 1].item())
+
+
+def test_of_many_classes_of_one_image_no_rounding_is_taken_for_a_distance() -> None:
+    z, labels = rows(400, 64).float(), torch.cat([torch.arange(398), torch.tensor([0, 1])])
+    for metric in DISTANCES:
+        own = class_distances(z, labels, metric=metric).diagonal()
+        assert own.isnan().tolist() == [False, False] + [True] * 396
+        assert math.isfinite(intra_inter(class_distances(z, labels, metric=metric))[0])
 
 
 def test_intra_and_inter_weigh_classes_equally_and_do_not_hide_nan() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_precision
 
 from embedding_core.metrics import neighbours, retrieval
-from embedding_core.metrics.neighbours import top_k_neighbours
+from embedding_core.metrics.neighbours import Neighbours, top_k_neighbours
 from embedding_core.metrics.retrieval import map_at_r, recall_at_k
 
 
@@ -261,6 +261,33 @@ def test_equal_votes_go_to_the_lower_label() -> None:
     query = z[:2]
     assert retrieval.knn_accuracy(z[:2], labels[:2], query, torch.tensor([2, 8]), k=2).value == 0.5
     assert retrieval.knn_accuracy(z[:2], labels[:2], query, torch.tensor([2, 2]), k=2).value == 1.0
+
+
+def dense_votes(voters: Neighbours, own: Tensor, labels: Tensor) -> Tensor:
+    """A column of votes for each class there is."""
+    classes, member = labels.unique(return_inverse=True)
+    weights = (voters.similarities / retrieval.TEMPERATURE).softmax(dim=1)
+    votes = weights.new_zeros(len(weights), len(classes)).scatter_add_(1, member[voters.indices], weights)
+    return (classes[votes.argmax(dim=1)] == own).to(votes.dtype)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 6, 20]), st.sampled_from([2, 5, 300]), st.booleans())
+def test_votes_among_neighbours_are_votes_among_all_classes(seed: int, k: int, classes: int, tied: bool) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (200,), generator=draw) * 7
+    similarities = torch.randn(50, k, generator=draw).sort(dim=1, descending=True).values
+    if tied:  # few levels: many sums of equal weights, in other orders
+        similarities = similarities.round(decimals=0)
+    voters = Neighbours(torch.randint(0, 200, (50, k), generator=draw), similarities)
+    own = torch.randint(0, classes, (50,), generator=draw) * 7
+    assert retrieval.vote_scores(voters, own, labels).tolist() == dense_votes(voters, own, labels).tolist()
+
+
+def test_votes_take_no_memory_for_classes_that_no_neighbour_is_of() -> None:
+    """A column for each would be 40 GB."""
+    labels = torch.arange(100_000)
+    voters = Neighbours(torch.arange(100_000)[:, None], torch.ones(100_000, 1))
+    assert retrieval.vote_scores(voters, labels, labels).mean() == 1
 
 
 def test_a_collapsed_network_recalls_at_chance() -> None:

@@ -63,6 +63,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         {"subset": 32}, {"koleo": False, "koleo_weight": None}, {"distance": "l2", "margin": 0.25}, {"seed": 5},
         {"embedding_dim": 16}, {"triplets": "study"}, {"batch_size": 64, "accum_steps": 4}, {"lr": 0.01},
         {"beta2": 0.99}, {"beta2": 0.9, "optimizer": "adamw"}, {"split_seed": 3}, {"val_images": 50},
+        {"val_by": "class"}, {"val_by": "class", "loss": "softmax", "val_images": 50, "max_images_per_class": 20},
         {"val_images": 50, "max_images_per_class": 20}, {"val_images": 50, "triplets": "study"},
         {"loss": "semihard", "batch_sampler": "pk"}, {"loss": "arcface", "scale": 30.0}, {"loss": "softmax"},
         {"loss": "mined", "mining": "curriculum"}, {"loss": "nt_xent", "temperature": 0.1, "similarity": "dot"},
@@ -94,6 +95,7 @@ def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dic
         {"norm_kind": "batch"}, {"norm_kind": "none"}, {"triplets": "study"}, {"head": "mlp", "dropout": 0.1},
         {"koleo_top_k": 3}, {"koleo_group_size": 12}, {"weight_decay": 0.1}, {"input_scaling": "imagenet"},
         {"max_images_per_class": 20}, {"train_last_layer": False}, {"beta2": 0.99}, {"val_images": 50},
+        {"val_by": "class"},
     ],
 )  # fmt: skip
 def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:

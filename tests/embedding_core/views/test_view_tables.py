@@ -271,3 +271,30 @@ def test_a_file_gives_back_the_rows_of_views(tmp_path: Path, tables: ViewTables)
     vectors = np.array([row["embedding"] for row in found["embeddings"]], dtype=np.float32)
     assert np.array_equal(vectors, np.stack([row["embedding"] for row in tables.embeddings]))
     assert [path.name for path in file.parent.iterdir()] == ["views.zip"]
+
+
+def test_of_many_classes_the_largest_are_shown_and_all_are_measured() -> None:
+    draw = torch.Generator().manual_seed(0)
+    sizes = torch.arange(1, 61)
+    labels = torch.arange(60).repeat_interleave(sizes)[torch.randperm(int(sizes.sum()), generator=draw)]
+    z = F.normalize(torch.randn(len(labels), 6, generator=draw) + torch.randn(60, 6, generator=draw)[labels], dim=1)
+    images = ImageSet(torch.zeros(len(labels), 1, 4, 4, dtype=torch.uint8), labels, ())
+    tables = compute_views(z, images, split="test", seed=0)
+    shown = set(range(40, 60))
+    for metric in ("cosine", "l2", "angular"):
+        matrix = class_distances(z, labels, metric=metric)
+        rows = picked(tables.views, "class_distance" + ("" if metric == "cosine" else f"_{metric}"))
+        assert {(row["item"], row["rank"]) for row in rows} == {(a, b) for a in shown for b in shown}
+        for row in rows:
+            assert row["value"] == pytest.approx(matrix[row["item"], row["rank"]].item(), rel=1e-5)
+    for found in class_exemplars(z, labels, k=5):
+        rows = [row for row in picked(tables.views, "foreign") if row["item"] == found.label]
+        assert [row["image_index"] for row in rows] == (found.foreign.indices.tolist() if found.label in shown else [])
+    assert {row["item"] for row in picked(tables.views, "ellipse")} == shown
+    matrix = class_distances(z, labels, metric="cosine")
+    for metric in ("intra", "inter", "ellipse_area"):
+        rows = [row for row in tables.eval_groups if row["metric"] == metric]
+        assert [row["class_id"] for row in rows] == list(range(60))
+        if metric == "inter":
+            others = [matrix[c, torch.arange(60) != c].mean().item() for c in range(60)]
+            assert [row["value"] for row in rows] == pytest.approx(others, rel=1e-5)

@@ -25,6 +25,7 @@ def digits() -> DeviceData:
         ([{"seed": 1, "split_seed": 0}, {"seed": 1, "split_seed": 1000}], 2),
         ([{"val_images": 2500}, {"val_images": 100}, {"val_images": 9999}], 2),
         ([{"val_share": 0.2}, {"val_share": 0.3}, {"loss": "softmax"}, {"max_images_per_class": 20}], 3),
+        ([{"val_by": "image"}, {"val_by": "class"}], 2),
         ([{"unseen_classes": 2}, {"seen_classes": 4, "unseen_classes": 2}, {"triplets": "study"}], 3),
     ],
 )

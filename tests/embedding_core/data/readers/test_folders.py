@@ -173,6 +173,20 @@ def test_an_empty_test_folder_and_a_class_only_there_are_told(place: Path) -> No
     assert f"{place / 'test' / 'eel'} is a class without a training folder" in refused(place, "test")
 
 
+def test_a_test_folder_of_other_classes_alone_has_labels_after_those_of_training(place: Path) -> None:
+    for value, name in enumerate(("train/cat", "train/eel", "test/bat", "test/dog")):
+        put(place / name / "1.png", value)
+    assert brightness(place, "test") == [("bat", 2), ("dog", 3)]
+    test = load(f"folder:{place}", split="test")
+    assert (test.labels.tolist(), test.class_names) == ([2, 3], ("cat", "eel", "bat", "dog"))
+    assert size_of_test_file(f"folder:{place}") == 2
+    assert load(f"folder:{place}").class_names == ("cat", "eel")
+    put(place / "test" / "cat" / "1.png", 9)  # now they share one
+    message = refused(place, "test")
+    assert f"{place / 'test' / 'bat'} is a class without a training folder" in message
+    assert f"{place / 'test' / 'dog'} is a class without a training folder" in message
+
+
 def test_contents_decide_not_dates(place: Path) -> None:
     file = place / "cat" / "1.bmp"
     put(file, 9)

@@ -93,6 +93,20 @@ def test_the_scope_says_whom_the_interval_is_for(report: Report) -> None:
     ) in markdown_of(report)
 
 
+def test_the_scope_says_what_classes_were_tested_where_they_are_others(make_factorial: Make, tmp_path: Path) -> None:
+    made = make_factorial()
+    assert "Test images" not in markdown_of(compose(made.write(tmp_path / "same")))
+    rows = [row for row in made.tables.trial_rows if row["stage"] == "confirm"]
+    for row in rows:
+        row |= {"classes_tested": "class-disjoint: 100 test images of 40 classes of their own", "test_recall_at_4": 0.9}
+    text = markdown_of(compose(made.write(tmp_path / "others")))
+    assert "Test images: class-disjoint: 100 test images of 40 classes of their own." in text
+    assert "| R@4 |" in text
+    rows[-1]["classes_tested"] = "another draw"
+    text = markdown_of(compose(made.write(tmp_path / "draws")))
+    assert "Test images (the first of 2 draws): class-disjoint" in text
+
+
 def test_only_primaries_carry_a_verdict(report: Report, made: Any) -> None:
     """Every row of every table but that of the primaries, in the Markdown that is read."""
     text = markdown_of(report)

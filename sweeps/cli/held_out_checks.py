@@ -1,0 +1,48 @@
+"""What a sweep asks of held-out images, and whether they can answer: told before the first trial."""
+
+from typing import Final
+
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.splits import Split
+from embedding_core.errors import Faults
+from embedding_core.evaluation.held_out_sets import held_out_images
+from sweeps.cli.plan_checks import distinct
+from sweeps.design.plan import Plan
+
+OF_TRAINED_CLASSES: Final = ("test_accuracy", "test_fitted_svm_accuracy", "test_fitted_knn_accuracy")
+"""Columns that need test images of classes that are trained on."""
+
+
+def held_out_faults(plan: Plan, data: DeviceData, split: Split) -> list[str]:
+    """What the confirmation asks of the held-out images that they cannot answer.
+
+    Raises:
+        Faults: a file that is broken, or a part that nothing can be measured on.
+    """
+    held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
+    faults = []
+    for config in distinct(plan, "eval_test", "classifiers", "probes"):
+        if config.eval_test:
+            try:
+                held_out_images(data, split, classifiers=config.classifiers, probes=config.probes)
+            except Faults as error:
+                faults += error.faults
+    overlap = data.overlap(split)
+    if overlap.disjoint and plan.outcome.column in OF_TRAINED_CLASSES:
+        others = [one.name for one in plan.design.outcomes if one.column not in OF_TRAINED_CLASSES]
+        faults.append(
+            f"`--outcome {plan.outcome.name}` needs test images of classes that are trained on, but the "
+            f"{overlap.images:,} test images of `{data.name}` are of {overlap.classes:,} classes of their own"
+            + (f": take {' or '.join(others)}." if others else ".")
+        )
+    return faults
+
+
+def lines_on_test_set(plan: Plan, data: DeviceData) -> list[str]:
+    """What is to be known of the classes of the test images, in a line; none where they are those trained on."""
+    if "confirm" not in plan.stages:
+        return []
+    config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
+    sentence = data.overlap(data.split(config)).sentence()
+    return [f"test set:  {sentence}"] if sentence else []
