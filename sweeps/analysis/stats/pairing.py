@@ -1,14 +1,16 @@
 """Runs that are compared with each other: one seed of one replicate in every cell, on the same images. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.composite import composite_of
 from sweeps.results.endings import FAILED_TRAINING
 
-SAME_DATA: Final = ("data_sha256", "split_sha256", "test_sha256")
+SPLIT: Final = "split_sha256"
+
+SAME_DATA: Final = ("data_sha256", SPLIT, "test_sha256")
 """Hashes that all runs of a block must share where they were recorded: a file may be replaced between two starts."""
 
 
@@ -88,11 +90,11 @@ def place_faults(
                 without.append(f"`{cell}` {where} ({row['end_reason']})")
         there = {cell: row for cell, row in rows.items() if row is not None}
         for column in ("seed", *SAME_DATA, *shared):
-            values = {cell: row.get(column) for cell, row in there.items()}
-            # A hash may not have been recorded, and KoLeo off has no weight; a seed always is.
-            if len(set(values.values()) - ({None} if column != "seed" else set())) > 1:
-                what = "seeds" if column == "seed" else column
-                unpaired.append(f"{where[:1].upper()}{where[1:]} is not paired: its {what} differ, {values}.")
+            for values in _to_be_equal(there, column):
+                # A hash may not have been recorded, and KoLeo off has no weight; a seed always is.
+                if len(set(values.values()) - ({None} if column != "seed" else set())) > 1:
+                    what = "seeds" if column == "seed" else column
+                    unpaired.append(f"{where[:1].upper()}{where[1:]} is not paired: its {what} differ, {values}.")
     again = [f"Incomplete blocks, to be run again with the same seed: {'; '.join(missing)}."] if missing else []
     if unmeasured:
         again.append(f"Completed without {outcome}, which was not measured there: {'; '.join(unmeasured)}.")
@@ -101,3 +103,16 @@ def place_faults(
             f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."
         )
     return again + unpaired
+
+
+def _to_be_equal(rows: Mapping[str, Row], column: str) -> list[dict[str, Any]]:
+    """Values of the cells of a block that must be one and the same.
+
+    The split is that of each kind of `triplets`: cells that differ in it ask what the split itself is worth. Training
+    file and test images are shared all the same.
+    """
+    kinds = {cell: row.get("triplets") if column == SPLIT else None for cell, row in rows.items()}
+    return [
+        {cell: row.get(column) for cell, row in rows.items() if kinds[cell] == kind}
+        for kind in dict.fromkeys(kinds.values())
+    ]

@@ -13,6 +13,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.stats.contrasts import cell_runs, effect_by_epoch
 from sweeps.analysis.stats.effects import paired_effect, replicated_effect, t_interval
+from sweeps.analysis.stats.pairing import Place, place_faults
 from sweeps.analysis.stats.refusals import Refused, Unfinished
 from sweeps.analysis.stats.stored_plan import Contrast
 
@@ -241,6 +242,27 @@ def test_unpaired_seeds_and_unknown_names_are_refused(make_confirm: Make, make_f
     made.row(ON4, 3, 2)["split_sha256"] = "0" * 64
     with pytest.raises(Refused, match="Replicate 3, block 2 is not paired: its split_sha256 differ"):
         cell_runs(of_stage(made, "confirm"), made.stored.contrasts[0])
+
+
+def test_a_split_may_be_what_differs_and_is_one_in_each_kind() -> None:
+    """Of cells named by their triplets; training file and test images are shared all the same."""
+    kinds = {"triplets=study": "study", "triplets=study,koleo=on": "study", "triplets=disjoint": "disjoint"}
+    place = Place(1, 1)
+
+    def faults(**changed: str) -> list[str]:
+        runs = {
+            (cell, place): {"seed": 7, "triplets": kind, "test_auc": 0.9, "end_reason": "completed", "data_sha256": "d",
+                            "split_sha256": f"of {kind}", "test_sha256": "t"}
+            for cell, kind in kinds.items()
+        }  # fmt: skip
+        runs["triplets=study", place] |= changed
+        return place_faults(runs, [place], tuple(kinds), outcome="test_auc", stage="confirm")
+
+    assert faults() == []
+    (fault,) = faults(split_sha256="another")
+    assert "Block 1 is not paired: its split_sha256 differ" in fault
+    assert "triplets=disjoint" not in fault
+    assert "its test_sha256 differ" in faults(test_sha256="another")[0]
 
 
 def test_one_block_is_refused(make_confirm: Make) -> None:
