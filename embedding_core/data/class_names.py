@@ -37,7 +37,8 @@ def in_training_labels(
     if shared or train_names == _numbers(train_names):
         a, b = differing[0]
         raise Faults([f"Training and test classes of `{name}` must be the same, but `{a}` stands against `{b}`."])
-    names = (*train_names, *(each for each in dict.fromkeys(test_names) if each not in train_names))
+    listed = set(train_names)
+    names = (*train_names, *(each for each in dict.fromkeys(test_names) if each not in listed))
     label_of = {each: label for label, each in reversed([*enumerate(names)])}  # of a name that is there twice the first
     among = torch.tensor([label_of[each] for each in test_names])
     return torch.where(test_labels < 0, test_labels, among[test_labels]), names

@@ -237,7 +237,7 @@ def test_what_cannot_be_evaluated_at_the_end_is_told_before_the_first_step(
 ) -> None:
     write_set([np.zeros((8, 8, 3), dtype=np.uint8)] * 4, [0, 0, 0, 0], split="test")
     config = TrainConfig(dataset="mine", data_root=str(colour_set), batch_size=16, eval_test=True)
-    with pytest.raises(Faults, match="test split must have two classes"):
+    with pytest.raises(Faults, match="test split of `mine` must have two classes"):
         next(train(config))
     assert next(train(replace(config, eval_test=False)))["is_finite"]
 
