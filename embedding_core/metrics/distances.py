@@ -140,7 +140,8 @@ def class_distances(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, metri
             to_classes = distance.new_zeros(len(distance), len(classes)).index_add_(1, member, distance)
             sums.index_add_(0, member[rows], to_classes)
     sizes = member.bincount(minlength=len(classes)).to(z.dtype)
-    return sums / (sizes[:, None] * sizes - sizes.diag())
+    means: Tensor = sums / (sizes[:, None] * sizes - sizes.diag())
+    return means
 
 
 def _mean_cosine_distances(unit: Tensor, member: Tensor, n_classes: int) -> Tensor:

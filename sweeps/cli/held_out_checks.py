@@ -21,7 +21,7 @@ def held_out_faults(plan: Plan, data: DeviceData, split: Split) -> list[str]:
         Faults: a file that is broken, or a part that nothing can be measured on.
     """
     held_out_images(data, split)  # decoded now: a broken file must not show after hours of training
-    faults = []
+    faults: list[str] = []
     for config in distinct(plan, "eval_test", "classifiers", "probes"):
         if config.eval_test:
             try:
