@@ -251,8 +251,10 @@ def test_nt_xent_comes_with_its_floor_and_chance(small: Small, digits: DeviceDat
     row = next(train(small(loss="nt_xent", accum_steps=2), data=digits))
     assert row["loss_chance"] == chance(16, 16, 16, 16, 6)
     assert row["loss_floor"] < row["loss_base"] < row["loss_chance"] + 0.5
-    assert row["val_loss_chance"] == chance(32)  # of one batch of the validation images
-    assert row["val_loss_floor"] < row["val_loss"] < row["val_loss_chance"] + 0.5
+    # That of one batch of the validation images, of which an untrained network may be on either side of chance.
+    learnt = list(train(small(loss="nt_xent", accum_steps=2, epochs=8), data=digits))[-1]
+    assert learnt["val_loss_floor"] < learnt["val_loss"] < learnt["val_loss_chance"] == chance(32)
+    assert row["val_loss_chance"] == chance(32)
     cached = next(train(small(loss="nt_xent", accum_steps=2, accum_mode="cached"), data=digits))
     assert cached["loss_chance"] == chance(32, 32, 6)
     assert cached["val_loss_chance"] == row["val_loss_chance"]
