@@ -3,18 +3,21 @@
     python benchmarks/gpu.py [--device cuda] [--updates 150]
 
 Prints images/s of `train()` beside a bare loop (eager and compiled), images/s of 1, 2 and 4 processes on one GPU,
-cached beside naive accumulation (time, peak memory), TF32 and bf16 beside float32 (validation AUC, loss), and how often
-the host waits for the device. Images are noise of CIFAR-10's size with a class-dependent brightness, so that there is
+cached beside naive accumulation (time, peak memory), TF32 and bf16 beside float32 (validation AUC, loss), a head on
+cached features beside one on a frozen network, and how often the host waits for the device. Images are noise of CIFAR-10's size with a class-dependent brightness, so that there is
 something to learn. Without a GPU it says so and exits with 0.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from dataclasses import replace
+from unittest import mock
 
 import torch
 from loop import Bare, timed
@@ -23,7 +26,9 @@ from machine import machine_class
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import resolve_root
+from embedding_core.evaluation.feature_sets import missing_features
 from embedding_core.metrics.meter import Meter
+from embedding_core.models.frozen_features import announced
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
@@ -35,10 +40,10 @@ EPOCHS = 4
 """The first is not counted: it pays for warming up and, compiled, for compiling."""
 
 
-def synthetic(device: torch.device, images: int = IMAGES) -> DeviceData:
+def synthetic(device: torch.device, images: int = IMAGES, side: int = 32) -> DeviceData:
     """uint8 noise, brighter from class to class."""
     labels = torch.arange(images) % CLASSES
-    pixels = torch.randint(0, 128, (images, 3, 32, 32), generator=generator(0, "benchmark"), dtype=torch.uint8)
+    pixels = torch.randint(0, 128, (images, 3, side, side), generator=generator(0, "benchmark"), dtype=torch.uint8)
     pixels += (labels * 12).to(torch.uint8)[:, None, None, None]
     root = str(resolve_root(None))
     return DeviceData(
@@ -48,7 +53,7 @@ def synthetic(device: torch.device, images: int = IMAGES) -> DeviceData:
         device=device,
         images=pixels.to(device),
         labels=labels.to(device),
-        sha256="synthetic",
+        sha256=f"{images} x {side} x {side}",
         test_file_size=None,
     )
 
@@ -175,8 +180,25 @@ def synchronisations(config: TrainConfig, data: DeviceData) -> None:
         print(f"{mode:10} {(waits[1] - waits[0]) / updates:.2f} waits per update, {waits[0]} in an epoch's own work")
 
 
+def frozen_backbone(config: TrainConfig, data: DeviceData) -> None:
+    """A linear head on features that are computed ahead, beside one on a frozen network that sees every image again."""
+    chosen = replace(config, backbone="efficientnet_lite0", norm_kind="batch", freeze_epochs=config.epochs)
+    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {"EMBED_CACHE_DIR": cache}):
+        started = time.perf_counter()
+        for features in missing_features(chosen, data, precision="float32"):
+            features.compute(announced)
+        seconds = time.perf_counter() - started
+        print(f"features   {len(data.images) / seconds:10,.0f} images/s into the cache, {data.shape[-1]} pixels a side")
+        head = list(train(chosen, data=data))
+    network = list(train(replace(chosen, feature_views=0), data=data))
+    ours, frozen = rate(head, chosen), rate(network, chosen)
+    apart = max(abs(a["loss_total"] - b["loss_total"]) for a, b in zip(head, network, strict=True))
+    print(f"linear head on features {ours:10,.0f} images/s, on the frozen network {frozen:10,.0f}: {ours / frozen:.1f} x; "
+          f"losses at most {apart:.1e} apart")  # fmt: skip
+
+
 def main(argv: list[str]) -> int:
-    """Print the five tables."""
+    """Print the six tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="default: %(default)s; cpu runs the same logic, slowly")
     parser.add_argument("--updates", type=int, default=150, help="optimiser steps an epoch (default: %(default)s)")
@@ -201,6 +223,7 @@ def main(argv: list[str]) -> int:
     packing(config)
     accumulation(config, data)
     precision(config, data)
+    frozen_backbone(config, synthetic(device, images=len(data.images), side=64))
     if device.type == "cuda":
         synchronisations(config, data)
     print(f"{time.perf_counter() - started:.0f} s in all")

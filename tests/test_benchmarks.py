@@ -31,6 +31,9 @@ def test_every_table_is_printed() -> None:
     for row in ("eager", "compiled", "1 processes", "2 processes", "4 processes", "naive", "cached", "float32", "bf16"):
         assert f"\n{row} " in out
     assert "cached / naive: step time" in out
+    apart = re.search(r"linear head on features .* losses at most (\S+) apart", out)
+    assert apart is not None
+    assert float(apart[1]) < 1e-5
 
 
 @pytest.mark.slow
