@@ -4,8 +4,9 @@
 
 Prints images/s of `train()` beside a bare loop (eager and compiled), images/s of 1, 2 and 4 processes on one GPU,
 cached beside naive accumulation (time, peak memory), TF32 and bf16 beside float32 (validation AUC, loss), a head on
-cached features beside one on a frozen network, and how often the host waits for the device. Images are noise of CIFAR-10's size with a class-dependent brightness, so that there is
-something to learn. Without a GPU it says so and exits with 0.
+cached features beside one on a frozen network, and how often the host waits for the device. Images are noise of
+CIFAR-10's size with a class-dependent brightness, so that there is something to learn. Without a GPU it says so and
+exits with 0.
 """
 
 import argparse
@@ -193,8 +194,8 @@ def frozen_backbone(config: TrainConfig, data: DeviceData) -> None:
     network = list(train(replace(chosen, feature_views=0), data=data))
     ours, frozen = rate(head, chosen), rate(network, chosen)
     apart = max(abs(a["loss_total"] - b["loss_total"]) for a, b in zip(head, network, strict=True))
-    print(f"linear head on features {ours:10,.0f} images/s, on the frozen network {frozen:10,.0f}: {ours / frozen:.1f} x; "
-          f"losses at most {apart:.1e} apart")  # fmt: skip
+    rates = f"{ours:10,.0f} images/s, on the frozen network {frozen:10,.0f}: {ours / frozen:.1f} x"
+    print(f"linear head on features {rates}; losses at most {apart:.1e} apart")
 
 
 def main(argv: list[str]) -> int:
