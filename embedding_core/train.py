@@ -31,6 +31,7 @@ from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.inputs import inputs_of
 from embedding_core.models.network import build_network, pooled_in_parts, set_frozen
+from embedding_core.plugins.sources import use_named
 from embedding_core.seeding import generator, stream
 from embedding_core.storage import result_tables
 from embedding_core.storage.atomic_write import StorageError
@@ -300,9 +301,17 @@ def main(argv: list[str]) -> int:
         metavar="S",
         help="seconds between checkpoints; 0: one after each epoch; default: %(default)g",
     )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE|MODULE",
+        help="losses, backbones and data sets of yours, see docs/plugins.md; can be given again",
+    )
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
     arguments = parser.parse_args(argv)
     try:
+        use_named(arguments.plugin)
         config = TrainConfig.from_flat(parse_settings(arguments.settings))
         rows = train(config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every)
         for row in rows:

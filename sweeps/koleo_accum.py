@@ -11,10 +11,10 @@ python sweeps/koleo_accum.py --help               every flag
 import sys
 
 from sweeps.cli.main import main
-from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
+from sweeps.design import OF_PLUGINS, Cell, Design, Estimand, Factor, Levels, Preset, Range
 
 WITH_MARGIN = ("triplet", "mined", "semihard", "arcface")
-WITHOUT_TEMPERATURE = (*WITH_MARGIN, "softmax")
+WITHOUT_TEMPERATURE = (*WITH_MARGIN, "softmax", OF_PLUGINS)
 CONTRASTIVE = ("nt_xent",)
 KOLEO = {"koleo": (False, True), "koleo_exclude_same_class": (False, True)}
 ANY = {"koleo_exclude_same_class": False}

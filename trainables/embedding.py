@@ -3,7 +3,7 @@
 import faulthandler
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from ray import tune
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.evaluation.validation import MEASURES
+from embedding_core.plugins.sources import Source, use
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
@@ -45,8 +46,9 @@ class EmbeddingTrainable(tune.Trainable):
         """Sweep and stage, as Ray's dashboard and state API show the process: it outlives its trials."""
         return f"{self.config['study_id']}/{self.config['stage']}"
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], plugins: Sequence[Source] = ()) -> None:
         """Runs once per process; trials start in their first `step`."""
+        self._plugins = plugins
         self._data: DeviceData | None = None
         self._rows: Iterator[Row] | None = None
 
@@ -90,6 +92,7 @@ class EmbeddingTrainable(tune.Trainable):
         return row
 
     def _start(self) -> Iterator[Row]:
+        use(self._plugins)
         config, label = from_flat(self.config)
         print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
         device = pick_device(config.device)

@@ -4,6 +4,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+from embedding_core.config.plugin_fields import plugin_fields
 from embedding_core.config.train_config import TrainConfig, field_types
 from embedding_core.errors import Faults, unknown
 
@@ -11,10 +12,14 @@ from embedding_core.errors import Faults, unknown
 def parse_value(name: str, text: str) -> Any:
     """Value of the `TrainConfig` field `name` from command-line text (`none` where the field allows it).
 
+    Args:
+        name: of a field, one that a plug-in in use declares among them.
+        text: the value.
+
     Raises:
         Faults: unknown field, or text that is not of the field's type.
     """
-    known = field_types(TrainConfig)
+    known = field_types(TrainConfig) | {name: (field.kind,) for name, field in plugin_fields().items()}
     if name not in known:
         raise Faults([unknown("key", name, known)])
     allowed = known[name]

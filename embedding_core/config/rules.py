@@ -5,14 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from embedding_core.errors import unknown
+from embedding_core.plugins.builtin import BACKBONES, LOSSES
 
 if TYPE_CHECKING:
     from embedding_core.config.train_config import TrainConfig
-
-WITHOUT_NORM = ("vgg11", "alexnet", "vit_tiny")
-"""Backbones with no BatchNorm to choose for (the transformer has LayerNorm)."""
-
-WITHOUT_PUBLISHED_WEIGHTS = ("small_cnn", "vit_tiny")
 
 SIZES = ("batch_size", "accum_steps", "images_per_class", "koleo_top_k", "koleo_group_size")
 
@@ -25,20 +21,15 @@ AT_LEAST = {
 }  # fmt: skip
 """Smallest value of each field; None is told apart before."""
 
-MARGIN_LOSSES = ("triplet", "mined", "semihard")
+MARGIN_LOSSES = tuple(name for name, loss in LOSSES.builtin.items() if loss.is_margin_if_collapsed)
 """Losses that equal their margin where all embeddings are one; ArcFace's margin is an angle."""
-
-BATCH_LOSSES = ("mined", "semihard", "nt_xent")
-"""Losses whose value depends on how many images they see at once."""
-
-CLASSIFIER_LOSSES = ("arcface", "softmax")
-"""Losses with parameters of their own."""
 
 POSITIVE = ("margin", "scale", "temperature", "lr", "unfrozen_lr", "backbone_lr_ratio")
 
 
 def domain_faults(config: "TrainConfig", choices: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Every sentence that `config` deserves."""
+    """Every sentence that `config` deserves; `choices` by field, those of plug-ins aside."""
+    choices = {**choices, "loss": tuple(LOSSES), "backbone": tuple(BACKBONES)}
     faults = [unknown(name, getattr(config, name), known) for name, known in choices.items()
               if getattr(config, name) not in known]  # fmt: skip
     faults += _number_faults(config)
@@ -53,6 +44,11 @@ def domain_faults(config: "TrainConfig", choices: Mapping[str, tuple[str, ...]])
     if not sizes:  # neighbourhoods and classes per batch follow from the sizes
         faults += _neighbourhood_faults(config)
     return faults
+
+
+def sees_the_batch(loss: str) -> bool:
+    """Whether the value of this loss depends on how many images it sees at once."""
+    return loss in LOSSES and LOSSES[loss].sees == "batch"
 
 
 def _number_faults(c: "TrainConfig") -> Iterator[str]:
@@ -105,7 +101,7 @@ def _neighbourhood_faults(c: "TrainConfig") -> Iterator[str]:
             f"and neighbourhoods of {smallest}."
         )
     examples = neighbourhood // c.views_per_example
-    if c.loss in BATCH_LOSSES and examples < 2:
+    if sees_the_batch(c.loss) and examples < 2:
         yield f"loss={c.loss} compares examples, but each neighbourhood would hold {examples} of them."
     if c.batch_sampler == "pk":
         if c.views_per_example > 1:
@@ -119,21 +115,24 @@ def _neighbourhood_faults(c: "TrainConfig") -> Iterator[str]:
 
 
 def _network_faults(c: "TrainConfig") -> Iterator[str]:
-    if c.backbone in WITHOUT_NORM and c.head == "linear" and c.norm_kind != "none":
+    backbone = BACKBONES[c.backbone]
+    has_none = backbone.norms == ("none",)
+    if has_none and c.head == "linear" and c.norm_kind != "none":
         yield (
             f"`norm_kind` must be none for {c.backbone} with a linear head, which have no BatchNorm, but got "
             f"{c.norm_kind}."
         )
-    if c.backbone not in (*WITHOUT_NORM, "small_cnn") and c.norm_kind == "none":
+    if "none" not in backbone.norms and c.norm_kind == "none":
         yield f"`norm_kind` must be group or batch for {c.backbone}, but got none."
-    if c.weights == "imagenet" and c.backbone in WITHOUT_PUBLISHED_WEIGHTS:
+    if c.weights == "imagenet" and not backbone.has_published_weights:
         yield f"`weights` must be none or a file for {c.backbone}, which has no published weights, but got imagenet."
-    elif c.weights == "imagenet" and c.norm_kind == "group" and c.backbone not in WITHOUT_NORM:
+    elif c.weights == "imagenet" and c.norm_kind == "group" and not has_none:
         yield f"`norm_kind` must be batch with the published weights of {c.backbone}, but got group."
-    if c.head in ("study2", "study3") and c.backbone == "vit_tiny":
-        yield f"`head` must be linear or mlp for vit_tiny, which has no feature map, but got {c.head}."
+    if c.head in ("study2", "study3") and not backbone.has_maps:
+        yield f"`head` must be linear or mlp for {c.backbone}, which has no feature map, but got {c.head}."
+    has_parameters = c.loss in LOSSES and LOSSES[c.loss].has_parameters
     last_layer_alone = c.head == "linear" or (c.head == "study3" and c.norm_kind == "none")
-    if c.freeze_epochs and last_layer_alone and not c.train_last_layer and c.loss not in CLASSIFIER_LOSSES:
+    if c.freeze_epochs and last_layer_alone and not c.train_last_layer and not has_parameters:
         yield (
             f"With `train_last_layer` off and head {c.head} a frozen backbone leaves nothing to train: `freeze_epochs` "
             f"must be 0, but got {c.freeze_epochs}."
@@ -141,7 +140,7 @@ def _network_faults(c: "TrainConfig") -> Iterator[str]:
 
 
 def _triplet_faults(c: "TrainConfig") -> Iterator[str]:
-    if c.triplets == "study" and c.loss != "triplet":
+    if c.triplets == "study" and c.views_per_example != 3:
         yield f"`triplets` must be disjoint for loss={c.loss}, which has no fixed triplets, but got study."
     if c.triplets == "study" and (c.unseen_classes or c.seen_classes):
         yield "`triplets` must be disjoint with seen and unseen classes, but got study."
@@ -162,9 +161,9 @@ def _feature_faults(c: "TrainConfig") -> Iterator[str]:
         yield f"`feature_views` must be 1 or 0 where augmentation=none makes all views one, but got {c.feature_views}."
     if not c.trains_on_features or c.feature_views > 1:
         return
-    if c.loss == "nt_xent":
+    if c.views_per_example == 2:
         yield (
-            "loss=nt_xent compares two views of an image: with a backbone that is never trained `feature_views` must "
+            f"loss={c.loss} compares two views of an image: with a backbone that is never trained `feature_views` must "
             "be at least 2 (computed once), or 0 (anew in every step), but got 1."
         )
     elif c.augmentation not in ("auto", "none") and c.unfrozen_lr is None:  # else it is not meant to be frozen for ever

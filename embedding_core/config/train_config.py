@@ -4,27 +4,29 @@ import hashlib
 import json
 import types
 import typing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from embedding_core.config.rules import BATCH_LOSSES, domain_faults
-from embedding_core.errors import Faults, unknown
+from embedding_core.config.plugin_fields import completed
+from embedding_core.config.rules import domain_faults, sees_the_batch
+from embedding_core.errors import Faults
+from embedding_core.plugins import builtin
+from embedding_core.plugins.declarations import Value
 
-DATASETS = ("digits", "cifar10", "mnist", "stl10", "stl10-unlabelled", "caltech101", "cifar-10-python")
-"""Sets with a loader of their own; besides `folder:PATH`, any other name is a folder `<data_root>/<name>` of Parquet
-files."""
+DATASETS = tuple(builtin.DATASETS.builtin)
+"""Sets with a loader of their own, plug-ins aside; besides `folder:PATH`, any other name is a folder
+`<data_root>/<name>` of Parquet files."""
 
-LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
+LOSSES = tuple(builtin.LOSSES.builtin)
+"""Plug-ins aside."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "val_by": ("image", "class"),
     "triplets": ("disjoint", "study"),
     "batch_sampler": ("random", "pk"),
     "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
-    "backbone": (
-        "small_cnn", "vgg11", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_v2_s",
-        "efficientnet_lite0", "vit_tiny",
-    ),
+    "backbone": tuple(builtin.BACKBONES.builtin),
     "norm_kind": ("group", "batch", "none"),
     "input_scaling": ("native", "imagenet"),
     "head": ("linear", "mlp", "study2", "study3"),
@@ -42,11 +44,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "held_out_layer": ("embedding", "backbone"),
     "fallback": ("farthest", "nearest"),
 }  # fmt: skip
+"""Names of everything that has names, plug-ins aside."""
 
 
 def views_per_example(loss: str) -> int:
     """Images that one training example of this loss consists of: 3 of a triplet, 2 of two views, else 1."""
-    return {"triplet": 3, "nt_xent": 2}.get(loss, 1)
+    return builtin.LOSSES[loss].views if loss in builtin.LOSSES else 1
 
 
 MEASURES = ("val_auc", "val_recall_at_1", "val_map_at_r", "val_knn_accuracy")
@@ -61,7 +64,7 @@ class TrainConfig:
     """One run, fully determined: same config, same machine, same thread count, same rows (bit for bit on a CPU)."""
 
     dataset: str = "digits"
-    """One of `DATASETS`, `folder:PATH`, or a folder of Parquet files under `data_root`."""
+    """One of `DATASETS`, `folder:PATH`, a folder of Parquet files under `data_root`, or a plug-in's."""
 
     data_root: str | None = None
     """Folder that holds the data sets; None: $EMBED_DATA_ROOT, else `data`."""
@@ -117,7 +120,7 @@ class TrainConfig:
     """Random horizontal flip; None: what suits the data set (not digits)."""
 
     backbone: str = "small_cnn"
-    """`small_cnn` (four convolution blocks), `efficientnet_lite0` or a torchvision network."""
+    """`small_cnn` (four convolution blocks), `efficientnet_lite0`, a torchvision network, or a plug-in's."""
 
     weights: str = "none"
     """`none`, `imagenet` or the path of a saved state dict. `imagenet` are torchvision's, fetched once; those of
@@ -149,8 +152,8 @@ class TrainConfig:
     """Whether the head's last linear layer is trained; otherwise it stays as it was drawn (study 3, by mistake)."""
 
     loss: str = "triplet"
-    """`triplet` (fixed triplets), `mined` (triplets mined in the batch), `semihard`, `arcface`, `softmax` (control) or
-    `nt_xent` (SimCLR)."""
+    """`triplet` (fixed triplets), `mined` (triplets mined in the batch), `semihard`, `arcface`, `softmax` (control),
+    `nt_xent` (SimCLR), or a plug-in's."""
 
     mining: str = "easy/semihard"
     """`mined` only: positive/negative of each anchor, `all/all`, `random`, or study 2's `curriculum`."""
@@ -274,8 +277,21 @@ class TrainConfig:
     compile: bool = False
     """Whether the network is passed through `torch.compile`."""
 
+    plugin_sha256: str | None = None
+    """Of the plug-ins that loss, backbone and data set are from, filled in: `loss.NAME:SHA256`, a space between two.
+    None: all are built in. Given, it must be that of the plug-ins at hand."""
+
+    of_plugins: tuple[tuple[str, Value], ...] = ()
+    """Fields of these plug-ins and their values, such as `loss.alpha`; flat, each is a field like any other."""
+
     def __post_init__(self) -> None:
-        faults = _type_faults(self) or domain_faults(self, CHOICES)
+        faults = _type_faults(self)
+        if not faults:
+            parts = {"loss": self.loss, "backbone": self.backbone, "dataset": self.dataset}
+            own, sha256, faults = completed(parts, dict(self.of_plugins), self.plugin_sha256, known=_own_types())
+            object.__setattr__(self, "of_plugins", tuple(sorted(own.items())))
+            object.__setattr__(self, "plugin_sha256", sha256)
+            faults += domain_faults(self, CHOICES)
         if faults:
             raise Faults(faults)
 
@@ -286,22 +302,18 @@ class TrainConfig:
         Raises:
             Faults: unknown keys (with the nearest known one), wrong types, impossible values.
         """
-        known = [field.name for field in fields(cls)]
-        faults = [unknown("key", key, known) for key in values if key not in known]
-        try:
-            config = cls(**{key: value for key, value in values.items() if key in known})
-        except Faults as error:
-            raise Faults([*faults, *error.faults]) from None
-        if faults:
-            raise Faults(faults)
-        return config
+        known = _own_types()
+        others = tuple((key, value) for key, value in values.items() if key not in known)
+        return cls(**{key: value for key, value in values.items() if key in known}, of_plugins=others)
 
     @classmethod
     def observed(cls, values: dict[str, Any]) -> "TrainConfig":
         """What was seen to run, impossible or not: a stale object must be recorded, not refused."""
         config = object.__new__(cls)
-        for name in field_types(cls):
+        for name in _own_types():
             object.__setattr__(config, name, values[name])
+        others = sorted((name, value) for name, value in values.items() if name not in _own_types())
+        object.__setattr__(config, "of_plugins", tuple(others))
         return config
 
     @property
@@ -337,18 +349,21 @@ class TrainConfig:
     @property
     def depends_on_accum_steps(self) -> bool:
         """Whether K changes more than rounding: a loss or BatchNorm sees the micro-batch instead of the batch."""
-        coupled = self.koleo or self.loss in BATCH_LOSSES
+        coupled = self.koleo or sees_the_batch(self.loss)
         # A frozen backbone's BatchNorm does not look at the batch, and a linear head has none.
         normalised = self.norm_kind == "batch" and not (self.frozen_throughout and self.head == "linear")
         return normalised or (self.accum_mode == "naive" and coupled)
 
     def to_flat(self) -> dict[str, Any]:
-        """Fields by name, the inverse of `from_flat`."""
-        return asdict(self)
+        """Fields by name, those of plug-ins among them: the inverse of `from_flat`."""
+        return {name: getattr(self, name) for name in _own_types()} | dict(self.of_plugins)
 
     def to_json(self) -> str:
         """Canonical JSON of what determines the rows (every field but `data_root`)."""
-        return json.dumps({k: v for k, v in asdict(self).items() if k not in NOT_HASHED}, sort_keys=True)
+        determining = {k: v for k, v in self.to_flat().items() if k not in NOT_HASHED}
+        if self.plugin_sha256 is None:  # as it was before there were plug-ins
+            del determining["plugin_sha256"]
+        return json.dumps(determining, sort_keys=True)
 
     @property
     def sha256(self) -> str:
@@ -357,17 +372,27 @@ class TrainConfig:
 
 
 def field_types(cls: type) -> dict[str, tuple[type, ...]]:
-    """Allowed types of each field, `X | None` unpacked: the one source for parsing and for Parquet columns."""
+    """Allowed types of each field, `X | None` unpacked: the one source for parsing and for Parquet columns.
+
+    Plug-ins declare the types of their own.
+    """
     hints = typing.get_type_hints(cls)
     unions = (types.UnionType, typing.Union)
     return {
-        name: typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,) for name, hint in hints.items()
+        name: typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,)
+        for name, hint in hints.items()
+        if name != "of_plugins"
     }
+
+
+@cache
+def _own_types() -> dict[str, tuple[type, ...]]:
+    return field_types(TrainConfig)
 
 
 def _type_faults(config: TrainConfig) -> list[str]:
     faults = []
-    for name, allowed in field_types(TrainConfig).items():
+    for name, allowed in _own_types().items():
         value = getattr(config, name)
         if float in allowed and type(value) is int:
             object.__setattr__(config, name, float(value))

@@ -9,9 +9,11 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
-from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
+from embedding_core.data.image_sets import ImageSet, load, resolve_root, size_of_test_file
 from embedding_core.data.splits import Split, split
 from embedding_core.errors import Faults
+from embedding_core.plugins.builtin import DATASETS
+from embedding_core.plugins.declarations import Value
 
 Scaling = tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
 """Mean and standard deviation per channel of pixels in [0, 1]."""
@@ -48,6 +50,8 @@ class DeviceData:
     test_file_size: int | None
     """Images in the set's own test file; None: the split is carved out of the training file."""
     class_names: tuple[str, ...] = ()
+    settings: tuple[tuple[str, Value], ...] = ()
+    """Of the plug-in that the set is from."""
     _scalings: dict[tuple[int, ...], Scaling] = field(default_factory=dict, repr=False)
     """By classes trained on or validated with; a scaling of CIFAR-10 takes half a second."""
     _overlaps: dict[str, ClassOverlap] = field(default_factory=dict, repr=False)
@@ -63,20 +67,25 @@ class DeviceData:
             Faults: see `embedding_core.data.image_sets.load`.
         """
         root = str(resolve_root(config.data_root))
-        train = load(config.dataset, root, image_size=config.image_size, download=download)
-        size = size_of_test_file(config.dataset, root)
+        settings = _settings(config)
+        train = load(config.dataset, root, image_size=config.image_size, download=download, settings=dict(settings))
+        size = size_of_test_file(config.dataset, root, dict(settings))
         # Whose features are computed ahead stay where they are: at 128 pixels CIFAR-10 would take 2.5 GB of the device.
         images = train.images if config.trains_on_features else train.images.to(device)
         return cls(
             config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
-            train.class_names,
+            train.class_names, settings,
         )  # fmt: skip
 
     def serves(self, config: TrainConfig, device: torch.device) -> bool:
         """Whether these are the data that `config` asks for."""
         asked = (config.dataset, str(resolve_root(config.data_root)), config.image_size, device)
         there = config.trains_on_features or self.images.device == device
-        return there and (self.name, self.root, self.image_size, self.device) == asked
+        return (
+            there
+            and (self.name, self.root, self.image_size, self.device) == asked
+            and self.settings == _settings(config)
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,7 +95,7 @@ class DeviceData:
     @property
     def flips(self) -> bool:
         """Whether a mirrored image is still one of its class."""
-        return self.name not in NO_FLIP
+        return self.name not in DATASETS or DATASETS[self.name].flips
 
     def scaling(self, indices: Split, *, kind: str = "native") -> Scaling:
         """Pixel statistics of every image that is neither for testing nor of an unseen class.
@@ -136,7 +145,7 @@ class DeviceData:
             test = self._rows(indices.test)
             kept = torch.ones(len(test.labels), dtype=torch.bool)
         else:
-            test = load(self.name, self.root, split="test", image_size=self.image_size)
+            test = load(self.name, self.root, split="test", image_size=self.image_size, settings=dict(self.settings))
             if test.images.shape[1:] != self.images.shape[1:]:
                 shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
                 raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
@@ -176,6 +185,11 @@ class DeviceData:
     def _rows(self, index: Int64[Tensor, " m"]) -> ImageSet:
         images, labels = self.images[index.to(self.images.device)], self.labels[index.to(self.device)]
         return ImageSet(images.cpu(), labels.cpu(), self.class_names)
+
+
+def _settings(config: TrainConfig) -> tuple[tuple[str, Value], ...]:
+    """Fields of the plug-in that the data set is from."""
+    return tuple(each for each in config.of_plugins if each[0].startswith(f"{DATASETS.kind}."))
 
 
 def _classes_key(indices: Split) -> str:

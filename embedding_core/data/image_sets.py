@@ -1,16 +1,17 @@
 """Image sets as uint8 tensors, by name: `load("cifar10")`."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from embedding_core.config.train_config import DATASETS
 from embedding_core.data.class_names import in_training_labels
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.readers.cifar_pickles import PickledCifar
@@ -18,11 +19,10 @@ from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.image_cache import Decoded, array_set
 from embedding_core.data.readers.image_rows import DEFAULT_SIDE
 from embedding_core.data.readers.parquet_images import ParquetSet
+from embedding_core.data.readers.plugin_sets import PluginSet
 from embedding_core.data.readers.torchvision_sets import PLACES, TorchvisionSet
 from embedding_core.errors import Faults, unknown
-
-NO_FLIP = ("digits", "mnist")
-"""Sets in which a mirrored image is another symbol, or none."""
+from embedding_core.plugins.builtin import DATASETS
 
 UNLABELLED = ("stl10-unlabelled",)
 """Sets in which the label -1 means that the class is not known."""
@@ -61,11 +61,13 @@ def load(
     split: str = "train",
     image_size: int | None = None,
     download: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> ImageSet:
     """Load one split of a data set (what has to be decoded is memory-mapped from this machine's cache).
 
     Looked for in this order:
 
+    * sets of plug-ins, see `embedding_core.plugins.dataset`;
     * `digits`: embedded, 1,797 images;
     * `folder:PATH`: class folders, see `ClassFolders`;
     * Parquet files in `<root>/<name>`, see `ParquetSet`; any name;
@@ -79,6 +81,7 @@ def load(
         image_size: pixels a side that every image is fitted to (see `fit`), >= 1. None: images of one size stay as
             they are, images of several sizes are fitted to `DEFAULT_SIDE`; test images follow the training images.
         download: whether a set of torchvision's that is not there is fetched.
+        settings: fields of a plug-in, such as `dataset.noise`; its defaults otherwise.
 
     Raises:
         Faults: unknown name, missing or broken files; one sentence each.
@@ -87,23 +90,25 @@ def load(
         raise Faults([unknown("split", split, ("train", "test"))])
     if image_size is not None and image_size < 1:
         raise Faults([f"`image_size` must be at least 1, but got {image_size}."])
-    source = _source(name, resolve_root(root), download=download)
+    source = _source(name, resolve_root(root), settings, download=download)
     if split == "train":
         return _image_set(source.decoded(split, image_size=image_size))
     if source.test_size() is None:
         raise Faults([f"`{name}` comes in one piece; its test split is carved out by embedding_core.data.splits."])
-    if isinstance(source, ParquetSet | ClassFolders):
+    if isinstance(source, ParquetSet | ClassFolders | PluginSet):
         return _test_like_training(name, source, image_size)
     return _image_set(source.decoded(split, image_size=image_size))
 
 
-def size_of_test_file(name: str, root: str | Path | None = None) -> int | None:
+def size_of_test_file(
+    name: str, root: str | Path | None = None, settings: Mapping[str, Any] | None = None
+) -> int | None:
     """Images in the set's own test file, which stays undecoded; None: the split is carved out of the training file.
 
     Raises:
         Faults: unknown name, or a test file that is not what it should be.
     """
-    return _source(name, resolve_root(root)).test_size()
+    return _source(name, resolve_root(root), settings).test_size()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +125,13 @@ class _Digits:
         return array_set(images, raw.target.astype(np.int64), names, image_size=image_size)
 
 
-Source = ClassFolders | ParquetSet | PickledCifar | TorchvisionSet | _Digits
+Source = ClassFolders | ParquetSet | PickledCifar | PluginSet | TorchvisionSet | _Digits
 """Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
 
 
-def _source(name: str, base: Path, *, download: bool = True) -> Source:
+def _source(name: str, base: Path, settings: Mapping[str, Any] | None, *, download: bool = True) -> Source:
+    if name in DATASETS and DATASETS[name].sha256 is not None:
+        return PluginSet(name, base, settings or {})
     if name == "digits":
         return _Digits()
     if name.startswith(FOLDER):
@@ -142,7 +149,7 @@ def _source(name: str, base: Path, *, download: bool = True) -> Source:
     raise Faults([f"{sentence} Looked for {base / name / 'train.parquet'}. Without a network `digits` always works."])
 
 
-def _test_like_training(name: str, source: ParquetSet | ClassFolders, image_size: int | None) -> ImageSet:
+def _test_like_training(name: str, source: ParquetSet | ClassFolders | PluginSet, image_size: int | None) -> ImageSet:
     """What one split shows by chance (all of one size, all grey) must not set it apart from the other."""
     train = _image_set(source.decoded("train", image_size=image_size))
     if train.images.shape[2:] == (DEFAULT_SIDE, DEFAULT_SIDE):

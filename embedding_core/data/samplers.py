@@ -42,7 +42,7 @@ def batch_faults(config: TrainConfig, split: Split) -> list[str]:
     """Why these examples cannot be cut into batches as `config` asks; found before the first step."""
     examples = len(split.train_examples)
     if examples < config.batch_size:
-        kind = "triplets" if config.loss == "triplet" else "images"
+        kind = "triplets" if config.views_per_example == 3 else "images"
         return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}."]
     faults = []
     last = images_per_epoch(config, split) // config.views_per_example % config.batch_size or config.batch_size

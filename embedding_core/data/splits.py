@@ -92,7 +92,7 @@ def split(
     Args:
         labels: class per image of the training file; -1 where an image has none.
         test_file_size: images in the set's own test file; None: a fixed share is carved out here.
-        loss: what the training examples are for: triplets for `triplet`, two views for `nt_xent`, else single images.
+        loss: what the training examples are for: triplets, two views of an image, or single images.
         seed: of all draws, >= 0.
         val_share: share of each class's images, or of the classes, that is held out for validation, in (0, .5].
         val_by: `image`, or `class`: whole classes are held out. Of `disjoint` triplets alone.
@@ -116,7 +116,7 @@ def split(
         rest, test = torch.arange(len(labels)), torch.arange(test_file_size)
     seen, kept_out = choose_classes(labels, seen=seen_classes, unseen=unseen_classes)
     unlabelled = rest[labels[rest] < 0]
-    if len(unlabelled) and loss != "nt_xent":
+    if len(unlabelled) and views_per_example(loss) != 2:
         raise Faults([f"loss={loss} needs labels, but {len(unlabelled)} training images have none."])
     rest = rest[torch.isin(labels[rest], seen)]
     if test_file_size is None:
@@ -130,7 +130,7 @@ def split(
         )  # fmt: skip
     available = len(parts.train_examples)
     if subset is not None and subset > available:
-        kind = "triplets" if loss == "triplet" else "images"
+        kind = "triplets" if views_per_example(loss) == 3 else "images"
         raise Faults([f"`subset` must be at most the {available} {kind}, but got {subset}."])
     train_examples = parts.train_examples[:subset]  # they come in random order, so a prefix is a draw
     return Split(
@@ -214,7 +214,7 @@ def largest_class_size(labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"]) 
 
 def _examples(labels: Tensor, train: Tensor, loss: str, seed: int) -> Int64[Tensor, "a views"]:
     """Training examples in random order."""
-    if loss == "triplet":
+    if views_per_example(loss) == 3:
         return fixed_triplets(labels, train, generator(seed, "train triplets"), what="Training triplets")
     shuffled = train[torch.randperm(len(train), generator=generator(seed, "train images"))]
     return shuffled[:, None].repeat(1, views_per_example(loss))

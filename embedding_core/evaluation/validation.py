@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from embedding_core.config.rules import BATCH_LOSSES
+from embedding_core.config.rules import sees_the_batch
 from embedding_core.config.train_config import MEASURES as MEASURES
 from embedding_core.config.train_config import views_per_example
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.splits import Split
 from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed, outputs
 from embedding_core.evaluation.rows import LEAVE_ONE_OUT_NEIGHBOURS
-from embedding_core.losses.modules import Classifier, validation_loss
+from embedding_core.losses.modules import Classifier, OverClasses, validation_loss
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.class_spread import mean_class_spread
 from embedding_core.metrics.cosine_matrix import ranking, ranking_and_spread, spread
@@ -124,11 +124,11 @@ def _validation_loss(
 ) -> Row:
     """`val_loss`, and `val_accuracy` of a classifier; where batches matter, they are the same every epoch.
 
-    None of a classifier that was trained on none of the validation classes.
+    None of a loss over classes that was trained on none of the validation classes.
     """
     draw = generator(seed, "validation", device=data.device)
     base, meter = validation_loss(objective.base), Meter()
-    if isinstance(base, Classifier) and not torch.isin(data.labels[used], base.classes).all():
+    if isinstance(base, OverClasses) and not torch.isin(data.labels[used], base.classes).all():
         return {}
     views = views_per_example(base.name)
     if views == 3:
@@ -139,7 +139,7 @@ def _validation_loss(
         examples = _two_views(network, inputs, used[order], draw) if views == 2 else z[order][:, None]
         labels = data.labels[used[order]][:, None].expand(examples.shape[:2])
     size, n = len(examples), len(examples)
-    if base.name in BATCH_LOSSES and n > batch_size:  # neighbourhoods of one size
+    if sees_the_batch(base.name) and n > batch_size:  # neighbourhoods of one size
         size, n = batch_size, n // batch_size * batch_size
     elif isinstance(base, Classifier):
         size = min(size, max(1, LOGITS // len(base.classes)))

@@ -7,7 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from embedding_core.plugins.builtin import LOSSES
 
+
+@LOSSES.attach("arcface")
 class ArcFace(nn.Module):
     """Cross-entropy over classes, each a proxy direction, with an angular margin on the target.
 
@@ -55,6 +58,7 @@ class ArcFace(nn.Module):
         return F.cross_entropy(self.logits(z, labels), labels.long())
 
 
+@LOSSES.attach("softmax")
 class SoftmaxClassifier(nn.Module):
     """Cross-entropy of a linear layer with bias: a mean over samples, so the control that accumulation cannot change.
 

@@ -11,6 +11,7 @@ from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
 from embedding_core.losses.functional import nt_xent, nt_xent_chance, nt_xent_floor, triplet_hinge, triplet_semihard
 from embedding_core.losses.mined import mined_hinge
 from embedding_core.metrics.meter import Meter
+from embedding_core.plugins.builtin import LOSSES
 
 PREDICTED_AT_ONCE = 1024
 """Rows whose logits are in memory together: those of all test images, of very many classes, would not fit."""
@@ -64,6 +65,7 @@ class _Hinged(BaseLoss):
         return {"loss": self.name, "margin": self.margin, "distance": self.distance}
 
 
+@LOSSES.attach("triplet")
 class FixedTriplets(_Hinged):
     """Triplet margin loss over (anchor, positive, negative) examples: v = 3."""
 
@@ -76,25 +78,26 @@ class FixedTriplets(_Hinged):
         return hinge.mean()
 
 
+@LOSSES.attach("mined")
 class MinedTriplets(_Hinged):
     """Triplet margin loss over triplets mined among the images of a neighbourhood: v = 1."""
 
     name = "mined"
 
-    def __init__(self, kind: str, margin: float, distance: str) -> None:
+    def __init__(self, mining: str, margin: float, distance: str) -> None:
         super().__init__(margin, distance)
-        self.kind = kind
-        self.picked = "/".join(miners.curriculum(0, 1)) if kind == "curriculum" else kind
-        """The miner at work; differs from `kind` under a curriculum."""
+        self.mining = mining
+        self.picked = "/".join(miners.curriculum(0, 1)) if mining == "curriculum" else mining
+        """The miner at work; differs from `mining` under a curriculum."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Move a curriculum on."""
-        if self.kind == "curriculum":
+        if self.mining == "curriculum":
             self.picked = "/".join(miners.curriculum(epoch, epochs))
 
     def settings(self) -> dict[str, float | str]:
         """With the kind of mining asked for, not the one at work."""
-        return {**super().settings(), "mining": self.kind}
+        return {**super().settings(), "mining": self.mining}
 
     def at_work(self) -> dict[str, str]:
         """The miner."""
@@ -114,6 +117,7 @@ class MinedTriplets(_Hinged):
         return mined.loss
 
 
+@LOSSES.attach("semihard")
 class SemiHardTriplets(_Hinged):
     """TF-Addons' semi-hard triplet loss: v = 1."""
 
@@ -133,20 +137,27 @@ class SemiHardTriplets(_Hinged):
         return triplet_semihard(flat, flat_labels, margin=self.margin, distance=self.distance, fallback=self.fallback)
 
 
-class Classifier(BaseLoss):
-    """Cross-entropy of ArcFace or, as the control that accumulation cannot change, of a linear layer: v = 1."""
+class OverClasses(BaseLoss):
+    """A loss with a row of parameters for each class that is trained on."""
 
     position: Tensor
     classes: Tensor
 
-    def __init__(self, name: str, head: ArcFace | SoftmaxClassifier, classes: Int64[Tensor, " c"]) -> None:
+    def __init__(self, classes: Int64[Tensor, " c"]) -> None:
         super().__init__()
-        self.name = name
-        self.head = head
         position = torch.full((int(classes.max()) + 1,), -1)
         position[classes] = torch.arange(len(classes))
-        self.register_buffer("position", position)  # label -> row of the head
+        self.register_buffer("position", position)  # label -> row
         self.register_buffer("classes", classes, persistent=False)
+
+
+class Classifier(OverClasses):
+    """Cross-entropy of ArcFace or, as the control that accumulation cannot change, of a linear layer: v = 1."""
+
+    def __init__(self, name: str, head: ArcFace | SoftmaxClassifier, classes: Int64[Tensor, " c"]) -> None:
+        super().__init__(classes)
+        self.name = name
+        self.head = head
 
     def settings(self) -> dict[str, float | str]:
         """ArcFace has two fields of its own."""
@@ -171,6 +182,7 @@ class Classifier(BaseLoss):
         return predicted
 
 
+@LOSSES.attach("nt_xent")
 class TwoViews(BaseLoss):
     """NT-Xent over two views of each image: v = 2."""
 

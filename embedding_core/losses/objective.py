@@ -6,19 +6,14 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import LOSSES, TrainConfig
-from embedding_core.errors import unknown
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.errors import Faults, unknown
 from embedding_core.losses.classification import ArcFace, SoftmaxClassifier
 from embedding_core.losses.functional import koleo_terms
-from embedding_core.losses.modules import (
-    BaseLoss,
-    Classifier,
-    FixedTriplets,
-    MinedTriplets,
-    SemiHardTriplets,
-    TwoViews,
-)
+from embedding_core.losses.modules import BaseLoss, Classifier
+from embedding_core.losses.plugin_loss import plugin_loss
 from embedding_core.metrics.meter import Meter
+from embedding_core.plugins.builtin import LOSSES
 from embedding_core.seeding import stream
 
 
@@ -104,28 +99,19 @@ class Objective(nn.Module):
 
 
 def base_loss(config: TrainConfig, *, classes: Int64[Tensor, " c"]) -> BaseLoss:
-    """The base loss that `config` asks for; proxies start from the block's own stream.
+    """The base loss that `config` asks for; what it draws, such as proxies, is from the block's own stream.
 
     Raises:
-        ValueError: a loss of which nothing here knows how it is made.
+        Faults: a loss that is not declared, or a plug-in's that cannot be made.
     """
-    match config.loss:
-        case "triplet":
-            return FixedTriplets(config.margin, config.distance)
-        case "mined":
-            return MinedTriplets(config.mining, config.margin, config.distance)
-        case "semihard":
-            return SemiHardTriplets(config.margin, config.distance, config.fallback)
-        case "nt_xent":
-            return TwoViews(config.temperature, config.similarity)
-        case "arcface" | "softmax":
-            return Classifier(config.loss, _classifier(config, len(classes)), classes)
-    raise ValueError(unknown("loss", config.loss, LOSSES))
-
-
-def _classifier(config: TrainConfig, classes: int) -> ArcFace | SoftmaxClassifier:
+    if config.loss not in LOSSES:
+        raise Faults([unknown("loss", config.loss, LOSSES)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(config.seed, "loss initialisation"))
-        if config.loss == "softmax":
-            return SoftmaxClassifier(config.embedding_dim, classes)
-        return ArcFace(config.embedding_dim, classes, scale=config.scale, margin=config.margin)
+        given = {"embedding_dim": config.embedding_dim, "num_classes": len(classes)}
+        made = LOSSES.make(config.loss, config.to_flat(), **given)
+    if isinstance(made, BaseLoss):
+        return made
+    if isinstance(made, ArcFace | SoftmaxClassifier):
+        return Classifier(config.loss, made, classes)
+    return plugin_loss(LOSSES[config.loss], made, dict(config.of_plugins), classes)

@@ -2,13 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from embedding_core.config.train_config import CHOICES
 from embedding_core.errors import Faults, unknown
 from embedding_core.models.efficientnet_lite import efficientnet_lite0
+from embedding_core.plugins.builtin import BACKBONES
 
 WIDTHS = (32, 64, 128, 128)
 """Channels of `small_cnn`'s blocks; each halves the side."""
@@ -49,49 +51,60 @@ def build_backbone(
     norm_kind: str,
     small_stem: bool | None = None,
     stages: int | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Backbone with torchvision's initialisation, drawn from the global generator: [n, c, h, w] -> [n, width, ...].
+    """Backbone, [n, c, h, w] -> [n, width, ...], with torchvision's initialisation, drawn from the global generator.
 
     Args:
         name: one of `TrainConfig.backbone`.
-        channels: of its input; 3 for all but `small_cnn`.
+        channels: of its input; see `input_channels`.
         side: height and width of the images.
         norm_kind: `group`, `batch` or `none`; vgg11, alexnet and vit_tiny have none to choose.
         small_stem: whether a ResNet starts with a 3x3 convolution and no pooling; None: below `SMALL_STEM_SIDE`.
         stages: of `efficientnet_v2_s`, the first so many; None: all.
+        settings: fields of a plug-in, such as `backbone.depth`; its defaults otherwise.
 
     Raises:
-        Faults: unknown name; images too small, or not divisible into patches.
+        Faults: unknown name; images too small, or not divisible into patches; a plug-in's that cannot be made, is no
+            module, or has a BatchNorm that was not asked for.
     """
-    match name:
-        case "small_cnn":
-            return _small_cnn(channels, norm_kind)
-        case "vgg11":
-            return _vgg11(side)
-        case "alexnet":
-            return _alexnet(side)
-        case "vit_tiny":
-            return _vit_tiny(side)
-        case "efficientnet_v2_s":
-            backbone = _efficientnet_v2_s()[:stages]
-        case "efficientnet_lite0":
-            backbone = efficientnet_lite0()
-        case "resnet18" | "resnet34" | "resnet50":
-            backbone = _resnet(name, small_stem=min(side) < SMALL_STEM_SIDE if small_stem is None else small_stem)
-        case _:
-            raise Faults([unknown("backbone", name, CHOICES["backbone"])])
+    if name not in BACKBONES:
+        raise Faults([unknown("backbone", name, BACKBONES)])
+    if small_stem is None:
+        small_stem = min(side) < SMALL_STEM_SIDE
+    given = {"channels": channels, "side": side, "norm_kind": norm_kind, "small_stem": small_stem, "stages": stages}
+    backbone = BACKBONES.make(name, settings or {}, **given)
+    if BACKBONES[name].sha256 is not None:
+        return _plain_network(name, backbone, norm_kind)
     if norm_kind == "group":
         _replace_batch_norm(backbone)
-    return backbone
+    network: nn.Module = backbone
+    return network
+
+
+def _plain_network(name: str, made: object, norm_kind: str) -> nn.Module:
+    """A plug-in's network as it is: another norm in it would be another network, and make its own weights useless."""
+    if not isinstance(made, nn.Module):
+        raise Faults([f"The backbone `{name}` must be an nn.Module, but is a {type(made).__name__}."])
+    if norm_kind != "batch" and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in made.modules()):
+        raise Faults([f"`norm_kind` must be batch for {name}, whose layers have BatchNorm, but got {norm_kind}."])
+    return made
 
 
 def feature_shape(backbone: nn.Module, *, channels: int, side: tuple[int, int]) -> torch.Size:
-    """Shape of one image's features: (width, h, w), or (width,) of a token; from running the backbone on one."""
+    """Shape of one image's features: (width, h, w), or (width,) of a token; from running the backbone on one.
+
+    Raises:
+        Faults: it gives something else.
+    """
     was_training = backbone.training
     backbone.eval()  # BatchNorm refuses to train on one value, and would remember it
     with torch.no_grad():
-        features: torch.Tensor = backbone(torch.zeros(1, channels, *side))
+        features = backbone(torch.zeros(1, channels, *side))
     backbone.train(was_training)
+    if not isinstance(features, Tensor) or features.ndim not in (2, 4) or len(features) != 1:
+        what = f"{list(features.shape)}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
+        raise Faults([f"A backbone must give [n, width] or [n, width, h, w], but gives {what} for n = 1."])
     return features.shape[1:]
 
 
@@ -102,24 +115,25 @@ def has_small_stem(weights: Mapping[str, Tensor]) -> bool | None:
 
 
 def input_channels(name: str, weights: Mapping[str, Tensor], *, otherwise: int) -> int:
-    """Channels that a backbone takes: 3; `small_cnn` 3 if its weights have them, else as many as the images.
+    """Channels that a backbone takes: 3, or as many as the images; `small_cnn` 3 if its weights have them.
 
     Grey images are repeated for weights of colour; images of colour are a misfit for weights of grey.
     """
-    if name != "small_cnn":
+    if name not in BACKBONES or "channels" not in BACKBONES[name].given:
         return 3
     first = weights.get("0.weight")
     return 3 if first is not None and first.shape[1:2] == (3,) else otherwise
 
 
 def backbone_name(backbone: nn.Module) -> str:
-    """Name of a live backbone, read off its layers."""
-    return BY_CONVOLUTIONS[len(_convolutions(backbone))]
+    """Name of a live backbone, read off its layers; empty: none of ours."""
+    return BY_CONVOLUTIONS.get(len(_convolutions(backbone)), "")
 
 
 def backbone_width(backbone: nn.Module) -> int:
-    """Channels of a live backbone's features: those of its last convolution (a transformer's only one)."""
-    return _convolutions(backbone)[-1].out_channels
+    """Channels of a live backbone's features: those of its last convolution (a transformer's only one), if any."""
+    convolutions = _convolutions(backbone)
+    return convolutions[-1].out_channels if convolutions else 0
 
 
 def _convolutions(backbone: nn.Module) -> list[nn.Conv2d]:
@@ -136,6 +150,7 @@ def norm(kind: str, width: int) -> list[nn.Module]:
     return []
 
 
+@BACKBONES.attach("small_cnn")
 def _small_cnn(channels: int, norm_kind: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in WIDTHS:
@@ -149,6 +164,7 @@ def _small_cnn(channels: int, norm_kind: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+@BACKBONES.attach("vgg11")
 def _vgg11(side: tuple[int, int]) -> nn.Sequential:
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -163,6 +179,7 @@ def _vgg11(side: tuple[int, int]) -> nn.Sequential:
     return features
 
 
+@BACKBONES.attach("alexnet")
 def _alexnet(side: tuple[int, int]) -> nn.Sequential:
     from torchvision.models import alexnet
 
@@ -193,13 +210,22 @@ def _resnet(name: str, *, small_stem: bool) -> nn.Sequential:
     return nn.Sequential(OrderedDict(list(model.named_children())[:-2]))  # without avgpool and fc
 
 
-def _efficientnet_v2_s() -> nn.Sequential:
+for _name in ("resnet18", "resnet34", "resnet50"):
+    BACKBONES.attach(_name)(partial(_resnet, _name))
+
+
+@BACKBONES.attach("efficientnet_v2_s")
+def _efficientnet_v2_s(stages: int | None) -> nn.Sequential:
     from torchvision.models import efficientnet_v2_s
 
-    features: nn.Sequential = efficientnet_v2_s(weights=None, num_classes=1).features
+    features: nn.Sequential = efficientnet_v2_s(weights=None, num_classes=1).features[:stages]
     return features
 
 
+BACKBONES.attach("efficientnet_lite0")(efficientnet_lite0)
+
+
+@BACKBONES.attach("vit_tiny")
 def _vit_tiny(side: tuple[int, int]) -> nn.Module:
     """Class token of a transformer of DeiT-tiny's size (Touvron et al. 2021, arXiv 2012.12877, table 1)."""
     from torchvision.models import VisionTransformer

@@ -99,7 +99,7 @@ def feature_key(network: EmbeddingNetwork, *, content: str, view: str) -> str:
     made_by = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return (
         f"features {VERSION} torch {torch.__version__} {made_by} {layers} {weights} {scaling} {network.precision} "
-        f"{content} {view}"
+        f"{content} {view}{network.code and f' plug-in {network.code}'}"
     )
 
 

@@ -61,8 +61,10 @@ def build_head(
         width: of the hidden layers of `mlp`; None: the backbone's.
 
     Raises:
-        Faults: unknown name; feature maps too small for study 2's pooling.
+        Faults: unknown name; no feature maps, or too small ones, for the heads of the studies.
     """
+    if name in ("study2", "study3") and len(features) != 3:
+        raise Faults([f"Head `{name}` needs feature maps, but the backbone gives {features[0]} numbers for an image."])
     match name:
         case "linear":
             linear = nn.Linear(features[0], embedding_dim)

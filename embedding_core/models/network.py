@@ -22,6 +22,8 @@ from embedding_core.models.backbones import (
 )
 from embedding_core.models.heads import build_head, describe_head, last_linear, mean_of
 from embedding_core.models.pretrained import give_weights, of_backbone, published_scaling, read_weights
+from embedding_core.plugins.builtin import BACKBONES
+from embedding_core.plugins.registry import strangers_errors
 from embedding_core.seeding import stream
 
 
@@ -31,6 +33,7 @@ class EmbeddingNetwork(nn.Module):
     Args:
         unit: whether embeddings are brought to unit length, the last of these steps. Where the training loss needs
             their length they are not; `evaluation.validation.embed` does it then.
+        code: hash of the plug-in that the backbone is from; empty: it is built in.
     """
 
     mean: Tensor
@@ -47,6 +50,7 @@ class EmbeddingNetwork(nn.Module):
         std: Tensor,
         precision: str,
         unit: bool = True,
+        code: str = "",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -55,6 +59,7 @@ class EmbeddingNetwork(nn.Module):
         self.image_shape = image_shape
         self.precision = precision
         self.unit = unit
+        self.code = code
         self.pooled_dims = 3 if isinstance(pool, nn.Identity) else 1
         self.register_buffer("mean", mean.view(-1, 1, 1))
         self.register_buffer("std", std.view(-1, 1, 1))
@@ -155,10 +160,13 @@ def build_network(
             norm_kind=config.norm_kind,
             small_stem=small_stem,
             stages=STUDY2_STAGES if config.head == "study2" else None,
+            settings=dict(config.of_plugins),
         )
+        with strangers_errors(BACKBONES[config.backbone], f"cannot take {shape[1]}x{shape[2]} images"):
+            features = feature_shape(backbone, channels=channels, side=shape[1:])
         pool, head = build_head(
             config.head,
-            feature_shape(backbone, channels=channels, side=shape[1:]),
+            features,
             embedding_dim=config.embedding_dim,
             norm_kind=config.norm_kind,
             dropout=config.dropout,
@@ -177,6 +185,7 @@ def build_network(
         std=std.flatten().expand(channels).clone(),
         precision=precision,
         unit=config.trains_on_unit_length,
+        code=BACKBONES[config.backbone].sha256 or "",
     )
     return network.to(memory_format=torch.channels_last)
 

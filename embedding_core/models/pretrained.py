@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from embedding_core.errors import Faults
 from embedding_core.models import efficientnet_lite
+from embedding_core.plugins.builtin import BACKBONES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -61,6 +62,8 @@ def read_weights(weights: str, *, name: str) -> dict[str, Tensor]:
 
 def of_backbone(state: Mapping[str, Tensor], *, name: str) -> dict[str, Tensor]:
     """A state dict of a published model, a network or a backbone by the names that the backbone has for its tensors."""
+    if name in BACKBONES and BACKBONES[name].sha256 is not None:
+        return {key.removeprefix("backbone."): value for key, value in state.items()}
     named = {key.removeprefix("backbone.").removeprefix("features."): value for key, value in state.items()}
     return efficientnet_lite.from_published(named) if name == PACKAGED else named
 

@@ -19,6 +19,7 @@ from embedding_core.losses.objective import Objective
 from embedding_core.models.heads import last_linear
 from embedding_core.models.inputs import Inputs
 from embedding_core.models.network import EmbeddingNetwork, describe
+from embedding_core.plugins.builtin import BACKBONES
 from embedding_core.training.accumulation import StepReport
 from embedding_core.training.optimizers import OPTIMIZERS, group_lr
 from embedding_core.training.precision import pick_precision, precision_seen
@@ -96,6 +97,9 @@ def _network_settings(config: TrainConfig, network: EmbeddingNetwork) -> dict[st
     """A hidden width that was left to the backbone is observed as the backbone's; other heads have none."""
     observed = describe(network)
     backbone_width = observed.pop("backbone_width")
+    if BACKBONES[config.backbone].sha256 is not None:  # nothing here knows the layers of a plug-in's network
+        observed |= {name: getattr(config, name) for name in ("backbone", "norm_kind", "input_scaling")}
+        backbone_width = observed["head_width"]
     if observed["head"] != "mlp":
         del observed["head_layers"], observed["head_width"]
     elif config.head_width is None and observed["head_width"] == backbone_width:

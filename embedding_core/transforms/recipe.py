@@ -32,7 +32,7 @@ class Recipe:
         if config.trains_on_features and config.feature_views == 1:
             name = "none"
         elif name == "auto":
-            name = "simclr" if config.loss == "nt_xent" else "crop"
+            name = "simclr" if config.views_per_example == 2 else "crop"
         return cls(
             name,
             side // 8 if config.crop_padding is None else config.crop_padding,

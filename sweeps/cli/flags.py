@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from embedding_core.config.train_config import CHOICES, DATASETS
+from embedding_core.config.train_config import DATASETS
 from embedding_core.errors import Faults, unknown
+from embedding_core.plugins.builtin import LOSSES
 from embedding_core.train import SAVE_EVERY_S
 from sweeps.design import Design
 from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
@@ -86,7 +87,14 @@ def _add_what(add: _Add, design: Design) -> None:
         help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
     )
     add("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all")
-    add("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
+    add("--loss", metavar="NAME", help=f"base loss, of {', '.join(LOSSES)}, or a plug-in's")
+    add(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE|MODULE",
+        help="losses, backbones and data sets of yours, see docs/plugins.md; can be given again",
+    )
     add(
         "--exempt",
         type=_lenient(float),
@@ -94,7 +102,7 @@ def _add_what(add: _Add, design: Design) -> None:
         help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
     )
     add("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field, or loss.alpha")
 
 
 def _add_how(add: _Add) -> None:
@@ -202,7 +210,7 @@ _LEAST = {
 def value_faults(arguments: argparse.Namespace) -> list[str]:
     """Every value that cannot be."""
     faults = _number_faults(arguments)
-    for name, known in (("confirm", tuple(CONFIRM)), ("tuner", TUNERS), ("loss", CHOICES["loss"])):
+    for name, known in (("confirm", tuple(CONFIRM)), ("tuner", TUNERS), ("loss", LOSSES)):
         value = getattr(arguments, name)
         if value is not None and value not in known:
             faults.append(unknown(name, value, known))

@@ -29,7 +29,7 @@ def run(
             `stage`, `trial_id` and `cell_id`. What it raises ends no run: it is said once, and rows go on.
         quiet: whether progress stays off standard error.
         **options: the command line's, by name: `preset="minimal"`, `replicates=6`, `time_budget="2h"`, `resume=True`;
-            `set={"head": "mlp"}` fixes fields of the configuration.
+            `set={"head": "mlp"}` fixes fields of the configuration; `plugin` is a file or module, or a list of them.
 
     Returns:
         The folder of the sweep as an object, `complete` if everything planned has run.
@@ -49,7 +49,10 @@ def arguments_of(options: Mapping[str, Any]) -> Sequence[str]:
     found: list[str] = []
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
-        if name == "set":
+        if name == "plugin":
+            each = [value] if isinstance(value, str | Path) else value
+            found += [word for plugin in each for word in (flag, str(plugin))]
+        elif name == "set":
             found += [word for field, setting in value.items() for word in (flag, f"{field}={_spelled(setting)}")]
         elif value is True:
             found.append(flag)

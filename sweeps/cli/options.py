@@ -9,6 +9,7 @@ from typing import Any
 from embedding_core.config.parsing import parse_settings
 from embedding_core.data.image_sets import resolve_root
 from embedding_core.errors import Faults, unknown
+from embedding_core.plugins.sources import use_named
 from sweeps.cli.flags import EACH_EPOCH, NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults
 from sweeps.design import Design
 from sweeps.design.design import Settings
@@ -52,13 +53,17 @@ class Options:
 
 
 def parse(design: Design, argv: Sequence[str]) -> Options:
-    """Options from the command line.
+    """Options from the command line; from here on this process has the plug-ins that they name, and no others.
 
     Raises:
-        Faults: every unknown flag (with the nearest known one) and every bad value.
+        Faults: every unknown flag (with the nearest known one) and every bad value; plug-ins that cannot be used.
     """
     parser = parser_of(design)
     arguments, rest = parser.parse_known_args(argv)
+    try:
+        use_named(arguments.plugin)
+    except Faults as error:  # what it would have declared is no fault of the other flags
+        raise Faults([*unknown_flags(vars(arguments), rest), *error.faults]) from error
     what, faults = _what(design, arguments)
     faults = [*unknown_flags(vars(arguments), rest), *value_faults(arguments), *faults]
     if faults:

@@ -1,6 +1,7 @@
 """A few training steps, run to see what they take."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
+from embedding_core.plugins.sources import Source, in_use, use
 from embedding_core.train import pick_device, train
 from sweeps.cli.plan_checks import distinct
 from sweeps.design.plan import Plan
@@ -51,15 +53,16 @@ def gpu_share(plan: Plan, request: Request) -> float:
         raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, and the cluster has none."])
     configs = [config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]
     task = ray.remote(num_gpus=1, num_cpus=request.cpus)(measure)
-    return share_of(*ray.get(task.remote(configs)))
+    return share_of(*ray.get(task.remote(configs, in_use())))
 
 
-def measure(configs: list[dict[str, Any]]) -> tuple[int, int, int]:
+def measure(configs: list[dict[str, Any]], plugins: Sequence[Source] = ()) -> tuple[int, int, int]:
     """Bytes at the peak of the largest of these runs, bytes of the CUDA context, and bytes of the GPU.
 
     Raises:
         Faults: this process sees no GPU.
     """
+    use(plugins)
     if not torch.cuda.is_available():
         raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, but torch finds no CUDA device there."])
     peak, data = 0, None

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.plugins.sources import in_use
 
 MOST_PROCESSES = 16
 """More are not started to see how trials slow one another down."""
@@ -23,7 +25,8 @@ class ProbePool:
 
     def run(self, config: TrainConfig, *, seconds: float | None) -> dict[str, float]:
         """Mean of what they say; None: only get ready."""
-        job = json.dumps({"config": config.to_flat(), "seconds": seconds})
+        plugins = [asdict(source) for source in in_use()]
+        job = json.dumps({"config": config.to_flat(), "plugins": plugins, "seconds": seconds})
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write(job + "\n")

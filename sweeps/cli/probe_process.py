@@ -16,6 +16,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.evaluation.feature_sets import missing_features
+from embedding_core.plugins.sources import Source, use
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
 from embedding_core.training.precision import pick_precision
@@ -33,6 +34,7 @@ def main() -> int:
     data: DeviceData | None = None
     for line in sys.stdin:
         job = json.loads(line)
+        use([Source(**source) for source in job["plugins"]])
         config = TrainConfig.from_flat(job["config"])
         device = pick_device(config.device)
         if data is None or not data.serves(config, device):

@@ -76,6 +76,7 @@ def keep_plan(plan: Plan, options: Options, folder: Path, checkpoints: str) -> N
     """Write down what is to be run, and where the checkpoints are, unless an earlier start has done so."""
     if not options.resume:
         checkpoint_location.remember(folder, checkpoints)
+        plan_file.keep_plugins(folder)
         plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
     elif options.extend is not None:
         plan_file.amend(plan, folder)

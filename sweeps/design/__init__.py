@@ -3,6 +3,6 @@
 What a sweep script needs is here; it loads neither Ray nor torch.
 """
 
-from sweeps.design.design import Cell, Design, Estimand, Factor, Levels, Outcome, Preset, Range
+from sweeps.design.design import OF_PLUGINS, Cell, Design, Estimand, Factor, Levels, Outcome, Preset, Range
 
-__all__ = ["Cell", "Design", "Estimand", "Factor", "Levels", "Outcome", "Preset", "Range"]
+__all__ = ["OF_PLUGINS", "Cell", "Design", "Estimand", "Factor", "Levels", "Outcome", "Preset", "Range"]

@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import product
-from typing import Literal
+from typing import Final, Literal
 
 from embedding_core.errors import Faults, unknown
+from embedding_core.plugins.builtin import REGISTRIES
 
 Value = bool | int | float | str | None
 Settings = Mapping[str, Value]
@@ -30,6 +31,10 @@ class Levels:
     values: tuple[Value, ...]
 
 
+OF_PLUGINS: Final = "of plug-ins"
+"""Stands in `Factor.when` for every loss, backbone or data set that is none of ours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
     """One TrainConfig field that is varied."""
@@ -44,7 +49,15 @@ class Factor:
 
     def is_drawn(self, settings: Settings) -> bool:
         """Whether it has a value beside these settings."""
-        return all(settings.get(name) in values for name, values in self.when.items())
+        return all(is_one_of(name, settings.get(name), values) for name, values in self.when.items())
+
+
+def is_one_of(name: str, value: Value, values: tuple[Value, ...]) -> bool:
+    """Whether the field `name` has one of these values; see `OF_PLUGINS`."""
+    if value in values:
+        return True
+    registry = next((each for each in REGISTRIES if each.kind == name), None)
+    return OF_PLUGINS in values and registry is not None and value in registry and value not in registry.builtin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,15 @@
 """What a sweep will run: settled before the first trial, and the same after a resume."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.plugin_fields import plugin_fields
+from embedding_core.config.train_config import TrainConfig, field_types
 from embedding_core.data.image_sets import resolve_root
 from sweeps.design.cells import Contrast, Factorial, Kept, contrasts_of
-from sweeps.design.design import Cell, Design, Factor, Outcome, Preset, Settings, Value, spelled
+from sweeps.design.design import Cell, Design, Factor, Outcome, Preset, Settings, Value, is_one_of, spelled
 from sweeps.results.schema import STAGES
 
 DEFAULT_PRESET: Final = "quick"
@@ -75,7 +76,8 @@ class Plan:
         preset_name = str(what.get("preset", DEFAULT_PRESET))
         preset = design.presets[preset_name]
         dataset = str(what.get("dataset", preset.dataset))
-        fields_given = {f.name: what[f.name] for f in fields(TrainConfig) if f.name in what and f.name != "seed"}
+        known = {*field_types(TrainConfig), *plugin_fields()} - {"seed"}
+        fields_given = {name: value for name, value in what.items() if name in known}
         base = {
             **design.fixed,
             **design.datasets.get(dataset, {}),
@@ -236,10 +238,11 @@ def _varied(design: Design, base: Settings, given: Settings) -> tuple[Factor, ..
     """Factors left to vary: not fixed by user or preset, and of use with what is fixed."""
     varied = [factor for factor in design.factors if factor.name not in given]
     names = {factor.name for factor in varied} | {name for cell in design.cells for name in cell.settings}
-    known = {**TrainConfig().to_flat(), **base}
+    own = {name: field.default for name, field in plugin_fields().items()}
+    known = {**TrainConfig().to_flat(), **own, **base}
     kept = []
     for factor in varied:
         open_ = {name: values for name, values in factor.when.items() if name in names}
-        if all(known[name] in values for name, values in factor.when.items() if name not in open_):
+        if all(is_one_of(name, known[name], values) for name, values in factor.when.items() if name not in open_):
             kept.append(replace(factor, when=open_))
     return tuple(kept)

@@ -10,6 +10,7 @@ from uuid import uuid4
 from ray import tune
 from ray.tune.experiment import Trial
 
+from embedding_core.plugins.sources import in_use
 from sweeps.engine.asha import ImagesSeenASHA, Judge
 from sweeps.engine.callbacks import StageCallback
 from sweeps.engine.private_api import memory_deaths_survived
@@ -90,8 +91,11 @@ def run(sweep: Sweep, left: Remainder) -> bool:
 def _tuner(
     sweep: Sweep, left: Remainder, trials: int, callback: StageCallback, scheduler: ImagesSeenASHA | None
 ) -> tune.Tuner:
+    trainable: Any = sweep.trainable
+    if in_use():  # as text: the nodes of a cluster need not have the files
+        trainable = tune.with_parameters(trainable, plugins=in_use())
     return tune.Tuner(
-        tune.with_resources(sweep.trainable, sweep.slots.resources),
+        tune.with_resources(trainable, sweep.slots.resources),
         tune_config=tune.TuneConfig(
             search_alg=RoomLimiter(left.searcher, sweep.slots.room),
             scheduler=scheduler,

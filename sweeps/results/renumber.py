@@ -43,11 +43,10 @@ def copy_trials(source: Path, target: Store, stage: str, places: Mapping[str, Pl
     """
     # A row in `trials` says that the trial has ended: as the engine does, they come after all the others.
     for table in sorted(KEYS, key=lambda name: name == "trials"):
-        names = schema_of(table).names
         for part in files.parts(source, table, stage):
             place = places.get(part.trial_id)
             if place is not None:
-                rows = read_file(files.stage_dir(source, table, stage) / part.file_name, names)
+                rows = read_file(files.stage_dir(source, table, stage) / part.file_name, None, table)
                 others = place.columns if table == "trials" else {}
                 target.publish(
                     table,

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from embedding_core.config.plugin_fields import plugin_fields
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
 from sweeps.results.endings import END_REASONS
-from sweeps.results.schema import KEYS, SCHEMA_VERSION, TABLES
+from sweeps.results.schema import KEYS, SCHEMA_VERSION, TABLES, is_plugin_column, plugin_columns
 
 VERSION_KEY: Final = b"schema_version"
 
@@ -25,12 +26,15 @@ _MISFITS: Final = (pa.ArrowException, TypeError, ValueError, OverflowError)
 def schema_of(table: str) -> pa.Schema:
     """Columns of `table` as they are stored, schema version in the metadata.
 
+    Of `trials` also the fields of the plug-ins in use; files keep them whoever reads.
+
     Raises:
         Faults: unknown table, with the nearest known one.
     """
     if table not in TABLES:
         raise Faults([unknown("table", table, TABLES)])
-    return TABLES[table].with_metadata({VERSION_KEY: str(SCHEMA_VERSION)})
+    own = plugin_columns(plugin_fields()) if table == "trials" else []
+    return pa.schema([*TABLES[table], *own], metadata={VERSION_KEY: str(SCHEMA_VERSION)})
 
 
 def cast(table: str, rows: Sequence[Row]) -> pa.Table:
@@ -50,6 +54,8 @@ def cast(table: str, rows: Sequence[Row]) -> pa.Table:
     columns = []
     for field in schema:
         values = [row.get(field.name) for row in finite]
+        if is_plugin_column(field.name):
+            values = [float(value) if isinstance(value, bool) else value for value in values]
         faults += _domain_faults(table, field.name, values)
         try:
             columns.append(_column(field.type, values))

@@ -4,11 +4,13 @@ Schema metadata cannot be read off the values: a column first written as int64 m
 """
 
 import types
+from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
 
 from embedding_core.config.train_config import TrainConfig, field_types
+from embedding_core.plugins.declarations import Field
 
 SCHEMA_VERSION: Final = 1
 
@@ -31,6 +33,19 @@ def _config_columns() -> list[pa.Field]:
         kind = next(t for t in allowed if t is not types.NoneType)
         columns.append(_column(name, _ARROW_OF[kind], f"TrainConfig.{name}"))
     return columns
+
+
+def plugin_columns(fields: Mapping[str, Field]) -> list[pa.Field]:
+    """Columns of `trials` for fields of plug-ins, by flat name: doubles and strings, to be read without them."""
+    return [
+        _column(name, _STRING if field.kind is str else _FLOAT, "field of a plug-in; true is 1")
+        for name, field in fields.items()
+    ]
+
+
+def is_plugin_column(name: str) -> bool:
+    """Whether a column of `trials` is a field of a plug-in, `loss.alpha` say."""
+    return "." in name
 
 
 def _ids() -> list[pa.Field]:

@@ -153,7 +153,8 @@ def read(
         stage: only this one of STAGES; None: all.
 
     Returns:
-        The columns of `TABLES[table]` and, except for `contrasts`, `stage` as a string. No rows where none are written.
+        The columns of `TABLES[table]`, those of `trials` that are fields of plug-ins, and, except for `contrasts`,
+        `stage` as a string. No rows where none are written.
 
     Raises:
         Faults: no sweep there, another schema version, unknown table or stage, a damaged file (names it).
@@ -167,15 +168,15 @@ def read(
     files.check_sweep(results_dir)
     if table not in KEYS:
         path = files.table_dir(results_dir, table) / files.CONTRASTS_FILE
-        return read_file(path, schema.names) if path.exists() else schema.empty_table()
+        return read_file(path, None, table) if path.exists() else schema.empty_table()
     if stage is not None:
         files.check_stage(stage)
     found = []
     for name in STAGES if stage is None else (stage,):
-        rows, _ = scan(results_dir, table, name, schema.names)
+        rows, _ = scan(results_dir, table, name)
         rows = _latest(rows, KEYS[table]) if attempts == "latest" else rows
         found.append(rows.drop_columns([SEQ]).append_column("stage", pa.repeat(name, rows.num_rows)))
-    return pa.concat_tables(found)
+    return pa.concat_tables(found, promote_options="default")
 
 
 def _latest(rows: pa.Table, key: Sequence[str]) -> pa.Table:

@@ -46,7 +46,7 @@ def decode_image(encoded: bytes | memoryview) -> Image.Image:
         image = Image.open(io.BytesIO(encoded), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"its {image.width}x{image.height} pixels are more than {MAX_PIXELS}")
-        return _plain(eight_bit(image))
+        return plain(eight_bit(image))
     except UnidentifiedImageError:
         # Pillow's own sentence names the address of a buffer.
         raise ValueError(f"cannot identify its format (known: {', '.join(FORMATS)})") from None
@@ -70,7 +70,8 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def plain(image: Image.Image) -> Image.Image:
+    """Of mode `L` or `RGB`, turned upright by its EXIF orientation, on white where it is transparent."""
     mode = "L" if image.mode in GREY_MODES else "RGB"
     ImageOps.exif_transpose(image, in_place=True)
     if image.has_transparency_data:

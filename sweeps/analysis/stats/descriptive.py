@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.storage.result_tables import Row
 from sweeps.results.endings import END_REASONS
-from sweeps.results.schema import SCHEMA_VERSION, STAGES
+from sweeps.results.schema import SCHEMA_VERSION, STAGES, is_plugin_column
 
 EMBEDDED: Final = ("digits",)
 """Data sets that need no `data_root`."""
@@ -159,12 +159,15 @@ def confirm_commands(trials: pa.Table) -> dict[str, str]:
 
 
 def command_of(row: Row) -> str:
-    """`python -m embedding_core.train key=value ...` with every field that is not at its default, and the threads."""
+    """`python -m embedding_core.train key=value ...` with every field that is not at its default, and the threads.
+
+    Of plug-ins all fields: what they default to, the plug-ins alone know.
+    """
     config, default = json.loads(row["config_json"]), TrainConfig().to_flat()
     parts = [
         shlex.quote(f"{name}={_spelled(value)}")
         for name, value in config.items()
-        if name in default and value != default[name]
+        if is_plugin_column(name) or (name in default and value != default[name])
     ]
     if row["dataset"] not in EMBEDDED and row["data_root"] is not None:
         parts.append(shlex.quote(f"data_root={row['data_root']}"))

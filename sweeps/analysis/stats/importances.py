@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import optuna
@@ -17,7 +17,7 @@ from optuna.importance import (
     get_param_importances,
 )
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import TrainConfig, field_types
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.descriptive import selected_by
@@ -27,9 +27,9 @@ FANOVA_SEED: Final = 0
 
 EVALUATORS: Final = ("PED-ANOVA", "fANOVA")
 
-NOT_SETTINGS: Final = ("seed", "split_seed", "data_root", "device", "eval_test", "stop_if_collapsed")
+NOT_SETTINGS: Final = ("seed", "split_seed", "data_root", "device", "eval_test", "stop_if_collapsed", "plugin_sha256")
 
-SETTINGS: Final = tuple(field.name for field in fields(TrainConfig) if field.name not in NOT_SETTINGS)
+SETTINGS: Final = tuple(name for name in field_types(TrainConfig) if name not in NOT_SETTINGS)
 
 MAX_LEVELS: Final = 8
 """A whole number with more values than these is a range."""
