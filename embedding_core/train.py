@@ -41,7 +41,8 @@ from embedding_core.training import checkpoint
 from embedding_core.training.accumulation import accumulated_step
 from embedding_core.training.accumulation_gap import measure_gap
 from embedding_core.training.compiling import compile_network
-from embedding_core.training.fingerprint import observed_config
+from embedding_core.training.fingerprint import Observation, observe
+from embedding_core.training.network_fingerprint import weights_differences
 from embedding_core.training.optimizers import build_optimizer
 from embedding_core.training.precision import computed_in, pick_precision
 from embedding_core.training.schedules import schedule_of, set_lr
@@ -145,12 +146,14 @@ def _epochs(
     leak_share = 1 - split.leak()["triplets_wholly_unseen"]
 
     rows: list[Row] = []
-    observed_sha256: str | None = None
+    observed: Observation | None = None
     if resume is not None:
         rows = checkpoint.load(resume, config, network, objective, optimizer)
         yield from rows
         if rows[-1]["end_reason"] is not None:
             return
+    # Of a resumed run they have been moved.
+    misfits = weights_differences(config, network) if resume is None else ()
     # Only now has the network its weights: features that are computed ahead are of these.
     source = partial(inputs_of, config=config, network=network, recipe=recipe, kept=data.features)
     inputs = source(data)
@@ -203,11 +206,11 @@ def _epochs(
                 for name, value in gap._asdict().items():
                     meter.add(name, value, 1.0)
             updates += 1
-            if observed_sha256 is None:
-                observed_sha256 = observed_config(
+            if observed is None:
+                observed = observe(
                     config, data=data, split=split, network=network, optimizer=optimizer, objective=objective,
-                    order=order, epoch=epoch, step=step, inputs=inputs,
-                ).sha256  # fmt: skip
+                    order=order, epoch=epoch, step=step, inputs=inputs, weights=misfits,
+                )  # fmt: skip
 
         means = meter.means()  # waits for the device
         trained = time.perf_counter()
@@ -230,7 +233,8 @@ def _epochs(
             "is_finite": True,
             "end_reason": None,
             "config_sha256": config.sha256,
-            "config_seen_sha256": observed_sha256,
+            "config_seen_sha256": observed.sha256 if observed else None,
+            "config_seen_differences": observed.differences if observed else None,
             "data_sha256": data.sha256,
             "split_sha256": split.sha256,
             "pairs_sha256": split.pairs_sha256,

@@ -35,13 +35,6 @@ VIT_MAX_PATCH = 16
 STUDY2_STAGES = 4
 """Study 2 takes the first stages of EfficientNetV2-S: 64 channels at an eighth of the side."""
 
-BY_CONVOLUTIONS = {
-    1: "vit_tiny", 4: "small_cnn", 5: "alexnet", 8: "vgg11", 20: "resnet18", 36: "resnet34", 53: "resnet50",
-    49: "efficientnet_lite0", 19: "efficientnet_v2_s", 170: "efficientnet_v2_s",
-}  # fmt: skip
-"""Backbones have different numbers of convolutions: the mark by which a live one is known. Two for
-EfficientNetV2-S, which study 2 cuts."""
-
 
 def build_backbone(
     name: str,
@@ -125,21 +118,6 @@ def input_channels(name: str, weights: Mapping[str, Tensor], *, otherwise: int) 
     return 3 if first is not None and first.shape[1:2] == (3,) else otherwise
 
 
-def backbone_name(backbone: nn.Module) -> str:
-    """Name of a live backbone, read off its layers; empty: none of ours."""
-    return BY_CONVOLUTIONS.get(len(_convolutions(backbone)), "")
-
-
-def backbone_width(backbone: nn.Module) -> int:
-    """Channels of a live backbone's features: those of its last convolution (a transformer's only one), if any."""
-    convolutions = _convolutions(backbone)
-    return convolutions[-1].out_channels if convolutions else 0
-
-
-def _convolutions(backbone: nn.Module) -> list[nn.Conv2d]:
-    return [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
-
-
 def norm(kind: str, width: int) -> list[nn.Module]:
     """Normalisation of feature maps: one layer, or none."""
     match kind:
@@ -184,9 +162,10 @@ def _alexnet(side: tuple[int, int]) -> nn.Sequential:
     from torchvision.models import alexnet
 
     _require_side("alexnet", side, ALEXNET_MIN_SIDE)
+    device = torch.get_default_device()
     with torch.device("meta"):  # its classifier, 58 of 61 million weights, is never drawn
         features: nn.Sequential = alexnet(weights=None).features
-    features.to_empty(device="cpu")
+    features.to_empty(device=device)
     for module in features:
         if isinstance(module, nn.Conv2d):
             module.reset_parameters()

@@ -13,8 +13,6 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.metrics.distances import at_least_float32
 from embedding_core.models.backbones import (
     STUDY2_STAGES,
-    backbone_name,
-    backbone_width,
     build_backbone,
     feature_shape,
     has_small_stem,
@@ -31,6 +29,7 @@ class EmbeddingNetwork(nn.Module):
     """uint8 images -> embeddings: scale, backbone, pool, head, normalise (all after the backbone in float32).
 
     Args:
+        feature_shape: of one image's features, as the backbone gives them: (width, h, w) or (width,).
         unit: whether embeddings are brought to unit length, the last of these steps. Where the training loss needs
             their length they are not; `evaluation.validation.embed` does it then.
         code: hash of the plug-in that the backbone is from; empty: it is built in.
@@ -46,6 +45,7 @@ class EmbeddingNetwork(nn.Module):
         head: nn.Module,
         *,
         image_shape: tuple[int, int, int],
+        feature_shape: torch.Size,
         mean: Tensor,
         std: Tensor,
         precision: str,
@@ -57,6 +57,7 @@ class EmbeddingNetwork(nn.Module):
         self.pool = pool
         self.head = head
         self.image_shape = image_shape
+        self.feature_shape = feature_shape
         self.precision = precision
         self.unit = unit
         self.code = code
@@ -125,8 +126,9 @@ def build_network(
     precision: str,
     pretrained: bool = True,
     follows: Mapping[str, Tensor] | None = None,
+    features: torch.Size | None = None,
 ) -> EmbeddingNetwork:
-    """Network for images of `shape` (c, h, w), initialised from the block's own stream; on the CPU.
+    """Network for images of `shape` (c, h, w), initialised from the block's own stream; on torch's default device.
 
     Args:
         config: `backbone`, `norm_kind`, `weights`, `input_scaling`, `seed`, `loss` and `similarity` (whether embeddings
@@ -138,6 +140,7 @@ def build_network(
         pretrained: False leaves `config.weights` unread, and builds the network that published ones fit.
         follows: state of the network that the caller loads next, a checkpoint's. What is built follows its weights (a
             ResNet's stem, the colours of `small_cnn`): with these at hand, `config.weights` is not read.
+        features: shape of one image's features, where it is known; None: the backbone is run on one image to learn it.
 
     Raises:
         Faults: images too small for the backbone, weights that cannot be had or do not fit.
@@ -163,7 +166,7 @@ def build_network(
             settings=dict(config.of_plugins),
         )
         with strangers_errors(BACKBONES[config.backbone], f"cannot take {shape[1]}x{shape[2]} images"):
-            features = feature_shape(backbone, channels=channels, side=shape[1:])
+            features = features or feature_shape(backbone, channels=channels, side=shape[1:])
         pool, head = build_head(
             config.head,
             features,
@@ -181,6 +184,7 @@ def build_network(
         pool,
         head,
         image_shape=shape,
+        feature_shape=features,
         mean=mean.flatten().expand(channels).clone(),
         std=std.flatten().expand(channels).clone(),
         precision=precision,
@@ -212,13 +216,15 @@ def pooled_in_parts(network: EmbeddingNetwork, inputs: Tensor, *, examples: int)
     return pooled
 
 
-def describe(network: EmbeddingNetwork) -> dict[str, Any]:
-    """What the live layers are, by `TrainConfig`'s field names, and `backbone_width`; no stored name is read."""
+def describe(network: EmbeddingNetwork, *, backbone: str) -> dict[str, Any]:
+    """What the live layers are, by `TrainConfig`'s field names; no stored name is read.
+
+    Args:
+        network: whose layers are looked at.
+        backbone: name of the one whose published weights `input_scaling=imagenet` is told by.
+    """
     mean = network.mean.flatten().float().cpu()
-    backbone = backbone_name(network.backbone)
     return {
-        "backbone": backbone,
-        "backbone_width": backbone_width(network.backbone),
         "norm_kind": _norm_kind(network),
         "input_scaling": "imagenet" if torch.equal(mean, published_scaling(backbone)[0]) else "native",
         **describe_head(network.pool, network.head),

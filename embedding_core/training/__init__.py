@@ -2,7 +2,7 @@
 
 from embedding_core.training.accumulation import StepReport, accumulated_step
 from embedding_core.training.accumulation_gap import AccumulationGap, measure_gap, nn_agreement
-from embedding_core.training.fingerprint import observed_config
+from embedding_core.training.fingerprint import Observation, observe
 from embedding_core.training.optimizers import LARS, OPTIMIZERS, build_optimizer
 from embedding_core.training.schedules import lr_at, schedule_of, set_lr
 
@@ -10,13 +10,14 @@ __all__ = [
     "LARS",
     "OPTIMIZERS",
     "AccumulationGap",
+    "Observation",
     "StepReport",
     "accumulated_step",
     "build_optimizer",
     "lr_at",
     "measure_gap",
     "nn_agreement",
-    "observed_config",
+    "observe",
     "schedule_of",
     "set_lr",
 ]

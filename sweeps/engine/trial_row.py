@@ -18,6 +18,7 @@ _LABEL: Final = ("trial_id", "attempt", "study_id", "cell_id", "replicate", "mas
 
 _FROM_LAST_ROW: Final = (
     "config_seen_sha256",
+    "config_seen_differences",
     "split_sha256",
     "pairs_sha256",
     "data_sha256",

@@ -73,6 +73,7 @@ TRIALS: Final = pa.schema(
         _column("config_json", _STRING, "canonical JSON of the configuration asked for"),
         _column("config_sha256", _STRING, "hash of config_json"),
         _column("config_seen_sha256", _STRING, "hash of the configuration rebuilt from live objects after a step"),
+        _column("config_seen_differences", _STRING, "in what that differs from the one asked for; null: in nothing"),
         _column("master_seed", _INT, "the replicate's seed: the sweep's + replicate - 1"),
         _column("plan_sha256", _STRING, "hash of the plan as it was frozen; confirm only"),
         _column("sampler", _STRING, "what chose the configuration"),

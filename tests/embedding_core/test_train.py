@@ -39,7 +39,8 @@ COLUMNS = {
     "val_inter", "val_effective_rank", "val_uniformity", "val_alignment", "val_nn_distance",
     "val_sim_mean", "val_sim_var", "val_recall_at_1", "val_leak_share", "val_feature_std",
     "val_sim_min", "val_sim_max", "collapsed",
-    "is_finite", "end_reason", "config_sha256", "config_seen_sha256", "data_sha256", "split_sha256", "pairs_sha256",
+    "is_finite", "end_reason", "config_sha256", "config_seen_sha256", "config_seen_differences", "data_sha256",
+    "split_sha256", "pairs_sha256",
     "device_name", "precision_used", "cpu_threads", "peak_gpu_bytes",
 }  # fmt: skip
 KOLEO_COLUMNS = {"loss_koleo", "koleo_nn_same_class_frac", "koleo_nn_dist_mean"}
@@ -474,6 +475,8 @@ def test_a_stale_optimizer_shows_in_every_row(
     rows = list(train(small(), data=digits))
     assert {row["config_sha256"] for row in rows} == {small().sha256}
     assert {row["config_seen_sha256"] for row in rows} == {small(**stale).sha256}
+    ((name, value),) = stale.items()
+    assert {row["config_seen_differences"] for row in rows} == {f"`{name}` is {value}, not {getattr(small(), name)}"}
 
 
 def test_data_of_another_config_are_not_used(small: Small, digits: DeviceData, colour_set: Path) -> None:

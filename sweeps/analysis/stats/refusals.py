@@ -17,7 +17,7 @@ PLAN: Final = "plan_sha256"
 
 NEEDED: Final = ("stage", "trial_id", "cell_id", "block", "seed", "end_reason", "config_json", "config_sha256")
 
-IF_THERE: Final = ("replicate", "point", "origin", "config_seen_sha256", PLAN)
+IF_THERE: Final = ("replicate", "point", "origin", "config_seen_sha256", "config_seen_differences", PLAN)
 """Columns that older tables may lack."""
 
 TUNE_BLOCKS: Final = 500
@@ -116,7 +116,8 @@ def run_faults(row: Row) -> list[str]:
     asked, seen = row["config_sha256"], row["config_seen_sha256"]
     # A run that never finished a step has nothing to show; one that completed must.
     if seen != asked and (seen is not None or row["end_reason"] == "completed"):
-        faults.append(f"{name}: label/config mismatch, asked for {_short(asked)}, ran {_short(seen)}.")
+        differing = f": {told}" if (told := row.get("config_seen_differences")) else ""
+        faults.append(f"{name}: label/config mismatch, asked for {_short(asked)}, ran {_short(seen)}{differing}.")
     for factor, level in levels_of(row["cell_id"]).items():
         if factor not in row:
             faults.append(f"{name}: the label's factor `{factor}` is no column of the trials table.")

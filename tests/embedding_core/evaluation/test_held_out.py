@@ -314,8 +314,9 @@ def colour_blind() -> tuple[EmbeddingNetwork, HeldOutImages]:
     images[20, 2] = 255
     half = torch.full((3,), 0.5)
     network = EmbeddingNetwork(
-        Colours(), MeanPool(), torch.nn.Identity(), image_shape=(3, 4, 4), mean=half, std=half, precision="float32"
-    )
+        Colours(), MeanPool(), torch.nn.Identity(), image_shape=(3, 4, 4), feature_shape=torch.Size((3, 4, 4)),
+        mean=half, std=half, precision="float32",
+    )  # fmt: skip
     test = ImageSet(images, labels, ("red", "grey", "blue"))
     return network, HeldOutImages({"test": test}, ImageSubset(images, torch.arange(21), labels))
 

@@ -13,9 +13,9 @@ from embedding_core.data.samplers import order_of
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.inputs import inputs_of
-from embedding_core.models.network import build_network
+from embedding_core.models.network import build_network, set_frozen
 from embedding_core.training.accumulation import StepReport, accumulated_step
-from embedding_core.training.fingerprint import UNKNOWN_SEED, observed_config
+from embedding_core.training.fingerprint import UNKNOWN_SEED, observe
 from embedding_core.training.optimizers import build_optimizer
 from embedding_core.training.schedules import schedule_of, set_lr
 from embedding_core.transforms.recipe import Recipe
@@ -28,7 +28,13 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
     split = digits.split(config)
     mean, std = digits.scaling(split)
     network = build_network(config, shape=digits.shape, mean=mean, std=std, precision="float32")
+    set_frozen(network, config.frozen_throughout)
     objective = Objective.of(config, classes=split.classes)
+    optimizer = build_optimizer(
+        network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
+        momentum=config.momentum, beta2=config.beta2, backbone_lr_ratio=config.backbone_lr_ratio,
+    )  # fmt: skip
+    set_frozen(network, epoch < config.freeze_epochs)
     order = order_of(config, split, epoch)
     index = split.train_examples[order[: config.batch_size]]
     meter = Meter()
@@ -39,10 +45,6 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
         accum_steps=config.accum_steps,
         mode=config.accum_mode,
     )
-    optimizer = build_optimizer(
-        network, objective.parameters(), optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay,
-        momentum=config.momentum, beta2=config.beta2, backbone_lr_ratio=config.backbone_lr_ratio,
-    )  # fmt: skip
     updates_per_epoch = math.ceil(len(order) / config.batch_size)
     lr = schedule_of(config, updates_per_epoch)(epoch * updates_per_epoch)
     set_lr(optimizer, lr, backbone_lr_ratio=config.backbone_lr_ratio)
@@ -53,6 +55,15 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
             digits, config=config, network=network, recipe=Recipe.of(config, side=8, flips=False), kept={}
         ),
     }  # fmt: skip
+
+
+def told_by(config: TrainConfig, **objects: Any) -> TrainConfig:
+    """What is seen where `config` was asked for, all of which fields tell."""
+    found = observe(config, **objects)
+    assert not found.network
+    assert found.sha256 == found.config.sha256
+    assert (found.differences is None) == (found.config == config)
+    return found.config
 
 
 @pytest.mark.parametrize(
@@ -83,7 +94,7 @@ def objects_of(config: TrainConfig, digits: DeviceData, epoch: int = 0) -> dict[
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dict[str, Any], epoch: int) -> None:
     config = replace(BASE, **settings)
-    assert observed_config(config, **objects_of(config, digits, epoch)) == config
+    assert told_by(config, **objects_of(config, digits, epoch)) == config
 
 
 @pytest.mark.parametrize(
@@ -100,30 +111,30 @@ def test_objects_of_the_config_tell_the_config(digits: DeviceData, settings: dic
 )  # fmt: skip
 def test_objects_of_another_config_tell_that_one(digits: DeviceData, stale: dict[str, Any]) -> None:
     """A stale actor: asked for BASE, still holding the objects of the trial before."""
-    observed = observed_config(BASE, **objects_of(replace(BASE, **stale), digits))
+    observed = told_by(BASE, **objects_of(replace(BASE, **stale), digits))
     assert observed == replace(BASE, **stale)
     assert observed.sha256 != BASE.sha256
 
 
 def test_a_stale_subset_shows_where_none_was_asked_for_and_the_other_way_round(digits: DeviceData) -> None:
     whole = replace(BASE, subset=None)
-    assert observed_config(whole, **objects_of(BASE, digits)) == BASE
+    assert told_by(whole, **objects_of(BASE, digits)) == BASE
     # All triplets, by their number: a subset was asked for, so one is recorded.
-    assert observed_config(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
+    assert told_by(BASE, **objects_of(whole, digits)).subset == digits.split(whole).examples_available == 573
 
 
 def test_a_stale_number_of_validation_images_shows_under_any_other(digits: DeviceData) -> None:
     few = replace(BASE, val_images=50)
-    assert observed_config(replace(BASE, val_images=60), **objects_of(few, digits)) == few
-    assert observed_config(few, **objects_of(BASE, digits)).val_images == len(digits.split(BASE).val) == 287
+    assert told_by(replace(BASE, val_images=60), **objects_of(few, digits)) == few
+    assert told_by(few, **objects_of(BASE, digits)).val_images == len(digits.split(BASE).val) == 287
     # All there are is what was asked for, too many or not.
-    assert observed_config(replace(BASE, val_images=9999), **objects_of(BASE, digits)).val_images == 9999
+    assert told_by(replace(BASE, val_images=9999), **objects_of(BASE, digits)).val_images == 9999
 
 
 def test_a_stale_cap_shows_under_another_and_under_none(digits: DeviceData) -> None:
     capped = replace(BASE, max_images_per_class=20)
-    assert observed_config(replace(capped, max_images_per_class=30), **objects_of(capped, digits)) == capped
-    everything = observed_config(capped, **objects_of(BASE, digits)).max_images_per_class
+    assert told_by(replace(capped, max_images_per_class=30), **objects_of(capped, digits)) == capped
+    everything = told_by(capped, **objects_of(BASE, digits)).max_images_per_class
     whole = digits.split(BASE)
     assert everything == digits.labels[torch.cat([whole.train, whole.val])].bincount().max()
 
@@ -134,49 +145,49 @@ def test_a_last_layer_that_the_optimiser_does_not_know_is_not_trained(digits: De
     last = {id(p) for p in objects["network"].head.parameters()}
     for group in objects["optimizer"].param_groups:
         group["params"] = [p for p in group["params"] if id(p) not in last]
-    assert observed_config(BASE, **objects) == replace(BASE, train_last_layer=False)
+    assert told_by(BASE, **objects) == replace(BASE, train_last_layer=False)
 
 
 def test_dot_needs_a_loss_that_takes_lengths_and_a_network_that_leaves_them(digits: DeviceData) -> None:
     base = replace(BASE, loss="nt_xent")
     dot = replace(base, similarity="dot")
-    assert observed_config(dot, **objects_of(base, digits)) == base
+    assert told_by(dot, **objects_of(base, digits)) == base
     objects = objects_of(dot, digits)
-    assert observed_config(base, **objects) == dot
+    assert told_by(base, **objects) == dot
     objects["network"].unit = True
-    assert observed_config(dot, **objects) == base  # of unit vectors the two are one
+    assert told_by(dot, **objects) == base  # of unit vectors the two are one
     triplets = objects_of(BASE, digits)
     triplets["network"].unit = False
-    assert observed_config(BASE, **triplets) == replace(BASE, similarity="dot")
+    assert told_by(BASE, **triplets) == replace(BASE, similarity="dot")
 
 
 def test_a_stale_precision_shows_and_auto_is_what_it_picks(digits: DeviceData) -> None:
     objects = objects_of(BASE, digits)
-    assert observed_config(replace(BASE, precision="float32"), **objects).precision == "float32"
-    assert observed_config(BASE, **objects).precision == "auto"
+    assert told_by(replace(BASE, precision="float32"), **objects).precision == "float32"
+    assert told_by(BASE, **objects).precision == "auto"
     objects["network"].precision = "bf16"
     for asked in ("auto", "float32"):
-        assert observed_config(replace(BASE, precision=asked), **objects) == replace(BASE, precision="bf16")
+        assert told_by(replace(BASE, precision=asked), **objects) == replace(BASE, precision="bf16")
 
 
 def test_another_seeds_order_is_recorded_as_unknown(digits: DeviceData) -> None:
-    observed = observed_config(BASE, **objects_of(replace(BASE, seed=1), digits))
+    observed = told_by(BASE, **objects_of(replace(BASE, seed=1), digits))
     assert observed.seed == UNKNOWN_SEED
 
 
 def test_another_epochs_order_is_not_this_one(digits: DeviceData) -> None:
     objects = objects_of(BASE, digits, epoch=2)
-    assert observed_config(BASE, **{**objects, "epoch": 1}).seed == UNKNOWN_SEED
+    assert told_by(BASE, **{**objects, "epoch": 1}).seed == UNKNOWN_SEED
 
 
 def test_arms_swapped_as_in_the_published_study(digits: DeviceData) -> None:
     """K=4 labelled K=1 and the other way round."""
     one, four = replace(BASE, accum_steps=1), replace(BASE, accum_steps=4)
-    assert observed_config(one, **objects_of(four, digits)).sha256 == four.sha256
-    assert observed_config(four, **objects_of(one, digits)).sha256 == one.sha256
+    assert told_by(one, **objects_of(four, digits)).sha256 == four.sha256
+    assert told_by(four, **objects_of(one, digits)).sha256 == one.sha256
 
 
 def test_the_number_of_passes_is_counted_not_believed(digits: DeviceData) -> None:
     objects = objects_of(BASE, digits)
     step: StepReport = objects["step"]
-    assert observed_config(BASE, **{**objects, "step": step._replace(passes=1)}).accum_steps == 1
+    assert told_by(BASE, **{**objects, "step": step._replace(passes=1)}).accum_steps == 1

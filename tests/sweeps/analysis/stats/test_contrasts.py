@@ -191,7 +191,9 @@ def test_config_that_did_not_run_is_refused(make_confirm: Make) -> None:
     tables = make_confirm()
     row = row_of(tables, "koleo=on", 3)
     row["config_seen_sha256"] = "f" * 64
-    refused(tables, f"`{row['trial_id']}`.*label/config mismatch.*ran ffffffffffff")
+    refused(tables, f"`{row['trial_id']}`.*label/config mismatch.*ran ffffffffffff\\.$")
+    row["config_seen_differences"] = "`margin` is 0.2, not 0.4"
+    refused(tables, "ran ffffffffffff.*: `margin` is 0.2, not 0.4.$")
     row["config_seen_sha256"] = None
     refused(tables, "ran nothing recorded")
 
