@@ -255,8 +255,8 @@ def _number_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
         elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
-        elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
-            faults.append(f"`{flag}` must be a whole number above 1, as Ray has it, but got {value:g}.")
+        elif name == "gpus_per_trial" and value is not None and value > 1:
+            faults.append(f"`{flag}` must be at most 1, as a trial trains on one GPU, but got {value:g}.")
     return faults
 
 

@@ -1,7 +1,6 @@
 """A sweep from connecting to Ray to its last trial, its time budget's end or Ctrl-C."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,21 +14,12 @@ from sweeps.cli.messages import say
 from sweeps.cli.options import Options
 from sweeps.cli.probe import gpu_share
 from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
-from sweeps.cli.time_budget import Budget
 from sweeps.design.plan import Plan
 from sweeps.engine import checkpoint_location, runner
 from sweeps.engine.cluster import connect, joins_cluster
+from sweeps.engine.interruption import Interruption
 from sweeps.engine.resources import Slots, slots
 from sweeps.engine.sweep import Sweep
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How far a sweep came."""
-
-    complete: bool
-    budget_spent: bool
-    """Whether it was its time budget that ended it."""
 
 
 def run(
@@ -38,21 +28,24 @@ def run(
     options: Options,
     folder: Path,
     console: Console,
+    interruption: Interruption,
     *,
     on_row: Callable[[Row], None] | None = None,
-) -> Outcome:
-    """Run what is left of a sweep. A Ray that was up before stays up; `on_row` is shown each row of a trial.
+) -> bool:
+    """Run what is left of a sweep; whether all of it has ended.
+
+    A Ray that was up before stays up; `on_row` is shown each row of a trial.
 
     Raises:
+        KeyboardInterrupt: the sweep is to end, and no run of Tune was under way.
         Faults: no such cluster, no room for a trial, a folder that cannot be used, results or checkpoints out of reach.
     """
     was_up = ray.is_initialized()
     joins = joins_cluster(options.where) and not was_up
-    complete = False
     checkpoints = checkpoint_location.settled(folder, options.checkpoints, resume=options.resume)
-    budget = Budget(options.time_budget_s)
     try:
         dashboard = connect(options.where)
+        interruption.handle()
         held = _slots(plan, options, console, joins=joins)
         store = opened(options, folder)
         with one_driver(folder):
@@ -75,17 +68,15 @@ def run(
                 epoch_deadline_s=options.epoch_deadline_s,
                 save_every_s=options.save_every_s,
                 on_row=on_row,
+                interruption=interruption,
             )
             if joins:
                 checkpoint_location.check_reach(sweep.checkpoint_dir, own=not checkpoints)
-            complete = runner.run(sweep)
-    except KeyboardInterrupt:  # Tune turns Ctrl-C into an orderly end, but not all the time is Tune's
-        pass
+            return runner.run(sweep)
     finally:
-        budget.cancel()
         if not was_up:
             ray.shutdown()
-    return Outcome(complete, budget.spent)
+            interruption.handle()
 
 
 def _slots(plan: Plan, options: Options, console: Console, *, joins: bool) -> Slots:

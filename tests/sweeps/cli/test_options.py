@@ -82,7 +82,10 @@ def test_all_faults_at_once() -> None:
         (["--samples"], "Argument --samples: expected one argument."),
         (["--resume=3"], "Argument --resume: ignored explicit argument '3'."),
         (["digits"], "Unexpected argument `digits`."),
-        (["--gpus-per-trial", "1.5"], "`--gpus-per-trial` must be a whole number above 1, as Ray has it, but got 1.5."),
+        (
+            ["--gpus-per-trial", "1.5"],
+            "`--gpus-per-trial` must be at most 1, as a trial trains on one GPU, but got 1.5.",
+        ),
         (["--blocks", "0"], "`--blocks` must be at least 1, but got 0."),
         (["--replicates", "0"], "`--replicates` must be at least 1, but got 0."),
         (
