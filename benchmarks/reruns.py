@@ -41,6 +41,7 @@ from sweeps.engine.cluster import Where, connect
 from sweeps.engine.interruption import Interruption
 from sweeps.koleo_accum import DESIGN
 from sweeps.results import store
+from sweeps.results.sweep_log import SweepLog
 
 SEED_STEP = 100
 """Further apart than replicates: no two sweeps share one."""
@@ -68,7 +69,7 @@ def sweep(results: Path, seed: int, replicates: int, blocks: int) -> Path:
     plan = plan_of(TWO_CELLS, options, folder)
     data, console = preflight(plan, options, folder), Console(file=io.StringIO())
     with Interruption() as interruption:
-        complete = session.run(plan, data, options, folder, console, interruption)
+        complete = session.run(plan, data, options, folder, console, SweepLog(), interruption)
     if not complete:
         raise SystemExit(f"{folder} was interrupted; the same command goes on.")
     return folder

@@ -21,6 +21,7 @@ from embedding_core.plugins.sources import Source, use
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
+from embedding_core.streams import guarded
 from embedding_core.train import train
 from embedding_core.training import checkpoint
 from trainables.endings import CaughtEnding, UnfitMachine
@@ -100,7 +101,8 @@ class EmbeddingTrainable(tune.Trainable):
     def _start(self) -> Iterator[Row]:
         use(self._plugins)
         config, label = from_flat(self.config)
-        print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
+        with guarded():
+            print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
         resources = self.trial_resources
         gpu_share = resources.required_resources.get("GPU", 0) if resources else 0
         device = device_of(config.device, gpu_share)

@@ -9,12 +9,14 @@ from rich.console import Console
 
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
+from embedding_core.streams import guarded
 from sweeps.analysis.sweep_result import SweepResult
 from sweeps.cli.main import carry_out
 from sweeps.cli.options import parse
 from sweeps.cli.sweep_folder import folder_of
 from sweeps.design import Design
 from sweeps.engine.interruption import Interruption
+from sweeps.results.sweep_log import SweepLog
 
 
 def run(
@@ -43,9 +45,14 @@ def run(
     given = parse(design, arguments_of(options))
     if given.plan:
         raise Faults(["`plan=True` would run nothing: the command line's `--plan` prints what a sweep will take."])
-    folder, plan = folder_of(design, given), None
-    with Interruption(given.time_budget_s) as interruption, suppress(KeyboardInterrupt):
-        plan = carry_out(design, given, folder, Console(stderr=True, quiet=quiet), interruption, on_row=on_row)
+    folder, plan, log = folder_of(design, given), None, SweepLog()
+    with (
+        guarded(log.note),
+        Interruption(given.time_budget_s) as interruption,
+        suppress(KeyboardInterrupt),
+    ):
+        console = Console(stderr=True, quiet=quiet)
+        plan = carry_out(design, given, folder, console, log, interruption, on_row=on_row)
     return SweepResult(folder, plan is not None)
 
 

@@ -20,6 +20,7 @@ from sweeps.engine.cluster import connect, joins_cluster
 from sweeps.engine.interruption import Interruption
 from sweeps.engine.resources import Slots, slots
 from sweeps.engine.sweep import Sweep
+from sweeps.results.sweep_log import SweepLog
 
 
 def run(
@@ -28,6 +29,7 @@ def run(
     options: Options,
     folder: Path,
     console: Console,
+    log: SweepLog,
     interruption: Interruption,
     *,
     on_row: Callable[[Row], None] | None = None,
@@ -48,6 +50,7 @@ def run(
         interruption.handle()
         held = _slots(plan, options, console, joins=joins)
         store = opened(options, folder)
+        log.open(folder)
         with one_driver(folder):
             keep_plan(plan, options, folder, checkpoints)
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
@@ -68,6 +71,7 @@ def run(
                 epoch_deadline_s=options.epoch_deadline_s,
                 save_every_s=options.save_every_s,
                 on_row=on_row,
+                log=log,
                 interruption=interruption,
             )
             if joins:

@@ -6,16 +6,14 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.engine import endings
+from sweeps.engine.audience import Audience
 from sweeps.engine.endings import Ending
 from sweeps.engine.error_watch import ErrorWatch
 from sweeps.engine.interruption import Interruption
-from sweeps.engine.progress import Progress
-from sweeps.engine.prometheus import Metrics
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CheckpointKeeper
 from sweeps.engine.searchers import RunSearcher
-from sweeps.engine.watcher import Watcher
 
 
 class StageCallback(Callback):
@@ -27,22 +25,19 @@ class StageCallback(Callback):
         *,
         searcher: RunSearcher,
         checkpoint_keeper: CheckpointKeeper,
-        progress: Progress,
-        metrics: Metrics,
-        watcher: Watcher,
+        audience: Audience,
         interruption: Interruption,
         errors: ErrorWatch,
         slots: Slots,
     ) -> None:
         self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
-        self._progress, self._metrics, self._watcher = progress, metrics, watcher
-        self._interruption, self._errors, self._slots = interruption, errors, slots
+        self._audience, self._interruption, self._errors, self._slots = audience, interruption, errors, slots
         self.ended = 0
         """Trials whose final row is stored; an interrupted one has none."""
 
     def setup(self, *arguments: Any, **info: Any) -> None:
         """Before the first trial."""
-        self._progress.start()
+        self._audience.hear("start")
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Each time a process takes a trial up."""
@@ -53,10 +48,7 @@ class StageCallback(Callback):
     ) -> None:
         """Each row of the loop, or what a trial that gave up sent in place of one."""
         self._recorder.result(trial, result)
-        label = self._recorder.live(trial).label
-        self._progress.on_result(label.trial_id, result)
-        self._metrics.on_result(label.trial_id, label.cell_id, result)
-        self._watcher.on_result(label, result)
+        self._audience.hear("on_result", self._recorder.live(trial).label, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""
@@ -78,8 +70,7 @@ class StageCallback(Callback):
         self._errors.on_stored(row)
         self._searcher.on_stored(row)
         self._checkpoint_keeper.on_stored(row)
-        self._progress.on_stored(row)
-        self._metrics.on_stored(row)
+        self._audience.hear("on_stored", row)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Again and again, whether anything has happened or not.
@@ -92,13 +83,12 @@ class StageCallback(Callback):
         self._interruption.check_loop()
         self._recorder.flush_due()
         self._errors.check(self._slots)
-        self._progress.refresh(trials)
-        self._metrics.refresh()
+        self._audience.hear("refresh", trials)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """After the last trial, or when the sweep is interrupted."""
         self._recorder.flush()
-        self._progress.stop(trials)
+        self._audience.hear("stop", trials)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles what it is given, and nothing is ever restored from there."""

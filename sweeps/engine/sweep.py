@@ -21,6 +21,7 @@ from sweeps.engine.interruption import Interruption
 from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CHECKPOINTS
 from sweeps.results.store import Store
+from sweeps.results.sweep_log import SweepLog
 from trainables.checkpoint_store import CheckpointStore
 from trainables.embedding import EmbeddingTrainable
 
@@ -51,6 +52,8 @@ class Sweep:
     """Whoever runs the sweep enters it, so that signals are heard."""
     errors: ErrorWatch = field(default_factory=ErrorWatch)
     """Of all its stages."""
+    log: SweepLog = field(default_factory=SweepLog)
+    """Of what fails beside the results."""
 
     @property
     def study_id(self) -> str:
