@@ -43,7 +43,7 @@ def test_values_as_parquet_has_them_are_the_values() -> None:
 def test_text_from_the_command_line_is_of_the_fields_type() -> None:
     settings = parse_settings(["loss.alpha=2", "loss.power=3", "loss.kind=round", "loss.twice=true"])
     assert settings == {"loss.alpha": 2.0, "loss.power": 3, "loss.kind": "round", "loss.twice": True}
-    with pytest.raises(Faults, match="`loss.power` must be int, but got `many`"):
+    with pytest.raises(Faults, match=r"`loss.power` must be int, but got `many`"):
         parse_settings(["loss.power=many"])
 
 

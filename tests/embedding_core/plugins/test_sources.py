@@ -1,6 +1,7 @@
 """Plug-ins by file and by module: what they declare is there, and whatever is wrong is told at once."""
 
 import pickle
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +104,9 @@ def test_a_plugin_that_cannot_be_used_says_why(write: Write, text: str, said: st
 
 
 def test_all_faults_of_all_plugins_are_told_at_once(write: Write) -> None:
-    first = write("from embedding_core.plugins import loss\n@loss('x', sees='all', views=0)\ndef f(a): ...\n", "first.py")
+    first = write(
+        "from embedding_core.plugins import loss\n@loss('x', sees='all', views=0)\ndef f(a): ...\n", "first.py"
+    )
     told = faults_of(first, write("y = 1\n", "second.py"), str(Path(first).parent / "third.py"))
     assert len(told.splitlines()) == 5
 
@@ -112,3 +115,10 @@ def test_one_name_cannot_be_declared_by_two_plugins(write: Write) -> None:
     told = faults_of(write(), write(LOSS.format(name="mine", alpha=2), "again.py"))
     assert "again.py: loss `mine` is declared twice." in told
     assert set(LOSSES) | set(BACKBONES) | set(DATASETS) == {*LOSSES.builtin, *BACKBONES.builtin, *DATASETS.builtin}
+
+
+def test_the_plugins_in_the_documentation_are_plugins(write: Write) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "\n@" in block]
+    use_named([write(block, f"block{number}.py") for number, block in enumerate(blocks)])
+    assert {"multi_similarity", "patches", "fashion"} <= {*LOSSES, *BACKBONES, *DATASETS}
