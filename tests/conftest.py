@@ -12,12 +12,12 @@ import embedding_core
 
 CORE = Path(embedding_core.__path__[0])
 
-# `config` answers wrong types itself, in sentences for users, which a check in front of it would pre-empt.
+# These answer wrong types themselves, in sentences for users, which a check in front of them would pre-empt.
 install_import_hook(
     [
         ".".join(file.relative_to(CORE.parent).with_suffix("").parts)
         for file in CORE.rglob("*.py")
-        if file.stem not in ("__init__", "train_config")
+        if file.stem not in ("__init__", "train_config", "decorators")
     ],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",  # an int is a float, as in PEP 484
 )

@@ -28,7 +28,7 @@ SCRIPTS = ", ".join(sorted(file.stem for file in (ROOT / "sweeps").glob("*.py") 
 ORDERS = {
     "embedding_core.": (
         "errors, seeding -> streams -> plugins -> config -> storage -> data.readers -> data -> metrics -> losses "
-        "-> transforms -> models -> views -> evaluation -> training -> train -> embed",
+        "-> transforms -> models -> views -> evaluation -> training -> train -> embed, conformance",
     ),
     "": (
         "embedding_core -> trainables.run_label -> trainables -> sweeps.engine",

@@ -38,10 +38,10 @@ def loss(name: str, *, sees: Literal["batch", "sample"], views: int = 1) -> Call
     The factory's parameters with a default (float, int, bool or str) become the fields `loss.PARAMETER`. Without one it
     may ask for `embedding_dim` and `num_classes`; labels are then 0 to `num_classes` - 1.
     """
-    faults = [unknown("value of `sees`", sees, ("batch", "sample"))] if sees not in ("batch", "sample") else []
+    faults = [] if sees in ("batch", "sample") else [unknown("value of `sees`", str(sees), ("batch", "sample"))]
     if views not in (1, 2, 3):
         faults.append(f"`views` must be 1, 2 or 3, but got {views!r}.")
-    return _marked(Loss(name=name, sees=sees, views=views), faults)
+    return _marked(Loss(name=name, sees="batch") if faults else Loss(name=name, sees=sees, views=views), faults)
 
 
 def backbone(name: str) -> Callable[[_Factory], _Factory]:
@@ -96,8 +96,10 @@ def _parameters(declared: Declared, factory: Callable[..., Any]) -> tuple[tuple[
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             faults.append(f"the factory must take its parameters by name, but has `{parameter}`.")
         elif parameter.default is not parameter.empty:
-            faults += _default_faults(parameter)
-            own[f"{declared.kind}.{name}"] = Field(_kind(parameter), parameter.default)
+            wrong = list(_default_faults(parameter))
+            faults += wrong
+            if not wrong:
+                own[f"{declared.kind}.{name}"] = Field(_kind(parameter), parameter.default)
         elif name in declared.may_be_given:
             given.append(name)
         else:

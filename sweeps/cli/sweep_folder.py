@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from embedding_core.errors import Faults
 from sweeps.cli.options import Options
-from sweeps.design import Design, plan_file
+from sweeps.design import Design, plan_file, planned_plugins
 from sweeps.design.plan import DEFAULT_PRESET, Plan
 from sweeps.engine import checkpoint_location
 from sweeps.results import files
@@ -76,7 +76,7 @@ def keep_plan(plan: Plan, options: Options, folder: Path, checkpoints: str) -> N
     """Write down what is to be run, and where the checkpoints are, unless an earlier start has done so."""
     if not options.resume:
         checkpoint_location.remember(folder, checkpoints)
-        plan_file.keep_plugins(folder)
+        planned_plugins.keep(folder)
         plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
     elif options.extend is not None:
         plan_file.amend(plan, folder)

@@ -16,7 +16,7 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer
 from sweeps.commands.parser import CommandParser
-from sweeps.design.plan_file import use_kept_plugins
+from sweeps.design import planned_plugins
 from sweeps.engine.provenance import Provenance
 from sweeps.results import files, frozen, store
 from sweeps.results.rows import cast
@@ -165,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     folder = arguments.folder or latest_sweep(Path("results"))
     trial = stored_trial(folder, arguments.trial_id, arguments.stage)
-    use_kept_plugins(folder)
+    planned_plugins.use_kept(folder)
     rows = replay(trial, arguments.data_root)
     found = compared(folder, trial, rows)
     name = f"{folder}, {trial['stage']} {trial['trial_id']} ({trial['end_reason']})"

@@ -119,9 +119,9 @@ def _fill(folder: Path, sources: Sequence[Source], content: dict[str, Any]) -> N
         for source, places in _places(sources, content, stage):
             copy_trials(source.folder, merged, stage, places)
     for source in sources:
-        splits = source.folder / "splits"
-        if splits.is_dir():
-            shutil.copytree(splits, folder / "splits", dirs_exist_ok=True)  # named by their hash
+        for name in ("splits", frozen.PLUGINS):  # named by their hash; the same in all
+            if (source.folder / name).is_dir():
+                shutil.copytree(source.folder / name, folder / name, dirs_exist_ok=True)
     store.compact(folder)
     frozen.write(folder / frozen.FILE, content)
 

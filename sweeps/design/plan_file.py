@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from embedding_core.errors import Faults
-from embedding_core.plugins.sources import Source, in_use, use, use_named
+from sweeps.design import planned_plugins
 from sweeps.design.design import Design, Settings
 from sweeps.design.plan import Plan
 from sweeps.design.selection import Tuned, best_of_search, best_of_tune, nuisance_of
@@ -22,10 +22,6 @@ EXTENDABLE: Final = ("search", "replicates", "confirm")
 """What can be given more to run: `confirm`, blocks, only where there is one replicate. The points of a tuning are no
 such thing: what was chosen from fewer is confirmed."""
 
-PLUGINS: Final = "plugins"
-"""Where a plan lists its plug-ins, in their order, each with the hash of its source and where a copy of it lies; also
-the folder of these."""
-
 SIZE_OF: Final = {"search": "samples", "replicates": "replicates", "confirm": "blocks"}
 """Field of a plan that says how much there is of each."""
 
@@ -34,12 +30,8 @@ def content_of(plan: Plan, study_id: str) -> dict[str, Any]:
     """Contents of `plan.json` before anything is settled."""
     untuned = [{cell.cell_id: dict(cell.drop_in) for cell in plan.cells}] * plan.replicates
     others = [outcome for outcome in plan.design.outcomes if outcome != plan.outcome]
-    plugins = [
-        {"name": source.name, "package": source.package, "sha256": source.sha256, "copy": _copy_of(number, source)}
-        for number, source in enumerate(in_use(), 1)
-    ]
     return {
-        **({PLUGINS: plugins} if plugins else {}),
+        **planned_plugins.content(),
         "study_id": study_id,
         "question": plan.design.question,
         "published": plan.design.published,
@@ -151,7 +143,7 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
         raise Faults([f"{text} those. More replicates: a sweep with a `--seed` of its own, merged with them."])
     if content["design_sha256"] != design.sha256:
         raise Faults([f"{file} belongs to another design ({content['design']}), or {design.name} has changed since."])
-    _take_up_plugins(content, file)
+    planned_plugins.take_up(content, file)
     what = content["what"]
     kept = Plan.of(design, what)
     differing = []
@@ -162,57 +154,6 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
     if differing:
         raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
     return kept
-
-
-def keep_plugins(folder: Path) -> None:
-    """Put a copy of each plug-in in use into the folder of a sweep."""
-    for number, source in enumerate(in_use(), 1):
-        file = folder / _copy_of(number, source)
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(source.text)
-
-
-def use_kept_plugins(folder: Path) -> None:
-    """Use the plug-ins of a sweep, from the copies in its folder.
-
-    Raises:
-        Faults: see `embedding_core.plugins.sources.use`.
-    """
-    file = folder / NAME
-    kept = frozen.read(file, needed_by="its plug-ins").get(PLUGINS, []) if file.exists() else []
-    use([Source(each["name"], (folder / each["copy"]).read_text(), each["package"]) for each in kept])
-
-
-def _copy_of(number: int, source: Source) -> str:
-    return f"{PLUGINS}/{number}-{Path(source.name).name.removesuffix('.py')}.py"
-
-
-def _take_up_plugins(content: dict[str, Any], file: Path) -> None:
-    """Use the plug-ins of an earlier start where none were given.
-
-    Raises:
-        Faults: they are not there any more, or others than they were.
-    """
-    planned = content.get(PLUGINS, [])
-    if not in_use():
-        use_named([each["name"] for each in planned])
-    # A job's working directory is another one each time: files are the same by their last name.
-    then = {Path(each["name"]).name: each["sha256"] for each in planned}
-    now = {Path(source.name).name: source.sha256 for source in in_use()}
-    faults = [f"the sweep has no plug-in {name}" for name in now if name not in then]
-    faults += [f"its plug-in {name} is not given" for name in then if name not in now]
-    faults += [
-        f"{name} has changed since (SHA-256 {then[name][:8]}… then, {now[name][:8]}… now)"
-        for name in now
-        if name in then and then[name] != now[name]
-    ]
-    if faults:
-        raise Faults(
-            [
-                f"A resumed sweep keeps its plug-ins, but {'; '.join(faults)}. What has run by {file} would be of "
-                "other code than what is left: put the plug-in back as it was, or begin anew under another `--name`."
-            ]
-        )
 
 
 def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:

@@ -23,6 +23,12 @@ MERGED: Final = "merged"
 LOOKED: Final = "looked"
 """Where it says that reports could be read before the merged sweeps were all there."""
 
+PLUGINS: Final = "plugins"
+"""Where it lists the sweep's plug-ins, in order, each with the hash of its source; also the folder of their copies."""
+
+PLUGIN_PATHS: Final = "plugin_paths"
+"""Where it says which file or module each was, on the machine that the sweep was started on."""
+
 
 def sha256_of(plan: Mapping[str, Any]) -> str:
     """Hash of everything else in the plan, as canonical JSON."""

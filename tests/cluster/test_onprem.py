@@ -17,6 +17,10 @@ FLAGS = (
     f"--stages search,confirm --samples {SAMPLES} --replicates 1 --blocks {BLOCKS} --epochs {EPOCHS} "
     "--train-triplets 400 --set views=none --checkpoints /mnt/checkpoints"
 )
+PLUGINS = (
+    "--plugin /tmp/home/residual_net.py --set backbone=residual_net --set backbone.depth=1 "
+    "--plugin /tmp/home/multi_similarity.py --loss multi_similarity"
+)
 ASK = """
 import urllib.error, urllib.request
 request = urllib.request.Request("{url}", headers={headers}, data={data})
@@ -108,8 +112,12 @@ def test_a_job_that_is_stopped_ends_in_good_order(
 def test_a_sweep_survives_the_loss_of_its_only_worker(
     cluster: Any, submit: Callable[[str, str], str], site: Any, addresses: dict[str, str], wait: Callable[..., Any]
 ) -> None:
-    """Submitted as a job; the worker dies mid-run, with its network, and the machine that was off is switched on."""
-    job = submit("hurt", FLAGS)
+    """Submitted as a job; the worker dies mid-run, with its network, and the machine that was off is switched on.
+
+    Its loss and its backbone are of plug-ins, files that the head alone has.
+    """
+    cluster.head.run("cp examples/plugins/residual_net.py examples/plugins/multi_similarity.py ~")
+    job = submit("hurt", f"{FLAGS} {PLUGINS}")
     running = re.compile(r"search: trials \d+/\d+ ended .*, [1-9]\d* running")
     wait("trials at work", lambda: running.search(cluster.log_of(job)), told=lambda: cluster.log_of(job))
     cluster.first.power_off()
@@ -132,6 +140,9 @@ def test_a_sweep_survives_the_loss_of_its_only_worker(
     assert stages["confirm"]
     # What the method does to a trial, never what the cluster did.
     assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped", "collapsed"}
+    assert {(row["backbone"], row["backbone.depth"], row["loss"]) for row in trials} == {
+        ("residual_net", 1.0, "multi_similarity")
+    }
     curves = Counter((r["stage"], r["trial_id"]) for r in store.read(folder, "curves").to_pylist())
     assert curves == {(row["stage"], row["trial_id"]): row["last_epoch"] for row in trials}
     assert second.ray_processes()
