@@ -1,31 +1,45 @@
 """Embed images with a trained model: `python -m embedding_core.embed MODEL IMAGES`.
 
-MODEL is a file that a sweep keeps under RESULTS/NAME/best/; IMAGES an image, a folder of images, or a Parquet file
-in the Hugging Face image layout. Writes a Parquet file with `path`, `label` (null for image files) and `embedding`.
+MODEL is a file that a sweep keeps under RESULTS/NAME/best/; IMAGES an image, a folder of images, or Parquet in the
+Hugging Face image layout, a file or a folder of them, with labels or without. Writes a Parquet file with `path`,
+`label` (null where there is none) and `embedding`, batch by batch: memory does not grow with the number of images.
 """
 
 import argparse
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from embedding_core.data.readers.decode import SUFFIXES, decode_image, fit
-from embedding_core.data.readers.parquet_images import decode_parquet
+from embedding_core.data.readers.decode import fit
+from embedding_core.data.readers.image_stream import ImageStream, StreamedImage
 from embedding_core.errors import Faults
 from embedding_core.evaluation.embedding import embed
+from embedding_core.models.heads import last_linear
 from embedding_core.models.network import EmbeddingNetwork, build_network
+from embedding_core.storage.atomic_write import StorageError, whole
 from embedding_core.streams import guarded
 from embedding_core.train import pick_device
 from embedding_core.training import checkpoint
 from embedding_core.training.precision import float32_products, pick_precision
+
+BATCH = 128
+"""Images embedded at a time, and rows of a row group of the output."""
+
+BAR = 30
+"""Characters of the progress bar."""
+
+REDRAWN_S = 0.1
 
 RESAMPLING = Image.Resampling.BILINEAR
 """Into a model's images that are not square, which nothing was fitted into in training."""
@@ -51,64 +65,112 @@ def load_model(file: Path) -> EmbeddingNetwork:
     return network.to(device).eval()
 
 
-def read_images(
-    source: Path, shape: tuple[int, int, int]
-) -> tuple[UInt8[Tensor, "n c h w"], list[str], list[int | None]]:
-    """Images of `source` as the model's `shape` (c, h, w), resized and converted if they differ; paths; labels.
+class Batch(NamedTuple):
+    """Images as the model takes them."""
+
+    images: UInt8[Tensor, "n c h w"]
+    paths: list[str]
+    labels: list[int | None]
+
+
+def batches(images: Iterable[StreamedImage], shape: tuple[int, int, int], *, size: int = BATCH) -> Iterator[Batch]:
+    """Up to `size` images at a time, made as the training images of a model of `shape` (c, h, w) were.
 
     Raises:
-        Faults: nothing there, or files that are no images (all named).
+        Faults: some are no images, all of which are named. After the first of them there are no more batches.
     """
-    if source.suffix == ".parquet":
-        images, labels, _ = decode_parquet(source, image_size=shape[1] if shape[1] == shape[2] else None)
-        pictures = [Image.fromarray(image.transpose(1, 2, 0).squeeze()) for image in images]
-        return _stack(pictures, shape), [f"{source}#{row}" for row in range(len(images))], labels.tolist()
-    files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES) if source.is_dir() else [source]
-    if not files:
-        raise Faults([f"{source} holds no images ({', '.join(SUFFIXES)})."])
-    pictures, faults = [], []
-    for file in files:
+    faults: list[str] = []
+    pixels: list[UInt8[Tensor, "c h w"]] = []
+    paths: list[str] = []
+    labels: list[int | None] = []
+    for image in images:
         try:
-            pictures.append(decode_image(file.read_bytes()))
-        except (OSError, ValueError) as error:
-            faults.append(f"{file} is not an image: {error}")
+            pixels.append(_as_trained(image.picture(), shape))
+        except ValueError as error:
+            faults.append(f"{image.path} is not an image: {error}")
+        if faults:
+            pixels.clear()
+            continue
+        paths.append(image.path)
+        labels.append(image.label)
+        if len(pixels) == size:
+            yield Batch(torch.stack(pixels), paths, labels)
+            pixels, paths, labels = [], [], []
     if faults:
         raise Faults(faults)
-    return _stack(pictures, shape), [str(file) for file in files], [None] * len(files)
+    if pixels:
+        yield Batch(torch.stack(pixels), paths, labels)
 
 
-def _stack(pictures: list[Image.Image], shape: tuple[int, int, int]) -> UInt8[Tensor, "n c h w"]:
-    """Pictures as the training images were made: fitted into the model's square with their aspect ratio kept."""
+def _as_trained(picture: Image.Image, shape: tuple[int, int, int]) -> UInt8[Tensor, "c h w"]:
+    """Fitted into the model's square with its aspect ratio kept, and in its colours."""
     channels, height, width = shape
-    arrays = []
-    for picture in pictures:
-        converted = picture.convert("L" if channels == 1 else "RGB")
-        if converted.size != (width, height):
-            square = height == width
-            converted = fit(converted, height) if square else converted.resize((width, height), RESAMPLING)
-        arrays.append(np.asarray(converted).reshape(height, width, channels))
-    return torch.from_numpy(np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2)))
+    converted = picture.convert("L" if channels == 1 else "RGB")
+    if converted.size != (width, height):
+        square = height == width
+        converted = fit(converted, height) if square else converted.resize((width, height), RESAMPLING)
+    pixels = np.asarray(converted).reshape(height, width, channels)
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
+
+
+def embed_images(network: EmbeddingNetwork, source: Path, out: Path) -> int:
+    """Embed the images of `source` into the Parquet file `out`, which appears whole at the end; how many they were.
+
+    A bar on standard error, if that is a terminal, shows how far it is.
+
+    Raises:
+        Faults: nothing there, or files that are no images, all of which are named; `out` is as it was.
+        StorageError: `out` cannot be written, and is as it was.
+    """
+    stream = ImageStream.of(source)
+    total, width = len(stream), last_linear(network.head).out_features
+    schema = pa.schema([("path", pa.string()), ("label", pa.int64()), ("embedding", pa.list_(pa.float32(), width))])
+    with whole(out) as file, pq.ParquetWriter(file, schema) as writer, float32_products(network.precision):
+        for images, paths, labels in batches(_watched(stream, total), network.image_shape):
+            z: Float[Tensor, "n d"] = embed(network, images.to(network.mean.device)).cpu()
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(z.flatten().numpy()), width)
+            writer.write_batch(pa.record_batch([pa.array(paths), pa.array(labels, pa.int64()), vectors], schema=schema))
+    return total
+
+
+def _watched(images: Iterable[StreamedImage], total: int) -> Iterator[StreamedImage]:
+    """The same images; the bar is one further whenever the next is asked for."""
+    if not sys.stderr.isatty():
+        yield from images
+        return
+    drawn = 0.0
+    done = 0
+    try:
+        for done, image in enumerate(images):
+            if time.monotonic() - drawn >= REDRAWN_S:
+                drawn = time.monotonic()
+                _draw(done, total)
+            yield image
+        done = total
+    finally:
+        _draw(done, total)
+        print(file=sys.stderr)
+
+
+def _draw(done: int, total: int) -> None:
+    full = BAR * done // max(1, total)
+    print(f"\r[{'#' * full}{' ' * (BAR - full)}] {done:,} of {total:,} images", end="", file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:
     """Embed images with a trained model; writes Parquet."""
     parser = argparse.ArgumentParser(prog="python -m embedding_core.embed", description=main.__doc__)
     parser.add_argument("model", type=Path, help="model file, such as RESULTS/NAME/best/model.pt")
-    parser.add_argument("images", type=Path, help="image, folder of images, or Parquet file")
+    parser.add_argument("images", type=Path, help="image, Parquet file, or folder of images or of Parquet files")
     parser.add_argument("--out", type=Path, default=Path("embeddings.parquet"), help="default: %(default)s")
     arguments = parser.parse_args(argv)
     try:
         network = load_model(arguments.model)
-        images, paths, labels = read_images(arguments.images, network.image_shape)
-    except Faults as error:
+        count = embed_images(network, arguments.images, arguments.out)
+    except (Faults, StorageError) as error:
         print(error, file=sys.stderr)
         return 2
-    with float32_products(network.precision):
-        z = embed(network, images.to(network.mean.device)).cpu()
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(z.flatten().numpy()), z.shape[1])
-    table = pa.table({"path": pa.array(paths), "label": pa.array(labels, pa.int64()), "embedding": vectors})
-    pq.write_table(table, arguments.out)
-    print(f"{len(paths)} embeddings of {z.shape[1]} numbers -> {arguments.out}")
+    print(f"{count} embeddings of {last_linear(network.head).out_features} numbers -> {arguments.out}")
     return 0
 
 

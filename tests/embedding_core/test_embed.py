@@ -1,10 +1,14 @@
 """`python -m embedding_core.embed`: the same image, the same vector, whatever file it comes in."""
 
+import io
+import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,7 +17,9 @@ from PIL import Image
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import load
-from embedding_core.embed import load_model, main, read_images
+from embedding_core.data.readers import image_stream
+from embedding_core.data.readers.image_stream import ImageStream
+from embedding_core.embed import BATCH, Batch, batches, load_model, main
 from embedding_core.errors import Faults
 from embedding_core.evaluation.embedding import embed, outputs
 from embedding_core.losses.objective import Objective
@@ -23,6 +29,12 @@ from embedding_core.training import checkpoint
 from embedding_core.training.optimizers import build_optimizer
 
 WriteSet = Callable[..., Path]
+
+
+def png(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +52,12 @@ def colour_model(colour_set: Path, tmp_path: Path) -> Path:
     config = TrainConfig(dataset="mine", data_root=str(colour_set), batch_size=16, epochs=1)
     list(train(config, save_to=tmp_path / "run.pt"))
     return tmp_path / "run.pt"  # a checkpoint is a model too
+
+
+def read_images(source: Path, shape: tuple[int, int, int]) -> Batch:
+    """All of them, fewer than a batch."""
+    (batch,) = batches(ImageStream.of(source), shape)
+    return batch
 
 
 def vectors(file: Path) -> torch.Tensor:
@@ -153,8 +171,88 @@ def test_all_unreadable_images_are_named(tmp_path: Path) -> None:
     assert len(caught.value.faults) == 2
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(Faults, match="holds no images"):
+    with pytest.raises(Faults, match=r"holds no images \(.*\) and no Parquet files"):
         read_images(empty, (1, 8, 8))
+
+
+def test_images_are_embedded_batch_by_batch_and_written_as_they_come(
+    model: Path, digits: DeviceData, write_set: WriteSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder of two Parquet files; both batches at the border of the files are whole."""
+    alive: list[int] = []
+    decoded = image_stream.decode_image
+
+    def counted(encoded: bytes | memoryview) -> Image.Image:
+        picture = decoded(encoded)
+        alive.append(sum(ref() is not None for ref in pictures))
+        pictures.append(weakref.ref(picture))
+        return picture
+
+    pictures: list[weakref.ref[Image.Image]] = []
+    monkeypatch.setattr(image_stream, "decode_image", counted)
+    images, labels = digits.images[: 2 * BATCH + 1], digits.labels[: 2 * BATCH + 1].tolist()
+    first = write_set(list(images[: BATCH + 1, 0].numpy()), labels[: BATCH + 1], split="a")
+    write_set(list(images[BATCH + 1 :, 0].numpy()), labels[BATCH + 1 :], split="b")
+    out = tmp_path / "out.parquet"
+    assert main([str(model), str(first.parent), "--out", str(out)]) == 0
+    assert max(alive) <= 1
+    written = pq.ParquetFile(out)
+    assert [written.metadata.row_group(i).num_rows for i in range(written.num_row_groups)] == [BATCH, BATCH, 1]
+    assert written.read()["label"].to_pylist() == labels
+    expected = torch.cat([embed(load_model(model), part) for part in images.split(BATCH)])
+    torch.testing.assert_close(vectors(out), expected, rtol=0, atol=0)
+
+
+def test_parquet_without_labels_and_with_some(model: Path, digits: DeviceData, tmp_path: Path) -> None:
+    rows = [{"bytes": png(image), "path": None} for image in digits.images[:3, 0].numpy()]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for name, column in (("none", {}), ("some", {"label": pa.array([4, None, 2])}), ("words", {"label": ["a"] * 3})):
+        pq.write_table(pa.table({"img": pa.array(rows, kind), **column}), tmp_path / f"{name}.parquet")
+        assert main([str(model), str(tmp_path / f"{name}.parquet"), "--out", str(tmp_path / "out.parquet")]) == 0
+        found = pq.read_table(tmp_path / "out.parquet")
+        assert found["label"].to_pylist() == ([4, None, 2] if name == "some" else [None] * 3)
+        torch.testing.assert_close(vectors(tmp_path / "out.parquet"), embed(load_model(model), digits.images[:3]))
+
+
+def test_of_broken_images_nothing_is_written_and_an_earlier_file_stays(
+    model: Path, digits: DeviceData, write_set: WriteSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images: list[np.ndarray | bytes] = list(digits.images[: BATCH + 40, 0].numpy())
+    images[BATCH + 3] = images[BATCH + 30] = b"no image"
+    file = write_set(images, [0] * len(images))
+    out = tmp_path / "out" / "out.parquet"
+    out.parent.mkdir()
+    out.write_bytes(b"earlier")
+    assert main([str(model), str(file), "--out", str(out)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" is not")[0] for line in said] == [f"{file}#{row}" for row in (BATCH + 3, BATCH + 30)]
+    assert [(path.name, path.read_bytes()) for path in out.parent.iterdir()] == [("out.parquet", b"earlier")]
+
+
+def test_a_terminal_shows_how_far_it_is(
+    model: Path, digits: DeviceData, write_set: WriteSet, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    file = write_set(list(digits.images[:5, 0].numpy()), [0] * 5)
+    command = [str(model), str(file), "--out", str(tmp_path / "out.parquet")]
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(command) == 0
+    assert capsys.readouterr().err.endswith(f"\r[{'#' * 30}] 5 of 5 images\n")
+
+
+def test_a_parquet_file_of_no_images_ends_in_a_sentence(
+    model: Path, write_set: WriteSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(pa.table({"label": [1]}), tmp_path / "other.parquet")
+    for file, said in (
+        (write_set([], []), "has no rows"),
+        (tmp_path / "other.parquet", "must have one column `image: struct<bytes, path>`"),
+    ):
+        assert main([str(model), str(file), "--out", str(tmp_path / "out.parquet")]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.parquet").exists()
 
 
 @pytest.mark.parametrize("source", ["missing.parquet", "missing", "missing.png"])

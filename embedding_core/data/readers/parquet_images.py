@@ -97,7 +97,7 @@ def parquet_rows(file: Path) -> int:
     try:
         rows: int = pq.read_metadata(file).num_rows
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     return rows
 
 
@@ -114,7 +114,20 @@ def _shards(folder: Path, split: str) -> tuple[Path, ...]:
     return tuple(file for file, match in zip(files, named, strict=True) if match)
 
 
-def _unreadable(file: Path, error: Exception) -> Faults:
+def parquet_schema(file: Path) -> pa.Schema:
+    """Columns of a Parquet file, from its footer alone.
+
+    Raises:
+        Faults: not Parquet.
+    """
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: Exception) -> Faults:
+    """What to say of a file that is no Parquet, or damaged."""
     return Faults([f"{file} is not a readable Parquet file (truncated?): {error}"])
 
 
@@ -163,7 +176,7 @@ def _read(file: Path) -> pa.Table:
             image, label = _chosen(file, parquet.schema_arrow)
             table = parquet.read(columns=[image, label]).select([image, label])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     if table[1].null_count:
         raise Faults([f"{file}: {table[1].null_count} rows have no label."])
     return table
@@ -171,22 +184,40 @@ def _read(file: Path) -> pa.Table:
 
 def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
     """Names of the image column and the label column."""
-    image = [field.name for field in schema if field.name in IMAGE_COLUMNS and _holds_bytes(field.type)]
-    label = [field.name for field in schema if field.name in LABEL_COLUMNS and pa.types.is_integer(field.type)]
     faults = []
-    for found, column, names in (
-        (image, "image: struct<bytes, path>", IMAGE_COLUMNS),
-        (label, "label: int64", LABEL_COLUMNS),
-    ):
-        if len(found) != 1:
-            others = " or ".join(f"`{name}`" for name in names[1:])
-            faults.append(
-                f"{file} must have one column `{column}` (or {others} in its place), but its columns are "
-                f"{_columns(schema)}."
-            )
-    if faults:
+    image: str | None = None
+    try:
+        image = image_column(file, schema)
+    except Faults as error:
+        faults += error.faults
+    labels = label_columns(schema)
+    if len(labels) != 1:
+        faults.append(_no_column(file, schema, "label: int64", LABEL_COLUMNS))
+    if faults or image is None:
         raise Faults(faults)
-    return image[0], label[0]
+    return image, labels[0]
+
+
+def image_column(file: Path, schema: pa.Schema) -> str:
+    """Name of the one column of encoded images.
+
+    Raises:
+        Faults: none, or several.
+    """
+    found = [field.name for field in schema if field.name in IMAGE_COLUMNS and _holds_bytes(field.type)]
+    if len(found) != 1:
+        raise Faults([_no_column(file, schema, "image: struct<bytes, path>", IMAGE_COLUMNS)])
+    return found[0]
+
+
+def label_columns(schema: pa.Schema) -> list[str]:
+    """Names of the columns of labels."""
+    return [field.name for field in schema if field.name in LABEL_COLUMNS and pa.types.is_integer(field.type)]
+
+
+def _no_column(file: Path, schema: pa.Schema, column: str, names: tuple[str, ...]) -> str:
+    others = " or ".join(f"`{name}`" for name in names[1:])
+    return f"{file} must have one column `{column}` (or {others} in its place), but its columns are {_columns(schema)}."
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
