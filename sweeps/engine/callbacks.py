@@ -14,6 +14,7 @@ from sweeps.engine.prometheus import Metrics
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CheckpointKeeper
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.engine.searchers import RunSearcher
 from sweeps.engine.watcher import Watcher
 
@@ -32,11 +33,12 @@ class StageCallback(Callback):
         watcher: Watcher,
         interruption: Interruption,
         errors: ErrorWatch,
+        room: RoomWatch,
         slots: Slots,
     ) -> None:
         self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
         self._progress, self._metrics, self._watcher = progress, metrics, watcher
-        self._interruption, self._errors, self._slots = interruption, errors, slots
+        self._interruption, self._errors, self._room, self._slots = interruption, errors, room, slots
         self.ended = 0
         """Trials whose final row is stored; an interrupted one has none."""
 
@@ -61,7 +63,7 @@ class StageCallback(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""
         results = self._recorder.live(trial).results
-        self._end(trial, endings.of_last_row(results[-1] if results else {}))
+        self._end(trial, endings.of_last_row(results[-1] if results else {}, gpu_share=self._slots.gpus))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial's process has died, and its retries are used up."""
@@ -92,6 +94,7 @@ class StageCallback(Callback):
         self._interruption.check_loop()
         self._recorder.flush_due()
         self._errors.check(self._slots)
+        self._room.check(trials)
         self._progress.refresh(trials)
         self._metrics.refresh()
 

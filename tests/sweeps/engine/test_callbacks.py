@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.engine import trial_row
@@ -15,6 +16,7 @@ from sweeps.engine.interruption import Interruption
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import Slots
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store, read
 from trainables.checkpoint_store import CheckpointStore
@@ -63,7 +65,14 @@ def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCa
     recorder = Recorder(Buffer(Store.create(folder)), provenance, checkpoint_store, rungs=None, constants={})
     names = ("searcher", "checkpoint_keeper", "progress", "metrics", "watcher")
     hearers: dict[str, Any] = {name: Hears(name, heard, folder) for name in names}
-    return StageCallback(recorder, **hearers, interruption=Interruption(), errors=ErrorWatch(), slots=Slots(1, 0))
+    return StageCallback(
+        recorder,
+        **hearers,
+        interruption=Interruption(),
+        errors=ErrorWatch(),
+        room=RoomWatch(Console(), deadline_s=0.0),
+        slots=Slots(1, 0),
+    )
 
 
 def complete(callback: StageCallback, trial: Any) -> None:
