@@ -10,7 +10,7 @@ from embedding_core.train import pick_device
 from trainables.endings import UnfitMachine
 
 CONTEXT_BYTES: Final = 640 * 2**20
-"""What CUDA, cuBLAS and cuDNN take in each process beside torch's allocator; 560 MiB on an H100."""
+"""Estimate of what CUDA, cuBLAS and cuDNN take in each process beside torch's allocator; cards and drivers differ."""
 
 LEAST_FRACTION: Final = 0.01
 """Of a GPU, for a trial whose share others have taken: it runs out of memory, and is tried again alone."""

@@ -70,6 +70,7 @@ def run(
                 checkpoints=checkpoints,
                 epoch_deadline_s=options.epoch_deadline_s,
                 save_every_s=options.save_every_s,
+                room_deadline_s=options.room_deadline_s,
                 on_row=on_row,
                 log=log,
                 interruption=interruption,
@@ -85,5 +86,7 @@ def run(
 
 def _slots(plan: Plan, options: Options, console: Console, *, joins: bool) -> Slots:
     """What a trial holds, with the share of a GPU that it is found to need if that is wanted."""
-    share = gpu_share(plan, options.request) if options.request.gpus == "auto" else None
+    share = None
+    if options.request.gpus == "auto":
+        share = gpu_share(plan, options.request, room_deadline_s=options.room_deadline_s)
     return slots(options.request, joined=joins, share=share, say=partial(say, console))

@@ -13,6 +13,7 @@ from sweeps.engine.interruption import Interruption
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CheckpointKeeper
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.engine.searchers import RunSearcher
 
 
@@ -28,10 +29,12 @@ class StageCallback(Callback):
         audience: Audience,
         interruption: Interruption,
         errors: ErrorWatch,
+        room: RoomWatch,
         slots: Slots,
     ) -> None:
         self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
-        self._audience, self._interruption, self._errors, self._slots = audience, interruption, errors, slots
+        self._audience, self._interruption = audience, interruption
+        self._errors, self._room, self._slots = errors, room, slots
         self.ended = 0
         """Trials whose final row is stored; an interrupted one has none."""
 
@@ -53,7 +56,7 @@ class StageCallback(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""
         results = self._recorder.live(trial).results
-        self._end(trial, endings.of_last_row(results[-1] if results else {}))
+        self._end(trial, endings.of_last_row(results[-1] if results else {}, gpu_share=self._slots.gpus))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial's process has died, and its retries are used up."""
@@ -83,6 +86,7 @@ class StageCallback(Callback):
         self._interruption.check_loop()
         self._recorder.flush_due()
         self._errors.check(self._slots)
+        self._room.check(trials)
         self._audience.hear("refresh", trials)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:

@@ -9,7 +9,7 @@ from sweeps.engine.retention import keep_best
 from sweeps.engine.search_stage import search
 from sweeps.engine.sweep import Sweep
 from sweeps.results import store
-from sweeps.results.endings import run_again
+from sweeps.results.endings import OOM_SHARED, run_again
 from trainables.checkpoint_store import CheckpointStore
 
 RUN_LEFT: Mapping[str, Callable[[Sweep, Collection[str]], bool]] = {"search": search, "tune": tune, "confirm": confirm}
@@ -39,15 +39,27 @@ def run_stage(sweep: Sweep, stage: str) -> tuple[Sweep, bool]:
     """Run what is left of a stage, and again what was preempted in it; the sweep with the nodes that go on, and whether
     all of the stage has ended.
 
-    Where machines are taken back all the time, a long trial soon has no retries left, whatever it has got done.
+    Where machines are taken back all the time, a long trial soon has no retries left, whatever it has got done. What
+    was short of memory on its share of a GPU has one to itself once, before it counts as too large.
     """
     sweep, complete = _run_left(sweep, stage, {*run_again(stage), *sweep.retry})
+    if complete and _has(sweep, stage, OOM_SHARED):
+        sweep, complete = _alone(sweep, stage)
     for _ in range(PREEMPTED_ROUNDS):
-        endings = store.read(sweep.folder, "trials", stage=stage)["end_reason"].to_pylist()
-        if not complete or "preempted" not in endings:
+        if not complete or not _has(sweep, stage, "preempted"):
             break
         sweep, complete = _run_left(sweep, stage, {"preempted"})
     return sweep, complete
+
+
+def _has(sweep: Sweep, stage: str, ending: str) -> bool:
+    return ending in store.read(sweep.folder, "trials", stage=stage)["end_reason"].to_pylist()
+
+
+def _alone(sweep: Sweep, stage: str) -> tuple[Sweep, bool]:
+    """Run again what its share of a GPU was too small for, on a whole one; as `_run_left`."""
+    whole, complete = _run_left(replace(sweep, slots=replace(sweep.slots, gpus=1.0)), stage, {OOM_SHARED})
+    return replace(whole, slots=replace(whole.slots, gpus=sweep.slots.gpus)), complete
 
 
 def _run_left(sweep: Sweep, stage: str, again: Collection[str]) -> tuple[Sweep, bool]:

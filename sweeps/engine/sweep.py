@@ -46,6 +46,8 @@ class Sweep:
     """See `RunLabel`."""
     save_every_s: float = 0.0
     """Likewise."""
+    room_deadline_s: float = 0.0
+    """Seconds for which all trials may wait for room; 0: for ever."""
     on_row: Callable[[Row], None] | None = None
     """Shown each row of a trial, with its stage, id and cell."""
     interruption: Interruption = field(default_factory=Interruption)

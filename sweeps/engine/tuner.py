@@ -23,6 +23,7 @@ from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import RoomLimiter
 from sweeps.engine.retention import CheckpointKeeper, start_anew
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.engine.searchers import RunSearcher
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.watcher import Watcher
@@ -94,6 +95,7 @@ def run(sweep: Sweep, left: Remainder) -> bool:
         ),
         interruption=sweep.interruption,
         errors=sweep.errors,
+        room=RoomWatch(sweep.console, deadline_s=sweep.room_deadline_s),
         slots=sweep.slots,
     )
     scheduler = None

@@ -151,7 +151,7 @@ def test_checkpoints_come_by_time_or_after_each_epoch() -> None:
     assert parse(DESIGN, ["--save-every", "10m"]).save_every_s == 600
     assert parse(DESIGN, ["--save-every", "epoch"]).save_every_s == 0
     (fault,) = faults_of("--save-every", "often")
-    assert fault == "`--save-every` must be a time such as 45s or 10m, or epoch, but got `often`."
+    assert fault == "`--save-every` must be a time such as 45s or 90m, or epoch, but got `often`."
 
 
 def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
@@ -160,3 +160,9 @@ def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
     assert parse(DESIGN, ["--epoch-deadline", "never"]).epoch_deadline_s == 0
     (fault,) = faults_of("--epoch-deadline", "soon")
     assert fault == "`--epoch-deadline` must be a time such as 45s or 90m, or never, but got `soon`."
+
+
+def test_how_long_trials_may_wait_for_room_is_a_time_or_never() -> None:
+    assert parse(DESIGN, []).room_deadline_s == 7200
+    assert parse(DESIGN, ["--room-deadline", "30m"]).room_deadline_s == 1800
+    assert parse(DESIGN, ["--room-deadline", "never"]).room_deadline_s == 0

@@ -44,7 +44,7 @@ def design(*factors: Factor, loss: str = "arcface") -> Design:
     ("factors", "loss", "told"),
     [
         ((LOSS,), "triplet", ("1,719 images with loss=triplet", "1,151 with loss=arcface")),
-        ((SAMPLER,), "arcface", ("1,151 images with batch_sampler=random", "1,144 with batch_sampler=pk")),
+        ((SAMPLER,), "arcface", ("1,151 images with batch_sampler=random", "1,148 with batch_sampler=pk")),
     ],
     ids=["loss", "sampler"],
 )

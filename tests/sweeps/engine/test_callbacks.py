@@ -18,6 +18,7 @@ from sweeps.engine.interruption import Interruption
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import Slots
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store, read
 from sweeps.results.sweep_log import SweepLog
@@ -67,9 +68,14 @@ def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCa
     recorder = Recorder(Buffer(Store.create(folder)), provenance, checkpoint_store, rungs=None, constants={})
     hearers: dict[str, Any] = {name: Hears(name, heard, folder) for name in ("searcher", "checkpoint_keeper")}
     watchers = {name: partial(Hears, name, heard, folder) for name in ("progress", "metrics")}
-    audience = Audience(watchers, Console(quiet=True), SweepLog())
     return StageCallback(
-        recorder, **hearers, audience=audience, interruption=Interruption(), errors=ErrorWatch(), slots=Slots(1, 0)
+        recorder,
+        **hearers,
+        audience=Audience(watchers, Console(quiet=True), SweepLog()),
+        interruption=Interruption(),
+        errors=ErrorWatch(),
+        room=RoomWatch(Console(), deadline_s=0.0),
+        slots=Slots(1, 0),
     )
 
 
