@@ -133,7 +133,7 @@ def _how_to_read(found: Sequence[Finding]) -> list[str]:
     family = replicated[0].family
     of = "valid at every look (1/e, of an e-value)" if replicated[0].anytime else f"of a t test over {unit}"
     held = (
-        f"All {family} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and "
+        f"{'Both' if family == 2 else f'All {family}'} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and "
         f"p, {of}, is taken times {family}. "
         if family > 1
         else f"p is {of}. "

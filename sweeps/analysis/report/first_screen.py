@@ -85,7 +85,8 @@ def ran(trials: pa.Table, counted: str = "") -> str:
         return ""
     counts = {stage: pc.sum(pc.equal(trials["stage"], stage)).as_py() for stage in STAGES}
     by_stage = ", ".join(f"{n:,} to {stage}" for stage, n in counts.items() if n)
-    runs = f"{counted}{': ' * bool(counted)}{trials.num_rows:,} run{'s' * (trials.num_rows != 1)} ({by_stage})"
+    of_stages = f" ({by_stage})" if sum(map(bool, counts.values())) > 1 else ""
+    runs = f"{counted}{': ' * bool(counted)}{trials.num_rows:,} run{'s' * (trials.num_rows != 1)}{of_stages}"
     what = [_spelled(trials, "dataset", DATASETS), distinct(trials, "backbone"), _spelled(trials, "loss", LOSSES)]
     what += [f"{distinct(trials, name)} {text}" for name, text in (("epochs", "epochs"), ("batch_size", "images a step"))]
     rows = costs.cost_rows(trials)

@@ -22,8 +22,8 @@ COLUMNS: Final = (
 HEADING: Final = "Trials"
 
 HOW: Final = (
-    "On the page report.html: every trial, to sort, filter and copy; a click on one shows its settings, its curve and "
-    "the command that trains it again."
+    "Every trial, in report.html: sort by a heading, choose by stage, cell and ending, copy as CSV. A click on a trial "
+    "shows its settings, its curve and the command that trains it again."
 )
 
 DECIMALS: Final = 4
