@@ -9,7 +9,6 @@ import numpy as np
 from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import (
     decimals_for,
-    ends,
     estimate_texts,
     interval,
     noise_texts,

@@ -61,7 +61,9 @@ def limits_of(found: Sequence[Finding], plan: StoredPlan) -> list[str]:
     lines = []
     if failed:
         n = len(failed)
-        lines.append(f"{n} run{'s' * (n != 1)} broke down and {'count' if n > 1 else 'counts'} as chance; see Sensitivity.")
+        lines.append(
+            f"{n} run{'s' * (n != 1)} broke down and {'count' if n > 1 else 'counts'} as chance; see Sensitivity."
+        )
     torn = [one.name for one in primary if _settled(one.effect) and _open(one)]
     if torn:
         lines.append(f"For other classes of images the sign is open: {'; '.join(torn)}.")
@@ -88,7 +90,9 @@ def ran(trials: pa.Table, counted: str = "") -> str:
     of_stages = f" ({by_stage})" if sum(map(bool, counts.values())) > 1 else ""
     runs = f"{counted}{': ' * bool(counted)}{trials.num_rows:,} run{'s' * (trials.num_rows != 1)}{of_stages}"
     what = [_spelled(trials, "dataset", DATASETS), distinct(trials, "backbone"), _spelled(trials, "loss", LOSSES)]
-    what += [f"{distinct(trials, name)} {text}" for name, text in (("epochs", "epochs"), ("batch_size", "images a step"))]
+    what += [
+        f"{distinct(trials, name)} {text}" for name, text in (("epochs", "epochs"), ("batch_size", "images a step"))
+    ]
     rows = costs.cost_rows(trials)
     unit = costs.unit_of(rows)
     hours = sum(costs.device_seconds(row, unit) for row in rows) / SHARE_OF_HOUR
@@ -105,9 +109,14 @@ def _table(primary: Sequence[Finding], other: Sequence[Finding]) -> Table:
         assert one.effect is not None
         own = f"{named(one.contrast.outcome)}: " if len(outcomes) > 1 else ""
         texts = [_beside(one, other, outcome) for outcome in besides]
-        rows.append([name, own + interval(one.effect), VERDICT_WORDS[one.effect.verdict], *texts])
+        rows.append([name, own + interval(one.effect), _verdict(one.effect), *texts])
     judged = named(outcomes[0]) if len(outcomes) == 1 else "effect"
     return Table(["effect of", judged, "verdict", *(f"beside it: {named(outcome)}" for outcome in besides)], rows)
+
+
+def _verdict(effect: Effect) -> str:
+    """As in other tables, but the first screen spells out what they call the SESOI."""
+    return VERDICT_WORDS[effect.verdict].replace("the SESOI", f"the {sesoi_text(effect.sesoi)} that matters")
 
 
 def _beside(one: Finding, other: Sequence[Finding], outcome: str) -> str:

@@ -39,7 +39,9 @@ TERMS: Final = {
 """Term -> its meaning."""
 
 PATTERNS: Final = {
-    term: re.compile(rf"(?<![\w@=-]){re.escape(str(escape(term)))}(?![\w@])", 0 if term[:1].isupper() else re.IGNORECASE)
+    term: re.compile(
+        rf"(?<![\w@=-]){re.escape(str(escape(term)))}(?![\w@])", 0 if term[:1].isupper() else re.IGNORECASE
+    )
     for term in TERMS
 }
 """In escaped text."""

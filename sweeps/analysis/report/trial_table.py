@@ -55,7 +55,18 @@ def trial_table(trials: pa.Table, curves: pa.Table, *, outcome: str, folder: str
     curve = _curves(curves, tuned_by(trials))
     twice = _ids_of_several_stages(rows)
     return TrialTable(
-        header=["trial", "stage", "cell", "replicate", "block", "ending", "epochs", named(measure), named(outcome), "s"],
+        header=[
+            "trial",
+            "stage",
+            "cell",
+            "replicate",
+            "block",
+            "ending",
+            "epochs",
+            named(measure),
+            named(outcome),
+            "s",
+        ],
         rows=[_texts(row, measure, outcome) for row in rows],
         filters=["stage", "cell", "ending"],
         names=names,

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 import pytest
 
 from embedding_core.errors import Faults
+from sweeps.analysis.document import Report
+from sweeps.analysis.report import trial_table
 from sweeps.analysis.report.compose import compose, render_sweep
-from sweeps.analysis.report.render import markdown_of
+from sweeps.analysis.report.render import html_of, markdown_of
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
 
@@ -313,7 +315,7 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
     text = markdown_of(compose(tables.write(tmp_path / "told")))
     assert "koleo=off: embeddings had collapsed at the last epoch of 3 of 7 runs, which count with the test AUC" in text
     assert "koleo=on: embeddings had collapsed" not in text
-    assert "1 trials: OSError: disk full" in text
+    assert "1 trial: OSError: disk full" in text
 
 
 def test_outcomes_that_a_retry_replaced_are_named_by_cell(
@@ -334,3 +336,18 @@ def test_outcomes_that_a_retry_replaced_are_named_by_cell(
     assert text.count("were run again") == 1
     assert "koleo=off: confirm runs that had ended (1 collapsed, 1 diverged) were run again, and the later" in text
     assert "were run again" not in markdown_of(compose(make_confirm().write(tmp_path / "once", plan=plan)))
+
+
+def test_two_thousand_trials_stay_small(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    made = make_confirm(blocks=1000)
+    folder = made.write(tmp_path / "many", plan=plan)
+    trials, curves = read(folder, "trials"), read(folder, "curves")
+    section = trial_table.section(trials, curves, outcome="test_auc", folder="results/many")
+    assert section.trials is not None
+    assert len(section.trials.rows) == 2000
+    page = html_of(Report("many", "", ["Nothing."], [section]), {})
+    assert len(page) < 5e6
+    (data,) = re.findall(r'<script type="application/json" id="trials">(.*?)</script>', page)
+    told = json.loads(data)
+    assert all(len(told[name]) == 2000 for name in ("settings", "curves", "commands"))
+    assert told["commands"][0] == "koleo-sweeps replay results/many t00000"
