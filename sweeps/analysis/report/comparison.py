@@ -1,17 +1,25 @@
 """The report that lays two sweeps side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from sweeps.analysis.document import Picture, Report, Section, Table
+from sweeps.analysis.document import FirstScreen, Picture, Report, Section, Table
 from sweeps.analysis.figures.tunings_alone import READING, TuningsAlone, draw_tunings_alone, tunings_data
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS
+from sweeps.analysis.report.first_screen import MOST_CAVEATS
+from sweeps.analysis.report.glossary import glossary, texts_of
+from sweeps.analysis.report.plain_answer import plain_answer
 from sweeps.analysis.stats.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.single_tunings import single_tunings
 from sweeps.results.columns import named
 
+NOTE: Final = (
+    "Each sweep with its own estimates, 95 % intervals and verdicts; the difference is the second less the first, "
+    "exploratory."
+)
 ALONE: Final = (
     "What each tuning would have claimed had it been the only one: its own mean, with the interval that seeds alone "
     "give it (their spread pooled over the sweep's tunings). Apart: pairs of tunings whose intervals have no number in "
@@ -37,18 +45,39 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         for a, b in ((first, second), (second, first))
         if (labels := only_in(a, b))
     ]
+    refused = refusals(first, second)
+    front = FirstScreen(
+        answer=[f"{sweep.name}, {_judged_by(sweep)}: {' '.join(_plain(sweep))}" for sweep in (first, second)],
+        table=Table(header, rows) if rows else None,
+        note=NOTE if rows else "",
+        caveats=[f"No interval of the difference: {reason}." for reason in refused][:MOST_CAVEATS],
+    )
     sections = [
-        Section("Side by side", alone, tables=[Table(header, rows)] if rows else []),
+        Section("Side by side", alone + [one.sentence for one in pairs]),
         _tunings_alone((first, second), pairs),
         Section("Each sweep's own words", _sentences(first) + _sentences(second)),
         Section("Whether they are comparable", _comparable(first, second)),
     ]
-    return Report(
+    report = Report(
         study=f"{first.name} against {second.name}",
         question="",
         verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
         sections=[s for s in sections if s.paragraphs or s.tables],
+        first=front,
     )
+    words = glossary(texts_of(report))
+    return replace(report, sections=[*report.sections, *([words] if words.tables else [])])
+
+
+def _judged_by(sweep: Sweep) -> str:
+    outcomes = dict.fromkeys(named(one.contrast.outcome) for one in sweep.found if one.contrast.family == "primary")
+    return f"judged by {' and '.join(outcomes)}" if outcomes else "without a primary"
+
+
+def _plain(sweep: Sweep) -> list[str]:
+    """The plain answer, or why there is none."""
+    primary = [one for one in sweep.found if one.contrast.family == "primary"]
+    return plain_answer(primary) or ["nothing is estimated."]
 
 
 def _tunings_alone(sweeps: tuple[Sweep, Sweep], pairs: Sequence[Pairing]) -> Section:
