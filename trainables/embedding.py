@@ -110,6 +110,11 @@ class EmbeddingTrainable(tune.Trainable):
             # Ray's fractions are bookkeeping; this makes the trial that asks for too much the one that fails.
             self._limit_memory(gpu_share, device)
         data = self._load(config, device)
+        if label.data_sha256 and data.sha256 != label.data_sha256:
+            raise Faults(
+                [f"The training images of `{config.dataset}` on this machine ({data.sha256[:12]}) must be those that "
+                 f"the sweep began with ({label.data_sha256[:12]})."]
+            )  # fmt: skip
         self._files = RunFiles(label, Path(self.logdir), pause=self._pause)
         resume = self._fetched()
         self._resumed = resume is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from embedding_core.config.train_config import DATASETS
+from embedding_core.config.train_config import CHOICES, DATASETS
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import LOSSES
 from embedding_core.train import SAVE_EVERY_S
@@ -90,6 +90,12 @@ def _add_what(add: _Add, design: Design) -> None:
         help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
     )
     add("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all")
+    add(
+        "--duplicates",
+        metavar="HOW",
+        help=f"what to do with images that are there twice, pixel by pixel, of {', '.join(CHOICES['duplicates'])}; "
+        "refuse (more than one in a thousand of the test or validation images trained on as well)",
+    )
     add("--loss", metavar="NAME", help=f"base loss, of {', '.join(LOSSES)}, or a plug-in's")
     add(
         "--plugin",
@@ -219,7 +225,12 @@ _LEAST = {
 def value_faults(arguments: argparse.Namespace) -> list[str]:
     """Every value that cannot be."""
     faults = _number_faults(arguments)
-    for name, known in (("confirm", tuple(CONFIRM)), ("tuner", TUNERS), ("loss", LOSSES)):
+    for name, known in (
+        ("confirm", tuple(CONFIRM)),
+        ("tuner", TUNERS),
+        ("loss", LOSSES),
+        ("duplicates", CHOICES["duplicates"]),
+    ):
         value = getattr(arguments, name)
         if value is not None and value not in known:
             faults.append(unknown(name, value, known))

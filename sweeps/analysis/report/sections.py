@@ -27,7 +27,7 @@ from sweeps.analysis.report.contents import arranged
 from sweeps.analysis.report.first_screen import first_screen, limits_of
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
-from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, reach, retries, scope
+from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, of_data, reach, retries, scope
 from sweeps.analysis.stats import curves as cell_curves
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.derived import codes
@@ -88,7 +88,10 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
         effect_sections.sensitivity(found),
         Section(
             "What this can and cannot say",
-            [line for line in dict.fromkeys([*about, *limits]) if line not in first.caveats],
+            [
+                *of_data(plan.data_lines),
+                *(line for line in dict.fromkeys([*about, *limits]) if line not in first.caveats),
+            ],
         ),
         effect_sections.exploratory(found),
         effect_sections.controls(found),

@@ -17,7 +17,9 @@ PLAN: Final = "plan_sha256"
 
 NEEDED: Final = ("stage", "trial_id", "cell_id", "block", "seed", "end_reason", "config_json", "config_sha256")
 
-IF_THERE: Final = ("replicate", "point", "origin", "config_seen_sha256", "config_seen_differences", PLAN)
+IF_THERE: Final = (
+    "replicate", "point", "origin", "config_seen_sha256", "config_seen_differences", "weights_sha256", PLAN,
+)  # fmt: skip
 """Columns that older tables may lack."""
 
 TUNE_BLOCKS: Final = 500
