@@ -101,7 +101,10 @@ def calls() -> Iterator[tuple[Path, str, ast.Call]]:
 
 
 def test_nothing_is_read_in_a_way_that_runs_it() -> None:
-    trusted = {"sweeps/engine/private_api.py"}  # the error that Tune has just written on the driver's own disk
+    trusted = {
+        "sweeps/engine/private_api.py",  # the error that Tune has just written on the driver's own disk
+        "embedding_core/plugins/sources.py",  # what a user names by `--plugin`, and no folder does
+    }
     loads = [call for call in calls() if call[1] == "torch.load"]
     assert loads
     for file, _, node in loads:

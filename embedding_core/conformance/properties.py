@@ -1,10 +1,10 @@
 """A property holds or has a sentence that says how it does not; and two properties that every part shares."""
 
 import json
-import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
-from embedding_core.plugins.sources import in_use, use
+from embedding_core.plugins.sources import Source, in_use, use
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import train
 
@@ -76,11 +76,11 @@ def resumed(config: TrainConfig) -> str:
 @contextmanager
 def elsewhere(config: TrainConfig) -> Iterator[TrainConfig]:
     """The configuration as a worker has it, which runs the plug-ins anew from what is sent to it."""
-    sent = pickle.dumps((in_use(), json.dumps(config.to_flat())))
+    sent = json.dumps([[asdict(source) for source in in_use()], config.to_flat()])
     use(())
-    sources, flat = pickle.loads(sent)
-    use(sources)
-    yield TrainConfig.from_flat(json.loads(flat))
+    sources, flat = json.loads(sent)
+    use([Source(**source) for source in sources])
+    yield TrainConfig.from_flat(flat)
 
 
 def _untimed(rows: list[Row]) -> list[dict[str, Any]]:

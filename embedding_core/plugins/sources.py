@@ -5,6 +5,7 @@ import importlib.util
 import linecache
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,11 @@ class Source:
     text: str
     package: str = ""
     """That its relative imports are from; of a module within one."""
+
+    @property
+    def last_name(self) -> str:
+        """Of the file; a module's name and `.py`."""
+        return Path(self.name).name if self.name.endswith(".py") else f"{self.name}.py"
 
     @property
     def sha256(self) -> str:
@@ -76,6 +82,10 @@ def use(sources: Sequence[Source], faults: Sequence[str] = ()) -> None:
         return
     found: _Found = {}
     wrong = list(faults)
+    names = Counter(source.last_name for source in sources)
+    wrong += [
+        f"{many} plug-ins are called {name}: give each a name of its own." for name, many in names.items() if many > 1
+    ]
     for source in sources:
         try:
             _add(found, source)

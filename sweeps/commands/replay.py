@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults, unknown
+from embedding_core.plugins.sources import use_named
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer
 from sweeps.commands.parser import CommandParser
-from sweeps.design import planned_plugins
 from sweeps.engine.provenance import Provenance
 from sweeps.results import files, frozen, store
 from sweeps.results.rows import cast
@@ -158,6 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", nargs="?", type=Path, metavar="RESULTS/NAME", help="the latest in results")
     parser.add_argument("trial_id", metavar="TRIAL_ID", help="such as t00012")
     parser.add_argument("--stage", help="search, tune or confirm, where several have this trial")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE|MODULE",
+        help="of the sweep, if it had any: RESULTS/NAME/plugins has copies, which are not run unless they are named",
+    )  # fmt: skip
     parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets; where they were")
     return parser.run(_replay, argv)
 
@@ -165,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     folder = arguments.folder or latest_sweep(Path("results"))
     trial = stored_trial(folder, arguments.trial_id, arguments.stage)
-    planned_plugins.use_kept(folder)
+    use_named(arguments.plugin)
     rows = replay(trial, arguments.data_root)
     found = compared(folder, trial, rows)
     name = f"{folder}, {trial['stage']} {trial['trial_id']} ({trial['end_reason']})"

@@ -21,8 +21,8 @@ FREE: Final = ("seed", "replicates", "data_root")
 """Options that sweeps may be run with differently and still be replicates of one."""
 
 OWN: Final = ("study_id", "what", *FREE, "stages", "samples", "points", "blocks", "confirm", "tuner", "outcome",
-              "nuisance", "tuned", frozen.KEY, frozen.DATA, frozen.EXTENDED, frozen.MERGED, frozen.LOOKED,
-              frozen.PLUGIN_PATHS, SEEDS, MERGED_SHA256)  # fmt: skip
+              "nuisance", "tuned", frozen.KEY, frozen.DATA, frozen.EXTENDED, frozen.MERGED, frozen.LOOKED, SEEDS,
+              MERGED_SHA256)  # fmt: skip
 """Keys of a plan that are compared as options, or that differ from sweep to sweep."""
 
 
@@ -93,8 +93,18 @@ def differences(sources: Sequence[Source]) -> Iterator[str]:
     unlike = list(_unlike(sources, [source.options for source in sources]))
     yield from (f"{text}: replicates of one sweep differ by their seeds alone." for text in unlike)
     if not unlike:
-        rest = [{name: value for name, value in source.plan.items() if name not in OWN} for source in sources]
+        rest = [
+            {name: _without_paths(value) for name, value in source.plan.items() if name not in OWN}
+            for source in sources
+        ]
         yield from (f"{text}: other code has planned it." for text in _unlike(sources, rest))
+
+
+def _without_paths(value: Any) -> Any:
+    """Where a plug-in lay on the machine that a sweep was started on says nothing of what it is."""
+    if isinstance(value, list) and all(isinstance(each, dict) and "path" in each for each in value):
+        return [{name: own for name, own in each.items() if name != "path"} for each in value]
+    return value
 
 
 def shared_seeds(sources: Sequence[Source]) -> Iterator[str]:

@@ -144,7 +144,7 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
         raise Faults([f"{text} those. More replicates: a sweep with a `--seed` of its own, merged with them."])
     if content["design_sha256"] != design.sha256:
         raise Faults([f"{file} belongs to another design ({content['design']}), or {design.name} has changed since."])
-    planned_plugins.take_up(content, file)
+    planned_plugins.check(content, file)
     what = content["what"]
     kept = Plan.of(design, what)
     differing = []

@@ -35,9 +35,6 @@ LOOKED: Final = "looked"
 PLUGINS: Final = "plugins"
 """Where it lists the sweep's plug-ins, in order, each with the hash of its source; also the folder of their copies."""
 
-PLUGIN_PATHS: Final = "plugin_paths"
-"""Where it says which file or module each was, on the machine that the sweep was started on."""
-
 
 def sha256_of(plan: Mapping[str, Any]) -> str:
     """Hash of everything else in the plan, as canonical JSON."""

@@ -97,7 +97,7 @@ def test_each_example_runs_in_real_workers_and_is_read_without_it(
         }[example]
     )
     capsys.readouterr()
-    assert replay.main([str(results / example), "t00001"]) == 0
+    assert replay.main([str(results / example), "t00001", "--plugin", str(EXAMPLES / f"{example}.py")]) == 0
     assert "2 epochs, all equal to the stored rows" in capsys.readouterr().out
 
 
@@ -114,17 +114,18 @@ def test_a_field_of_a_plugin_is_tuned_and_a_plugin_that_was_edited_is_refused(
     assert len(set(betas.values())) == 2
     assert all(20 <= beta <= 60 for beta in betas.values())
 
-    assert sweep("tuned", "--resume") == 0  # by the plug-in that its plan names
-    assert [source.name for source in in_use()] == [str(plugin)]
-    plugin.write_text(plugin.read_text().replace("alpha: float = 2.0", "alpha: float = 3.0"))
-    for given in ({}, {"plugin": plugin}):
+    def refused(*given: Path) -> str:
         capsys.readouterr()
-        assert sweep("tuned", "--resume", **given) == 2
-        told = " ".join(capsys.readouterr().err.split())
-        assert "A resumed sweep keeps its plug-ins, but of_mine.py has changed since (SHA-256 " in told
-    assert sweep("tuned", "--resume", plugin=EXAMPLES / "residual_net.py") == 2
-    told = " ".join(capsys.readouterr().err.split())
+        assert sweep("tuned", "--resume", *(word for file in given for word in ("--plugin", str(file)))) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    # What a folder names is not run of its own accord: not the file that its plan names, nor the copy.
+    assert f"its plug-in of_mine.py is not given (`--plugin {plugin}`)" in refused()
+    plugin.write_text(plugin.read_text().replace("alpha: float = 2.0", "alpha: float = 3.0"))
+    assert "A resumed sweep keeps its plug-ins, but of_mine.py has changed since (SHA-256 " in refused(plugin)
+    told = refused(EXAMPLES / "residual_net.py")
     assert "the sweep has no plug-in residual_net.py; its plug-in of_mine.py is not given" in told
+    assert sweep("tuned", "--resume", plugin=results / "tuned" / "plugins" / "of_mine.py") == 0
 
 
 @pytest.mark.parametrize(

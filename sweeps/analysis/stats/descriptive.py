@@ -161,7 +161,7 @@ def confirm_commands(trials: pa.Table) -> dict[str, str]:
 def command_of(row: Row) -> str:
     """`python -m embedding_core.train key=value ...` with every field that is not at its default, and the threads.
 
-    Of plug-ins all fields: what they default to, the plug-ins alone know.
+    Of plug-ins all fields: what they default to, the plug-ins alone know. Which file that was is for whoever runs it.
     """
     config, default = json.loads(row["config_json"]), TrainConfig().to_flat()
     parts = [
@@ -172,7 +172,8 @@ def command_of(row: Row) -> str:
     if row["dataset"] not in EMBEDDED and row["data_root"] is not None:
         parts.append(shlex.quote(f"data_root={row['data_root']}"))
     threads = "" if row["cpu_threads"] is None else f"OMP_NUM_THREADS={row['cpu_threads']} "
-    return threads + " ".join(["python -m embedding_core.train", *parts])
+    plugin = ["--plugin FILE"] if row.get("plugin_sha256") else []
+    return threads + " ".join(["python -m embedding_core.train", *plugin, *parts])
 
 
 def censoring(trials: pa.Table) -> list[dict[str, Any]]:

@@ -111,6 +111,11 @@ def test_all_faults_of_all_plugins_are_told_at_once(write: Write) -> None:
     assert len(told.splitlines()) == 5
 
 
+def test_two_plugins_of_one_file_name_could_not_be_told_apart(write: Write) -> None:
+    told = faults_of(write(), write(LOSS.format(name="other", alpha=2), "folder/mine.py"))
+    assert told == "2 plug-ins are called mine.py: give each a name of its own."
+
+
 def test_one_name_cannot_be_declared_by_two_plugins(write: Write) -> None:
     told = faults_of(write(), write(LOSS.format(name="mine", alpha=2), "again.py"))
     assert "again.py: loss `mine` is declared twice." in told

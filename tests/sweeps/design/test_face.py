@@ -8,7 +8,17 @@ import sweeps.design
 
 
 def test_its_names() -> None:
-    assert sweeps.design.__all__ == ["Cell", "Design", "Estimand", "Factor", "Levels", "Outcome", "Preset", "Range"]
+    assert sweeps.design.__all__ == [
+        "OF_PLUGINS",
+        "Cell",
+        "Design",
+        "Estimand",
+        "Factor",
+        "Levels",
+        "Outcome",
+        "Preset",
+        "Range",
+    ]
     assert all(hasattr(sweeps.design, name) for name in sweeps.design.__all__)
 
 
