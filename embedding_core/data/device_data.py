@@ -1,5 +1,6 @@
 """A data set on the device: uint8 images that stay there from trial to trial."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -62,18 +63,31 @@ class DeviceData:
     """Of frozen backbones, on `device`: see `models.frozen_features.KeptFeatures`."""
 
     @classmethod
-    def load(cls, config: TrainConfig, device: torch.device, *, download: bool = True) -> "DeviceData":
-        """Read the training file of `config.dataset`; `download`: one that is not there may be fetched.
+    def load(
+        cls, config: TrainConfig, device: torch.device, *, download: bool = True, free_bytes: int | None = None
+    ) -> "DeviceData":
+        """Read the training file of `config.dataset`.
+
+        Args:
+            config: its data set, and whether the backbone's features are computed ahead, are read.
+            device: where it is to be.
+            download: whether one that is not there may be fetched.
+            free_bytes: what the device has room for; None: what CUDA says, and on a CPU whatever comes.
 
         Raises:
-            Faults: see `embedding_core.data.image_sets.load`.
+            Faults: see `embedding_core.data.image_sets.load`; more images than the device has room for.
         """
         root = str(resolve_root(config.data_root))
         settings = _settings(config)
         train = load(config.dataset, root, image_size=config.image_size, download=download, settings=dict(settings))
         size = size_of_test_file(config.dataset, root, dict(settings))
         # Whose features are computed ahead stay where they are: at 128 pixels CIFAR-10 would take 2.5 GB of the device.
-        images = train.images if config.trains_on_features else train.images.to(device)
+        images = train.images
+        if not config.trains_on_features:
+            free = _free_bytes(device) if free_bytes is None else free_bytes
+            if free is not None and images.numel() > free:
+                raise Faults([_too_large(config.dataset, images, device, free)])
+            images = images.to(device)
         return cls(
             config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
             train.class_names, settings,
@@ -250,6 +264,36 @@ class DeviceData:
 def _settings(config: TrainConfig) -> tuple[tuple[str, Value], ...]:
     """Fields of the plug-in that the data set is from."""
     return tuple(each for each in config.of_plugins if each[0].startswith(f"{DATASETS.kind}."))
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """What this process may still allocate; None: not known (a CPU)."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    allocated = torch.cuda.memory_allocated(device)
+    kept = torch.cuda.memory_reserved(device) - allocated  # by torch, for what comes next
+    share = torch.cuda.get_per_process_memory_fraction(device)
+    return min(free + kept, int(share * total) - allocated)
+
+
+def _too_large(name: str, images: UInt8[Tensor, "n c h w"], device: torch.device, free: int) -> str:
+    """A sentence that says what would fit."""
+    count, channels = images.shape[:2]
+    per_image = images[0].numel()
+    side = math.isqrt(max(0, free) // (count * channels))
+    smaller = f"`image_size` {side} or less" if side else "fewer images"
+    return (
+        f"The images of `{name}` stay on the device and must fit there, but {count:,} of {images.shape[2]}x"
+        f"{images.shape[3]} take {_gib(images.numel())} and {device} has {_gib(free)} free. What would fit, with "
+        f"nothing left for the network: {smaller}; a data set of {max(0, free) // per_image:,} images of this size "
+        "(`subset` draws from all of them, and does not help). With a backbone that is never trained (`freeze_epochs` "
+        "of `epochs` or more) the images stay on the host."
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
 
 
 def _classes_key(indices: Split) -> str:

@@ -216,8 +216,25 @@ def _disjoint(
     fields += ", `val_by`" if val_by != "image" else ""
     draw = generator(seed, "val triplets")
     train_examples = _examples(labels, train, loss, seed)
-    val_triplets = fixed_triplets(labels, val, draw, what=f"Validation triplets ({fields})")
+    try:
+        val_triplets = fixed_triplets(labels, val, draw, what=f"Validation triplets ({fields})")
+    except Faults as error:
+        raise Faults([f"{error}{_remedy(labels, rest, val_by, val_share)}"]) from None
     return _Parts(train, val, unused, val_classes, train_examples, val_triplets, largest_class)
+
+
+def _remedy(labels: Tensor, rest: Int64[Tensor, " m"], val_by: str, val_share: float) -> str:
+    """Where a share of each class is less than a pair, whole classes may still do."""
+    if val_by != "image":
+        return ""
+    try:
+        wanted = len(validation_classes(labels, rest, val_share, generator(0, "validation classes")))
+    except Faults:
+        return ""
+    return (
+        f" `val_by=image` holds out {val_share} of the images of each class; take val_by=class, which would hold out "
+        f"{wanted} whole classes."
+    )
 
 
 def largest_class_size(labels: Int64[Tensor, " n"], index: Int64[Tensor, " m"]) -> int:

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -108,11 +107,10 @@ def _described(module: nn.Module) -> str:
     return f"{kind.__module__}.{kind.__qualname__}({shown})"
 
 
-@lru_cache(maxsize=256)
 def _arguments(kind: type[nn.Module]) -> tuple[str, ...]:
     """Names that the constructors of a module and its bases have for their arguments; other attributes may be state."""
     bases = kind.__mro__[: kind.__mro__.index(nn.Module)]
-    return tuple(dict.fromkeys(name for base in bases for name in inspect.signature(base.__init__).parameters))
+    return tuple(dict.fromkeys(name for base in bases for name in inspect.signature(base).parameters))
 
 
 def _is_plain(value: object) -> bool:

@@ -184,7 +184,7 @@ def _read(file: Path) -> pa.Table:
 
 def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
     """Names of the image column and the label column."""
-    faults = []
+    faults: list[str] = []
     image: str | None = None
     try:
         image = image_column(file, schema)
@@ -207,7 +207,8 @@ def image_column(file: Path, schema: pa.Schema) -> str:
     found = [field.name for field in schema if field.name in IMAGE_COLUMNS and _holds_bytes(field.type)]
     if len(found) != 1:
         raise Faults([_no_column(file, schema, "image: struct<bytes, path>", IMAGE_COLUMNS)])
-    return found[0]
+    name: str = found[0]
+    return name
 
 
 def label_columns(schema: pa.Schema) -> list[str]:

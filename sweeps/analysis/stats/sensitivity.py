@@ -1,7 +1,6 @@
 """Whether an effect reaches to other classes of images: an interval over replicates and classes at once. Pure."""
 
-from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,12 @@ from sweeps.analysis.stats.effects import Interval
 
 RESAMPLES: Final = 1999
 SEED: Final = 0
+
+BLOCK_VALUES: Final = 2**21
+"""Resamples x classes in memory at a time: 16 MiB an array. The 1,999 resamples of 11,000 classes would be 176 MB."""
+
+ROWS_TOGETHER: Final = 16
+"""A block is a multiple of so many resamples: BLAS rounds the rows of such blocks as it does those of the whole."""
 
 FEWEST_CLASSES: Final = 8
 """Below, the classes at hand say too little about others of their kind."""
@@ -57,9 +62,13 @@ def crossed_interval(parts: NDArray[np.float64], class_weights: ArrayLike) -> In
     n_units, n_classes = parts.shape
     rng = np.random.default_rng(SEED)
     drawn_units = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=RESAMPLES) / n_units
-    drawn_classes = rng.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=RESAMPLES) * weights
-    drawn_classes /= drawn_classes.sum(axis=1, keepdims=True)
-    means = ((drawn_units @ parts) * drawn_classes).sum(axis=1)
+    means = np.empty(RESAMPLES)
+    step = max(ROWS_TOGETHER, BLOCK_VALUES // n_classes // ROWS_TOGETHER * ROWS_TOGETHER)
+    for start in range(0, RESAMPLES, step):
+        own = drawn_units[start : start + step]
+        drawn_classes = rng.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=len(own)) * weights
+        drawn_classes /= drawn_classes.sum(axis=1, keepdims=True)
+        means[start : start + step] = ((own @ parts) * drawn_classes).sum(axis=1)
     estimate = float((parts @ weights).mean() / weights.sum())
     m = min(n_units, n_classes)
     error = float(means.std() * np.sqrt(m / (m - 1)))
@@ -76,16 +85,19 @@ def class_parts(
     fewer than two classes, or the parts do not average to the stored AUC.
     """
     auc = _auc_by_class(eval_groups, runs, split)
-    sizes = {tuple(sorted((c, n) for c, (_, n) in classes.items())) for classes in auc.values()}
-    if len(sizes) != 1 or len(next(iter(sizes))) < 2:
+    if not auc:
         return None
-    classes, counts = (np.array(column) for column in zip(*next(iter(sizes)), strict=True))
+    classes, counts, _ = next(iter(auc.values()))
+    if len(classes) < 2 or any(
+        not np.array_equal(of.classes, classes) or not np.array_equal(of.images, counts) for of in auc.values()
+    ):
+        return None
     lost, trial_ids = runs.lost, np.array(runs.trial_ids)
     values = np.full((*trial_ids.shape, len(classes)), CHANCE)  # [replicates, cells, blocks, classes]
     for at in np.ndindex(trial_ids.shape):
         own = auc.get(str(trial_ids[at]))
         if own is not None:
-            values[at] = [own[c][0] for c in classes.tolist()]
+            values[at] = own.auc
         elif not lost[at]:
             return None
     pairs = counts * (counts - 1) / 2
@@ -94,14 +106,26 @@ def class_parts(
     return runs.of_units(np.moveaxis(values, -1, 0)).T, pairs
 
 
-def _auc_by_class(eval_groups: pa.Table, runs: CellRuns, split: str) -> Mapping[str, dict[int, tuple[float, int]]]:
-    """trial_id -> class_id -> (AUC, images), of classes with a positive pair and of trials with any such part."""
+class _ByClass(NamedTuple):
+    """Of one run, by ascending class."""
+
+    classes: NDArray[np.int64]
+    images: NDArray[np.int64]
+    auc: NDArray[np.float64]
+
+
+def _auc_by_class(eval_groups: pa.Table, runs: CellRuns, split: str) -> dict[str, _ByClass]:
+    """By trial_id, of classes with a positive pair and of trials with any such part."""
     ids = pa.array(sorted(set(np.array(runs.trial_ids).ravel().tolist())), pa.string())
-    mask = pc.is_in(eval_groups["trial_id"], ids)
+    mask = pc.and_(pc.is_in(eval_groups["trial_id"], ids), pc.is_valid(eval_groups["value"]))
     for column, value in (("stage", "confirm"), ("split", split), ("metric", "auc")):
         mask = pc.and_(mask, pc.equal(eval_groups[column], value))
-    found: dict[str, dict[int, tuple[float, int]]] = {}
-    for row in eval_groups.filter(mask).select(["trial_id", "class_id", "value", "n"]).to_pylist():
-        if row["value"] is not None:
-            found.setdefault(row["trial_id"], {})[row["class_id"]] = (row["value"], row["n"])
-    return found
+    rows = eval_groups.filter(mask).sort_by([("trial_id", "ascending"), ("class_id", "ascending")])
+    # Columns, not a dict a row: a hundred runs of 11,000 classes are a million rows.
+    columns = [rows[name].to_numpy() for name in ("class_id", "n", "value")]
+    sizes = rows["trial_id"].value_counts()  # in the order in which they come
+    ends = np.cumsum([0, *sizes.field("counts").to_pylist()])
+    return {
+        name: _ByClass(*(column[start:end] for column in columns))
+        for name, start, end in zip(sizes.field("values").to_pylist(), ends, ends[1:], strict=False)
+    }

@@ -44,6 +44,39 @@ def test_scaling_does_not_see_unseen_classes_and_is_kept_by_classes(digits: Devi
     assert not torch.equal(digits.scaling(split)[0], digits.scaling(digits.split(TrainConfig()))[0])
 
 
+def test_images_that_the_device_has_no_room_for_are_told_with_what_would_fit(colour_set: Path) -> None:
+    """80 images of 3 x 8 x 8 bytes."""
+    config = TrainConfig(dataset="mine", data_root=str(colour_set))
+    there, cpu = 80 * 3 * 8 * 8, torch.device("cpu")
+    assert len(DeviceData.load(config, cpu, free_bytes=there).images) == 80
+    with pytest.raises(Faults) as caught:
+        DeviceData.load(config, cpu, free_bytes=there - 1)
+    (sentence,) = caught.value.faults
+    assert "80 of 8x8 take 0.00 GiB and cpu has 0.00 GiB free" in sentence
+    assert "`image_size` 7 or less; a data set of 79 images" in sentence
+    smaller = replace(config, image_size=7)
+    assert DeviceData.load(smaller, cpu, free_bytes=there - 1).shape == (3, 7, 7)
+    frozen = replace(config, freeze_epochs=config.epochs)
+    assert DeviceData.load(frozen, cpu, free_bytes=0).shape == (3, 8, 8)
+    with pytest.raises(Faults, match="would fit, with nothing left for the network: fewer images; a data set of 0 "):
+        DeviceData.load(config, cpu, free_bytes=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_says_what_it_has_room_for(colour_set: Path) -> None:
+    config, gpu = TrainConfig(dataset="mine", data_root=str(colour_set)), torch.device("cuda", 0)
+    assert DeviceData.load(config, gpu).images.is_cuda
+    share = torch.cuda.get_per_process_memory_fraction(gpu)
+    held = torch.cuda.memory_allocated(gpu)
+    torch.cuda.set_per_process_memory_fraction(held / torch.cuda.mem_get_info(gpu)[1], gpu)
+    try:
+        with pytest.raises(Faults, match="must fit there, but 80 of 8x8"):
+            DeviceData.load(config, gpu)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(share, gpu)
+
+
 def test_the_test_split_is_cut_to_the_classes_trained_on(
     colour_set: Path, write_set: Callable[..., Path], digits: DeviceData
 ) -> None:

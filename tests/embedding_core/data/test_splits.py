@@ -267,14 +267,19 @@ def test_classes_too_small_for_a_validation_pair_are_told() -> None:
         of(labels, test_file_size=5, max_images_per_class=2)
     assert caught.value.faults == (
         "Validation triplets (`val_share`, `max_images_per_class`) need two classes and a class with two images, but 0 "
-        "classes have 0 pairs.",
+        "classes have 0 pairs. `val_by=image` holds out 0.2 of the images of each class; take val_by=class, which "
+        "would hold out 2 whole classes.",
     )
+    assert len(of(labels, test_file_size=5, max_images_per_class=2, val_by="class").val_classes) == 2
     with pytest.raises(
         Faults, match=r"`val_share`\) need two classes and a class with two images, but 8 classes have 0"
     ):
         of(labels, test_file_size=5)
     with pytest.raises(Faults, match="but 0 classes have 0 pairs"):
         of(labels, test_file_size=5, val_share=0.1)
+    with pytest.raises(Faults) as caught:  # of three classes, whole ones would leave one to train on
+        of(torch.arange(9) % 3, test_file_size=5)
+    assert "val_by" not in str(caught.value)
     assert len(of(torch.arange(40) % 8, test_file_size=5, val_share=0.4).val_triplets) == 8
 
 

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from pytorch_metric_learning.utils.inference import CustomKNN
+from sklearn.datasets import load_digits
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
@@ -68,6 +72,30 @@ def test_every_test_image_is_measured_by_retrieval_verification_and_the_vote_of_
     assert last["classes_tested"].startswith(
         "class-disjoint: 100 test images of 40 classes of their own, none of the 10"
     )
+
+
+@pytest.mark.slow
+def test_of_classes_that_no_one_trained_on_recall_and_map_at_r_are_pytorch_metric_learnings(
+    write_set: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Trained on the digits 0 to 4, tested on 5 to 9."""
+    digits = load_digits()
+    for split, own in (("train", digits.target < 5), ("test", digits.target >= 5)):
+        write_set(list((digits.images[own] * 15).astype(np.uint8)), digits.target[own].tolist(), split=split)
+    config = TrainConfig(dataset="mine", data_root=str(tmp_path), loss="semihard", epochs=2, eval_test=True)
+    last, _ = finished(config, tmp_path)
+    data = DeviceData.load(config, CPU)
+    test = data.test(data.split(config))
+    assert test.labels.unique().tolist() == [5, 6, 7, 8, 9]
+    assert not torch.isin(test.labels, data.labels).any()
+    peer = AccuracyCalculator(
+        include=("precision_at_1", "mean_average_precision_at_r"),
+        k="max_bin_count",
+        knn_func=CustomKNN(CosineSimilarity()),
+    ).get_accuracy(embed(load_model(tmp_path / "run.pt"), test.images), test.labels)
+    assert last["test_recall_at_1"] == pytest.approx(peer["precision_at_1"], abs=1e-6)
+    assert last["test_map_at_r"] == pytest.approx(peer["mean_average_precision_at_r"], abs=1e-6)
+    assert 0.2 < last["test_map_at_r"] < last["test_recall_at_1"] < 1
 
 
 @pytest.mark.parametrize("loss", ["arcface", "softmax"])

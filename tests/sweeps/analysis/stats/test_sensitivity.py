@@ -1,5 +1,6 @@
 """The interval over replicates x classes, against an oracle and a known truth."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
+from sweeps.analysis.stats import sensitivity
 from sweeps.analysis.stats.contrasts import CellRuns, cell_runs
 from sweeps.analysis.stats.effects import t_interval
 from sweeps.analysis.stats.sensitivity import class_parts, crossed_interval, over_classes
@@ -74,6 +76,30 @@ def test_classes_that_agree_add_nothing_and_classes_that_differ_widen() -> None:
     assert alike.ci_high - alike.ci_low < 0.4 * (differing.ci_high - differing.ci_low)
     resampled = by_unit.std() / np.sqrt(12) * np.sqrt(4 / 3)
     assert (alike.ci_high - alike.estimate) / stats.t.ppf(0.975, 3) == pytest.approx(resampled, rel=0.05)
+
+
+@pytest.mark.parametrize(("units", "classes"), [(7, 40), (12, 3000), (5, 1499)])
+def test_resamples_in_blocks_are_those_of_all_at_once(
+    units: int, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit; 3,000 classes are three blocks as it is."""
+    draw = np.random.default_rng(units)
+    parts, pairs = draw.normal(0.01, 0.02, (units, classes)), draw.integers(1, 99, classes).astype(float)
+    found = crossed_interval(parts, pairs)
+    monkeypatch.setattr(sensitivity, "BLOCK_VALUES", 2 * sensitivity.RESAMPLES * classes)
+    assert crossed_interval(parts, pairs) == found
+    monkeypatch.setattr(sensitivity, "BLOCK_VALUES", 100 * classes)
+    assert crossed_interval(parts, pairs) == found
+
+
+def test_of_eleven_thousand_classes_a_hundred_megabytes_are_never_taken() -> None:
+    """As a whole, what is drawn would be several arrays of 176 MB."""
+    parts = np.random.default_rng(0).normal(0, 1, (8, 11_000))
+    tracemalloc.start()
+    crossed_interval(parts, np.ones(11_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 @pytest.mark.slow
