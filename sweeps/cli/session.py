@@ -10,13 +10,14 @@ from rich.console import Console
 from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
 from sweeps.cli import feature_cache
+from sweeps.cli.command_lines import command
 from sweeps.cli.messages import say
 from sweeps.cli.options import Options
 from sweeps.cli.probe import gpu_share
 from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
 from sweeps.design.plan import Plan
 from sweeps.engine import checkpoint_location, runner
-from sweeps.engine.cluster import connect, joins_cluster
+from sweeps.engine.cluster import connect, joins_cluster, wants_token
 from sweeps.engine.interruption import Interruption
 from sweeps.engine.resources import Slots, slots
 from sweeps.engine.sweep import Sweep
@@ -52,7 +53,8 @@ def run(
             keep_plan(plan, options, folder, checkpoints)
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
             if dashboard:
-                say(console, f"Ray dashboard: http://{dashboard}")
+                token = command(["get-auth-token"], program="ray") if wants_token(dashboard) else ""
+                say(console, f"Ray dashboard: http://{dashboard}" + (f", token: {token}" if token else ""))
             store.tidy()
             if not joins:  # of a cluster, each node has its own cache, which its first trial fills
                 feature_cache.compute(plan, data, console)
