@@ -6,9 +6,9 @@ A driver that was killed is started again with `--resume`, until its sweep is co
 kills are spent. What a killed driver leaves behind is ended first in half of the cases; in the others the next driver
 starts beside it, though not for long: on one machine Ray's processes end with their driver. As many drivers are asked
 to stop (SIGINT, SIGTERM, SIGHUP), at any moment or between two stages, and must obey within ten seconds. pyarrow,
-DuckDB and polars scan the store all the while. The confirmation of each sweep is then held against that of the same plan run in peace,
-row by row; of the search, whose sampler sees trials end in another order, completeness and agreement with Optuna's
-database are checked. To run in pieces, give each its own seed.
+DuckDB and polars scan the store all the while. The confirmation of each sweep is then held against that of the same
+plan run in peace, row by row; of the search, whose sampler sees trials end in another order, completeness and agreement
+with Optuna's database are checked. To run in pieces, give each its own seed.
 """
 
 import argparse
