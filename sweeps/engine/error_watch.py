@@ -65,6 +65,8 @@ class ErrorWatch:
 
     def _judge(self, row: Row, slots: Slots) -> None:
         """See `check`."""
+        if row["node_id"] in slots.left_out:
+            return  # one of several that it failed at once
         by_node, node = self._settings[kind_of(row["error_type"])], row["node_id"] or NOWHERE
         said = f"{row['error_type']} (on {row['hostname'] or 'a machine unknown'})"
         unfit = is_unfit(row["error_type"])
