@@ -10,6 +10,7 @@ from rich.console import Console
 from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
 from sweeps.cli import feature_cache
+from sweeps.cli.command_lines import command
 from sweeps.cli.messages import say
 from sweeps.cli.options import Options
 from sweeps.cli.preflight import pinned
@@ -17,7 +18,7 @@ from sweeps.cli.probe import gpu_share
 from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
 from sweeps.design.plan import Plan
 from sweeps.engine import checkpoint_location, runner
-from sweeps.engine.cluster import connect, joins_cluster
+from sweeps.engine.cluster import connect, joins_cluster, wants_token
 from sweeps.engine.interruption import Interruption
 from sweeps.engine.resources import Slots, slots
 from sweeps.engine.sweep import Sweep
@@ -56,7 +57,8 @@ def run(
             keep_plan(plan, options, folder, checkpoints, pinned(plan, data))
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
             if dashboard:
-                say(console, f"Ray dashboard: http://{dashboard}")
+                token = command(["get-auth-token"], program="ray") if wants_token(dashboard) else ""
+                say(console, f"Ray dashboard: http://{dashboard}" + (f", token: {token}" if token else ""))
             store.tidy()
             if not joins:  # of a cluster, each node has its own cache, which its first trial fills
                 feature_cache.compute(plan, data, console)

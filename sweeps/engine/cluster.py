@@ -3,7 +3,10 @@
 import logging
 import os
 import socket
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import ray
 
@@ -73,6 +76,17 @@ def connect(where: Where) -> str | None:
             raise Faults([f"No Ray cluster answers at `{address}`: {error}"]) from error
         dashboard = context.dashboard_url
     return dashboard
+
+
+def wants_token(dashboard: str) -> bool:
+    """Whether Ray's dashboard shows nothing to those who have no token. Args: dashboard: its `host:port`."""
+    try:
+        urllib.request.urlopen(f"http://{dashboard}/api/version", timeout=ANSWER_TIMEOUT_S).close()
+    except urllib.error.HTTPError as refused:
+        return refused.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    except OSError:  # not up, or not to be reached from here
+        pass
+    return False
 
 
 def _answers(address: str) -> None:

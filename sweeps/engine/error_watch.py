@@ -38,7 +38,7 @@ class ErrorWatch:
         """Hashes of the configurations that ended so, by error and node."""
         self._latest: deque[str | None] = deque(maxlen=EQUAL_ERRORS)
         """Errors of the latest trials to end; None: none."""
-        self._suspect: Row | None = None
+        self._unread: list[Row] = []
 
     def on_stored(self, row: Row) -> None:
         """Take note of a final row of `trials`."""
@@ -48,10 +48,10 @@ class ErrorWatch:
         error = kind_of(row["error_type"])
         self._latest.append(error)
         self._settings[error][row["node_id"] or NOWHERE].add(row["config_sha256"])
-        self._suspect = row
+        self._unread.append(row)
 
     def check(self, slots: Slots) -> None:
-        """What follows from the latest error.
+        """What follows from the errors since it was last asked.
 
         Args:
             slots: what a trial holds, and on which nodes.
@@ -60,9 +60,13 @@ class ErrorWatch:
             SickNode: trials run on without this one.
             Faults: every further trial would fail.
         """
-        row, self._suspect = self._suspect, None
-        if row is None:
-            return
+        while self._unread:
+            self._judge(self._unread.pop(0), slots)
+
+    def _judge(self, row: Row, slots: Slots) -> None:
+        """See `check`."""
+        if row["node_id"] in slots.left_out:
+            return  # one of several that it failed at once
         by_node, node = self._settings[kind_of(row["error_type"])], row["node_id"] or NOWHERE
         said = f"{row['error_type']} (on {row['hostname'] or 'a machine unknown'})"
         unfit = is_unfit(row["error_type"])

@@ -58,7 +58,7 @@ class RoomWatch:
             raise Faults([no_room(waited_s, self._why())])
         if not self._said and waited_s >= SAY_AFTER_S:
             self._said = True
-            text = f"No trial has room since {waited_s:.0f} s. {self._why()}"
+            text = f"No trial has had room for {waited_s:.0f} s. {self._why()}"
             self._console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -74,6 +74,16 @@ def test_one_error_of_different_settings_on_different_nodes_ends_the_sweep(there
         end(watch, "a", BROKEN, slots)
 
 
+def test_of_several_errors_at_once_each_is_looked_at_and_a_node_is_left_out_once(there: Nodes) -> None:
+    watch, slots = ErrorWatch(), Slots(1, 0)
+    for error in (UNFIT, UNFIT, "ValueError: another"):
+        row = {"end_reason": "error", "error_type": error, "node_id": "a", "hostname": "a", "config_sha256": error}
+        watch.on_stored(row)
+    with pytest.raises(SickNode):
+        watch.check(slots)
+    watch.check(slots.without("a"))
+
+
 def test_the_nodes_errors_are_remembered_once_it_is_left_out(there: Nodes) -> None:
     """It was no sick node: what it failed at fails elsewhere too."""
     watch, slots = ErrorWatch(), Slots(1, 0)

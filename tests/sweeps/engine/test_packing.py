@@ -67,9 +67,12 @@ class Witness(EmbeddingTrainable):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _ray(start_ray: Callable[..., None]) -> None:
-    start_ray(num_cpus=8, num_gpus=1)
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+def _ray(start_ray: Callable[..., None]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # Ray counts none where all are hidden
+        start_ray(num_cpus=8, num_gpus=1)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
 
 
 def test_a_ray_that_is_up_is_used_as_it_is(tiny: Design) -> None:
