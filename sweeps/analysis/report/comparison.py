@@ -45,21 +45,25 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         for a, b in ((first, second), (second, first))
         if (labels := only_in(a, b))
     ]
+    study = f"{first.name} against {second.name}"
     refused = refusals(first, second)
     front = FirstScreen(
-        answer=[f"{sweep.name}, {_judged_by(sweep)}: {' '.join(_plain(sweep))}" for sweep in (first, second)],
+        answer=[
+            study,
+            *(f"{sweep.name}, {_judged_by(sweep)}: {' '.join(_plain(sweep))}" for sweep in (first, second)),
+        ],
         table=Table(header, rows) if rows else None,
         note=NOTE if rows else "",
         caveats=[f"No interval of the difference: {reason}." for reason in refused][:MOST_CAVEATS],
     )
     sections = [
-        Section("Side by side", alone + [one.sentence for one in pairs]),
+        Section("Side by side", alone + [one.sentence for one in pairs if not one.other_outcomes]),
         _tunings_alone((first, second), pairs),
         Section("Each sweep's own words", _sentences(first) + _sentences(second)),
         Section("Whether they are comparable", _comparable(first, second)),
     ]
     report = Report(
-        study=f"{first.name} against {second.name}",
+        study=study,
         question="",
         verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
         sections=[s for s in sections if s.paragraphs or s.tables],

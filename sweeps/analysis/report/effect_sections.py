@@ -131,12 +131,13 @@ def _how_to_read(found: Sequence[Finding]) -> list[str]:
     unit = next((one.runs.unit for one in found if one.runs is not None), "replicates")
     family = replicated[0].family
     of = "valid at every look (1/e, of an e-value)" if replicated[0].anytime else f"of a t test over {unit}"
-    held = (
-        f"{'Both' if family == 2 else f'All {family}'} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and "
-        f"p, {of}, is taken times {family}. "
-        if family > 1
-        else f"p is {of}. "
-    )
+    held = f"p is {of}. "
+    if family > 1:
+        every = "Both" if family == 2 else f"All {family}"
+        held = (
+            f"{every} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and p, "
+            f"{of}, is taken times {family}. "
+        )
     withdrawn = any(one.withdrawn for one in found)
     return [held + (BUT_FOR_FAILURES if withdrawn else "The verdict follows the interval alone.")]
 

@@ -18,7 +18,7 @@ TERMS: Final = {
     "block": "One fresh seed on which all cells are trained, so that they can be compared in pairs.",
     "Bonferroni": "All intervals of a family are widened so that they hold at once in 95 % of sweeps.",
     "cell": "A combination of the levels that are compared, such as KoLeo on with K = 4.",
-    "detectable": "The effect that so many units find in four of five sweeps: a range, since their spread is estimated.",
+    "detectable": "The effect that so many units find in four of five sweeps; a range, as their spread is estimated.",
     "drop-in": "Without tuning: a treatment is added at the settings that are there.",
     "exploratory": "Not adjusted for how many were looked at: numbers to think about, on which no claim rests.",
     "interaction": "How much the effect of one factor differs between the levels of another.",

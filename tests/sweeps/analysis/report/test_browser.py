@@ -32,7 +32,6 @@ KINDS = {
     "stopping",
     "importances",
     "plane",
-    "gap",
     "distances-test",
     "spectra-test",
     "pca-test",
