@@ -155,6 +155,13 @@ def test_the_study_and_the_table_give_a_death_the_same_name(driver: Driver, file
     assert (preempted.state, preempted.intermediate_values) == (TrialState.FAIL, {300: 0.7})
 
 
+def test_too_little_memory_on_a_share_of_a_gpu_says_nothing_about_the_settings(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    driver.end("r", 300, math.nan, "oom_shared")
+    (trial,) = stored(file)
+    assert (trial.state, constraint(trial)) == (TrialState.FAIL, {})
+
+
 def test_infeasible_runs_teach_the_sampler(tmp_path: Path, tiny: Design) -> None:
     """Where every rate above 1e-3, half of the range, diverges, TPE turns to lower ones; FAIL would not tell it."""
 
@@ -249,7 +256,7 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     assert waiting.start("x")[1].trial_id == trial_name(len(endings))
 
 
-@pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom"])
+@pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom", "oom_shared"])
 def test_a_retried_run_is_a_further_trial_with_its_parameters_and_our_id(
     driver: Driver, file: Path, end_reason: str
 ) -> None:

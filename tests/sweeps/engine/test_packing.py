@@ -131,15 +131,11 @@ class NeedsMoreThanItsShare(EmbeddingTrainable):
     """One trial fits on a whole GPU alone, another on none; both say so as torch does."""
 
     def _start(self) -> Iterator[Row]:
-        rows = super()._start()
         resources = self.trial_resources
         assert resources is not None
-        gpus = resources.required_resources["GPU"]
-        return self._short(rows) if (self.config["trial_id"], gpus) in TOO_SMALL else rows
-
-    def _short(self, rows: Iterator[Row]) -> Iterator[Row]:
-        yield next(rows)
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if (self.config["trial_id"], resources.required_resources["GPU"]) in TOO_SMALL:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super()._start()
 
 
 TOO_SMALL = {("t00001", 0.25), ("t00002", 0.25), ("t00002", 1.0)}
@@ -149,7 +145,7 @@ def test_what_its_share_is_too_small_for_is_tried_on_a_whole_gpu_before_it_is_ju
     tiny: Design, tmp_path: Path
 ) -> None:
     """Which trials are beside it is no property of its settings, which the sampler would learn to keep away from."""
-    plan = Plan.of(tiny, {"stages": "search", "samples": 4, "epochs": 2, "device": "cpu"})
+    plan = Plan.of(tiny, {"stages": "search", "samples": 4, "epochs": 1, "device": "cpu"})
     data = DeviceData.load(TrainConfig(), torch.device("cpu"))
     folder = tmp_path / "short"
     slots, told = Slots(cpus=1, gpus=0.25), Console(file=io.StringIO())
