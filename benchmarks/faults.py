@@ -4,10 +4,11 @@
 
 A driver that was killed is started again with `--resume`, until its sweep is complete; sweep after sweep, until the
 kills are spent. What a killed driver leaves behind is ended first in half of the cases; in the others the next driver
-starts beside it, though not for long: on one machine Ray's processes end with their driver. pyarrow, DuckDB and polars
-scan the store all the while. The confirmation of each sweep is then held against that of the same plan run in peace,
-row by row; of the search, whose sampler sees trials end in another order, completeness and agreement with Optuna's
-database are checked. To run in pieces, give each its own seed.
+starts beside it, though not for long: on one machine Ray's processes end with their driver. As many drivers are asked
+to stop (SIGINT, SIGTERM, SIGHUP), at any moment or between two stages, and must obey within ten seconds. pyarrow,
+DuckDB and polars scan the store all the while. The confirmation of each sweep is then held against that of the same
+plan run in peace, row by row; of the search, whose sampler sees trials end in another order, completeness and agreement
+with Optuna's database are checked. To run in pieces, give each its own seed.
 """
 
 import argparse
@@ -50,12 +51,18 @@ LEFT_ALONE_SHARE = 0.5
 SAVE_EVERY = "0.5s"
 """A few epochs: what was killed goes on from a checkpoint, and has some rows to compute again."""
 SCAN_EVERY_S = 0.2
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SHARE = 0.5
+"""Of the drivers that are hit, those that are asked."""
+STOPS_S = 10.0
+BETWEEN_S = 30.0
+"""How long the end of the search is waited for, to ask between two stages, in half of the cases."""
 MARK = "KOLEO_BENCHMARK_DRIVER"
 TRIAL_TITLES = (b"ray::ResourceTrainable", b"ray::EmbeddingTrainable")
 TIMING = ("trial_id", "attempt", "stage", "elapsed_s", "train_s")
 ZEROS = (
     "trials lost", "trials beyond the plan", "trials doubled", "rows lost", "rows sent otherwise", "rows different",
-    "seen otherwise than asked", "Optuna disagrees",
+    "seen otherwise than asked", "Optuna disagrees", "stops disobeyed",
 )  # fmt: skip
 STATE_OF = {"completed": "COMPLETE", "error": "FAIL", "preempted": "FAIL"}
 """Optuna's state by ending; any other is PRUNED."""
@@ -140,8 +147,32 @@ class Readers:
                     self.errors += [] if error is None else [f"{name}: {error!r}"]
 
 
-def hurt(folder: Path, seed: int, draw: random.Random, left: int, driver_share: float) -> Counter[str]:
-    """Run a sweep to its end under at most `left` kills; the kills by kind."""
+def between_stages(folder: Path) -> bool:
+    """Whether the search has ended and no trial of the confirmation has been heard of."""
+    ended = len(list(folder.glob("v1/trials/stage=search/*.parquet")))
+    return ended >= SAMPLES and not list(folder.glob("v1/curves/stage=confirm/*.parquet"))
+
+
+def obeyed(driver: Driver, folder: Path, draw: random.Random) -> bool:
+    """Ask a driver to stop; whether it did so in time."""
+    if draw.random() < 0.5:
+        deadline = time.monotonic() + BETWEEN_S
+        while driver.process.poll() is None and time.monotonic() < deadline and not between_stages(folder):
+            time.sleep(0.02)
+    driver.process.send_signal(draw.choice(STOPS))
+    try:
+        driver.process.wait(STOPS_S)
+    except subprocess.TimeoutExpired:
+        driver.process.kill()
+        driver.process.wait()
+        return False
+    return True
+
+
+def hurt(
+    folder: Path, seed: int, draw: random.Random, left: int, driver_share: float, found: Counter[str]
+) -> Counter[str]:
+    """Run a sweep to its end under at most `left` kills and stops; these by kind."""
     kills: Counter[str] = Counter()
     driver = Driver(folder, seed, "search,confirm")
     left_alone: list[Driver] = []
@@ -153,9 +184,13 @@ def hurt(folder: Path, seed: int, draw: random.Random, left: int, driver_share: 
         if driver.process.poll() is not None:
             break
         if draw.random() < driver_share:
-            driver.process.kill()
-            driver.process.wait()
-            kills["driver"] += 1
+            if draw.random() < STOP_SHARE:
+                kills["stopped"] += 1
+                found["stops disobeyed"] += not obeyed(driver, folder, draw)
+            else:
+                driver.process.kill()
+                driver.process.wait()
+                kills["driver"] += 1
             if draw.random() < LEFT_ALONE_SHARE:
                 left_alone.append(driver)
             else:
@@ -261,7 +296,7 @@ def main() -> int:
         readers = Readers(folder)
         reading = threading.Thread(target=readers.scan)
         reading.start()
-        kills += hurt(folder, seed, draw, arguments.kills - kills.total(), arguments.driver_share)
+        kills += hurt(folder, seed, draw, arguments.kills - kills.total(), arguments.driver_share, found)
         in_peace(folder, seed)  # runs again what was killed more often than it is retried
         readers.stopped.set()
         reading.join()

@@ -129,7 +129,7 @@ def ours(
     slots = Slots(1, 0)
     quiet = Console(file=sys.stderr, quiet=True)
     sweep = Sweep(plan, folder / "sweep", store, DATA, slots, quiet, trainable)
-    finished = run_stage(sweep, stage)
+    _, finished = run_stage(sweep, stage)
     assert finished
 
 

@@ -38,6 +38,7 @@ from sweeps.cli.preflight import preflight
 from sweeps.cli.sweep_folder import plan_of
 from sweeps.design.plan_file import NAME
 from sweeps.engine.cluster import Where, connect
+from sweeps.engine.interruption import Interruption
 from sweeps.koleo_accum import DESIGN
 from sweeps.results import store
 
@@ -65,8 +66,10 @@ def sweep(results: Path, seed: int, replicates: int, blocks: int) -> Path:
     options = parse(TWO_CELLS, [*argv[:2], *argv[-4:], "--resume"] if there else [*argv, *size])
     folder = results / name
     plan = plan_of(TWO_CELLS, options, folder)
-    outcome = session.run(plan, preflight(plan, options, folder), options, folder, Console(file=io.StringIO()))
-    if not outcome.complete:
+    data, console = preflight(plan, options, folder), Console(file=io.StringIO())
+    with Interruption() as interruption:
+        complete = session.run(plan, data, options, folder, console, interruption)
+    if not complete:
         raise SystemExit(f"{folder} was interrupted; the same command goes on.")
     return folder
 

@@ -15,15 +15,20 @@ from ray import tune
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
+from embedding_core.errors import Faults
 from embedding_core.evaluation.validation import MEASURES
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
-from embedding_core.train import pick_device, train
+from embedding_core.train import train
 from embedding_core.training import checkpoint
-from trainables.endings import CaughtEnding
-from trainables.run_files import RunFiles
+from trainables.endings import CaughtEnding, UnfitMachine
+from trainables.gpu import device_of, memory_fraction
+from trainables.run_files import NotMounted, RunFiles
 from trainables.run_label import from_flat
+
+MOUNTED_AFTER_S = 60.0
+"""How long a process waits for a share that it has never seen: one that a booting machine is about to mount."""
 
 STANDARD_ERROR = 2
 """File descriptor; in a process of Ray's the stream of that name may be another."""
@@ -49,6 +54,7 @@ class EmbeddingTrainable(tune.Trainable):
         """Runs once per process; trials start in their first `step`."""
         self._data: DeviceData | None = None
         self._rows: Iterator[Row] | None = None
+        self._reached = self._limited = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial's config. Anything that can fail waits for `step`, whose errors Ray attributes rightly."""
@@ -92,15 +98,15 @@ class EmbeddingTrainable(tune.Trainable):
     def _start(self) -> Iterator[Row]:
         config, label = from_flat(self.config)
         print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
-        device = pick_device(config.device)
         resources = self.trial_resources
         gpu_share = resources.required_resources.get("GPU", 0) if resources else 0
+        device = device_of(config.device, gpu_share)
         if device.type == "cuda" and 0 < gpu_share < 1:
             # Ray's fractions are bookkeeping; this makes the trial that asks for too much the one that fails.
-            torch.cuda.set_per_process_memory_fraction(gpu_share, device)
+            self._limit_memory(gpu_share, device)
         data = self._load(config, device)
         self._files = RunFiles(label, Path(self.logdir), pause=self._pause)
-        resume = self._files.fetch()
+        resume = self._fetched()
         self._resumed = resume is not None
         return train(
             config,
@@ -111,12 +117,48 @@ class EmbeddingTrainable(tune.Trainable):
             data=data,
         )
 
+    def _limit_memory(self, gpu_share: float, device: torch.device) -> None:
+        """Hold this process to its share of the GPU, once: from then on it holds data of its own."""
+        if not self._limited:
+            free, total = torch.cuda.mem_get_info(device)
+            in_use = total - free - torch.cuda.memory_reserved(device)
+            fraction = memory_fraction(gpu_share, total=total, in_use=in_use)
+            torch.cuda.set_per_process_memory_fraction(fraction, device)
+            self._limited = True
+
     def _load(self, config: TrainConfig, device: torch.device) -> DeviceData:
-        """The data set of `config`, kept on the device from trial to trial."""
+        """The data set of `config`, kept on the device from trial to trial.
+
+        Raises:
+            UnfitMachine: it cannot be read here; the driver, which is elsewhere in a cluster, has read it.
+        """
         if self._data is None or not self._data.serves(config, device):
             self._data = None  # two sets need not fit at once
-            self._data = DeviceData.load(config, device)
+            try:
+                self._data = DeviceData.load(config, device)
+            except (Faults, OSError) as error:
+                raise UnfitMachine(f"The data set {config.dataset} cannot be read here: {error}") from error
         return self._data
+
+    def _fetched(self) -> Path | None:
+        """The run's checkpoint, if it has one.
+
+        Raises:
+            UnfitMachine: a process that has never seen the checkpoints does not find where they are; one that has,
+                waits for them like for any storage.
+            StorageError: they are out of reach.
+        """
+        if self._reached:
+            return self._files.fetch()
+        try:
+            what = f"{self.config['trial_id']} does not find the checkpoints"
+            found = patiently(
+                self._files.fetch, what=what, patience_s=MOUNTED_AFTER_S, kinds=(NotMounted,), sleep=self._pause
+            )
+        except NotMounted as error:
+            raise UnfitMachine(str(error)) from error
+        self._reached = True
+        return found
 
     def _give_up(self, ending: dict[str, Any]) -> Row:
         """Free everything; the row that ends the trial."""

@@ -44,6 +44,10 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:ERROR_LENGTH]
 
 
+class UnfitMachine(Exception):
+    """No trial of this sweep can run on this machine: what the driver has, its data, the share, a GPU, is not here."""
+
+
 class CaughtEnding:
     """As a context, keeps how the block ended in place of what it raised.
 

@@ -56,10 +56,16 @@ class RunFiles:
                 patiently(put, what=f"{name} cannot be kept", sleep=self._pause)
 
 
+class NotMounted(StorageError):
+    """The folder of the checkpoints is not what it was for whoever made it."""
+
+
 @contextmanager
 def _storage_errors() -> Iterator[None]:
     """Says of an error that it is the checkpoint store's."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise NotMounted(str(error)) from error
     except OSError as error:
         raise StorageError(str(error)) from error

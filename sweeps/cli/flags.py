@@ -20,6 +20,9 @@ EACH_EPOCH = "epoch"
 EPOCH_DEADLINE = "2h"
 """Nothing here takes so long by far, and to end a slow run for a hung one would be worse than to wait."""
 
+ROOM_DEADLINE = "2h"
+"""Machines that were taken back and are sold out come again within hours, if at all."""
+
 MAX_SEED = 10**12
 """Seeds of blocks are derived from it and must fit 64 bits."""
 
@@ -138,6 +141,12 @@ def _add_where(add: _Add) -> None:
         metavar="TIME",
         help=f"from one checkpoint of a trial to the next, besides the one at its end; %(default)s, or {EACH_EPOCH}",
     )
+    add(
+        "--room-deadline",
+        default=ROOM_DEADLINE,
+        metavar="TIME",
+        help=f"a sweep none of whose trials has had room for so long ends, and says why; %(default)s, or {NEVER}",
+    )
     add("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
     add("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
     add(
@@ -211,14 +220,10 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
         faults.append(
             f"`--time-budget` must be a time such as 45s, 90m, 2h or 1h30m, but got `{arguments.time_budget}`."
         )
-    if arguments.epoch_deadline != NEVER and seconds_of(arguments.epoch_deadline) is None:
-        faults.append(
-            f"`--epoch-deadline` must be a time such as 45s or 90m, or {NEVER}, but got `{arguments.epoch_deadline}`."
-        )
-    if arguments.save_every != EACH_EPOCH and seconds_of(arguments.save_every) is None:
-        faults.append(
-            f"`--save-every` must be a time such as 45s or 10m, or {EACH_EPOCH}, but got `{arguments.save_every}`."
-        )
+    for name, word in (("epoch_deadline", NEVER), ("room_deadline", NEVER), ("save_every", EACH_EPOCH)):
+        value = getattr(arguments, name)
+        if value != word and seconds_of(value) is None:
+            faults.append(f"`{flag_of(name)}` must be a time such as 45s or 90m, or {word}, but got `{value}`.")
     if arguments.sd_from is not None and not arguments.plan:
         faults.append("`--sd-from` is for the power that `--plan` tells: add `--plan`.")
     if arguments.local and arguments.address:
@@ -247,8 +252,8 @@ def _number_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
         elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
-        elif name == "gpus_per_trial" and value is not None and value > 1 and value != int(value):
-            faults.append(f"`{flag}` must be a whole number above 1, as Ray has it, but got {value:g}.")
+        elif name == "gpus_per_trial" and value is not None and value > 1:
+            faults.append(f"`{flag}` must be at most 1, as a trial trains on one GPU, but got {value:g}.")
     return faults
 
 

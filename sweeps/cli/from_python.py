@@ -1,6 +1,7 @@
 """`sweeps.run`: a sweep from a script or a notebook, with everything that the command line can say."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.sweep_result import SweepResult
 from sweeps.cli.main import carry_out
 from sweeps.cli.options import parse
+from sweeps.cli.sweep_folder import folder_of
 from sweeps.design import Design
+from sweeps.engine.interruption import Interruption
 
 
 def run(
@@ -40,8 +43,10 @@ def run(
     given = parse(design, arguments_of(options))
     if given.plan:
         raise Faults(["`plan=True` would run nothing: the command line's `--plan` prints what a sweep will take."])
-    _, folder, outcome = carry_out(design, given, Console(stderr=True, quiet=quiet), on_row=on_row)
-    return SweepResult(folder, outcome.complete)
+    folder, plan = folder_of(design, given), None
+    with Interruption(given.time_budget_s) as interruption, suppress(KeyboardInterrupt):
+        plan = carry_out(design, given, folder, Console(stderr=True, quiet=quiet), interruption, on_row=on_row)
+    return SweepResult(folder, plan is not None)
 
 
 def arguments_of(options: Mapping[str, Any]) -> Sequence[str]:

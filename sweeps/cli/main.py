@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from sweeps.cli.preflight import preflight
 from sweeps.cli.sweep_folder import folder_of, plan_of
 from sweeps.design import Design
 from sweeps.design.plan import Plan
+from sweeps.engine.interruption import Interruption
 
 FAILED = 1
 """Exit status when trials of the confirmation ended in an error."""
@@ -41,6 +43,8 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
     except Faults as error:
         say(console, str(error), style="red")
         return 2
+    except KeyboardInterrupt:  # while nothing was under way yet, or any more
+        return INTERRUPTED
     except OSError as error:  # a disk that is full when a plan or a report is written, say
         text = "What is stored is not lost; once that works again go on with `--resume`, or anew if no trial had begun."
         say(console, f"{type(error).__name__}: {error}. {text}", style="red")
@@ -52,28 +56,36 @@ def _main(design: Design, argv: Sequence[str], console: Console) -> int:
     if options.plan:
         _tell_plan(design, options)
         return 0
-    plan, folder, outcome = carry_out(design, options, console)
-    if not outcome.complete:
-        tell_how_to_go_on(options, folder, argv, console, spent=outcome.budget_spent)
-        return BUDGET_SPENT if outcome.budget_spent else INTERRUPTED
-    announce(plan, folder, argv)
-    return FAILED if tell_errors(folder, console) else 0
+    folder = folder_of(design, options)
+    with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
+        plan = carry_out(design, options, folder, console, interruption)
+        if plan is not None:
+            announce(plan, folder, argv)
+            return FAILED if tell_errors(folder, console) else 0
+    tell_how_to_go_on(options, folder, argv, console, spent=interruption.budget_spent)
+    return BUDGET_SPENT if interruption.budget_spent else INTERRUPTED
 
 
 def carry_out(
-    design: Design, options: Options, console: Console, *, on_row: Callable[[Row], None] | None = None
-) -> tuple[Plan, Path, session.Outcome]:
-    """Run what is left of the sweep that `options` ask for: its plan, its folder, how far it came.
+    design: Design,
+    options: Options,
+    folder: Path,
+    console: Console,
+    interruption: Interruption,
+    *,
+    on_row: Callable[[Row], None] | None = None,
+) -> Plan | None:
+    """Run what is left of the sweep that `options` ask for, in its folder: its plan, or None if it was interrupted.
 
     Raises:
         Faults: it cannot be run as asked.
+        KeyboardInterrupt: it was interrupted where no run of Tune was under way.
     """
-    folder = folder_of(design, options)
     plan = plan_of(design, options, folder)
     data = preflight(plan, options, folder)
     for line in lines_on_test_set(plan, data):
         say(console, line)
-    return plan, folder, session.run(plan, data, options, folder, console, on_row=on_row)
+    return plan if session.run(plan, data, options, folder, console, interruption, on_row=on_row) else None
 
 
 def _tell_plan(design: Design, options: Options) -> None:

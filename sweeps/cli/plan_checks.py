@@ -1,11 +1,12 @@
 """Everything impossible about a plan, told before its first trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import product
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
+from sweeps.design import Range
 from sweeps.design.design import Settings, Value
 from sweeps.design.plan import BLOCKS_PER_SEED, FIRST_POINT_BLOCK, Plan
 from sweeps.design.runs import confirm_base, drawn_at
@@ -18,22 +19,44 @@ def reachable(plan: Plan) -> list[Settings]:
     """Settings of everything that the sweep could run: the corners of its search and its cells."""
     found: list[Settings] = []
     if "search" in plan.stages:
-        found += [{**plan.search_base, **corner} for corner in plan.design.corners()]
-        found += [{**plan.search_base, **first} for first in plan.preset.first_trials]
+        found += searched(plan)
     if "tune" in plan.stages:
-        corners = list(product((0.0, 1.0), repeat=len(plan.nuisances)))
-        for cell in plan.factorial.distinct:
-            found += [{**plan.tune_base, **drawn_at(plan, u, cell), **cell.settings} for u in corners]
+        found += [settings for corners in tuned(plan).values() for settings in corners]
     if "confirm" in plan.stages:
         first_block = confirm_base(plan, 1)
         found += [{**first_block, **cell.drop_in, **cell.settings} for cell in plan.cells]
     return found
 
 
+def searched(plan: Plan) -> list[Settings]:
+    """Settings of the corners of a search, and of the trials that it begins with."""
+    return [{**plan.search_base, **drawn} for drawn in (*plan.design.corners(), *plan.preset.first_trials)]
+
+
+def tuned(plan: Plan) -> dict[str, list[Settings]]:
+    """Settings of the corners of what is tuned, by id of the cell."""
+    ends = [(0.0, 1.0) if isinstance(f.domain, Range) else _places(len(f.domain.values)) for f in plan.nuisances]
+    corners = list(product(*ends))
+    return {
+        cell.cell_id: [{**plan.tune_base, **drawn_at(plan, u, cell), **cell.settings} for u in corners]
+        for cell in plan.factorial.distinct
+    }
+
+
+def _places(levels: int) -> tuple[float, ...]:
+    """A place in [0, 1] for each of so many levels."""
+    return tuple((level + 0.5) / levels for level in range(levels))
+
+
 def distinct(plan: Plan, *names: str) -> list[TrainConfig]:
     """One possible configuration for each reachable combination of values of these fields."""
+    return alike(reachable(plan), *names)
+
+
+def alike(each: Iterable[Settings], *names: str) -> list[TrainConfig]:
+    """One configuration for each combination of values of these fields; what is none is left out."""
     found: dict[tuple[Value, ...], TrainConfig] = {}
-    for settings in reachable(plan):
+    for settings in each:
         with suppress(Faults):  # told by `config_faults`
             config = TrainConfig.from_flat(dict(settings))
             found.setdefault(tuple(getattr(config, name) for name in names), config)

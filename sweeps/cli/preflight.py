@@ -15,6 +15,7 @@ from embedding_core.models.pretrained import is_there
 from sweeps.cli.held_out_checks import held_out_faults
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
+from sweeps.cli.rung_checks import rung_faults
 from sweeps.design import plan_file
 from sweeps.design.plan import Plan
 from sweeps.engine.cluster import joins_cluster
@@ -38,7 +39,7 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         split = data.split(config)
         if "confirm" in plan.stages:
             faults += held_out_faults(plan, data, split)
-        faults += _batch_faults(plan, data)
+        faults += [*_batch_faults(plan, data), *rung_faults(plan, data)]
         for each in distinct(plan, *NETWORK_FIELDS):
             mean, std = data.scaling(split, kind=each.input_scaling)
             # A plan fetches nothing; weights that are here are looked at.

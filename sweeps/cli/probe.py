@@ -6,6 +6,9 @@ from typing import Any
 
 import ray
 import torch
+from ray.exceptions import GetTimeoutError
+from ray.util import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
@@ -14,11 +17,15 @@ from embedding_core.train import pick_device, train
 from sweeps.cli.plan_checks import distinct
 from sweeps.design.plan import Plan
 from sweeps.engine.resources import Request, autoscaled, nodes
+from sweeps.engine.room_watch import autoscaler_says, no_room
 
 PROBE_BATCHES = 2
 
 MOST_EPOCHS = 1000
 """Of any probe."""
+
+PROBE_DEADLINE_S = 1800.0
+"""For all kinds of trials together, decoding the data set included."""
 
 HEADROOM = 1.15
 """Of the peak that a few steps show: fragmentation, and an evaluation larger than the probe's."""
@@ -41,17 +48,34 @@ def shortened(config: TrainConfig, examples: int) -> TrainConfig:
     )
 
 
-def gpu_share(plan: Plan, request: Request) -> float:
+def gpu_share(plan: Plan, request: Request, *, room_deadline_s: float) -> float:
     """Share of a GPU that every trial of a plan can do with, found by trying on one that is wholly ours.
 
+    Args:
+        plan: whose.
+        request: what a trial holds besides.
+        room_deadline_s: seconds for which it may wait for a GPU; 0: for ever.
+
     Raises:
-        Faults: no GPU anywhere, or a trial that does not fit on one.
+        Faults: no GPU anywhere, none in time, a trial that does not fit on one, or that takes for ever.
     """
     if not any(node.get("GPU") for node in [*nodes(), *autoscaled()]):
         raise Faults(["`--gpus-per-trial auto` tries a trial on a GPU, and the cluster has none."])
     configs = [config.to_flat() for config in distinct(plan, *MEMORY_FIELDS)]
-    task = ray.remote(num_gpus=1, num_cpus=request.cpus)(measure)
-    return share_of(*ray.get(task.remote(configs)))
+    place = placement_group([{"GPU": 1, "CPU": request.cpus}])
+    try:
+        try:
+            ray.get(place.ready(), timeout=room_deadline_s or None)
+        except GetTimeoutError as error:
+            raise Faults([no_room(room_deadline_s, autoscaler_says())]) from error
+        there = PlacementGroupSchedulingStrategy(place)
+        task = ray.remote(num_gpus=1, num_cpus=request.cpus, scheduling_strategy=there)(measure)
+        return share_of(*ray.get(task.remote(configs), timeout=PROBE_DEADLINE_S))
+    except GetTimeoutError as error:
+        text = f"`--gpus-per-trial auto` has tried {len(configs)} kinds of trial for {PROBE_DEADLINE_S / 60:g} min"
+        raise Faults([f"{text} without an end: give a share, such as .25."]) from error
+    finally:
+        remove_placement_group(place)
 
 
 def measure(configs: list[dict[str, Any]]) -> tuple[int, int, int]:

@@ -7,10 +7,14 @@ from ray.tune.experiment import Trial
 
 from sweeps.engine import endings
 from sweeps.engine.endings import Ending
+from sweeps.engine.error_watch import ErrorWatch
+from sweeps.engine.interruption import Interruption
 from sweeps.engine.progress import Progress
 from sweeps.engine.prometheus import Metrics
 from sweeps.engine.recorder import Recorder
+from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CheckpointKeeper
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.engine.searchers import RunSearcher
 from sweeps.engine.watcher import Watcher
 
@@ -27,9 +31,14 @@ class StageCallback(Callback):
         progress: Progress,
         metrics: Metrics,
         watcher: Watcher,
+        interruption: Interruption,
+        errors: ErrorWatch,
+        room: RoomWatch,
+        slots: Slots,
     ) -> None:
         self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
         self._progress, self._metrics, self._watcher = progress, metrics, watcher
+        self._interruption, self._errors, self._room, self._slots = interruption, errors, room, slots
         self.ended = 0
         """Trials whose final row is stored; an interrupted one has none."""
 
@@ -54,7 +63,7 @@ class StageCallback(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""
         results = self._recorder.live(trial).results
-        self._end(trial, endings.of_last_row(results[-1] if results else {}))
+        self._end(trial, endings.of_last_row(results[-1] if results else {}, gpu_share=self._slots.gpus))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial's process has died, and its retries are used up."""
@@ -68,6 +77,7 @@ class StageCallback(Callback):
         if row is None:
             return
         self.ended += 1
+        self._errors.on_stored(row)
         self._searcher.on_stored(row)
         self._checkpoint_keeper.on_stored(row)
         self._progress.on_stored(row)
@@ -77,9 +87,14 @@ class StageCallback(Callback):
         """Again and again, whether anything has happened or not.
 
         Raises:
-            Faults: the results could not be written for long; it ends the experiment.
+            Interrupted: the sweep is to end.
+            Faults: the results could not be written for long, or no trial can run; it ends the experiment.
+            SickNode: so does this; the stage goes on without that node.
         """
+        self._interruption.check_loop()
         self._recorder.flush_due()
+        self._errors.check(self._slots)
+        self._room.check(trials)
         self._progress.refresh(trials)
         self._metrics.refresh()
 

@@ -2,9 +2,11 @@
 
 import logging
 import os
-import signal
 import socket
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import ray
 
@@ -14,6 +16,7 @@ DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our store holds the rows
     "TUNE_GLOBAL_CHECKPOINT_S": "100000000",  # resuming reads our tables, never Ray's snapshots
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `Interruption` hears it, whatever is under way
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # `RoomLimiter` decides; Tune's own limit is settled before nodes join
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output engine prints tables whatever `verbose` says
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the trials table has them
@@ -49,7 +52,7 @@ def joins_cluster(where: Where) -> bool:
 
 
 def connect(where: Where) -> str | None:
-    """Start or join Ray; a Ray that this process has started already is used as it is.
+    """Start or join Ray, which takes SIGTERM for itself; a Ray that this process has started is used as it is.
 
     Returns:
         Address of Ray's dashboard, where this process started Ray or joined a cluster.
@@ -72,9 +75,18 @@ def connect(where: Where) -> str | None:
         except (OSError, ValueError, RuntimeError) as error:
             raise Faults([f"No Ray cluster answers at `{address}`: {error}"]) from error
         dashboard = context.dashboard_url
-    # Ray installs handlers of its own; a polite kill should end a sweep as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     return dashboard
+
+
+def wants_token(dashboard: str) -> bool:
+    """Whether Ray's dashboard shows nothing to those who have no token. Args: dashboard: its `host:port`."""
+    try:
+        urllib.request.urlopen(f"http://{dashboard}/api/version", timeout=ANSWER_TIMEOUT_S).close()
+    except urllib.error.HTTPError as refused:
+        return refused.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    except OSError:  # not up, or not to be reached from here
+        pass
+    return False
 
 
 def _answers(address: str) -> None:

@@ -6,11 +6,13 @@ raises, in `trainables.endings` (oom, error, preempted). `sweeps.results.endings
 
 from typing import Any
 
+import torch
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
 from embedding_core.storage.result_tables import Row
 from sweeps.engine.private_api import HostMemoryError, last_error
+from sweeps.results.endings import OOM_SHARED
 from trainables.endings import ERROR_LENGTH, TRACEBACK_LENGTH, described
 
 SUMMARY_LINES = 2
@@ -19,9 +21,16 @@ Ending = dict[str, Any]
 """`end_reason` for `trials`; of what went wrong also `error_type` and `traceback`."""
 
 
-def of_last_row(row: Row) -> Ending:
-    """Of a trial that Tune calls complete: the word of its process, or else it was the scheduler that ended it."""
-    return {"end_reason": row.get("end_reason") or "asha_stopped"}
+def of_last_row(row: Row, *, gpu_share: float = 0.0) -> Ending:
+    """Of a trial that Tune calls complete: the word of its process, or else it was the scheduler that ended it.
+
+    Args:
+        row: its last one.
+        gpu_share: of a GPU that it held; what is short of memory on a part of one has not been tried on the whole.
+    """
+    reason = row.get("end_reason") or "asha_stopped"
+    of_device = str(row.get("error_type")).startswith(torch.OutOfMemoryError.__name__)
+    return {"end_reason": OOM_SHARED if reason == "oom" and of_device and 0 < gpu_share < 1 else reason}
 
 
 def of_death(trial: Trial, *, silent_s: float, deadline_s: float) -> Ending:

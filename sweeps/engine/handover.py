@@ -1,6 +1,8 @@
 """What a confirmed run hands over beside its rows: fetched by the driver, or else the run is computed again."""
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -21,8 +23,15 @@ class _Missing(Faults):
     """Not there, or not yet to be seen here."""
 
 
-def fetched(checkpoint_store: CheckpointStore, label: RunLabel) -> dict[str, list[dict[str, Any]]]:
+def fetched(
+    checkpoint_store: CheckpointStore, label: RunLabel, *, pause: Callable[[float], None] = time.sleep
+) -> dict[str, list[dict[str, Any]]]:
     """Rows by table that a completed run left in the checkpoint store.
+
+    Args:
+        checkpoint_store: of the runs.
+        label: of this one.
+        pause: takes the seconds between two looks for them.
 
     Raises:
         OSError: the checkpoint store is out of reach.
@@ -35,6 +44,7 @@ def fetched(checkpoint_store: CheckpointStore, label: RunLabel) -> dict[str, lis
             what=f"{label.trial_id} has completed",
             patience_s=SEEN_AFTER_S,
             kinds=(_Missing,),
+            sleep=pause,
         )
         return result_tables.read(file)
 

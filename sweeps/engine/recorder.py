@@ -13,6 +13,7 @@ from embedding_core.storage.retry import PATIENCE_S, patiently
 from sweeps.engine import endings, handover
 from sweeps.engine.asha import Decision, Judge
 from sweeps.engine.endings import Ending
+from sweeps.engine.interruption import Interrupted
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.trial_row import LiveTrial, trial_row, validation_evaluations
 from sweeps.results.buffer import Buffer
@@ -39,13 +40,24 @@ class Recorder:
         *,
         rungs: Judge | None,
         constants: dict[str, Any],
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Args: rungs: what ASHA decides in. constants: `trials` columns that all trials of the stage share."""
+        """Set up.
+
+        Args:
+            buffer: of the sweep's results.
+            provenance: of this process.
+            checkpoint_store: of the runs.
+            rungs: what ASHA decides in.
+            constants: `trials` columns that all trials of the stage share.
+            pause: takes the seconds between two attempts at what fails; an Interrupted ends the wait.
+        """
         self._buffer, self._checkpoint_store, self._rungs = buffer, checkpoint_store, rungs
         self._constants = {**constants, **provenance.columns()}
         self._live: dict[str, LiveTrial] = {}
         """By Ray's trial id."""
         self._given_up: Faults | None = None
+        self._pause = pause
 
     def live(self, trial: Trial) -> LiveTrial:
         """What is known of a trial that has not ended; its config is read once."""
@@ -85,7 +97,9 @@ class Recorder:
         tables: dict[str, list[dict[str, Any]]] = {}
         if config.eval_test and ending["end_reason"] == "completed":
             try:
-                self._patiently(lambda: tables.update(handover.fetched(self._checkpoint_store, label)))
+                self._patiently(
+                    lambda: tables.update(handover.fetched(self._checkpoint_store, label, pause=self._pause))
+                )
             except Faults as error:
                 lost, ending = error, endings.of_lost_results(error)
                 self._patiently(lambda: handover.put_aside(self._checkpoint_store, label, lost))
@@ -120,8 +134,8 @@ class Recorder:
         """Do what needs the disk; after an outage of PATIENCE_S nothing more: a resume finds it in the checkpoints."""
         if self._given_up is None:
             try:
-                patiently(act, what="Results cannot be written")
-            except OSError as error:
+                patiently(act, what="Results cannot be written", sleep=self._pause)
+            except (OSError, Interrupted) as error:
                 text = f"The results could not be written for {PATIENCE_S:g} s: {error}. What is not stored comes back"
                 self._given_up = Faults([f"{text} with `--resume`, once that works again."])
 

@@ -2,14 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import ray
 import yaml
 from ray.autoscaler.sdk import request_resources
+from ray.tune import PlacementGroupFactory
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from embedding_core.errors import Faults
@@ -22,6 +23,9 @@ WORKERS_JOIN_S = 900.0
 
 ROUNDING = 1e-9
 
+NODE_ID_LABEL = "ray.io/node-id"
+"""Label by which Ray knows each node."""
+
 Resources = Mapping[str, float]
 """Of one node: `CPU`, `GPU`, `memory` in bytes."""
 
@@ -31,7 +35,7 @@ class Request:
     """What each trial is to hold, as the user asks for it."""
 
     gpus: float | Literal["auto"] | None = None
-    """A share of one GPU or a whole number of them; `auto`: what a probe finds, None: a share where there is a GPU."""
+    """A share of one GPU, at most 1; `auto`: what a probe finds, None: a share where there is a GPU."""
     cpus: float = 1.0
     memory_gib: float | None = None
     """Host memory; None: not asked for."""
@@ -51,12 +55,29 @@ class Slots:
     """Trials at once, however large the cluster."""
     waits: bool = False
     """Whether nodes may still join, so that a trial waits where there is no room for it yet."""
+    left_out: frozenset[str] = frozenset()
+    """Ids of nodes on which no trial runs."""
 
     @property
     def resources(self) -> dict[str, float]:
-        """As Ray has them."""
-        memory = {"memory": self.memory} if self.memory else {}
-        return {"cpu": self.cpus, "gpu": self.gpus, **memory}
+        """Of one trial."""
+        held = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
+        return {name: value for name, value in held.items() if value}
+
+    def bundle(self) -> PlacementGroupFactory:
+        """As Tune asks Ray for them."""
+        if not self.left_out:
+            return PlacementGroupFactory([self.resources])
+        elsewhere = {NODE_ID_LABEL: f"!in({','.join(sorted(self.left_out))})"}
+        return PlacementGroupFactory([self.resources], bundle_label_selector=[elsewhere])
+
+    def without(self, node_id: str) -> "Slots":
+        """The same with one more node left out."""
+        return replace(self, left_out=self.left_out | {node_id})
+
+    def has_room(self) -> bool:
+        """Whether some node could take a trial, or may come that could."""
+        return self.fit(nodes(self.left_out)) > 0 or (self.waits and self.fit(autoscaled()) > 0)
 
     def fit(self, nodes: Iterable[Resources]) -> int:
         """Trials that fit at once; each lies within one node."""
@@ -64,16 +85,14 @@ class Slots:
 
     def room(self) -> int:
         """Trials that the cluster has room for now, or will have once its autoscaler has done what it may."""
-        room = max(self.fit(nodes()), self.fit(autoscaled()) if self.waits else 0, 1)
+        room = max(self.fit(nodes(self.left_out)), self.fit(autoscaled()) if self.waits else 0, 1)
         return min(room, self.most or room)
 
     def _fit(self, node: Resources) -> int:
         wants = {"CPU": self.cpus, "memory": self.memory}
         fits = [int(node.get(name, 0) / want + ROUNDING) for name, want in wants.items() if want]
         if self.gpus:
-            gpus = int(node.get("GPU", 0))
-            # A share lies on one GPU.
-            fits.append(gpus * int(1 / self.gpus + ROUNDING) if self.gpus < 1 else int(gpus / self.gpus))
+            fits.append(int(node.get("GPU", 0)) * int(1 / self.gpus + ROUNDING))  # a share lies on one GPU
         return min(fits)
 
 
@@ -94,9 +113,10 @@ class RoomLimiter(ConcurrencyLimiter):
         return suggested
 
 
-def nodes() -> list[Resources]:
-    """Resources of the nodes that are up; a head that runs no trials has neither CPUs nor GPUs."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+def nodes(left_out: Collection[str] = ()) -> list[Resources]:
+    """Resources of the nodes that are up, but for some ids; a head that runs no trials has neither CPUs nor GPUs."""
+    there = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in there if node["NodeID"] not in left_out]
 
 
 def autoscaled(config: Path | None = None) -> list[Resources]:
@@ -197,7 +217,7 @@ def _first_worker(request: Request, say: Callable[[str], None], patience_s: floa
 
 
 def _spelled(slots: Slots) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in slots.resources.items() if value)
+    return ", ".join(f"{name} {value:g}" for name, value in slots.resources.items())
 
 
 def _nodes(there: Iterable[Resources]) -> str:

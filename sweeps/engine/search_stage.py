@@ -66,6 +66,7 @@ def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retr
         attempts=store.attempts(sweep.folder, stage="search"),
         finished=finished,
         retried=retried,
+        pause=sweep.interruption.pause,
     )
 
 

@@ -1,5 +1,6 @@
 """Where Tune gets its runs from: an Optuna study that is told how each one ended, or a plan handed out in its order."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from sweeps.design import Design
 from sweeps.design.design import Outcome, Settings
+from sweeps.engine.interruption import Interrupted
 from sweeps.engine.optuna_study import RETRY_OF, drawn, latest, name_of, report, retry, tell
 from sweeps.engine.private_api import gone_on_with
 from trainables.run_label import RunLabel, to_flat, trial_name
@@ -40,7 +42,7 @@ class StudySearch(RunSearcher):
     A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
     up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials that are not
     finished are handed out again first, with their stored parameters and their own id: those an interrupted
-    sweep left RUNNING, those whose driver died between telling the study and writing the table, and those that are to
+    sweep left RUNNING, those whose row is not in the table although the study knows their end, and those that are to
     be retried. What has ended stays so in Optuna, which reopens no trial: a retry is a further one, marked `RETRY_OF`.
     """
 
@@ -55,6 +57,7 @@ class StudySearch(RunSearcher):
         attempts: dict[str, int],
         finished: Collection[str],
         retried: Collection[str] = (),
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Set up for the trials that are left.
 
@@ -67,6 +70,7 @@ class StudySearch(RunSearcher):
             attempts: highest so far by trial id.
             finished: trial ids that are left alone.
             retried: trial ids that have ended in a way that is to be tried again.
+            pause: takes the seconds between two attempts to reach the study's file; an Interrupted ends the wait.
         """
         super().__init__(metric=outcome.validation, mode="max")
         self._study, self._outcome = study, outcome
@@ -76,7 +80,7 @@ class StudySearch(RunSearcher):
         """By Ray's trial id."""
         self._waiting = self._left()
         self._unsure = False
-        self._died: set[str] = set()
+        self._pause = pause
         ended = [t for t in self._waiting if t.state.is_finished()]
         again = {TrialState.FAIL: ended, TrialState.PRUNED: [t for t in ended if name_of(t) in retried]}
         self._again = {t.number for state, trials in again.items() for t in trials if t.state == state}
@@ -84,7 +88,7 @@ class StudySearch(RunSearcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Ray's config of the next run."""
-        return _waited_for(lambda: self._suggested(trial_id))
+        return self._waited_for(lambda: self._suggested(trial_id))
 
     def _left(self) -> list[FrozenTrial]:
         """Trials that have begun, are not finished, and were not handed out."""
@@ -124,34 +128,24 @@ class StudySearch(RunSearcher):
         """Report the value at its `images_seen`."""
         trial = self._handed_out[trial_id]
         if trial.number not in self._told:
-            _waited_for(lambda: report(trial, result["images_seen"], result[self._outcome.validation]))
+            self._waited_for(lambda: report(trial, result["images_seen"], result[self._outcome.validation]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the run ended; an interrupted one stays RUNNING for the resume.
-
-        Of one whose process died only its row will say what of: see `on_stored`.
-        """
-        trial = self._handed_out[trial_id]
-        if trial.number in self._told:
-            return
-        if error:
-            self._died.add(trial_id)
-        elif result is not None:  # Tune hands the last row to this method alone
-            reason, images_seen = result.get("end_reason"), result.get("images_seen")
-            value = result.get(self._outcome.validation)
-            _waited_for(lambda: tell(self._study, trial, reason, images_seen, value))
+        """Nothing yet: what a run ended with counts once it is stored. An interrupted one stays RUNNING."""
 
     def on_stored(self, row: Row) -> None:
-        """Tell the study of a run whose process died what its stored row says; after a kill here `reconcile` does."""
-        if row["ray_trial_id"] in self._died:
-            trial = self._handed_out[row["ray_trial_id"]]
+        """Tell the study how the run ended, as its row says; after a kill before this `reconcile` does."""
+        trial = self._handed_out[row["ray_trial_id"]]
+        if trial.number not in self._told:
             value = row[self._outcome.final]
-            _waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], value))
+            self._waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], value))
 
-
-def _waited_for(act: Callable[[], _Result]) -> _Result:
-    """What needs the study's file, which an outage of its disk must not cost the sweep."""
-    return patiently(act, what="The study cannot be written", kinds=(StorageInternalError,))
+    def _waited_for(self, act: Callable[[], _Result]) -> _Result | None:
+        """What needs the study's file, which an outage of its disk must not cost the sweep; None: it is to end."""
+        try:
+            return patiently(act, what="The study cannot be written", kinds=(StorageInternalError,), sleep=self._pause)
+        except Interrupted:
+            return None
 
 
 class PlannedSearch(RunSearcher):

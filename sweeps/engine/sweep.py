@@ -1,7 +1,7 @@
 """A sweep as the engine holds it: a plan, the folder that it fills, and what its stages share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ray import tune
@@ -16,6 +16,8 @@ from embedding_core.storage.retry import patiently
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import content_of
 from sweeps.design.planned_counts import planned_trials
+from sweeps.engine.error_watch import ErrorWatch
+from sweeps.engine.interruption import Interruption
 from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CHECKPOINTS
 from sweeps.results.store import Store
@@ -43,8 +45,14 @@ class Sweep:
     """See `RunLabel`."""
     save_every_s: float = 0.0
     """Likewise."""
+    room_deadline_s: float = 0.0
+    """Seconds for which all trials may wait for room; 0: for ever."""
     on_row: Callable[[Row], None] | None = None
     """Shown each row of a trial, with its stage, id and cell."""
+    interruption: Interruption = field(default_factory=Interruption)
+    """Whoever runs the sweep enters it, so that signals are heard."""
+    errors: ErrorWatch = field(default_factory=ErrorWatch)
+    """Of all its stages."""
 
     @property
     def study_id(self) -> str:

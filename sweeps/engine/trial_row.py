@@ -49,7 +49,7 @@ _FROM_LAST_ROW: Final = (
 )
 """Columns of `trials` that the training process knows and sends with each row."""
 
-_FROM_GIVING_UP: Final = ("error_type", "traceback", "hostname")
+_FROM_GIVING_UP: Final = ("error_type", "traceback", "hostname", "ray_node_id", "node_type")
 """Those of a result that ends a trial and is no row of an epoch."""
 
 _ABOUT_TRIPLETS: Final = ("val_triplet_auc_se", "val_triplet_pairs", "val_leak_share")

@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from ray.tune.experiment import Trial
 
 from sweeps.engine.asha import ImagesSeenASHA, Judge
 from sweeps.engine.callbacks import StageCallback
+from sweeps.engine.interruption import Interrupted
 from sweeps.engine.private_api import memory_deaths_survived
 from sweeps.engine.progress import Progress
 from sweeps.engine.prometheus import Metrics
@@ -19,6 +21,7 @@ from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.resources import RoomLimiter
 from sweeps.engine.retention import CheckpointKeeper, start_anew
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.engine.searchers import RunSearcher
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.watcher import Watcher
@@ -47,7 +50,12 @@ class Remainder:
 
 
 def run(sweep: Sweep, left: Remainder) -> bool:
-    """Run what is left of a stage; whether all of it has ended."""
+    """Run what is left of a stage; whether all of it has ended, and nobody wants the sweep to end.
+
+    Raises:
+        SickNode: it goes on without that node.
+        Faults: no trial can run, or nothing can be written.
+    """
     rows = store.read(sweep.folder, "trials", stage=left.stage).to_pylist()
     checkpoint_store = sweep.checkpoint_store()
     checkpoint_store.tidy(left.stage)
@@ -58,6 +66,7 @@ def run(sweep: Sweep, left: Remainder) -> bool:
         checkpoint_store,
         rungs=left.rungs,
         constants={"tuned_by": sweep.plan.outcome.validation, **left.constants},
+        pause=sweep.interruption.pause,
     )
     planned = sweep.planned(left.stage)
     callback = StageCallback(
@@ -76,22 +85,26 @@ def run(sweep: Sweep, left: Remainder) -> bool:
         ),
         metrics=Metrics(sweep.study_id, left.stage),
         watcher=Watcher(sweep.on_row, sweep.console),
+        interruption=sweep.interruption,
+        errors=sweep.errors,
+        room=RoomWatch(sweep.console, deadline_s=sweep.room_deadline_s),
+        slots=sweep.slots,
     )
     scheduler = None
     if left.rungs is not None:
         scheduler = ImagesSeenASHA(left.rungs, recorder.decision, metric=sweep.plan.outcome.validation)
     trials = planned - len(left.done)
-    with memory_deaths_survived():
+    with memory_deaths_survived(), sweep.interruption.within_loop(), suppress(Interrupted):
         _tuner(sweep, left, trials, callback, scheduler).fit()
     shutil.rmtree(sweep.folder / "ray", ignore_errors=True)
-    return callback.ended >= trials
+    return callback.ended >= trials and not sweep.interruption.asked
 
 
 def _tuner(
     sweep: Sweep, left: Remainder, trials: int, callback: StageCallback, scheduler: ImagesSeenASHA | None
 ) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(sweep.trainable, sweep.slots.resources),
+        tune.with_resources(sweep.trainable, sweep.slots.bundle()),
         tune_config=tune.TuneConfig(
             search_alg=RoomLimiter(left.searcher, sweep.slots.room),
             scheduler=scheduler,

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import ray
 import torch
+from ray import tune
 from ray.exceptions import ActorDiedError
 
 from embedding_core.config.train_config import MEASURES, TrainConfig
 from embedding_core.train import SAVE_EVERY_S, train
 from embedding_core.training import checkpoint
+from trainables import embedding
 from trainables.checkpoint_store import CheckpointStore
 from trainables.embedding import EmbeddingTrainable
 from trainables.run_label import RunLabel, to_flat
@@ -225,14 +227,72 @@ def test_a_fault_is_an_ending_and_the_next_trial_is_unharmed(
     actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
 ) -> None:
     """What is raised Ray would retry, and do so in vain."""
-    one = actor(flat("t00000", {**FIRST, "dataset": "nowhere"}))
+    one = actor(flat("t00000", {**FIRST, "batch_size": 4096}))
     row = one.epoch()
     assert (row["done"], row["end_reason"]) == (True, "error")
     assert row["error_type"].startswith("Faults:")
-    assert "nowhere" in row["error_type"]
+    assert "4096" in row["error_type"]
     assert row["traceback"].startswith("Traceback")
     one.take(flat("t00001", FIRST))
     assert_same(one.run(), direct(FIRST, 1))
+
+
+def test_a_machine_without_the_data_says_that_no_trial_can_run_on_it(
+    actor: Callable[..., OneThread], flat: Callable[..., dict[str, Any]]
+) -> None:
+    """The driver has read them: whoever cannot is on a machine that lacks them."""
+    one = actor(flat("t00000", {**FIRST, "dataset": "nowhere"}))
+    row = one.epoch()
+    assert (row["done"], row["end_reason"]) == (True, "error")
+    assert row["error_type"].startswith("UnfitMachine: The data set nowhere cannot be read here")
+    assert row["ray_node_id"] == ray.get_runtime_context().get_node_id()
+
+
+def test_a_machine_without_the_share_says_so_and_one_that_had_it_waits(
+    flat: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "MOUNTED_AFTER_S", 0.0)
+    config = flat("t00000", FIRST)
+    (tmp_path / "checkpoints" / ".checkpoints").rename(tmp_path / "marker")
+    row = EmbeddingTrainable(config).train()
+    assert (row["done"], row["end_reason"]) == (True, "error")
+    assert row["error_type"].startswith("UnfitMachine: the share of")
+
+    (tmp_path / "marker").rename(tmp_path / "checkpoints" / ".checkpoints")
+    trainable = EmbeddingTrainable(config)
+    first = [trainable.train() for _ in range(FIRST["epochs"])]
+    (tmp_path / "checkpoints" / ".checkpoints").rename(tmp_path / "marker")
+    assert trainable.reset(flat("t00001", FIRST))
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        (tmp_path / "marker").rename(tmp_path / "checkpoints" / ".checkpoints")
+
+    monkeypatch.setattr(trainable, "_pause", pause)
+    assert_same([trainable.train() for _ in range(FIRST["epochs"])], first)
+    assert len(pauses) == 1
+
+
+class OnAShareOfAGpu(EmbeddingTrainable):
+    """As Ray places it where it has counted a GPU."""
+
+    @property
+    def trial_resources(self) -> Any:
+        return tune.PlacementGroupFactory([{"CPU": 1, "GPU": 0.25}])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_share_of_a_gpu_that_torch_cannot_use_is_no_reason_to_train_on_the_cpu(
+    flat: Callable[..., dict[str, Any]],
+) -> None:
+    row = OnAShareOfAGpu(flat("t00000", FIRST)).train()
+    assert (row["done"], row["end_reason"]) == (True, "error")
+    assert row["error_type"].startswith("UnfitMachine: A trial holds 0.25 of a GPU that torch cannot use here:")
+    for part in ("driver", f"torch {torch.__version__}", "Card", "`--gpus-per-trial 0`"):
+        assert part in row["traceback"]
+    on_cpu = OnAShareOfAGpu(flat("t00001", {**FIRST, "device": "cpu"}))
+    assert on_cpu.train()["end_reason"] is None
 
 
 class HangsWhileKeeping(EmbeddingTrainable):

@@ -129,11 +129,15 @@ def test_a_usable_set_of_ones_own_passes_the_same_checks(
     assert "mine, 400 images" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(torch.cuda.device_count() > 0, reason="needs a machine without a GPU")
 def test_more_gpus_than_the_machine_has(refused: Callable[..., str]) -> None:
-    there = torch.cuda.device_count()
-    assert refused(f"--gpus-per-trial {there + 1}") == (
-        f"`--gpus-per-trial` must be at most the {there} GPUs of a node, but got {there + 1}."
-    )
+    assert refused("--gpus-per-trial 1") == "`--gpus-per-trial` must be at most the 0 GPUs of a node, but got 1."
+
+
+def test_more_gpus_than_a_trial_uses(refused: Callable[..., str]) -> None:
+    """The others would be held, and idle."""
+    told = "`--gpus-per-trial` must be at most 1, as a trial trains on one GPU, but got 2."
+    assert refused("--gpus-per-trial 2") == told
 
 
 def test_more_cpus_than_the_machine_has(refused: Callable[..., str]) -> None:
@@ -144,7 +148,7 @@ def test_more_cpus_than_the_machine_has(refused: Callable[..., str]) -> None:
 
 
 def test_flags_settings_data_and_machine_are_told_together(refused: Callable[..., str], tmp_path: Path) -> None:
-    message = refused(f"--dataset cifar11 --data-root {tmp_path} --set batch_size=63 --gpus-per-trial 4096")
+    message = refused(f"--dataset cifar11 --data-root {tmp_path} --set batch_size=63 --cpus-per-trial 4096")
     for part in ("cifar11", "batch_size=63", "4096"):
         assert part in message
     message = refused("--sampels 3 --blocks 0 --set koleo_wieght=.1")
@@ -168,7 +172,7 @@ def test_a_name_in_use(refused: Callable[..., str], tmp_path: Path) -> None:
 def test_made_up_names_are_counted_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody who gives no name is told that it is taken."""
     started(tmp_path / "koleo_accum-quick-digits-1")
-    assert main(DESIGN, ["--results", str(tmp_path), "--local", "--gpus-per-trial", "4096"]) == 2
+    assert main(DESIGN, ["--results", str(tmp_path), "--local", "--cpus-per-trial", "4096"]) == 2
     assert "holds a sweep" not in capsys.readouterr().err
 
 

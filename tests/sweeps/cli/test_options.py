@@ -82,7 +82,10 @@ def test_all_faults_at_once() -> None:
         (["--samples"], "Argument --samples: expected one argument."),
         (["--resume=3"], "Argument --resume: ignored explicit argument '3'."),
         (["digits"], "Unexpected argument `digits`."),
-        (["--gpus-per-trial", "1.5"], "`--gpus-per-trial` must be a whole number above 1, as Ray has it, but got 1.5."),
+        (
+            ["--gpus-per-trial", "1.5"],
+            "`--gpus-per-trial` must be at most 1, as a trial trains on one GPU, but got 1.5.",
+        ),
         (["--blocks", "0"], "`--blocks` must be at least 1, but got 0."),
         (["--replicates", "0"], "`--replicates` must be at least 1, but got 0."),
         (
@@ -148,7 +151,7 @@ def test_checkpoints_come_by_time_or_after_each_epoch() -> None:
     assert parse(DESIGN, ["--save-every", "10m"]).save_every_s == 600
     assert parse(DESIGN, ["--save-every", "epoch"]).save_every_s == 0
     (fault,) = faults_of("--save-every", "often")
-    assert fault == "`--save-every` must be a time such as 45s or 10m, or epoch, but got `often`."
+    assert fault == "`--save-every` must be a time such as 45s or 90m, or epoch, but got `often`."
 
 
 def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
@@ -157,3 +160,9 @@ def test_an_epoch_has_a_deadline_unless_it_is_said_never() -> None:
     assert parse(DESIGN, ["--epoch-deadline", "never"]).epoch_deadline_s == 0
     (fault,) = faults_of("--epoch-deadline", "soon")
     assert fault == "`--epoch-deadline` must be a time such as 45s or 90m, or never, but got `soon`."
+
+
+def test_how_long_trials_may_wait_for_room_is_a_time_or_never() -> None:
+    assert parse(DESIGN, []).room_deadline_s == 7200
+    assert parse(DESIGN, ["--room-deadline", "30m"]).room_deadline_s == 1800
+    assert parse(DESIGN, ["--room-deadline", "never"]).room_deadline_s == 0

@@ -6,12 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.engine import trial_row
 from sweeps.engine.callbacks import StageCallback
+from sweeps.engine.error_watch import ErrorWatch
+from sweeps.engine.interruption import Interruption
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
+from sweeps.engine.resources import Slots
+from sweeps.engine.room_watch import RoomWatch
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store, read
 from trainables.checkpoint_store import CheckpointStore
@@ -60,7 +65,14 @@ def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCa
     recorder = Recorder(Buffer(Store.create(folder)), provenance, checkpoint_store, rungs=None, constants={})
     names = ("searcher", "checkpoint_keeper", "progress", "metrics", "watcher")
     hearers: dict[str, Any] = {name: Hears(name, heard, folder) for name in names}
-    return StageCallback(recorder, **hearers)
+    return StageCallback(
+        recorder,
+        **hearers,
+        interruption=Interruption(),
+        errors=ErrorWatch(),
+        room=RoomWatch(Console(), deadline_s=0.0),
+        slots=Slots(1, 0),
+    )
 
 
 def complete(callback: StageCallback, trial: Any) -> None:
@@ -97,7 +109,7 @@ def test_of_an_ending_that_cannot_be_stored_nobody_hears(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Buffer, "flush", full)
-    monkeypatch.setattr("sweeps.engine.recorder.patiently", lambda act, what: act())
+    monkeypatch.setattr("sweeps.engine.recorder.patiently", lambda act, **_: act())
     callback.on_trial_result(0, [], trial, ROW)
     callback.on_trial_complete(0, [], trial)
     assert not heard

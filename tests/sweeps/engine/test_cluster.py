@@ -1,8 +1,12 @@
 """Where trials run: what the command line says goes before the environment."""
 
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
 import pytest
 
-from sweeps.engine.cluster import Where, joins_cluster
+from sweeps.engine.cluster import Where, joins_cluster, wants_token
 
 
 @pytest.mark.parametrize(
@@ -23,3 +27,38 @@ def test_a_cluster_is_joined_where_one_is_named(
         monkeypatch.setenv("RAY_ADDRESS", environment)
     assert where.cluster == cluster
     assert joins_cluster(where) == (cluster is not None)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int], str]]:
+    """`answering(status)` -> `host:port` of a server that answers so."""
+    servers = []
+
+    def start(status: int) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Nothing."""
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("status", "wants"), [(200, False), (401, True), (403, True), (500, False)])
+def test_a_dashboard_that_refuses_strangers_wants_a_token(
+    answering: Callable[[int], str], status: int, wants: bool
+) -> None:
+    assert wants_token(answering(status)) == wants
+
+
+def test_a_dashboard_that_is_not_to_be_reached_is_no_reason_to_stop() -> None:
+    assert not wants_token("127.0.0.1:9")

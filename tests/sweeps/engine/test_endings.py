@@ -71,3 +71,22 @@ def test_a_process_that_ended_itself_over_its_deadline_hung(tmp_path: Path) -> N
     found = ending(tmp_path, ActorDiedError(), silent_s=61.0, deadline_s=60.0)
     assert (found["end_reason"], found["error_type"]) == ("error", "No row within 60 s.")
     assert ending(tmp_path, ActorDiedError(), silent_s=59.0, deadline_s=60.0)["end_reason"] == "preempted"
+
+
+NO_GPU_MEMORY = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+NO_HOST_MEMORY = "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"
+
+
+@pytest.mark.parametrize(
+    ("error", "gpu_share", "reason"),
+    [
+        (NO_GPU_MEMORY, 0.25, "oom_shared"),
+        (NO_GPU_MEMORY, 1.0, "oom"),  # it had the whole of it
+        (NO_GPU_MEMORY, 0.0, "oom"),
+        (NO_HOST_MEMORY, 0.25, "oom"),  # a whole GPU would not help
+    ],
+)
+def test_what_a_share_of_a_gpu_is_too_small_for_is_not_judged_yet(error: str, gpu_share: float, reason: str) -> None:
+    row = {"end_reason": "oom", "error_type": error}
+    assert of_last_row(row, gpu_share=gpu_share)["end_reason"] == reason
+    assert of_last_row({"end_reason": "completed"}, gpu_share=gpu_share)["end_reason"] == "completed"

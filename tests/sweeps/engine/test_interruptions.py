@@ -24,6 +24,8 @@ pytestmark = pytest.mark.ray
 
 SAMPLES, EPOCHS = 8, 16
 PATIENCE_S = 300.0
+STOPS_S = 60.0
+"""In which a stop is obeyed; a machine with nothing else to do needs ten for Ray to end."""
 MARK = "KOLEO_TEST_DRIVER"
 
 Curve = list[dict[str, Any]]
@@ -267,6 +269,66 @@ def test_an_orderly_end(
         endings = set(store.read(folder, "trials")["end_reason"].to_pylist())
         assert endings <= {"collapsed"}  # one may have, by itself; nothing says that the others were stopped
         assert "RUNNING" in study_states(folder).values()
+
+
+SLOW = """
+import pathlib, time
+from sweeps.cli import messages
+from sweeps.engine import runner
+
+def slow(act):
+    def slowly(*arguments, **keywords):
+        pathlib.Path(sys.argv[sys.argv.index("--results") + 1], "begun").touch()
+        time.sleep(3600)
+        return act(*arguments, **keywords)
+    return slowly
+
+if "--resume" not in sys.argv:
+    {where} = slow({where})
+
+"""
+"""Comes before the last lines of `SCRIPT`: something between two stages, or after the last, takes very long."""
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "status"),
+    [
+        ("runner.keep_best", signal.SIGINT, INTERRUPTED),
+        ("runner.keep_best", signal.SIGALRM, BUDGET_SPENT),
+        ("runner.store.compact", signal.SIGHUP, INTERRUPTED),
+        ("messages.compose", signal.SIGTERM, INTERRUPTED),
+    ],
+    ids=[
+        "Ctrl-C between stages",
+        "time budget between stages",
+        "SIGHUP during compaction",
+        "SIGTERM during the report",
+    ],
+)
+def test_an_orderly_end_while_no_trial_runs(
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    where: str,
+    number: int,
+    status: int,
+) -> None:
+    """Tune keeps the handlers that it has installed, which then set a flag at which nobody looks."""
+    results, script = tmp_path / "results", tmp_path / "slow_sweep.py"
+    results.mkdir()
+    script.write_text(SCRIPT.replace("if __name__", SLOW.format(where=where) + "if __name__"))
+    argv = [sys.executable, str(script), "--local", "--results", str(results), "--name", "slow"]
+    size = ["--samples", "2", "--epochs", "2", "--replicates", "1"]
+    process = driver(*argv, *size, "--time-budget", "1h")
+    wait_for("what takes so long", lambda: process.poll() is not None or (results / "begun").exists())
+    process.send_signal(number)
+    assert process.wait(STOPS_S) == status
+    log = (tmp_path / "driver.log").read_text()
+    assert "no result is lost. Go on with" in log
+    assert "Traceback" not in log
+    assert driver(*argv, "--resume").wait(PATIENCE_S) == 0
+    assert (results / "slow" / "report.html").exists()
+    rows = store.read(results / "slow", "trials", attempts="all").to_pylist()
+    assert Counter(row["stage"] for row in rows) == {"search": 2, "confirm": 4}, "nothing lost or run twice"
 
 
 def ended(folder: Path) -> int:

@@ -24,6 +24,7 @@ from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.engine import runner, tuner
 from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
+from sweeps.engine.error_watch import EQUAL_ERRORS
 from sweeps.engine.resources import Slots
 from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read
@@ -171,6 +172,56 @@ def test_a_trial_whose_node_is_lost_goes_on_elsewhere(
         cluster.remove_node(two_nodes(), allow_graceful=False)
 
     check_calm(run(1, lose), dict.fromkeys(ALL, "completed"))
+
+
+class Sick(EmbeddingTrainable):
+    """On one node it cannot train, or has no data; on the other it takes its time."""
+
+    sick = ""
+    kind = ""
+
+    def step(self) -> dict[str, Any]:
+        if not self._here():
+            time.sleep(1.0)
+        return super().step()
+
+    def _here(self) -> bool:
+        return ray.get_runtime_context().get_node_id() == self.sick
+
+    def _start(self) -> Iterator[Row]:
+        if self._here():
+            if self.kind == "no data":
+                self.config["dataset"] = "nowhere"
+            else:
+                raise OSError(5, "Input/output error", f"/scratch/{self.config['trial_id']}")
+        return super()._start()
+
+
+@pytest.mark.parametrize(("kind", "failed"), [("errors", EQUAL_ERRORS), ("no data", 1)])
+def test_a_node_that_fails_what_it_is_given_is_left_out_and_its_trials_run_again(
+    cluster: Cluster, tiny: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, failed: int
+) -> None:
+    """It is done with each trial at once, and so would end the whole queue while the other node trains."""
+    while len(workers(cluster)) < 2:
+        cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    sick, sound = (node.node_id for node in workers(cluster)[-2:])
+    monkeypatch.setattr(Sick, "sick", sick)
+    monkeypatch.setattr(Sick, "kind", kind)
+    plan = Plan.of(tiny, {"stages": "confirm", "replicates": 1, "blocks": 4, "epochs": EPOCHS})
+    folder, told = tmp_path / "sweep", io.StringIO()
+    store = Store.create(folder)
+    plan_file.write(folder / "plan.json", plan_file.content_of(plan, folder.name))
+    data = DeviceData.load(TrainConfig(), torch.device("cpu"))
+    assert runner.run(Sweep(plan, folder, store, data, Slots(1, 0, most=2), Console(file=told), Sick))
+    every = read(folder, "trials", attempts="all").to_pylist()
+    final = read(folder, "trials").to_pylist()
+    assert len(final) == 8
+    assert {(row["end_reason"], row["node_id"]) for row in final} == {("completed", sound)}
+    errors = [row for row in every if row["end_reason"] == "error"]
+    assert {row["node_id"] for row in errors} == {sick}
+    assert len(errors) == failed
+    assert f"Trials run on without node {sick[:8]}" in told.getvalue()
 
 
 @pytest.mark.skipif(available() < 8 * GIB, reason="needs 8 GiB of memory to fill")

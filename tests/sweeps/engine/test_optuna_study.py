@@ -3,10 +3,10 @@
 import math
 import resource
 import sqlite3
+import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,10 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
 from embedding_core.config.train_config import TrainConfig
-from embedding_core.storage.retry import patiently
 from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.design.runs import tune_runs
-from sweeps.engine import filesystems, searchers
+from sweeps.engine import filesystems
 from sweeps.engine.optuna_study import CONSTRAINT, _connect, open_study, reconcile
 from sweeps.engine.searchers import StudySearch
 from sweeps.koleo_accum import DESIGN
@@ -43,6 +42,7 @@ class Driver:
         attempts: dict[str, int] | None = None,
         finished: Collection[str] = (),
         retried: Collection[str] = (),
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         plan = Plan.of(design, {"preset": preset})
         self.study = open_study(file, seed=0, first_trials=plan.preset.first_trials)
@@ -55,6 +55,7 @@ class Driver:
             attempts=attempts or {},
             finished=finished,
             retried=retried,
+            pause=pause,
         )
 
     def start(self, ray_id: str) -> tuple[TrainConfig, RunLabel]:
@@ -66,14 +67,19 @@ class Driver:
         self.search.on_trial_result(ray_id, {"images_seen": images_seen, "val_auc": val_auc, "end_reason": None})
 
     def end(self, ray_id: str, images_seen: int, val_auc: float, end_reason: str | None) -> None:
+        """As Tune tells it first, then the recorder; without a reason ASHA has stopped it."""
         last = {"images_seen": images_seen, "val_auc": val_auc, "end_reason": end_reason}
         self.search.on_trial_complete(ray_id, last)
+        self.store(ray_id, end_reason or "asha_stopped", images_seen, val_auc)
 
     def die(self, ray_id: str, end_reason: str) -> None:
-        """As Tune tells it first, then the recorder."""
+        """Likewise."""
         self.search.on_trial_complete(ray_id, error=True)
-        last = {"images_seen": None, "final_val_auc": None}
-        self.search.on_stored({"ray_trial_id": ray_id, "end_reason": end_reason, **last})
+        self.store(ray_id, end_reason, None, None)
+
+    def store(self, ray_id: str, end_reason: str, images_seen: int | None, value: float | None) -> None:
+        row = {"end_reason": end_reason, "images_seen": images_seen, "final_val_auc": value}
+        self.search.on_stored({"ray_trial_id": ray_id, **row})
 
 
 @pytest.fixture
@@ -122,8 +128,7 @@ def constraint(trial: FrozenTrial) -> dict[str, float]:
 def test_runs_without_a_finite_end_are_pruned_and_infeasible(driver: Driver, file: Path, end_reason: str) -> None:
     driver.start("r")
     driver.row("r", 300, 0.7)
-    last = {"val_auc": math.nan, "end_reason": end_reason} | ({"images_seen": 600} if end_reason == "diverged" else {})
-    driver.search.on_trial_complete("r", last)
+    driver.store("r", end_reason, 600 if end_reason == "diverged" else 300, math.nan)
     (trial,) = stored(file)
     assert trial.state == TrialState.PRUNED
     assert constraint(trial) == {CONSTRAINT: 1.0}
@@ -132,7 +137,7 @@ def test_runs_without_a_finite_end_are_pruned_and_infeasible(driver: Driver, fil
 
 def test_a_run_that_ends_before_any_row_is_not_left_running(driver: Driver, file: Path) -> None:
     driver.start("r")
-    driver.search.on_trial_complete("r", {"val_auc": math.nan, "end_reason": "oom"})
+    driver.store("r", "oom", None, None)
     driver.start("e")
     driver.die("e", "error")
     assert [trial.state for trial in stored(file)] == [TrialState.PRUNED, TrialState.FAIL]
@@ -148,6 +153,13 @@ def test_the_study_and_the_table_give_a_death_the_same_name(driver: Driver, file
     assert (oom.state, oom.intermediate_values) == (TrialState.PRUNED, {300: 0.7})
     assert oom.constraints == {CONSTRAINT: 1.0}
     assert (preempted.state, preempted.intermediate_values) == (TrialState.FAIL, {300: 0.7})
+
+
+def test_too_little_memory_on_a_share_of_a_gpu_says_nothing_about_the_settings(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    driver.end("r", 300, math.nan, "oom_shared")
+    (trial,) = stored(file)
+    assert (trial.state, constraint(trial)) == (TrialState.FAIL, {})
 
 
 def test_infeasible_runs_teach_the_sampler(tmp_path: Path, tiny: Design) -> None:
@@ -191,7 +203,7 @@ def test_an_interrupted_run_is_handed_out_again_first_as_it_was(driver: Driver, 
 
 
 def test_what_the_study_knows_and_the_table_does_not_is_run_again_under_its_id(driver: Driver, file: Path) -> None:
-    """The driver died between telling the study and writing the trial's row."""
+    """The table has been put back to what it was earlier, say."""
     started = [driver.start(f"r{i}") for i in range(3)]
     driver.end("r0", 900, 0.8, "completed")
     driver.row("r1", 300, 0.7)
@@ -244,7 +256,7 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     assert waiting.start("x")[1].trial_id == trial_name(len(endings))
 
 
-@pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom"])
+@pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom", "oom_shared"])
 def test_a_retried_run_is_a_further_trial_with_its_parameters_and_our_id(
     driver: Driver, file: Path, end_reason: str
 ) -> None:
@@ -313,6 +325,15 @@ def test_the_same_seed_suggests_the_same(tmp_path: Path) -> None:
         return configs
 
     assert suggestions("a.db") == suggestions("b.db")
+
+
+def test_an_ending_is_told_once_its_row_is_stored(driver: Driver, file: Path) -> None:
+    """A driver that is killed in between finds a trial to go on with, and none that has ended without a row."""
+    driver.start("r")
+    driver.search.on_trial_complete("r", {"images_seen": 900, "val_auc": 0.8, "end_reason": "completed"})
+    assert [trial.state for trial in stored(file)] == [TrialState.RUNNING]
+    driver.store("r", "completed", 900, 0.8)
+    assert [trial.state for trial in stored(file)] == [TrialState.COMPLETE]
 
 
 def test_write_ahead_log_lets_the_dashboard_read_meanwhile(driver: Driver, file: Path) -> None:
@@ -409,7 +430,7 @@ def test_tuning_runs_collapsed_embeddings_to_their_end() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_waited_out(file: Path) -> None:
     """Each write meets the limit once; the wait lifts it."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     waits = []
@@ -418,7 +439,7 @@ def test_a_full_disk_is_waited_out(driver: Driver, file: Path, monkeypatch: pyte
         waits.append(seconds)
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
-    monkeypatch.setattr(searchers, "patiently", partial(patiently, sleep=lift))
+    driver = Driver(file, pause=lift)
     steps = [
         lambda: driver.start("r"),
         lambda: driver.row("r", 100, 0.6),
@@ -444,8 +465,7 @@ def test_a_disk_that_fails_while_a_trial_is_handed_out_loses_and_invents_none(
     driver.start("r0")
     driver.end("r0", 300, 0.5, "error")
     driver.start("r1")
-    monkeypatch.setattr(searchers, "patiently", partial(patiently, sleep=lambda seconds: None))
-    again = Driver(file, attempts={"t00000": 1, "t00001": 1})
+    again = Driver(file, attempts={"t00000": 1, "t00001": 1}, pause=lambda seconds: None)
     storage = again.study._storage
     writes = {"left": begun}
 

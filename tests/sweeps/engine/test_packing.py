@@ -5,10 +5,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import ray
 import torch
@@ -17,10 +18,12 @@ from rich.console import Console
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
+from embedding_core.storage.result_tables import Row
 from sweeps.cli.options import parse
 from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine.cluster import connect
+from sweeps.engine.optuna_study import CONSTRAINT
 from sweeps.engine.resources import Request, Slots, slots
 from sweeps.engine.runner import run
 from sweeps.engine.sweep import Sweep
@@ -64,9 +67,12 @@ class Witness(EmbeddingTrainable):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _ray(start_ray: Callable[..., None]) -> None:
-    start_ray(num_cpus=8, num_gpus=1)
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+def _ray(start_ray: Callable[..., None]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # Ray counts none where all are hidden
+        start_ray(num_cpus=8, num_gpus=1)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
 
 
 def test_a_ray_that_is_up_is_used_as_it_is(tiny: Design) -> None:
@@ -119,3 +125,42 @@ def test_four_trials_share_a_gpu_and_a_fifth_waits(tiny: Design, tmp_path: Path)
     trials = read(folder, "trials").to_pylist()
     assert [(row["end_reason"], row["gpu_share"]) for row in trials] == [("completed", 0.25)] * 5
     assert all(row["gpu_s"] == pytest.approx(row["wall_s"] / 4) for row in trials)
+
+
+class NeedsMoreThanItsShare(EmbeddingTrainable):
+    """One trial fits on a whole GPU alone, another on none; both say so as torch does."""
+
+    def _start(self) -> Iterator[Row]:
+        resources = self.trial_resources
+        assert resources is not None
+        if (self.config["trial_id"], resources.required_resources["GPU"]) in TOO_SMALL:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super()._start()
+
+
+TOO_SMALL = {("t00001", 0.25), ("t00002", 0.25), ("t00002", 1.0)}
+
+
+def test_what_its_share_is_too_small_for_is_tried_on_a_whole_gpu_before_it_is_judged(
+    tiny: Design, tmp_path: Path
+) -> None:
+    """Which trials are beside it is no property of its settings, which the sampler would learn to keep away from."""
+    plan = Plan.of(tiny, {"stages": "search", "samples": 4, "epochs": 1, "device": "cpu"})
+    data = DeviceData.load(TrainConfig(), torch.device("cpu"))
+    folder = tmp_path / "short"
+    slots, told = Slots(cpus=1, gpus=0.25), Console(file=io.StringIO())
+    assert run(Sweep(plan, folder, Store.create(folder), data, slots, told, NeedsMoreThanItsShare))
+    final = {row["trial_id"]: row for row in read(folder, "trials").to_pylist()}
+    assert (final["t00001"]["end_reason"], final["t00001"]["gpu_share"]) == ("completed", 1.0)
+    assert (final["t00002"]["end_reason"], final["t00002"]["gpu_share"]) == ("oom", 1.0)
+    every = read(folder, "trials", attempts="all").to_pylist()
+    tried = sorted((row["trial_id"], row["end_reason"]) for row in every if row["gpu_share"] == 0.25)
+    assert [pair for pair in tried if pair[0] in ("t00001", "t00002")] == [
+        ("t00001", "oom_shared"), ("t00002", "oom_shared")
+    ]  # fmt: skip
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'optuna.db'}")
+    first, retried = study.get_trials()[:4], study.get_trials()[4:]
+    assert [trial.state.name for trial in first[1:3]] == ["FAIL", "FAIL"], "nothing learnt from either"
+    assert not any(trial.constraints.get(CONSTRAINT) for trial in first)
+    assert [trial.state.name for trial in retried] == ["COMPLETE", "PRUNED"]
+    assert retried[1].constraints == {CONSTRAINT: 1.0}
