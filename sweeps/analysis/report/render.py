@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from embedding_core.errors import Faults
 from sweeps.analysis.document import Report
@@ -71,9 +71,9 @@ def _write_figures(folder: Path, svgs: dict[str, str]) -> None:
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
-def _whole(text: str) -> str:
-    """With intervals that no line end divides."""
-    return re.sub(r"\[[^]]*\]", lambda found: found.group().replace(" ", "\N{NO-BREAK SPACE}"), text)
+def _whole(text: str) -> Markup:
+    """With intervals that no line end divides, but on a phone."""
+    return Markup(re.sub(r"\[[^]]*\]", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _json(value: Any) -> Markup:
