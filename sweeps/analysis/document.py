@@ -1,5 +1,6 @@
 """The parts a report is made of, before any markup: text, tables and figures in reading order."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,8 +27,35 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialTable:
+    """Trials to sort and to filter; a page alone has it, for its thousands of rows."""
+
+    header: list[str]
+    rows: list[list[str]]
+    """By trial, in columns of `header`."""
+
+    filters: list[str]
+    """Columns of few values, by which rows are chosen."""
+
+    names: list[str]
+    """Settings that differ between trials."""
+
+    settings: list[list[str]]
+    """By trial their values."""
+
+    curves: list[list[float | None]]
+    """By trial the measure that settings are chosen by, at each mark of its curve."""
+
+    commands: list[str]
+    """By trial the command that trains it again."""
+
+    measure: str
+    """What `curves` hold, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """Text, then commands, then tables, then pictures."""
+    """Text, then commands, then tables, then pictures, then trials."""
 
     heading: str
     paragraphs: list[str] = field(default_factory=list)
@@ -36,6 +64,34 @@ class Section:
 
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    trials: TrialTable | None = None
+
+    part: str = ""
+    """The part of the report that it belongs to."""
+
+    @property
+    def slug(self) -> str:
+        """Its address in the page."""
+        return "s-" + re.sub(r"[^a-z0-9]+", "-", self.heading.lower()).strip("-")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstScreen:
+    """What a reader sees before anything else; all else is folded."""
+
+    answer: list[str]
+    """Sentences, the first of which is the title of the page."""
+
+    table: Table | None = None
+    note: str = ""
+    """How to read the table."""
+
+    picture: Picture | None = None
+    caveats: list[str] = field(default_factory=list)
+    """At most three."""
+
+    ran: str = ""
+    """What was run, and what it cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +104,23 @@ class Report:
     sections: list[Section]
     contrasts: Sequence[Row] = ()
     """Rows of the table of that name, which goes with the report of a sweep."""
+
+    first: FirstScreen | None = None
+    """None: the verdicts stand there, and nothing is folded."""
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All figures in the order of the page."""
+        first = [self.first.picture] if self.first is not None and self.first.picture is not None else []
+        return first + [picture for section in self.sections for picture in section.pictures]
+
+    @property
+    def parts(self) -> dict[str, list[Section]]:
+        """Sections by part, in the order of the page."""
+        found: dict[str, list[Section]] = {}
+        for section in self.sections:
+            found.setdefault(section.part, []).append(section)
+        return found
 
 
 def compact(title: str, names: list[str], columns: dict[str, list[str]]) -> list[Table]:

@@ -115,8 +115,7 @@ class SweepResult:
         except Faults as error:
             return f"<p>{escape(str(error))}</p>"
         parts = [f"<p><b>{escape(verdict)}</b></p>" for verdict in report.verdicts]
-        pictures = [one for section in report.sections for one in section.pictures if one.name.startswith("forest")]
-        for one in pictures[:1]:
+        for one in report.pictures[:1] if report.first is not None and report.first.picture is not None else ():
             svg = inline_svg(svg_of(one.figure), name=one.name, label=one.reading)
             parts.append(f'<div style="max-width: 34em">{svg}</div>')
         return "\n".join([*parts, f"<p>{escape(str(self.folder))}</p>"])

@@ -69,37 +69,39 @@ def sentence(effect: Judged, *, what: str, outcome: str, context: str, needed: s
         what: the treatment, in the singular, as the sentence's subject: `KoLeo`, `accumulation (K=4 against 1) with
             KoLeo`.
         outcome: what was measured: `AUC`; of an interaction what was changed: `KoLeo's effect on AUC`.
-        context: what it rests on, without brackets: `6 tunings x 2 seeds, CIFAR-10, fixed triplets`.
+        context: what it rests on, without brackets: `6 tunings x 2 seeds, CIFAR-10, fixed triplets`; empty where that
+            stands elsewhere.
         needed: what a pilot lacks for a verdict, as `a verdict needs ...` goes on.
     """
-    within = f"({context}{f'; {LOOKED}' if effect.anytime else ''})"
+    brackets = "; ".join(part for part in (context, LOOKED * effect.anytime) if part)
+    within = f" ({brackets})" if brackets else ""
     matters = sesoi_text(effect.sesoi)
     match effect.verdict:
         case "pilot":
             return (
-                f"Pilot, no verdict on whether {what} changes {outcome}: {interval(effect)} {within}; a verdict needs "
+                f"Pilot, no verdict on whether {what} changes {outcome}: {interval(effect)}{within}; a verdict needs "
                 f"{needed}."
             )
         case "beyond":
-            return f"{capital(what)} {_moved(effect, outcome)} {within}: more than the {matters} that matters."
+            return f"{capital(what)} {_moved(effect, outcome)}{within}: more than the {matters} that matters."
         case "unsettled":
             moved = _moved(effect, outcome)
-            return f"{capital(what)} {moved} {within}; whether that is enough to matter ({matters}) is open."
+            return f"{capital(what)} {moved}{within}; whether that is enough to matter ({matters}) is open."
         case "below_sesoi":
             return (
-                f"{capital(what)} changed {outcome} by {_little(effect)} {within}, too little to matter{_why(effect)}."
+                f"{capital(what)} changed {outcome} by {_little(effect)}{within}, too little to matter{_why(effect)}."
             )
         case "equivalent":
             inside = " lies within" if _inside(effect) else f", with the 90 % interval{_inner(effect)} within"
             return (
-                f"{capital(what)} makes no difference that matters to {outcome}: {interval(effect)}{inside} ±{matters} "
+                f"{capital(what)} makes no difference that matters to {outcome}: {interval(effect)}{inside} ±{matters}"
                 f"{within}."
             )
         case "no_evidence":
             decimals = decimals_for(effect)
             low, high = (number(x, decimals=decimals, signed=True) for x in (effect.ci_low, effect.ci_high))
             return (
-                f"The data do not settle whether {what} changes {outcome}: anything between {low} and {high} fits them "
+                f"The data do not settle whether {what} changes {outcome}: anything between {low} and {high} fits them"
                 f"{within}."
             )
     raise ValueError(f"Unknown verdict `{effect.verdict}`.")

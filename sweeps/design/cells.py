@@ -13,7 +13,7 @@ from sweeps.design.design import Cell, Design, Estimand, Outcome, Settings, Valu
 NEGLIGIBLE = 1e-12
 """Weights below are the rounding of sums that are zero."""
 
-IDENTITY = "Nothing else in the comparison can change, so this is also the"
+IDENTITY = "The other arm is the same by construction, so this is also the"
 
 ACCUMULATION = "accum_steps"
 """The one field that may change nothing at all, which cells leave out then."""

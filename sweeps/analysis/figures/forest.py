@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, GREY, each, wrapped
+from sweeps.analysis.figures.style import BAND, GREY, each, titled, wrapped
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
@@ -111,8 +111,11 @@ def draw_forest(data: ForestData) -> Figure:
     for row, y, high in zip(data.rows, centres, lines, strict=True):
         effect, (marker, colour), sesoi = row.found, FAMILY_MARKS[row.family], row.sesoi
         axes.add_patch(Rectangle((-sesoi, y - high / 2), 2 * sesoi, high, facecolor=BAND, linewidth=0, zorder=0))
-        axes.plot([effect.ci_low, effect.ci_high], [y, y], color=colour, linewidth=2)
-        axes.plot([effect.estimate], [y], marker, color=colour, markersize=6.5, markeredgecolor="white")
+        told = f"{row.label}: {interval(effect)}, n = {effect.n}"
+        titled(axes.plot([effect.ci_low, effect.ci_high], [y, y], color=colour, linewidth=2)[0], told)
+        titled(
+            axes.plot([effect.estimate], [y], marker, color=colour, markersize=6.5, markeredgecolor="white")[0], told
+        )
     axes.axvline(0, color=GREY, linewidth=1)
     texts = [f"{label}\n{interval(row.found)}" for label, row in zip(labels, data.rows, strict=True)]
     axes.set_yticks(centres, texts, fontsize=8.5)

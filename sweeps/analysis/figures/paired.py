@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, COLOURS, GREY, wrapped
-from sweeps.analysis.numbers import interval, sesoi_text
+from sweeps.analysis.figures.style import BAND, COLOURS, GREY, titled, wrapped
+from sweeps.analysis.numbers import interval, number, sesoi_text
 from sweeps.analysis.stats.composite import counted_as
 from sweeps.analysis.stats.contrasts import CellRuns
 from sweeps.analysis.stats.effects import Effect
@@ -100,15 +100,11 @@ def draw_paired(data: PairedData) -> Figure:
     bottom.axvline(0, color=GREY, linewidth=1)
     # Spread over the height, so that equal differences stay apart.
     heights = np.linspace(0.45, 1.0, len(data.differences))
-    bottom.plot(
-        data.differences,
-        heights,
-        "o",
-        color=COLOURS[2],
-        markersize=5,
-        linestyle="none",
-        label="seed" if data.unit.startswith("seeds") else "replicate",
-    )
+    one = "seed" if data.unit.startswith("seeds") else "replicate"
+    for i, (difference, height) in enumerate(zip(data.differences, heights, strict=True)):
+        (dot,) = bottom.plot([difference], [height], "o", color=COLOURS[2], markersize=5, linestyle="none")
+        dot.set_label("" if i else one)
+        titled(dot, f"{one} {i + 1}: {number(difference, decimals=4, signed=True)}")
     bottom.plot(
         [effect.ci_low, effect.ci_high],
         [0, 0],

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import matplotlib
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from sweeps.analysis.stats.descriptive import UNKNOWN_CELL
@@ -134,7 +135,17 @@ def svg_of(figure: Figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    svg = re.sub(rf'<g id="{TITLE}([^"]*)">', r"<g><title>\1</title>", buffer.getvalue())
+    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+
+TITLE: Final = "title: "
+"""Begins the group id of a mark that tells its values when pointed at."""
+
+
+def titled(artist: Artist, text: str) -> None:
+    """What a browser shows where one points at the mark: values, ids."""
+    artist.set_gid(TITLE + text)
 
 
 def inline_svg(svg: str, *, name: str, label: str) -> str:

@@ -1,17 +1,23 @@
 """The report that lays two sweeps side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from sweeps.analysis.document import Picture, Report, Section, Table
+from sweeps.analysis.document import FirstScreen, Picture, Report, Section, Table
 from sweeps.analysis.figures.tunings_alone import READING, TuningsAlone, draw_tunings_alone, tunings_data
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS
+from sweeps.analysis.report.first_screen import MOST_CAVEATS
+from sweeps.analysis.report.glossary import glossary, texts_of
+from sweeps.analysis.report.plain_answer import plain_answer
 from sweeps.analysis.stats.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.single_tunings import single_tunings
 from sweeps.results.columns import named
 
+NOTE: Final = "Each sweep has its own estimates, 95 % intervals and verdicts."
+DIFFERENCE: Final = " The difference is the second less the first; exploratory."
 ALONE: Final = (
     "What each tuning would have claimed had it been the only one: its own mean, with the interval that seeds alone "
     "give it (their spread pooled over the sweep's tunings). Apart: pairs of tunings whose intervals have no number in "
@@ -22,33 +28,68 @@ ALONE: Final = (
 def comparison(first: Sweep, second: Sweep) -> Report:
     """Primaries of both, differences with an interval where nothing refuses one, and what tells the sweeps apart."""
     pairs = compare(first, second)
+    told = any(one.difference is not None for one in pairs)
     rows = [
         [
             one.first.contrast.label.removesuffix(","),
             *_cells(one.first, one.other_outcomes),
             *_cells(one.second, one.other_outcomes),
-            or_absent(one.difference, interval),
+            *([or_absent(one.difference, interval)] if told else []),
         ]
         for one in pairs
     ]
-    header = ["", first.name, "of", "verdict", second.name, "of", "verdict", "difference (95 %)"]
+    header = ["effect of", first.name, "verdict", second.name, "verdict", *(["difference (95 %)"] if told else [])]
     alone = [
         f"Only in {a.name}: {', '.join(labels)}."
         for a, b in ((first, second), (second, first))
         if (labels := only_in(a, b))
     ]
+    study = f"{first.name} against {second.name}"
+    refused = refusals(first, second)
+    front = FirstScreen(
+        answer=[
+            study,
+            *(f"{sweep.name}, {_judged_by(sweep)}: {' '.join(_plain(sweep))}" for sweep in (first, second)),
+        ],
+        table=Table(header, rows) if rows else None,
+        note=f"{NOTE}{DIFFERENCE * told} {_counted(first, second)}" if rows else "",
+        caveats=[f"No interval of the difference: {reason}." for reason in refused][:MOST_CAVEATS],
+    )
     sections = [
-        Section("Side by side", alone, tables=[Table(header, rows)] if rows else []),
+        Section("Side by side", alone + [one.sentence for one in pairs if not one.other_outcomes]),
         _tunings_alone((first, second), pairs),
         Section("Each sweep's own words", _sentences(first) + _sentences(second)),
         Section("Whether they are comparable", _comparable(first, second)),
     ]
-    return Report(
-        study=f"{first.name} against {second.name}",
+    report = Report(
+        study=study,
         question="",
         verdicts=[one.sentence for one in pairs] or ["The two sweeps have no primary contrast in common."],
         sections=[s for s in sections if s.paragraphs or s.tables],
+        first=front,
     )
+    words = glossary(texts_of(report))
+    return replace(report, sections=[*report.sections, *([words] if words.tables else [])])
+
+
+def _judged_by(sweep: Sweep) -> str:
+    outcomes = dict.fromkeys(named(one.contrast.outcome) for one in sweep.found if one.contrast.family == "primary")
+    return f"judged by {' and '.join(outcomes)}" if outcomes else "without a primary"
+
+
+def _counted(*sweeps: Sweep) -> str:
+    """`auc-0: 10 tunings x 2 seeds; recall-0: 8 tunings x 2 seeds.`"""
+    counts = {
+        sweep.name: [f.runs.counted() for f in sweep.found if f.contrast.family == "primary" and f.runs is not None]
+        for sweep in sweeps
+    }
+    return "; ".join(f"{name}: {', '.join(dict.fromkeys(own))}" for name, own in counts.items() if own) + "."
+
+
+def _plain(sweep: Sweep) -> list[str]:
+    """The plain answer, or why there is none."""
+    primary = [one for one in sweep.found if one.contrast.family == "primary"]
+    return plain_answer(primary) or ["nothing is estimated."]
 
 
 def _tunings_alone(sweeps: tuple[Sweep, Sweep], pairs: Sequence[Pairing]) -> Section:
@@ -93,9 +134,9 @@ def _cells(finding: Finding, of_outcome: bool) -> list[str]:
     """Estimate, what it is of, verdict; `of_outcome`: with the outcome, where the other sweep has another."""
     effect, runs = finding.effect, finding.runs
     if effect is None or runs is None:
-        return [ABSENT, ABSENT, "not estimated"]
+        return [ABSENT, "not estimated"]
     of = f"{named(finding.contrast.outcome)}: " if of_outcome else ""
-    return [of + interval(effect), runs.counted(), VERDICT_WORDS[effect.verdict]]
+    return [of + interval(effect), VERDICT_WORDS[effect.verdict]]
 
 
 def _sentences(sweep: Sweep) -> list[str]:

@@ -40,7 +40,7 @@ def compose(results_dir: Path) -> Report:
     )
     if not tables.trials.num_rows and not tables.curves.num_rows:
         raise Faults([f"`{results_dir}` holds no trials yet: there is nothing to report."])
-    return report_of(tables, read_plan(results_dir, tables.trials))
+    return report_of(tables, read_plan(results_dir, tables.trials), folder=str(results_dir))
 
 
 def write_report(results_dir: Path, report: Report) -> Path:

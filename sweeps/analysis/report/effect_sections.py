@@ -9,7 +9,6 @@ import numpy as np
 from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import (
     decimals_for,
-    ends,
     estimate_texts,
     interval,
     noise_texts,
@@ -21,7 +20,6 @@ from sweeps.analysis.numbers import (
 )
 from sweeps.analysis.stats.effects import Effect, Interval
 from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.stored_plan import StoredPlan
 from sweeps.analysis.wording import ANYTIME_NOTE, MIN_REPLICATES
 from sweeps.results.columns import named
 
@@ -35,17 +33,6 @@ VERDICT_WORDS: Final = {
 }
 """Of an effect's `verdict`, in tables."""
 
-TERMS: Final = (
-    "SESOI: smallest effect size of interest, what would matter. P(A > B): share of {unit} in which the treatment came "
-    "out above the control (Wilson interval)."
-)
-DETECTABLE: Final = (
-    "Detectable: effect that so many {unit} find in four of five sweeps; a range, since their spread is itself "
-    "estimated."
-)
-DUE_TO_TUNING: Final = (
-    "Variance due to tuning: how much of the spread between replicates comes from tuning anew rather than from seeds."
-)
 ONE_TUNING: Final = (
     "At one tuning: the interval is over seeds alone. Another tuning of the same sweep may land outside it, so no "
     "verdict rests on it."
@@ -66,29 +53,14 @@ CONTROLS: Final = (
 
 
 def effects(found: Sequence[Finding]) -> Section:
-    """The primaries, those of one outcome in one table, and what its rows mean."""
+    """What else is known of the primaries than the first screen says, those of one outcome in one table."""
     estimated = [one for one in found if one.effect is not None]
+    others = [one for one in found if one.contrast.family == "beside"]
     tables = []
     for outcome in dict.fromkeys(one.contrast.outcome for one in estimated):
         what = "" if outcome == "test_auc" else f": {named(outcome)}"
         tables += _primaries([one for one in estimated if one.contrast.outcome == outcome], what)
-    return Section("Effect", _how_to_read(estimated), tables=tables)
-
-
-def beside(found: Sequence[Finding], plan: StoredPlan) -> Section:
-    """The primaries on the outcomes that the sweep is not judged by."""
-    own = [one for one in found if one.contrast.family == "beside"]
-    if not own or plan.outcome is None:
-        return Section("")
-    outcomes = dict.fromkeys(one.contrast.outcome for one in own)
-    tuned = f"At settings tuned by {named(plan.outcome.validation)}"
-    how = f"Judged by {plan.outcome.label}" if plan.confirm == "drop-in" else tuned
-    line = f"{how}: intervals of their own (95 %), and no verdict."
-    tables = [
-        intervals(named(outcome), [one for one in own if one.contrast.outcome == outcome]) for outcome in outcomes
-    ]
-    heading = f"Beside it: {', '.join(named(outcome) for outcome in outcomes)}"
-    return Section(heading, [line, *refused(own)], tables=[table for table in tables if table.rows])
+    return Section("Effect", [*_how_to_read(estimated), *refused(others)], tables=tables)
 
 
 def sensitivity(found: Sequence[Finding]) -> Section:
@@ -134,22 +106,17 @@ def controls(found: Sequence[Finding]) -> Section:
 def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
     """One column per contrast: these numbers fit a phone downwards, not across."""
     names, columns = [], {}
-    for name, finding in zip(_names(found), found, strict=True):
+    for name, finding in zip(treatment_names(found), found, strict=True):
         effect, runs = finding.effect, finding.runs
         assert effect is not None
         assert runs is not None
         at_one = effect.unit == "block"
-        held = f" (all {effect.family} at once)" if effect.family > 1 else ""
         cells = {
-            "effect": estimate_texts(effect)[0],
-            f"95 % interval{held}": ends(effect),
             f"p{f' (times {effect.family})' if effect.family > 1 else ''}": "" if at_one else p_text(effect.p_value),
             "of": runs.counted(),
             "P(A > B)": "" if at_one else or_absent(finding.superiority, _share),
             "variance due to tuning": "" if finding.due_to_tuning is None else percent(finding.due_to_tuning),
             "detectable (power .8)": "" if finding.detectable is None else _range(finding.detectable, effect),
-            "SESOI": f"±{sesoi_text(effect.sesoi)}",
-            "verdict": VERDICT_WORDS[effect.verdict],
         }
         names, columns[name] = list(cells), list(cells.values())
     kept = [i for i in range(len(names)) if any(column[i] for column in columns.values())]
@@ -158,28 +125,28 @@ def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
 
 
 def _how_to_read(found: Sequence[Finding]) -> list[str]:
-    judged = [one.effect for one in found if one.effect is not None]
-    replicated = [effect for effect in judged if effect.unit == "replicate"]
+    replicated = [one.effect for one in found if one.effect is not None and one.effect.unit == "replicate"]
+    if not replicated:
+        return []
     unit = next((one.runs.unit for one in found if one.runs is not None), "replicates")
-    lines = []
-    if replicated:
-        family = replicated[0].family
-        of = "valid at every look (1/e, of an e-value)" if replicated[0].anytime else f"of a t test over {unit}"
+    family = replicated[0].family
+    of = "valid at every look (1/e, of an e-value)" if replicated[0].anytime else f"of a t test over {unit}"
+    held = f"p is {of}. "
+    if family > 1:
+        every = "Both" if family == 2 else f"All {family}"
         held = (
-            f"All {family} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and "
-            f"p, {of}, is taken times {family}. "
-            if family > 1
-            else f"p is {of}. "
+            f"{every} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and p, "
+            f"{of}, is taken times {family}. "
         )
-        withdrawn = any(one.withdrawn for one in found)
-        lines.append(held + (BUT_FOR_FAILURES if withdrawn else "The verdict follows the interval alone."))
-        told = [TERMS, *([DETECTABLE] if any(one.detectable is not None for one in found) else [])]
-        lines.append(" ".join(told).format(unit=unit))
-        if any(one.due_to_tuning is not None for one in found):
-            lines.append(DUE_TO_TUNING)
-    if any(effect.anytime for effect in judged):
-        lines.append(ANYTIME_NOTE)
-    if any(effect.verdict == "pilot" for effect in replicated):
+    withdrawn = any(one.withdrawn for one in found)
+    return [held + (BUT_FOR_FAILURES if withdrawn else "The verdict follows the interval alone.")]
+
+
+def limits(found: Sequence[Finding]) -> list[str]:
+    """Why there is no verdict, or a wider interval than that of a sweep that is read once."""
+    judged = [one.effect for one in found if one.effect is not None]
+    lines = [ANYTIME_NOTE] if any(effect.anytime for effect in judged) else []
+    if any(effect.verdict == "pilot" and effect.unit == "replicate" for effect in judged):
         lines.append(FEW)
     single = [one for one in found if one.effect is not None and one.effect.unit == "block"]
     tuned = {one.runs.tuned for one in single if one.runs is not None}
@@ -190,7 +157,7 @@ def intervals(title: str, found: Sequence[Finding]) -> Table:
     """A row per contrast that has an estimate: no test and no verdict."""
     rows = [
         [name, *estimate_texts(one.estimated), one.runs.counted()]
-        for name, one in zip(_names(found), found, strict=True)
+        for name, one in zip(treatment_names(found), found, strict=True)
         if one.estimated is not None and one.runs is not None
     ]
     return Table([title, "effect", "95 % interval", "of"], rows)
@@ -201,7 +168,7 @@ def refused(found: Sequence[Finding]) -> list[str]:
     return [one.sentence for one in found if one.estimated is None and not one.unfinished]
 
 
-def _names(found: Sequence[Finding]) -> list[str]:
+def treatment_names(found: Sequence[Finding]) -> list[str]:
     """Treatments, with the estimand where several have the same one, and numbered where that is the same too."""
     counts = Counter(one.name for one in found)
     told: list[str] = []

@@ -28,11 +28,11 @@ def pictures(data: Shown, groups: pa.Table) -> Iterator[Picture]:
         groups: the table `eval_groups` with `stage`.
     """
     for split in SPLITS:
-        for view in distances.DISTANCES:
-            if data.has(view, split):
-                figure = distances.draw_distances(distances.distance_data(data, split, view))
-                name = f"{view.replace('class_distance', 'distances').replace('_', '-')}-{split}"
-                yield Picture(name, figure, distances.READING)
+        # The stored Euclidean and angular distances order the classes alike: one matrix says it.
+        view = next((view for view in distances.DISTANCES if data.has(view, split)), None)
+        if view is not None:
+            figure = distances.draw_distances(distances.distance_data(data, split, view))
+            yield Picture(f"distances-{split}", figure, distances.READING)
         if data.has("spectrum", split):
             figure = spectra.draw_spectra(spectra.spectrum_data(data, split))
             yield Picture(f"spectra-{split}", figure, spectra.READING)

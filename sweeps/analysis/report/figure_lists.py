@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pyarrow as pa
 from matplotlib.figure import Figure
@@ -32,6 +32,12 @@ from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
 from sweeps.results.columns import WHILE_TRAINING
 
 T = TypeVar("T")
+
+FEWEST_TUNED: Final = 6
+"""Trials of a cell below which what more of them would bring cannot be seen."""
+
+MOST_CELLS: Final = 6
+"""Cells above which dots of all in one panel hide each other: the table of trials has them."""
 
 
 def design(
@@ -79,9 +85,11 @@ def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
 
 def tuning(trials: pa.Table, dataset: str) -> list[Picture]:
     """Where tuning looked, and what it found."""
-    settings = isolation.isolation_data(trials, dataset=dataset)
+    settings = None if _crowded(trials) else isolation.isolation_data(trials, dataset=dataset)
     weights = dose.dose_data(trials, dataset=dataset)
     best = tuning_figures.tuning_data(trials, dataset=dataset)
+    if best is not None and max(len(curve.means) for curve in best.curves) < FEWEST_TUNED:
+        best = None
     return [
         *_drawn("isolation", settings, isolation.draw_isolation, isolation.reading),
         *_drawn("dose", weights, dose.draw_dose, dose.READING),
@@ -120,8 +128,9 @@ def search(trials: pa.Table, rungs: pa.Table, dataset: str) -> list[Picture]:
 
 def mechanism(trials: pa.Table, curves: pa.Table, dataset: str) -> list[Picture]:
     """How KoLeo and accumulation act."""
-    space = plane.plane_data(trials, curves, dataset=dataset)
+    space = None if _crowded(trials) else plane.plane_data(trials, curves, dataset=dataset)
     kept = gap.gap_data(trials, curves, dataset=dataset)
+    kept = kept if kept is not None and len(kept.ks) > 1 else None
     return [
         *_drawn("plane", space, plane.draw_plane, plane.reading(trials)),
         *_drawn("gap", kept, gap.draw_gap, gap.READING),
@@ -133,6 +142,10 @@ def _drawn(name: str, data: T | None, draw: Callable[[T], Figure], reading: str 
     if data is None:
         return []
     return [Picture(name, draw(data), reading if isinstance(reading, str) else reading(data))]
+
+
+def _crowded(trials: pa.Table) -> bool:
+    return len(trials["cell_id"].unique()) > MOST_CELLS
 
 
 def _has_two_sides(contrast: Contrast) -> bool:

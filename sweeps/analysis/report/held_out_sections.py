@@ -58,8 +58,8 @@ OF_PIXELS: Final = {
 MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
-    f"Share of a query's {SHOWN_NEIGHBOURS} nearest others, which are in colour, that are of its class: the query in "
-    "colour, and turned grey. What is lost was told by colour alone; the interval is over {{unit}}."
+    f"Share of a query image's {SHOWN_NEIGHBOURS} nearest neighbours (in colour) that are of its class, with the query "
+    "in colour and with the query turned grey. The difference is what colour alone told. 95 % intervals over {unit}."
 )
 
 

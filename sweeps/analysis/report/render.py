@@ -1,13 +1,19 @@
 """Pages of a report: HTML with everything inline, Markdown beside a folder of figures."""
 
+import json
+import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from embedding_core.errors import Faults
 from sweeps.analysis.document import Report
 from sweeps.analysis.figures.style import inline_svg, svg_of
+from sweeps.analysis.report.glossary import Linker, slug
 
 
 def write_pages(folder: Path, report: Report) -> Path:
@@ -21,7 +27,7 @@ def write_pages(folder: Path, report: Report) -> Path:
     if folder.exists() and not folder.is_dir():
         raise Faults([f"{folder} is not a folder: a report cannot be written there."])
     folder.mkdir(parents=True, exist_ok=True)
-    svgs = {picture.name: svg_of(picture.figure) for section in report.sections for picture in section.pictures}
+    svgs = {picture.name: svg_of(picture.figure) for picture in report.pictures}
     _write_figures(folder / "figures", svgs)
     (folder / "report.md").write_text(markdown_of(report), encoding="utf-8")
     path = folder / "report.html"
@@ -31,10 +37,16 @@ def write_pages(folder: Path, report: Report) -> Path:
 
 def html_of(report: Report, svgs: dict[str, str]) -> str:
     """The page; `svgs` are documents by picture name."""
-    readings = {picture.name: picture.reading for section in report.sections for picture in section.pictures}
+    readings = {picture.name: picture.reading for picture in report.pictures}
     # Our own SVG, whose text matplotlib has escaped; all else goes through autoescape.
     inline = {name: Markup(inline_svg(svg, name=name, label=readings[name])) for name, svg in svgs.items()}
-    return _environment(autoescape=True).get_template("report.html.j2").render(report=report, svgs=inline)
+    environment = _environment(autoescape=True)
+    script = environment.get_template("page.js.j2").render()
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    environment.filters |= {"linked": Linker(report), "json": _json, "whole": _whole}
+    environment.globals |= {"slug": slug}
+    page = environment.get_template("report.html.j2")
+    return page.render(report=report, svgs=inline, script=Markup(script), digest=digest)
 
 
 def markdown_of(report: Report) -> str:
@@ -57,6 +69,17 @@ def _write_figures(folder: Path, svgs: dict[str, str]) -> None:
             stale.unlink()
     for name, svg in svgs.items():
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _whole(text: str) -> Markup:
+    """With intervals that no line end divides, but on a phone."""
+    return Markup(re.sub(r"\[[^]]*\]", r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+def _json(value: Any) -> Markup:
+    """JSON that no text in it can end the element of."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
 def _markdown_text(text: str) -> str:

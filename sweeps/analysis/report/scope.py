@@ -23,6 +23,11 @@ HOLD: Final = (
     "classes, without failed runs and of measures of the embeddings do not."
 )
 
+UNTUNED: Final = (
+    "Drop-in: nothing was tuned, so this says what adding the treatment does at these settings, not what it does once "
+    "each arm is tuned."
+)
+
 
 def no_effect_claimed(trials: pa.Table, curves: pa.Table, found: Sequence[Finding]) -> str:
     """The sentence of a sweep without a single primary contrast; `found`: its others."""
@@ -64,7 +69,7 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     lines += _tested(trials)
     if confirm:
         setting = ", ".join(f"{name} {_distinct(confirm, name)}" for name in names[2:])
-        lines += _reach(found)
+        lines += reach(found)
         lines.append(f"Nothing here reaches beyond what ran: {setting}.")
     return lines
 
@@ -80,7 +85,7 @@ def _tested(trials: pa.Table) -> list[str]:
     return [f"Test images{draw}: {next(iter(told))}."]
 
 
-def _reach(found: Sequence[Finding]) -> list[str]:
+def reach(found: Sequence[Finding]) -> list[str]:
     """What the primaries' intervals are over."""
     runs = next((one.runs for one in found if one.runs is not None and one.contrast.family == "primary"), None)
     if runs is None:
@@ -180,10 +185,7 @@ def _settings_from(origin: str, trials: pa.Table, *, alone: bool) -> str:
             "without it."
         )
     if origin == "drop-in":
-        return (
-            "Drop-in: nothing was tuned, so this says what adding the treatment does at these settings, not what it "
-            "does once each arm is tuned."
-        )
+        return UNTUNED
     if origin == "best of search":
         return f"Best of search: {_searched(trials)}"
     if origin == "best of tune":

@@ -1,7 +1,7 @@
 """The report as a list of sections: text, tables and figures in reading order, before any markup."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -21,8 +21,13 @@ from sweeps.analysis.report import (
     suggestion,
     support_sections,
     table_sections,
+    trial_table,
 )
-from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
+from sweeps.analysis.report.contents import arranged
+from sweeps.analysis.report.first_screen import first_screen, limits_of
+from sweeps.analysis.report.glossary import glossary, texts_of
+from sweeps.analysis.report.plain_answer import plain_answer
+from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, reach, retries, scope
 from sweeps.analysis.stats import curves as cell_curves
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.derived import codes
@@ -49,8 +54,8 @@ class SweepTables:
     """`trials` of confirm with every attempt, where the others have the latest alone."""
 
 
-def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
-    """The report of a sweep's tables, of which `trials` or `curves` has rows."""
+def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/NAME") -> Report:
+    """The report of a sweep's tables, of which `trials` or `curves` has rows; `folder`: as commands name it."""
     trials, curves = tables.trials, tables.curves
     found = findings(trials, curves, plan, tables.eval_groups)
     compared = comparisons(trials, plan)
@@ -59,17 +64,31 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
     dataset = distinct(trials, "dataset") or "data set not recorded yet"
     aside = {cell.cell_id for cell in plan.cells if cell.role in cell_curves.ASIDE}
     cells = cell_curves.cells_of(trials, plan)
+    outcome = next((one.contrast.outcome for one in primary), plan.outcome.column if plan.outcome else "test_auc")
+    drawn = figure_lists.design(trials, found, compared, dataset, aside)
+    forests = [picture for picture in drawn if picture.name == "forest"]
+    about = scope(trials, found)
+    added = [*extensions(plan, _units(primary)), *retries(tables.confirm_attempts)]
+    # The gravest first: the first screen has room for few.
+    limits = [*effect_sections.limits(primary), *added, *limits_of(primary, plan), *_of_settings(about), *reach(found)]
+    first = first_screen(
+        found,
+        trials,
+        plan,
+        answer=_answer(primary) or [no_effect_claimed(trials, curves, found)],
+        picture=forests[0] if forests else None,
+        limits=limits,
+    )
     sections = [
         effect_sections.effects(found),
-        effect_sections.beside(found, plan),
         derived_sections.against(compared),
-        Section("Cells and contrasts", pictures=figure_lists.design(trials, found, compared, dataset, aside)),
+        Section("Cells and contrasts", pictures=[one for one in drawn if one not in forests]),
         derived_sections.common(found),
         derived_sections.winners_curse(winners_curse(trials, plan), measure),
         effect_sections.sensitivity(found),
         Section(
             "What this can and cannot say",
-            [*scope(trials, found), *extensions(plan, _units(primary)), *retries(tables.confirm_attempts)],
+            [line for line in dict.fromkeys([*about, *limits]) if line not in first.caveats],
         ),
         effect_sections.exploratory(found),
         effect_sections.controls(found),
@@ -90,6 +109,7 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         settings_section.section(plan, measure, figure_lists.tuning(trials, dataset)),
         table_sections.configurations(trials),
         table_sections.endings(trials, curves),
+        trial_table.section(trials, curves, outcome=outcome, folder=folder),
         Section(
             "Learning curves",
             pictures=figure_lists.learning_curves(trials, curves, dataset, aside)
@@ -105,13 +125,15 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         table_sections.cost(trials),
         table_sections.provenance(trials, curves),
     ]
-    return Report(
+    report = Report(
         study=distinct(trials, "study_id") or plan.study_id or "sweep",
         question=plan.question,
         verdicts=_answers(primary) or [no_effect_claimed(trials, curves, found)],
-        sections=[s for s in sections if s.paragraphs or s.commands or s.tables or s.pictures],
+        sections=arranged(sections),
         contrasts=contrast_rows(found, compared),
+        first=first,
     )
+    return replace(report, sections=[*report.sections, *arranged([glossary(texts_of(report))])])
 
 
 def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
@@ -140,6 +162,16 @@ def _answers(primary: Sequence[Finding]) -> list[str]:
         return told
     whom = f", the effect of {'; of '.join(one.name for one in waiting)}" if told else ""
     return [*told, f"Not estimated yet{whom}: {not_finished(frozenset().union(*(one.unfinished for one in waiting)))}."]
+
+
+def _answer(primary: Sequence[Finding]) -> list[str]:
+    """As `_answers`, with the sentences of those that have an effect joined."""
+    told = {one.sentence for one in primary if one.effect is not None}
+    return plain_answer(primary) + [line for line in _answers(primary) if line not in told]
+
+
+def _of_settings(about: Sequence[str]) -> list[str]:
+    return [line for line in about if line == UNTUNED]
 
 
 def _units(primary: Sequence[Finding]) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 import pyarrow as pa
 
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.numbers import ABSENT, estimate_texts, four, or_absent, percent
+from sweeps.analysis.numbers import ABSENT, estimate_texts, four, number, or_absent, percent
 from sweeps.analysis.stats import costs, failures
 from sweeps.analysis.stats.composite import composite_of, counted_as
 from sweeps.analysis.stats.descriptive import rows_of
@@ -93,12 +93,14 @@ def _risks(first: Contrast, trials: pa.Table) -> Section:
     treatment = failures.risk_of(trials, first.treatment_cells, name=first.treatment)
     difference = failures.risk_difference(control, treatment)
     estimate, low, high = (
-        percent(x, decimals=1, signed=True) for x in (difference.estimate, difference.ci_low, difference.ci_high)
+        number(100 * x, decimals=1, signed=True).removesuffix(".0")
+        for x in (difference.estimate, difference.ci_low, difference.ci_high)
     )
+    between = "equal shares" if difference.estimate == 0 else f"a difference of {estimate} percentage points"
     line = (
-        f"Of {first.treatment} {treatment.failed} of {treatment.n} runs failed, of {first.control} "
-        f"{control.failed} of {control.n}: a difference of {estimate} [{low}, {high}] (Newcombe, runs taken as "
-        "independent). Exploratory."
+        f"With {first.treatment}, {treatment.failed} of {treatment.n} runs failed; with {first.control}, "
+        f"{control.failed} of {control.n}: {between} (95 % interval {low} to {high}; Newcombe, taking runs as "
+        "independent; exploratory)."
     )
     return Section(RISK_HEADING, [RISKS, line], tables=[Table(["failed runs", "tune", "confirm", "95 %"], rows)])
 

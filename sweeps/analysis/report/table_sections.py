@@ -56,11 +56,11 @@ def endings(trials: pa.Table, curves: pa.Table) -> Section:
     stops = []
     for row in descriptive.censoring(trials):
         if row["stopped"]:
-            when = "" if row["median_epoch"] is None else f", half of them by epoch {row['median_epoch']:g}"
+            when = "" if row["median_epoch"] is None else f"; median epoch {row['median_epoch']:g}"
             stops.append(f"{row['cell_id']} {row['stopped']} of {row['n']} ({percent(row['share'])}{when})")
     paragraphs = [f"Stopped early by ASHA: {'; '.join(stops)}."] if stops else []
     errors = Counter(reason for reason in trials["error_type"].to_pylist() if reason is not None)
-    paragraphs += [f"{count} trials: {reason}" for reason, count in sorted(errors.items())]
+    paragraphs += [f"{count} trial{'s' * (count != 1)}: {reason}" for reason, count in sorted(errors.items())]
     return Section("Runs per arm and ending", paragraphs, tables=tables)
 
 

@@ -71,7 +71,7 @@ def staged_folder(staged: stages.Sweep, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_arms() -> Callable[..., arms.Sweep]:
     return arms.arms_sweep
 

@@ -26,8 +26,8 @@ UMAP_TSNE_READING: Final = (
     "The same images in each panel. Neighbours are kept, distances, sizes and gaps are not: read clusters, not lengths."
 )
 TRAIN_READING: Final = (
-    "Training images beside test images of the same run. The two planes are laid out apart: classes that hold together "
-    "on the left and mix on the right are learnt by heart."
+    "Training images beside test images of the same run. Each plane has a layout of its own: classes that hold "
+    "together on the left but mix on the right have been memorised."
 )
 
 PROJECTIONS: Final = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}

@@ -13,6 +13,10 @@ from sweeps.analysis.figures.style import Looks, dash_of
 READING: Final = "The flatter the line, the more directions the embeddings use. A thin line is one run."
 
 
+LEAST_SHARE: Final = 1e-6
+"""Below, a direction is not used, and what is left of it is rounding."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpectrumData:
     """Share of each singular value in their sum, per cell: every run and the mean."""
@@ -61,5 +65,6 @@ def draw_spectra(data: SpectrumData) -> Figure:
         line.set(linestyle=dash_of(data.looks, cell), label=cell)
     axes.set(xlabel="singular value, largest first", ylabel="share of their sum")
     log_ticks(axes, "y")
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], LEAST_SHARE))
     legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure

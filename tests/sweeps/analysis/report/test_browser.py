@@ -1,20 +1,23 @@
 """The page in a real browser: it is whole, fetches nothing, fits a phone and prints."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweeps.analysis.report.compose import render_sweep
+from sweeps.analysis.report.compose import render_comparison, render_sweep
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")]
+
+Make = Callable[..., Any]
 
 KINDS = {
     "interaction",
@@ -29,7 +32,6 @@ KINDS = {
     "stopping",
     "importances",
     "plane",
-    "gap",
     "distances-test",
     "spectra-test",
     "pca-test",
@@ -64,9 +66,8 @@ class Opened:
     requests: list[str]
 
 
-@pytest.fixture
-def opened(staged_folder: Path) -> Iterator[Opened]:
-    path = render_sweep(staged_folder)
+@contextmanager
+def opening(path: Path) -> Iterator[Opened]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 360, "height": 780})
@@ -79,10 +80,97 @@ def opened(staged_folder: Path) -> Iterator[Opened]:
         browser.close()
 
 
+@pytest.fixture
+def opened(staged_folder: Path) -> Iterator[Opened]:
+    with opening(render_sweep(staged_folder)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def reports(
+    make_confirm: Make, make_factorial: Make, make_arms: Make, many: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Two cells; five in two sweeps, one for each outcome, and both side by side; eleven cells."""
+    folder = tmp_path_factory.mktemp("reports")
+    five = {
+        "koleo=off": 0.9,
+        **{
+            f"koleo=on,koleo_exclude_same_class={exclude},accum_steps={k}": 0.9 + 0.01 * k
+            for exclude in ("off", "on")
+            for k in (1, 4)
+        },
+    }
+    auc, recall = (
+        make_factorial(five, replicates=4, outcome=outcome).write(folder / outcome)
+        for outcome in ("auc", "recall_at_1")
+    )
+    return {
+        "two": render_sweep(make_confirm(effect=-0.021).write(folder / "two")),
+        "auc": render_sweep(auc),
+        "recall": render_sweep(recall),
+        "both": render_comparison(auc, recall, folder / "both"),
+        "eleven": render_sweep(make_arms(many, blocks=2).write(folder / "eleven")),
+    }
+
+
+@pytest.mark.parametrize("name", ["two", "auc", "recall", "both", "eleven"])
+def test_no_report_overflows_complains_or_asks_for_anything(name: str, reports: dict[str, Path]) -> None:
+    with opening(reports[name]) as found:
+        page = found.page
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for width in (360, 900, 1600):
+                page.set_viewport_size({"width": width, "height": 800})
+                for _ in ("unfolded", "folded"):
+                    page.locator("nav button").click()
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width
+                    assert page.evaluate(TOO_WIDE) == []
+        assert found.console == []
+        assert [url for url in found.requests if not url.startswith("data:")] == [page.url]
+
+
+def test_sections_fold_and_unfold_for_a_link_and_for_print(reports: dict[str, Path]) -> None:
+    with opening(reports["two"]) as found:
+        page = found.page
+        page.set_viewport_size({"width": 1600, "height": 800})
+        assert page.locator("details.section[open]").count() == 0
+        page.locator("nav a", has_text="Provenance").click()
+        assert page.locator("details.section[open] h2").all_text_contents() == ["Provenance"]
+        assert page.locator("nav").bounding_box()["y"] >= 0  # stays in view
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details.section:not([open])").count() == 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator("details.section[open]").count() == 1
+
+
+def test_trials_are_sorted_filtered_and_told(reports: dict[str, Path]) -> None:
+    with opening(reports["two"]) as found:
+        page = found.page
+        page.locator("nav a", has_text="Trials").click()
+        rows = page.locator("table.trials tbody tr.more")
+        assert rows.count() == 14
+        page.get_by_label("cell", exact=True).select_option("koleo=on")
+        assert rows.count() == 7
+        values = page.locator("table.trials tbody tr.more td:nth-child(9)")
+        page.locator("table.trials thead button", has_text="test AUC").click()
+        ascending = values.all_text_contents()
+        assert ascending == sorted(ascending)
+        page.locator("table.trials thead button", has_text="test AUC").click()
+        assert values.all_text_contents() == ascending[::-1]
+        first = rows.first.locator("th").text_content()
+        rows.first.press("Enter")
+        assert f" {first}" in page.locator("tr.detail pre").text_content()
+        assert page.locator("tr.detail svg title").count() == 1
+        rows.first.press("Enter")
+        assert page.locator("tr.detail").count() == 0
+        assert found.console == []
+
+
 def test_the_page_is_whole_on_a_phone_on_a_desk_and_on_paper(opened: Opened) -> None:
     page = opened.page
     assert opened.console == []
     assert [url for url in opened.requests if not url.startswith("data:")] == [page.url]
+    page.get_by_role("button", name="Unfold all").click()
     names = {path.stem for path in Path(page.url.removeprefix("file://")).parent.glob("figures/*.svg")}
     assert names >= KINDS
     for width in (360, 1200):

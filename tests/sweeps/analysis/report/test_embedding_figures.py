@@ -35,7 +35,7 @@ def test_cells_without_a_common_block_have_averages_only(viewed: Path) -> None:
     assert found is not None
     assert found.block is None
     names = [picture.name for picture in embedding_figures.pictures(found, read(viewed, "eval_groups"))]
-    assert names == ["distances-test", "distances-l2-test", "distances-angular-test", "spectra-test"]
+    assert names == ["distances-test", "spectra-test"]
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_all_cells_have_planes_and_four_have_sheets(many_arms: Any, many: dict[s
     assert shown.sheet_cells == (*FIRST, *list(many)[:2])
     names = [picture.name for picture in embedding_figures.pictures(shown, many_arms.groups)]
     assert sum(name.startswith("images-test") for name in names) == 4
-    assert {"distances-l2-unseen", "distances-angular-test", "umap-train", "tsne-train"} <= set(names)
+    assert {"distances-unseen", "distances-test", "umap-train", "tsne-train"} <= set(names)
     grey = names.index("neighbours-grey-test-1")
     assert names[grey - 1] == "neighbours-test-1"
     assert embedding_figures.chosen(shown).endswith(f"those of the first contrasts: {'; '.join(shown.sheet_cells)}.")
@@ -61,8 +61,6 @@ def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(viewed: Pa
     first = {one.name: svg_of(one.figure) for one in embedding_figures.pictures(viewed_cells, groups)}
     assert list(first) == [
         "distances-test",
-        "distances-l2-test",
-        "distances-angular-test",
         "spectra-test",
         "pca-test",
         "umap-test",

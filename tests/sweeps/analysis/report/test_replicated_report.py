@@ -33,14 +33,14 @@ CLAIMS = (
 """What only primaries may say."""
 
 FOLLOWING = [
-    "Beside it: test recall at 1",
     "KoLeo against accumulation",
     "Cells and contrasts",
     "At common settings",
-    "Winner's curse",
-    "Sensitivity",
-    "What this can and cannot say",
     "Exploratory contrasts",
+    "Replicate by replicate",
+    "What this can and cannot say",
+    "Sensitivity",
+    "Winner's curse",
 ]
 
 
@@ -72,18 +72,41 @@ def test_effects_come_first_and_what_follows_from_them_after(report: Report) -> 
     assert primary.header[1:3] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
     assert not any(re.match(r"E\d", name) for name in primary.header)
     assert [row[0] for row in primary.rows] == [
-        "effect", "95 % interval (all 4 at once)", "p (times 4)", "of", "P(A > B)",
-        "variance due to tuning", "detectable (power .8)", "SESOI", "verdict",
+        "p (times 4)", "of", "P(A > B)", "variance due to tuning", "detectable (power .8)",
     ]  # fmt: skip
+
+
+def test_the_first_screen_joins_the_primaries_and_has_the_other_outcome_beside_them(report: Report) -> None:
+    first = report.first
+    assert first is not None
+    assert first.table is not None
+    assert len(first.answer) <= 4
+    assert not any("6 tunings" in text for text in first.answer)
+    assert first.table.header == ["effect of", "test AUC", "verdict", "beside it: test recall at 1"]
+    assert [row[0] for row in first.table.rows[:2]] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
+    words = {*VERDICT_WORDS.values(), "more than the .003 that matters"}
+    assert {row[2] for row in first.table.rows} <= words
+    assert all(re.fullmatch(r"[-+]?\.\d+ \[.*\]", row[3]) for row in first.table.rows)
+    assert first.picture is not None
+    assert first.picture.name == "forest"
+    assert 1 <= len(first.caveats) <= 3
+    assert first.ran.startswith("6 tunings x 2 seeds: ")
 
 
 def test_terms_are_expanded_where_they_first_stand(report: Report) -> None:
     text = markdown_of(report)
-    assert "SESOI: smallest effect size of interest" in text
-    assert text.index("SESOI: smallest effect size of interest") == text.index("SESOI")
+    assert text.index("smallest effect size of interest (SESOI)") == text.index("SESOI") - len(
+        "smallest effect size of interest ("
+    )
     assert "Holm" not in text
     assert "BCa" not in text
     assert "sign flip" not in text
+
+
+def test_what_limits_the_answer_is_said_once(report: Report) -> None:
+    assert report.first is not None
+    text = markdown_of(report)
+    assert all(text.count(line) == 1 for line in report.first.caveats)
 
 
 def test_the_scope_says_whom_the_interval_is_for(report: Report) -> None:
@@ -110,7 +133,7 @@ def test_the_scope_says_what_classes_were_tested_where_they_are_others(make_fact
 def test_only_primaries_carry_a_verdict(report: Report, made: Any) -> None:
     """Every row of every table but that of the primaries, in the Markdown that is read."""
     text = markdown_of(report)
-    own = text[text.index("| primary |") : text.index("## Beside it")]
+    own = text[text.index("| effect of |") : text.index("\nDifferences with")]
     rows = [line for line in text.replace(own, "").splitlines() if line.startswith("|")]
     assert any(line.startswith("| KoLeo at K=1 |") for line in rows)
     for line in rows:
@@ -183,7 +206,6 @@ def test_seeds_without_tuning_are_called_seeds(make_factorial: Make, tmp_path: P
     text = markdown_of(report)
     assert {row[0]: row[1] for row in table_of(report, "Effect").rows}["of"] == "7 seeds"
     assert "of a t test over seeds" in text
-    assert "share of seeds in which" in text
     assert "Each line is one seed" in text
     assert "the mean over its seeds" not in text
     assert "seeds x classes" in text
@@ -229,13 +251,13 @@ def test_controls_have_the_same_digits_everywhere(make_factorial: Make) -> None:
 def test_digits_agree_in_sentence_table_and_figure(report: Report, folder: Path, made: Any) -> None:
     render_sweep(folder)
     forest = texts((folder / "figures" / "forest.svg").read_text(encoding="utf-8"))
-    primary = table_of(report, "Effect")
+    assert report.first is not None
+    assert report.first.table is not None
     for i, one in enumerate(findings(made.trials, made.curves, made.stored, made.groups)[:4]):
         assert one.effect is not None
-        column = [row[1 + i] for row in primary.rows]
-        low, high = column[1].split(" to ")
-        assert column[1] == ends(one.effect)
-        assert interval(one.effect) == f"{column[0]} [{low}, {high}]"
+        low, high = ends(one.effect).split(" to ")
+        assert report.first.table.rows[i][1] == interval(one.effect)
+        assert interval(one.effect).endswith(f" [{low}, {high}]")
         assert interval(one.effect) in forest
         bare = sorted(end.lstrip("+-") for end in (low, high))
         printed = [end.lstrip("+-") for end in re.findall(r"[-+]?\.\d+", one.sentence)]
@@ -259,7 +281,9 @@ def test_one_tuning_says_so_in_sentence_and_table(make_factorial: Make, tmp_path
     assert all("at one tuning: 8 seeds" in sentence for sentence in report.verdicts)
     primary = {row[0]: row[1:] for row in table_of(report, "Effect").rows}
     assert primary["of"] == ["at one tuning: 8 seeds"] * 4
-    assert primary["verdict"] == ["pilot, no verdict"] * 4
+    assert report.first is not None
+    assert report.first.table is not None
+    assert [row[2] for row in report.first.table.rows] == ["pilot, no verdict"] * 4
     assert {"p (times 4)", "P(A > B)", "detectable (power .8)"}.isdisjoint(primary)
     assert "Another tuning of the same sweep may land outside it" in markdown_of(report)
 
@@ -288,8 +312,8 @@ def test_a_proposing_tuner_and_recall_are_told_as_what_they_are(make_factorial: 
     text = markdown_of(report)
     assert report.verdicts[0].startswith(("KoLeo lowered recall@1 by", "The data do not settle"))
     assert "At common settings" not in [section.heading for section in report.sections]
-    assert "Beside it: test AUC" in text
-    assert "At settings tuned by validation recall at 1: intervals" in text
+    assert "| beside it: test AUC |" in text
+    assert "Beside it, at settings tuned by validation recall at 1: 95 % intervals" in text
     assert "each cell was tried at 6 settings, and runs at its best by validation recall at 1" in text
     assert "By validation recall at 1: its value at tuning" in text
 

@@ -1,6 +1,9 @@
+import hashlib
+import json
 import re
 import tomllib
 import xml.etree.ElementTree as ET
+from base64 import b64encode
 from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -12,8 +15,10 @@ import pyarrow.compute as pc
 import pytest
 
 from embedding_core.errors import Faults
+from sweeps.analysis.document import Report
+from sweeps.analysis.report import trial_table
 from sweeps.analysis.report.compose import compose, render_sweep
-from sweeps.analysis.report.render import markdown_of
+from sweeps.analysis.report.render import html_of, markdown_of
 from sweeps.results.schema import TABLES
 from sweeps.results.store import Store, read
 
@@ -23,6 +28,9 @@ QUICK = (
     "KoLeo (weight .1) lowered AUC by .0188 [.0162, .0215] (7 seeds, digits, fixed triplets, drop-in: nothing tuned): "
     "more than the .003 that matters."
 )
+
+PLAIN = "KoLeo (weight .1) lowered AUC by .0188 [.0162, .0215]: more than the .003 that matters."
+"""The same where the brackets' content stands in the line on what was run."""
 
 
 class Page(HTMLParser):
@@ -40,7 +48,7 @@ class Page(HTMLParser):
         self.attributes += attrs
 
     def handle_data(self, data: str) -> None:
-        if data.strip() and self.tags[-1] not in ("style", "title"):
+        if data.strip() and self.tags[-1] not in ("style", "title", "script"):
             self.texts.append(data.strip())
 
 
@@ -75,36 +83,43 @@ def test_the_templates_are_part_of_the_package() -> None:
 def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_confirm(effect=-0.021).write(tmp_path / "quick", plan=plan)
     page = page_of(render_sweep(folder))
-    assert page.texts[:2] == [QUICK, "koleo_accum: Does KoLeo help?"]
-    assert (folder / "report.md").read_text(encoding="utf-8").startswith(f"**{QUICK}**")
+    assert page.texts[:2] == [PLAIN, "koleo_accum: Does KoLeo help?"]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert text.startswith(f"**{PLAIN}**")
+    assert "7 seeds: 14 runs on digits" in text[: text.index("\n## ")]
     (row,) = planned(folder).to_pylist()
     assert (row["sentence"], row["verdict"], row["n"], row["metric"]) == (QUICK, "beyond", 7, "test_auc")
     assert (row["control"], row["treatment"], row["sesoi"]) == ("koleo=off", "koleo=on", 0.003)
-    assert "Drop-in: nothing was tuned, so" in " ".join(page.texts)
-    assert "koleo=on and koleo=off differ in: koleo, koleo_weight." in page.texts
+    words = " ".join(page.texts)
+    assert "Drop-in : nothing was tuned, so" in words
+    assert "koleo=on and koleo=off differ in: koleo, koleo_weight." in words
 
 
 def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:
     html = (rendered / "report.html").read_text(encoding="utf-8")
     assert headings(html) == [
         "Effect",
-        "Sensitivity",
-        "What this can and cannot say",
         "Seed by seed",
-        "What changes in the embeddings",
+        "What this can and cannot say",
+        "Sensitivity",
         "Failure risk",
-        "Relative cost",
-        "Best configuration",
-        "Runs per arm and ending",
         "Learning curves",
+        "What changes in the embeddings",
+        "Mechanism",
+        "Best configuration",
         "Search",
         "What the search alone would have suggested",
         "Importance of the settings in the search",
-        "Mechanism",
+        "Runs per arm and ending",
+        "Trials",
+        "Relative cost",
         "Cost",
         "Provenance",
+        "Glossary",
     ]
-    text = " ".join(Page(html).texts)
+    markdown = (rendered / "report.md").read_text(encoding="utf-8")
+    assert re.findall("^## (.*)$", markdown, flags=re.MULTILINE) == headings(html)
+    text = markdown.replace("\\", "")
     for said in (
         "unequal numbers of trials per arm (koleo=off 39, of which",
         "koleo=on: 1 diverged of 7 runs, counted as .5 (test AUC).",
@@ -147,13 +162,33 @@ def test_every_figure_is_in_the_page_and_on_disk_and_is_xml(rendered: Path) -> N
 def test_the_page_fetches_nothing(rendered: Path) -> None:
     path = rendered / "report.html"
     page = page_of(path)
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "a"} & set(page.tags)
+    assert not {"link", "img", "iframe", "object", "embed", "base", "form"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name == "src" or name.startswith("on")]
     assert all(value.startswith("#") for name, value in page.attributes if name == "href" and value)
     html = path.read_text(encoding="utf-8")
-    assert "http" not in html
+    assert "http:" not in html
+    assert "https:" not in html
     assert "@import" not in html
     assert set(re.findall(r"url\((.)", html)) <= {"#"}
+
+
+def test_nothing_runs_on_the_page_but_its_own_script(rendered: Path) -> None:
+    html = (rendered / "report.html").read_text(encoding="utf-8")
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none';")
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+
+
+def test_every_link_leads_to_something_on_the_page(rendered: Path) -> None:
+    page = page_of(rendered / "report.html")
+    ids = {value for name, value in page.attributes if name == "id"}
+    links = [value for name, value in page.attributes if name == "href" and value]
+    assert {link.removeprefix("#") for link in links} <= ids
+    terms = [link for link in links if link.startswith("#g-")]
+    assert len(terms) == len(set(terms)) > 5
+    assert {one for one in ids if one and one.startswith("g-")} == {link.removeprefix("#") for link in terms}
 
 
 @pytest.mark.slow
@@ -166,7 +201,7 @@ def test_hostile_names_are_text(make_confirm: Make, plan: dict[str, Any], tmp_pa
     plan["contrasts"][0] |= {"treatment_label": hostile, "estimand": "../" + hostile}
     folder = tables.write(tmp_path / "hostile", plan=plan)
     page = page_of(render_sweep(folder))
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 2  # the trials as data, and the page's own
     assert f"{hostile}: {hostile}" in page.texts
     assert f"{len(tables.trial_rows)} trials: {hostile}" in page.texts
     assert "<script" not in (folder / "report.md").read_text(encoding="utf-8").replace("\\<script", "")
@@ -280,7 +315,7 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
     text = markdown_of(compose(tables.write(tmp_path / "told")))
     assert "koleo=off: embeddings had collapsed at the last epoch of 3 of 7 runs, which count with the test AUC" in text
     assert "koleo=on: embeddings had collapsed" not in text
-    assert "1 trials: OSError: disk full" in text
+    assert "1 trial: OSError: disk full" in text
 
 
 def test_outcomes_that_a_retry_replaced_are_named_by_cell(
@@ -301,3 +336,24 @@ def test_outcomes_that_a_retry_replaced_are_named_by_cell(
     assert text.count("were run again") == 1
     assert "koleo=off: confirm runs that had ended (1 collapsed, 1 diverged) were run again, and the later" in text
     assert "were run again" not in markdown_of(compose(make_confirm().write(tmp_path / "once", plan=plan)))
+
+
+def test_two_thousand_trials_stay_small(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
+    folder = make_confirm(blocks=10).write(tmp_path / "few", plan=plan)
+    few = [read(folder, name) for name in ("trials", "curves")]
+    trials, curves = (pa.concat_tables([_renamed(table, f"{i:03d}") for i in range(100)]) for table in few)
+    section = trial_table.section(trials, curves, outcome="test_auc", folder="results/many")
+    assert section.trials is not None
+    assert len(section.trials.rows) == 2000
+    page = html_of(Report("many", "", ["Nothing."], [section]), {})
+    assert len(page) < 5e6
+    (data,) = re.findall(r'<script type="application/json" id="trials">(.*?)</script>', page)
+    told = json.loads(data)
+    assert all(len(told[name]) == 2000 for name in ("settings", "curves", "commands"))
+    assert all(told["curves"])
+    assert told["commands"][0] == "koleo-sweeps replay results/many t00000-000"
+
+
+def _renamed(table: pa.Table, end: str) -> pa.Table:
+    ids = pc.binary_join_element_wise(table["trial_id"], end, "-")
+    return table.set_column(table.column_names.index("trial_id"), "trial_id", ids)
