@@ -11,8 +11,8 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
-from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_images
-from embedding_core.data.image_sets import ImageSet, load, resolve_root, size_of_test_file
+from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_across
+from embedding_core.data.image_sets import ImageSet, load, resolve_root, size_of_test_file, told
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.errors import Faults
 from embedding_core.plugins.builtin import DATASETS
@@ -92,6 +92,10 @@ class DeviceData:
             config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
             train.class_names, settings,
         )  # fmt: skip
+
+    def told(self) -> str:
+        """See `image_sets.told`."""
+        return told(self.name, self.root, dict(self.settings))
 
     def serves(self, config: TrainConfig, device: torch.device) -> bool:
         """Whether these are the data that `config` asks for."""
@@ -174,7 +178,7 @@ class DeviceData:
         """
         in_training = self._in_training
         test_labels = None if in_training is None else self.test_file().labels
-        return shared_images(
+        return shared_across(
             indices, self.labels.cpu(), self._first_copies, self.name_of, in_training=in_training,
             test_labels=test_labels,
         )  # fmt: skip

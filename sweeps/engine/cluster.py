@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def connect(where: Where) -> str | None:
                 runtime_env={"env_vars": TRIAL_ENVIRONMENT},
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise Faults([f"No Ray cluster answers at `{address}`: {error}"]) from error
+            raise Faults([_not_connected(where, error)]) from error
         dashboard = context.dashboard_url
     return dashboard
 
@@ -87,6 +88,18 @@ def wants_token(dashboard: str) -> bool:
     except OSError:  # not up, or not to be reached from here
         pass
     return False
+
+
+def _not_connected(where: Where, error: Exception) -> str:
+    """Why there is no Ray, with what to do where the cause is known."""
+    if where.cluster is not None:
+        return f"No Ray cluster answers at `{where.cluster}`: {error}"
+    text = f"Ray cannot be started on this machine: {error}"
+    if "AF_UNIX" in str(error):
+        return (
+            f"{text} Its sockets lie in {tempfile.gettempdir()}, a path too long for one: set TMPDIR to a shorter one."
+        )
+    return text
 
 
 def _answers(address: str) -> None:
