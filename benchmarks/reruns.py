@@ -40,6 +40,7 @@ from sweeps.design.plan_file import NAME
 from sweeps.engine.cluster import Where, connect
 from sweeps.koleo_accum import DESIGN
 from sweeps.results import store
+from sweeps.results.sweep_log import SweepLog
 
 SEED_STEP = 100
 """Further apart than replicates: no two sweeps share one."""
@@ -65,7 +66,9 @@ def sweep(results: Path, seed: int, replicates: int, blocks: int) -> Path:
     options = parse(TWO_CELLS, [*argv[:2], *argv[-4:], "--resume"] if there else [*argv, *size])
     folder = results / name
     plan = plan_of(TWO_CELLS, options, folder)
-    outcome = session.run(plan, preflight(plan, options, folder), options, folder, Console(file=io.StringIO()))
+    outcome = session.run(
+        plan, preflight(plan, options, folder), options, folder, Console(file=io.StringIO()), SweepLog()
+    )
     if not outcome.complete:
         raise SystemExit(f"{folder} was interrupted; the same command goes on.")
     return folder

@@ -22,6 +22,7 @@ from embedding_core.data.readers.parquet_images import decode_parquet
 from embedding_core.errors import Faults
 from embedding_core.evaluation.embedding import embed
 from embedding_core.models.network import EmbeddingNetwork, build_network
+from embedding_core.streams import guarded
 from embedding_core.train import pick_device
 from embedding_core.training import checkpoint
 from embedding_core.training.precision import float32_products, pick_precision
@@ -112,4 +113,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with guarded():
+        sys.exit(main(sys.argv[1:]))

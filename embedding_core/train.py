@@ -36,6 +36,7 @@ from embedding_core.storage import result_tables
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
+from embedding_core.streams import guarded, require_output
 from embedding_core.training import checkpoint
 from embedding_core.training.accumulation import accumulated_step
 from embedding_core.training.accumulation_gap import measure_gap
@@ -302,17 +303,20 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
     arguments = parser.parse_args(argv)
-    try:
-        config = TrainConfig.from_flat(parse_settings(arguments.settings))
-        rows = train(config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every)
-        for row in rows:
-            # JSON has no NaN; as in the result store, null beside `is_finite` false says it.
-            finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-            print(json.dumps(finite), flush=True)
-    except Faults as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    with guarded():
+        try:
+            config = TrainConfig.from_flat(parse_settings(arguments.settings))
+            rows = train(config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every)
+            for row in rows:
+                # JSON has no NaN; as in the result store, null beside `is_finite` false says it.
+                finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+                print(json.dumps(finite), flush=True)
+            if arguments.save is None:  # else the rows are in the checkpoint
+                require_output()
+        except Faults as error:
+            print(error, file=sys.stderr)
+            return 2
+        return 0
 
 
 if __name__ == "__main__":

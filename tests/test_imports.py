@@ -27,8 +27,8 @@ SCRIPTS = ", ".join(sorted(file.stem for file in (ROOT / "sweeps").glob("*.py") 
 
 ORDERS = {
     "embedding_core.": (
-        "errors, seeding -> config -> storage -> data.readers -> data -> metrics -> losses -> transforms -> models "
-        "-> views -> evaluation -> training -> train -> embed",
+        "errors, seeding -> streams -> config -> storage -> data.readers -> data -> metrics -> losses -> transforms "
+        "-> models -> views -> evaluation -> training -> train -> embed",
     ),
     "": (
         "embedding_core -> trainables.run_label -> trainables -> sweeps.engine",

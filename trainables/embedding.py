@@ -19,6 +19,7 @@ from embedding_core.evaluation.validation import MEASURES
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
+from embedding_core.streams import guarded
 from embedding_core.train import pick_device, train
 from embedding_core.training import checkpoint
 from trainables.endings import CaughtEnding
@@ -91,7 +92,8 @@ class EmbeddingTrainable(tune.Trainable):
 
     def _start(self) -> Iterator[Row]:
         config, label = from_flat(self.config)
-        print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
+        with guarded():
+            print(f"{self} {label.trial_id}: {label.cell_id}, block {label.block}, attempt {label.attempt}", flush=True)
         device = pick_device(config.device)
         resources = self.trial_resources
         gpu_share = resources.required_resources.get("GPU", 0) if resources else 0

@@ -15,6 +15,7 @@ from torch import Tensor
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.storage import local_cache
+from embedding_core.streams import guarded
 
 VERSION = 1
 """Part of the cache key: raise it when the same network and images must give other features."""
@@ -44,7 +45,8 @@ Watched = Callable[[Sequence[Tensor], str], Iterable[Tensor]]
 
 def announced(batches: Sequence[Tensor], what: str) -> Iterable[Tensor]:
     """A line on standard error before the first of them: that of a trial goes to its log."""
-    print(f"Computing {what} of the frozen backbone, once for this machine.", file=sys.stderr, flush=True)
+    with guarded():
+        print(f"Computing {what} of the frozen backbone, once for this machine.", file=sys.stderr, flush=True)
     return batches
 
 

@@ -8,10 +8,12 @@ from rich.console import Console
 
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
+from embedding_core.streams import guarded
 from sweeps.analysis.sweep_result import SweepResult
 from sweeps.cli.main import carry_out
 from sweeps.cli.options import parse
 from sweeps.design import Design
+from sweeps.results.sweep_log import SweepLog
 
 
 def run(
@@ -40,7 +42,9 @@ def run(
     given = parse(design, arguments_of(options))
     if given.plan:
         raise Faults(["`plan=True` would run nothing: the command line's `--plan` prints what a sweep will take."])
-    _, folder, outcome = carry_out(design, given, Console(stderr=True, quiet=quiet), on_row=on_row)
+    log = SweepLog()
+    with guarded(log.note):
+        _, folder, outcome = carry_out(design, given, Console(stderr=True, quiet=quiet), log, on_row=on_row)
     return SweepResult(folder, outcome.complete)
 
 

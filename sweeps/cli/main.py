@@ -8,6 +8,7 @@ from rich.console import Console
 
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
+from embedding_core.streams import answer, guarded
 from sweeps.cli import session
 from sweeps.cli.forecast import forecast
 from sweeps.cli.held_out_checks import lines_on_test_set
@@ -18,6 +19,7 @@ from sweeps.cli.preflight import preflight
 from sweeps.cli.sweep_folder import folder_of, plan_of
 from sweeps.design import Design
 from sweeps.design.plan import Plan
+from sweeps.results.sweep_log import SweepLog
 
 FAILED = 1
 """Exit status when trials of the confirmation ended in an error."""
@@ -35,24 +37,24 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or 1 (failed trials), 2 (faults, or a disk that failed), 124 (time budget spent), 130 (interrupted).
     """
-    console = Console(stderr=True)
-    try:
-        return _main(design, sys.argv[1:] if argv is None else list(argv), console)
-    except Faults as error:
-        say(console, str(error), style="red")
-        return 2
-    except OSError as error:  # a disk that is full when a plan or a report is written, say
-        text = "What is stored is not lost; once that works again go on with `--resume`, or anew if no trial had begun."
-        say(console, f"{type(error).__name__}: {error}. {text}", style="red")
+    console, log = Console(stderr=True), SweepLog()
+    with guarded(log.note):  # a terminal that is closed, or a full disk under it, ends no sweep
+        try:
+            return _main(design, sys.argv[1:] if argv is None else list(argv), console, log)
+        except Faults as error:
+            say(console, str(error), style="red")
+        except OSError as error:  # a disk that is full when a plan or a report is written, say
+            text = "What is stored is not lost; once that works again go on with `--resume`, or anew if no trial had"
+            say(console, f"{type(error).__name__}: {error}. {text} begun.", style="red")
         return 2
 
 
-def _main(design: Design, argv: Sequence[str], console: Console) -> int:
+def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) -> int:
     options = parse(design, argv)
     if options.plan:
         _tell_plan(design, options)
         return 0
-    plan, folder, outcome = carry_out(design, options, console)
+    plan, folder, outcome = carry_out(design, options, console, log)
     if not outcome.complete:
         tell_how_to_go_on(options, folder, argv, console, spent=outcome.budget_spent)
         return BUDGET_SPENT if outcome.budget_spent else INTERRUPTED
@@ -61,7 +63,12 @@ def _main(design: Design, argv: Sequence[str], console: Console) -> int:
 
 
 def carry_out(
-    design: Design, options: Options, console: Console, *, on_row: Callable[[Row], None] | None = None
+    design: Design,
+    options: Options,
+    console: Console,
+    log: SweepLog,
+    *,
+    on_row: Callable[[Row], None] | None = None,
 ) -> tuple[Plan, Path, session.Outcome]:
     """Run what is left of the sweep that `options` ask for: its plan, its folder, how far it came.
 
@@ -73,7 +80,7 @@ def carry_out(
     data = preflight(plan, options, folder)
     for line in lines_on_test_set(plan, data):
         say(console, line)
-    return plan, folder, session.run(plan, data, options, folder, console, on_row=on_row)
+    return plan, folder, session.run(plan, data, options, folder, console, log, on_row=on_row)
 
 
 def _tell_plan(design: Design, options: Options) -> None:
@@ -82,5 +89,5 @@ def _tell_plan(design: Design, options: Options) -> None:
     data = preflight(plan, options, folder)
     name = options.sd_from.name if options.sd_from else ""
     sds = sds_of(options.sd_from, plan) if options.sd_from else None
-    print("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]), flush=True)  # before the probe
-    print("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))
+    answer("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]))  # before the probe
+    answer("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))

@@ -21,11 +21,12 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def announce(plan: Plan, folder: Path, argv: Sequence[str]) -> None:
-    """Print the answer, where to read it, and what to run next, unless that has just run."""
+    """Write the report, then print the answer, where to read it, and what to run next, unless that has just run."""
     composed = compose(folder)
+    page = write_report(folder, composed)
     for verdict in composed.verdicts:
         print(verdict)
-    print(f"Report: {write_report(folder, composed)}")
+    print(f"Report: {page}")
     if "search" in plan.stages:
         dashboard = command([f"sqlite:///{folder / 'optuna.db'}"], program="optuna-dashboard")
         print(f"Search in optuna-dashboard: {dashboard}")

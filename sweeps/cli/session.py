@@ -21,6 +21,7 @@ from sweeps.engine import checkpoint_location, runner
 from sweeps.engine.cluster import connect, joins_cluster
 from sweeps.engine.resources import Slots, slots
 from sweeps.engine.sweep import Sweep
+from sweeps.results.sweep_log import SweepLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ def run(
     options: Options,
     folder: Path,
     console: Console,
+    log: SweepLog,
     *,
     on_row: Callable[[Row], None] | None = None,
 ) -> Outcome:
@@ -55,6 +57,7 @@ def run(
         dashboard = connect(options.where)
         held = _slots(plan, options, console, joins=joins)
         store = opened(options, folder)
+        log.open(folder)
         with one_driver(folder):
             keep_plan(plan, options, folder, checkpoints)
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
@@ -75,6 +78,7 @@ def run(
                 epoch_deadline_s=options.epoch_deadline_s,
                 save_every_s=options.save_every_s,
                 on_row=on_row,
+                log=log,
             )
             if joins:
                 checkpoint_location.check_reach(sweep.checkpoint_dir, own=not checkpoints)

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Final
 
 from embedding_core.errors import unknown
+from embedding_core.streams import guarded
 from sweeps.commands.parser import BAD_INPUT, PROGRAM, columns
 
 COMMANDS: Final = {
@@ -27,14 +28,15 @@ EXAMPLES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command that the arguments name; without one, list the commands."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
-    if name in ("-h", "--help"):
-        print(f"examples:\n{columns(EXAMPLES)}\n\ncommands:\n{columns(COMMANDS)}")
-        return 0
-    if name not in COMMANDS:
-        print(unknown("command", name, COMMANDS), file=sys.stderr)
-        return BAD_INPUT
-    code: int = import_module(f"sweeps.commands.{name}").main(rest)
-    return code
+    with guarded():
+        if name in ("-h", "--help"):
+            print(f"examples:\n{columns(EXAMPLES)}\n\ncommands:\n{columns(COMMANDS)}")
+            return 0
+        if name not in COMMANDS:
+            print(unknown("command", name, COMMANDS), file=sys.stderr)
+            return BAD_INPUT
+        code: int = import_module(f"sweeps.commands.{name}").main(rest)
+        return code
 
 
 if __name__ == "__main__":

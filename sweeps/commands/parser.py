@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from embedding_core.errors import Faults, unknown
+from embedding_core.streams import guarded
 
 PROGRAM: Final = "koleo-sweeps"
 
@@ -54,16 +55,17 @@ class CommandParser(argparse.ArgumentParser):
             work: the command.
             argv: its arguments; None: those of the process.
         """
-        try:
-            arguments, rest = self.parse_known_args(argv)
-            if rest:
-                raise Faults([self._not_taken(text) for text in rest])
-            return work(arguments)
-        except Faults as error:
-            print(error, file=sys.stderr)
-        except OSError as error:  # a disk that is full when a report is written, say
-            print(f"{type(error).__name__}: {error}.", file=sys.stderr)
-        return BAD_INPUT
+        with guarded():
+            try:
+                arguments, rest = self.parse_known_args(argv)
+                if rest:
+                    raise Faults([self._not_taken(text) for text in rest])
+                return work(arguments)
+            except Faults as error:
+                print(error, file=sys.stderr)
+            except OSError as error:  # a disk that is full when a report is written, say
+                print(f"{type(error).__name__}: {error}.", file=sys.stderr)
+            return BAD_INPUT
 
     def _not_taken(self, text: str) -> str:
         if not text.startswith("-"):

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
+from embedding_core.streams import answer
 from sweeps.commands.parser import CommandParser
 from sweeps.engine.provenance import Provenance
 from sweeps.results import files, frozen, store
@@ -167,9 +168,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     found = compared(folder, trial, rows)
     name = f"{folder}, {trial['stage']} {trial['trial_id']} ({trial['end_reason']})"
     verdict = "differs from the stored rows" if found else f"{len(rows)} epochs, all equal to the stored rows"
-    print(f"{name}: {verdict}")
-    for line in [*map(str, found), *conditions(trial, rows)]:
-        print(f"  {line}")
+    answer("\n  ".join([f"{name}: {verdict}", *map(str, found), *conditions(trial, rows)]))
     return DIFFERS if found else 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from embedding_core.errors import Faults
+from embedding_core.streams import answer
 from sweeps.analysis.stats import costs
 from sweeps.commands.parser import CommandParser
 from sweeps.commands.sweep_status import StageStatus, Status, status_of
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     status = status_of(arguments.folder, parse_prices(arguments.price))
-    print(json.dumps(asdict(status)) if arguments.json else text(status))
+    answer(json.dumps(asdict(status)) if arguments.json else text(status))
     return 0
 
 

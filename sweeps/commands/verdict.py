@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from embedding_core.errors import Faults
+from embedding_core.streams import answer
 from sweeps.commands.parser import CommandParser
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def _verdict(arguments: argparse.Namespace) -> int:
     found = compared(arguments)
     if arguments.json:
         each = [as_json(comparison) for comparison in found]
-        print(json.dumps(each[0] if len(each) == 1 else {"comparisons": each}))
+        answer(json.dumps(each[0] if len(each) == 1 else {"comparisons": each}))
     else:
-        print("\n".join(" ".join([comparison.sentence, *comparison.notes]) for comparison in found))
+        answer("\n".join(" ".join([comparison.sentence, *comparison.notes]) for comparison in found))
     return exit_code(found)
 
 

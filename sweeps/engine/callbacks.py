@@ -6,13 +6,11 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.engine import endings
+from sweeps.engine.audience import Audience
 from sweeps.engine.endings import Ending
-from sweeps.engine.progress import Progress
-from sweeps.engine.prometheus import Metrics
 from sweeps.engine.recorder import Recorder
 from sweeps.engine.retention import CheckpointKeeper
 from sweeps.engine.searchers import RunSearcher
-from sweeps.engine.watcher import Watcher
 
 
 class StageCallback(Callback):
@@ -24,18 +22,16 @@ class StageCallback(Callback):
         *,
         searcher: RunSearcher,
         checkpoint_keeper: CheckpointKeeper,
-        progress: Progress,
-        metrics: Metrics,
-        watcher: Watcher,
+        audience: Audience,
     ) -> None:
         self._recorder, self._searcher, self._checkpoint_keeper = recorder, searcher, checkpoint_keeper
-        self._progress, self._metrics, self._watcher = progress, metrics, watcher
+        self._audience = audience
         self.ended = 0
         """Trials whose final row is stored; an interrupted one has none."""
 
     def setup(self, *arguments: Any, **info: Any) -> None:
         """Before the first trial."""
-        self._progress.start()
+        self._audience.hear("start")
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Each time a process takes a trial up."""
@@ -46,10 +42,7 @@ class StageCallback(Callback):
     ) -> None:
         """Each row of the loop, or what a trial that gave up sent in place of one."""
         self._recorder.result(trial, result)
-        label = self._recorder.live(trial).label
-        self._progress.on_result(label.trial_id, result)
-        self._metrics.on_result(label.trial_id, label.cell_id, result)
-        self._watcher.on_result(label, result)
+        self._audience.hear("on_result", self._recorder.live(trial).label, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""
@@ -70,8 +63,7 @@ class StageCallback(Callback):
         self.ended += 1
         self._searcher.on_stored(row)
         self._checkpoint_keeper.on_stored(row)
-        self._progress.on_stored(row)
-        self._metrics.on_stored(row)
+        self._audience.hear("on_stored", row)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Again and again, whether anything has happened or not.
@@ -80,13 +72,12 @@ class StageCallback(Callback):
             Faults: the results could not be written for long; it ends the experiment.
         """
         self._recorder.flush_due()
-        self._progress.refresh(trials)
-        self._metrics.refresh()
+        self._audience.hear("refresh", trials)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """After the last trial, or when the sweep is interrupted."""
         self._recorder.flush()
-        self._progress.stop(trials)
+        self._audience.hear("stop", trials)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles what it is given, and nothing is ever restored from there."""

@@ -9,6 +9,7 @@ from sweeps.design.design import Settings
 from sweeps.design.runs import Run, confirm_runs, tune_runs
 from sweeps.engine import split_files, tuner
 from sweeps.engine.asha import REDUCTION_FACTOR, Decision, Rungs, RungsByStudy, milestones
+from sweeps.engine.audience import Audience
 from sweeps.engine.cell_study import CellStudy, ShownStudies
 from sweeps.engine.searchers import PlannedSearch
 from sweeps.engine.sweep import Sweep
@@ -101,7 +102,11 @@ def _tuning_search(sweep: Sweep, labelled: Labelled, left: Labelled, finished: C
         studies,
         rows=[rows[label.trial_id] for _, label in labelled if label.trial_id in finished],
         settings_of=once_more,
-        shown=ShownStudies(sweep.folder / "optuna.db"),
+        shown=Audience(
+            {"The studies for optuna-dashboard": lambda: ShownStudies(sweep.folder / "optuna.db")},
+            sweep.console,
+            sweep.log,
+        ),
         metric=plan.outcome.validation,
     )
 

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from embedding_core.storage.result_tables import Row
+from trainables.run_label import RunLabel
 
 LINE_EVERY_S = 15.0
 """Without a terminal: seconds between lines at which nothing ended."""
@@ -51,11 +52,11 @@ class Progress:
             self._live.start()
             self._show()
 
-    def on_result(self, trial_id: str, result: Row) -> None:
+    def on_result(self, label: RunLabel, result: Row) -> None:
         """Count images; remember the best value."""
         seen = int(result.get("images_seen", 0))
-        self._images_here += seen - self._images.get(trial_id, 0)
-        self._images[trial_id] = seen
+        self._images_here += seen - self._images.get(label.trial_id, 0)
+        self._images[label.trial_id] = seen
         value = result[self._measure]
         if value == value and (self._best is None or value > self._best):
             self._best = value

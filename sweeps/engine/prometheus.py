@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ray.tune.experiment import Trial
 from ray.util.metrics import Counter, Gauge
 
 from embedding_core.storage.result_tables import Row
+from trainables.run_label import RunLabel
 
 GAUGES: Final = {
     "koleo_trial_images_per_second": "images forwarded per second of training, last epoch",
@@ -33,7 +35,7 @@ class Metrics:
 
     def __init__(self, study_id: str, stage: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Set up while Ray is up. Args: study_id: name of the sweep. clock: seconds, never going back."""
-        self._of_all = {"sweep": study_id, "stage": stage}
+        self._of_all = tags_of(sweep=study_id, stage=stage)
         tags = (*self._of_all, "cell")
         self._gauges = {name: Gauge(name, description, (*tags, "trial")) for name, description in GAUGES.items()}
         self._ended = Counter(ENDED, "trials that ended", (*tags, "end_reason"))
@@ -42,13 +44,14 @@ class Metrics:
         self._clock = clock
         self._refreshed = clock()
 
-    def on_result(self, trial_id: str, cell_id: str, result: Row) -> None:
+    def on_result(self, label: RunLabel, result: Row) -> None:
         """Show a row's values."""
         if "epoch" in result:
-            self._live[trial_id] = {**self._of_all, "cell": cell_id, "trial": trial_id}, values_of(result)
-            self._set(trial_id)
+            tags = self._of_all | tags_of(cell=label.cell_id, trial=label.trial_id)
+            self._live[label.trial_id] = tags, values_of(result)
+            self._set(label.trial_id)
 
-    def refresh(self) -> None:
+    def refresh(self, trials: list[Trial]) -> None:
         """Set everything live again."""
         if self._clock() - self._refreshed >= REFRESH_S:
             self._refreshed = self._clock()
@@ -58,12 +61,17 @@ class Metrics:
     def on_stored(self, row: Row) -> None:
         """Count a final row of `trials`."""
         self._live.pop(row["trial_id"], None)
-        self._ended.inc(tags={**self._of_all, "cell": row["cell_id"], "end_reason": row["end_reason"]})
+        self._ended.inc(tags=self._of_all | tags_of(cell=row["cell_id"], end_reason=row["end_reason"]))
 
     def _set(self, trial_id: str) -> None:
         tags, values = self._live[trial_id]
         for name, value in values.items():
             self._gauges[name].set(value, tags=tags)
+
+
+def tags_of(**texts: str) -> dict[str, str]:
+    """Tags as Ray takes them, in ASCII: of other letters the escape, `\\xe9tude`."""
+    return {name: text.encode("ascii", "backslashreplace").decode() for name, text in texts.items()}
 
 
 def values_of(row: Row) -> dict[str, float]:

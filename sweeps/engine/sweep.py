@@ -1,7 +1,7 @@
 """A sweep as the engine holds it: a plan, the folder that it fills, and what its stages share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ray import tune
@@ -19,6 +19,7 @@ from sweeps.design.planned_counts import planned_trials
 from sweeps.engine.resources import Slots
 from sweeps.engine.retention import CHECKPOINTS
 from sweeps.results.store import Store
+from sweeps.results.sweep_log import SweepLog
 from trainables.checkpoint_store import CheckpointStore
 from trainables.embedding import EmbeddingTrainable
 
@@ -45,6 +46,8 @@ class Sweep:
     """Likewise."""
     on_row: Callable[[Row], None] | None = None
     """Shown each row of a trial, with its stage, id and cell."""
+    log: SweepLog = field(default_factory=SweepLog)
+    """Of what fails beside the results."""
 
     @property
     def study_id(self) -> str:

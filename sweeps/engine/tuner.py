@@ -11,6 +11,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from sweeps.engine.asha import ImagesSeenASHA, Judge
+from sweeps.engine.audience import Audience
 from sweeps.engine.callbacks import StageCallback
 from sweeps.engine.private_api import memory_deaths_survived
 from sweeps.engine.progress import Progress
@@ -66,16 +67,22 @@ def run(sweep: Sweep, left: Remainder) -> bool:
         checkpoint_keeper=CheckpointKeeper(
             sweep.folder, left.stage, checkpoint_store, measure=sweep.plan.outcome.final
         ),
-        progress=Progress(
-            left.stage,
-            planned=planned,
-            images_per_trial=left.images_per_trial,
-            ended=Counter(row["end_reason"] for row in rows if row["trial_id"] in left.done),
-            measure=sweep.plan.outcome.validation,
-            console=sweep.console,
+        audience=Audience(
+            {
+                "Progress": lambda: Progress(
+                    left.stage,
+                    planned=planned,
+                    images_per_trial=left.images_per_trial,
+                    ended=Counter(row["end_reason"] for row in rows if row["trial_id"] in left.done),
+                    measure=sweep.plan.outcome.validation,
+                    console=sweep.console,
+                ),
+                "Metrics for Prometheus": lambda: Metrics(sweep.study_id, left.stage),
+                "`on_row`": lambda: Watcher(sweep.on_row),
+            },
+            sweep.console,
+            sweep.log,
         ),
-        metrics=Metrics(sweep.study_id, left.stage),
-        watcher=Watcher(sweep.on_row, sweep.console),
     )
     scheduler = None
     if left.rungs is not None:

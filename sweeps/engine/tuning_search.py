@@ -1,22 +1,18 @@
 """Where Tune gets the runs of a tuning from: many studies side by side, each of which runs one trial at a time."""
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from optuna.exceptions import StorageInternalError
 
 from embedding_core.storage.result_tables import Row
 from sweeps.design.design import Settings
 from sweeps.design.runs import Run
-from sweeps.engine.cell_study import CellStudy, ShownStudies
+from sweeps.engine.audience import Audience
+from sweeps.engine.cell_study import CellStudy
 from sweeps.engine.searchers import RunSearcher
 from trainables.run_label import RunLabel, to_flat
 
 Study = tuple[int, str]
 """Replicate and cell."""
-
-_logger = logging.getLogger(__name__)
 
 
 class TuningSearch(RunSearcher):
@@ -35,7 +31,7 @@ class TuningSearch(RunSearcher):
         *,
         rows: Sequence[Row],
         settings_of: Mapping[str, Settings],
-        shown: ShownStudies,
+        shown: Audience,
         metric: str,
     ) -> None:
         """Set up for the runs that are left.
@@ -45,7 +41,7 @@ class TuningSearch(RunSearcher):
             studies: of all cells and replicates.
             rows: final rows of `trials` of the runs that have ended, in the order of the plan.
             settings_of: settings by trial id of those that are run once more.
-            shown: told of every run that has ended.
+            shown: told of every run that has ended, as `ShownStudies` is.
             metric: column of the results.
         """
         super().__init__(metric=metric, mode="max")
@@ -94,12 +90,4 @@ class TuningSearch(RunSearcher):
         study = row["replicate"], row["cell_id"]
         self._rows[study].append(row)
         trial = self._studies[study].told(row)
-        _shown(lambda: self._shown.add(f"tune, replicate {study[0]}, {study[1]}", trial))
-
-
-def _shown(act: Callable[[], None]) -> None:
-    """What is for looking at alone ends no sweep."""
-    try:
-        act()
-    except StorageInternalError as error:
-        _logger.warning("The studies for optuna-dashboard could not be written: %s", error)
+        self._shown.hear("add", f"tune, replicate {study[0]}, {study[1]}", trial)

@@ -1,19 +1,23 @@
 """What happens in which order while Tune runs a stage: nobody hears of an ending that is not stored."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.engine import trial_row
+from sweeps.engine.audience import Audience
 from sweeps.engine.callbacks import StageCallback
 from sweeps.engine.provenance import Provenance
 from sweeps.engine.recorder import Recorder
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store, read
+from sweeps.results.sweep_log import SweepLog
 from trainables.checkpoint_store import CheckpointStore
 from trainables.run_label import RunLabel, from_flat, to_flat
 
@@ -58,9 +62,9 @@ def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCa
     provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
     checkpoint_store = CheckpointStore.at(str(tmp_path / "checkpoints"))
     recorder = Recorder(Buffer(Store.create(folder)), provenance, checkpoint_store, rungs=None, constants={})
-    names = ("searcher", "checkpoint_keeper", "progress", "metrics", "watcher")
-    hearers: dict[str, Any] = {name: Hears(name, heard, folder) for name in names}
-    return StageCallback(recorder, **hearers)
+    hearers: dict[str, Any] = {name: Hears(name, heard, folder) for name in ("searcher", "checkpoint_keeper")}
+    watchers = {name: partial(Hears, name, heard, folder) for name in ("progress", "metrics")}
+    return StageCallback(recorder, **hearers, audience=Audience(watchers, Console(quiet=True), SweepLog()))
 
 
 def complete(callback: StageCallback, trial: Any) -> None:

@@ -9,6 +9,12 @@ from rich.console import Console
 
 from sweeps.engine import progress
 from sweeps.engine.progress import Progress
+from trainables.run_label import RunLabel
+
+LABEL = RunLabel(
+    study_id="s", stage="search", cell_id="c", trial_id="t00002", block=0, origin="sampled", attempt=1,
+    checkpoint_dir="checkpoints",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def test_without_a_node_a_line_says_who_waits(
     shown: Progress, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials whose node died are pending again for Tune; nobody sends results or ends."""
-    shown.on_result("t00002", {"images_seen": 50, "val_auc": 0.5})
+    shown.on_result(LABEL, {"images_seen": 50, "val_auc": 0.5})
     shown.refresh(trials("PENDING"))
     assert written.getvalue() == ""  # not at every step
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.engine.prometheus import ENDED, GAUGES, values_of
+from sweeps.engine.prometheus import ENDED, GAUGES, tags_of, values_of
 
 DASHBOARD = Path(__file__).parents[3] / "dashboards" / "koleo_sweeps.json"
 ROW = {"epoch": 4, "images_seen": 1200, "train_s": 0.5, "val_auc": 0.9, "peak_gpu_bytes": 1000}
@@ -29,6 +29,13 @@ def test_values_of_a_row() -> None:
 )
 def test_what_is_not_known_has_no_series(name: str, given: dict[str, Any]) -> None:
     assert set(GAUGES) - set(values_of(ROW | given)) == {f"koleo_trial_{name}"}
+
+
+@pytest.mark.parametrize("name", ["étude", "niños", "日本語", "cell=a|b", "\udcff"])
+def test_tags_are_those_that_ray_takes(name: str) -> None:
+    (tag,) = tags_of(sweep=name).values()
+    assert tag.isascii()
+    assert tag == name or "\\" in tag
 
 
 def test_the_dashboard_asks_for_what_is_exported() -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sweeps.design.plan import Plan
 from sweeps.design.runs import Run, tune_runs
+from sweeps.engine.audience import Audience
 from sweeps.engine.cell_study import CellStudy, ShownStudies
 from sweeps.engine.tuning_search import TuningSearch
 from sweeps.koleo_accum import DESIGN
+from sweeps.results.sweep_log import SweepLog
 from trainables.run_label import RunLabel, trial_name
 
 PLAN = Plan.of(DESIGN, {"preset": "minimal", "points": 4, "replicates": 2})
@@ -45,7 +48,7 @@ class Driver:
             {run.study: CellStudy(PLAN, CELLS[run.cell_id], seed=run.replicate) for run in RUNS},
             rows=done,
             settings_of=kept,
-            shown=ShownStudies(folder / "optuna.db"),
+            shown=Audience({"shown": lambda: ShownStudies(folder / "optuna.db")}, Console(), SweepLog()),
             metric="val_auc",
         )
         self.under_way: list[dict[str, Any]] = []
