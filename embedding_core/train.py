@@ -31,6 +31,7 @@ from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.inputs import inputs_of
 from embedding_core.models.network import build_network, pooled_in_parts, set_frozen
+from embedding_core.models.pretrained import file_sha256
 from embedding_core.seeding import generator, stream
 from embedding_core.storage import result_tables
 from embedding_core.storage.atomic_write import StorageError
@@ -115,13 +116,14 @@ def _epochs(
         data = DeviceData.load(config, device)
     split = data.split(config)
     examples = split.train_examples.to(device)
-    if faults := batch_faults(config, split):
+    if faults := [*batch_faults(config, split), *data.duplicate_faults(config, split)]:
         raise Faults(faults)
     # Read before the first step, lest a broken file show at the end; used after the last one.
     test_images = None
     if config.eval_test:
         test_images = held_out_images(data, split, classifiers=config.classifiers, probes=config.probes)
 
+    weights_sha256 = file_sha256(config.weights) if resume is None else None
     mean, std = data.scaling(split, kind=config.input_scaling)
     network = build_network(
         config, shape=data.shape, mean=mean, std=std, precision=precision,
@@ -148,6 +150,9 @@ def _epochs(
     observed_sha256: str | None = None
     if resume is not None:
         rows = checkpoint.load(resume, config, network, objective, optimizer)
+        if rows[-1]["data_sha256"] != data.sha256:
+            raise Faults([f"{resume} is a run on other images of `{config.dataset}` than there are now."])
+        weights_sha256 = rows[-1].get("weights_sha256")
         yield from rows
         if rows[-1]["end_reason"] is not None:
             return
@@ -232,6 +237,7 @@ def _epochs(
             "config_sha256": config.sha256,
             "config_seen_sha256": observed_sha256,
             "data_sha256": data.sha256,
+            "weights_sha256": weights_sha256,
             "split_sha256": split.sha256,
             "pairs_sha256": split.pairs_sha256,
             "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

@@ -15,6 +15,7 @@ from ray import tune
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
+from embedding_core.errors import Faults
 from embedding_core.evaluation.validation import MEASURES
 from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.result_tables import Row
@@ -101,6 +102,11 @@ class EmbeddingTrainable(tune.Trainable):
             # Ray's fractions are bookkeeping; this makes the trial that asks for too much the one that fails.
             torch.cuda.set_per_process_memory_fraction(gpu_share, device)
         data = self._load(config, device)
+        if label.data_sha256 and data.sha256 != label.data_sha256:
+            raise Faults(
+                [f"The training images of `{config.dataset}` on this machine ({data.sha256[:12]}) must be those that "
+                 f"the sweep began with ({label.data_sha256[:12]})."]
+            )  # fmt: skip
         self._files = RunFiles(label, Path(self.logdir), pause=self._pause)
         resume = self._files.fetch()
         self._resumed = resume is not None

@@ -36,6 +36,8 @@ class RunLabel:
     epoch_deadline_s: float = 0.0
     """Seconds for an epoch, and again for keeping its checkpoint; a process that takes longer is taken for hung. While
     storage is waited for, they begin anew with each attempt. 0: never."""
+    data_sha256: str = ""
+    """Of the training images that the sweep is about; empty: not the same for all of its runs."""
     save_every_s: float = 0.0
     """Seconds from one checkpoint to the next, beside the one at the end; 0: one after each epoch."""
 

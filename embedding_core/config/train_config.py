@@ -18,6 +18,7 @@ LOSSES = ("triplet", "mined", "semihard", "arcface", "softmax", "nt_xent")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "val_by": ("image", "class"),
+    "duplicates": ("refuse", "drop", "keep"),
     "triplets": ("disjoint", "study"),
     "batch_sampler": ("random", "pk"),
     "augmentation": ("auto", "none", "crop", "affine", "simclr", "study4_weak", "study4_strong"),
@@ -55,6 +56,10 @@ MEASURES = ("val_auc", "val_recall_at_1", "val_map_at_r", "val_knn_accuracy")
 NOT_HASHED = ("data_root",)
 """Where the data lie says nothing about what is computed; the split hashes identify the data."""
 
+NEWER = {"duplicates": "refuse"}
+"""Fields that earlier versions had not, at the value that computes what these did: it is left out of hashes, so that
+sweeps of theirs go on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
@@ -71,6 +76,11 @@ class TrainConfig:
 
     subset: int | None = None
     """Training examples (triplets for the triplet loss, images for the others), a seeded draw; None: all."""
+
+    duplicates: str = "refuse"
+    """What to do with images whose pixels are those of another. `refuse`: end before the first step if more than one
+    in a thousand of the test or validation images is trained on as well. `drop`: leave copies of test images, and all
+    but one of the others, out of training and validation. `keep`: train as it is. Counted in any case."""
 
     val_share: float = 0.2
     """Share of each class's images held out for validation, or of the classes (see `val_by`); in (0, .5]."""
@@ -348,7 +358,8 @@ class TrainConfig:
 
     def to_json(self) -> str:
         """Canonical JSON of what determines the rows (every field but `data_root`)."""
-        return json.dumps({k: v for k, v in asdict(self).items() if k not in NOT_HASHED}, sort_keys=True)
+        hashed = {k: v for k, v in asdict(self).items() if k not in NOT_HASHED and NEWER.get(k, ()) != v}
+        return json.dumps(hashed, sort_keys=True)
 
     @property
     def sha256(self) -> str:

@@ -1,6 +1,7 @@
 """A data set on the device: uint8 images that stay there from trial to trial."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -9,8 +10,9 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
+from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_images
 from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
-from embedding_core.data.splits import Split, split
+from embedding_core.data.splits import Copies, Split, split
 from embedding_core.errors import Faults
 
 Scaling = tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
@@ -120,7 +122,56 @@ class DeviceData:
             unseen_classes=config.unseen_classes,
             max_images_per_class=config.max_images_per_class,
             subset=config.subset,
+            copies=self._copies if config.duplicates == "drop" else None,
         )
+
+    @cached_property
+    def _copies(self) -> Copies:
+        in_training = self._in_training
+        tested = self._first_copies[:0] if in_training is None else in_training[in_training >= 0]
+        return Copies(self._first_copies, tested)
+
+    @cached_property
+    def _first_copies(self) -> Int64[Tensor, " n"]:
+        return first_copies(self.images.cpu(), sha256=self.sha256)
+
+    @cached_property
+    def _in_training(self) -> Int64[Tensor, " t"] | None:
+        """See `copies_in`; None: there is no test file."""
+        if self.test_file_size is None:
+            return None
+        test = self.test_file()
+        return copies_in(self.images.cpu(), test.images, sha256=self.sha256, test_sha256=test.sha256)
+
+    def shared(self, indices: Split) -> SharedImages:
+        """Images that are in two parts of a split, by their pixels; reads the test file.
+
+        Raises:
+            Faults: see `test_file`.
+        """
+        in_training = self._in_training
+        test_labels = None if in_training is None else self.test_file().labels
+        return shared_images(
+            indices, self.labels.cpu(), self._first_copies, self.name_of, in_training=in_training,
+            test_labels=test_labels,
+        )  # fmt: skip
+
+    def duplicate_faults(self, config: TrainConfig, indices: Split) -> list[str]:
+        """What `config.duplicates` refuses of a split for `config`."""
+        if config.duplicates != "refuse":
+            return []
+        found = self.shared(indices)
+        if not found.many:
+            return []
+        return [
+            f"No more than one in a thousand of the test or validation images of `{self.name}` may be trained on as "
+            f"well, but {found.sentence()}. `duplicates` drop (of a sweep: `--duplicates drop`) leaves the copies out "
+            "of training and validation, `duplicates` keep trains on them all the same."
+        ]
+
+    def name_of(self, label: int) -> str:
+        """Name of a class, or its label where the training file has no name for it."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
 
     def test(self, indices: Split) -> ImageSet:
         """The test split; the only place that hands it out.
@@ -136,10 +187,7 @@ class DeviceData:
             test = self._rows(indices.test)
             kept = torch.ones(len(test.labels), dtype=torch.bool)
         else:
-            test = load(self.name, self.root, split="test", image_size=self.image_size)
-            if test.images.shape[1:] != self.images.shape[1:]:
-                shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
-                raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
+            test = self.test_file()
             kept = kept_for_test(test.labels, self.labels.cpu(), indices.seen)
         found = overlap(test.labels, kept, indices.classes)
         self._overlaps[_classes_key(indices)] = found
@@ -147,6 +195,18 @@ class DeviceData:
             test = ImageSet(test.images[kept], test.labels[kept], test.class_names)
         left = f"; {found.left_images} images of {found.left_classes} other classes are passed over"
         return _with_pairs(test, f"test split of `{self.name}`", left if found.left_images else "")
+
+    def test_file(self) -> ImageSet:
+        """All images of the set's own test file.
+
+        Raises:
+            Faults: it is broken, or its images are not of the training images' shape.
+        """
+        test = load(self.name, self.root, split="test", image_size=self.image_size)
+        if test.images.shape[1:] != self.images.shape[1:]:
+            shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
+            raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
+        return test
 
     def overlap(self, indices: Split) -> ClassOverlap:
         """How the classes of the test split relate to those trained on; reads the test file unless `test` has.

@@ -1,5 +1,6 @@
 """Which images of each class are used for what: draws that keep the shares of the classes."""
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -19,6 +20,21 @@ def carve_test(labels: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " r"], Int64[
     labelled = (labels >= 0).nonzero()[:, 0]
     rest, test = stratified(labels, labelled, TEST_SHARE, generator(TEST_SEED, "test"))
     return torch.cat([rest, (labels < 0).nonzero()[:, 0]]).sort().values, test
+
+
+def without_copies(
+    rest: Int64[Tensor, " m"], first: Int64[Tensor, " n"], tested: Int64[Tensor, " t"]
+) -> Int64[Tensor, " k"]:
+    """`rest` without images that are tested, and with one of each that is there several times; in the same order.
+
+    Args:
+        rest: places of images to train on and to validate with.
+        first: for each image of the training file the place of the first that has the same pixels.
+        tested: places of training images that have the pixels of a test image.
+    """
+    rest = rest[~torch.isin(first[rest], first[tested])]
+    kept = torch.from_numpy(np.unique(first[rest].numpy(), return_index=True)[1])
+    return rest[kept.sort().values]
 
 
 def stratified(

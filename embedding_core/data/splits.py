@@ -10,7 +10,7 @@ from torch import Tensor
 from embedding_core.config.train_config import CHOICES, views_per_example
 from embedding_core.data.class_draws import choose_classes, validation_classes
 from embedding_core.data.content_hash import tensors_sha256
-from embedding_core.data.image_draws import at_most, carve_test, few, stratified
+from embedding_core.data.image_draws import at_most, carve_test, few, stratified, without_copies
 from embedding_core.data.triplets import fixed_triplets, study_triplets
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator
@@ -72,6 +72,15 @@ class Split:
         }
 
 
+class Copies(NamedTuple):
+    """Images of a training file whose pixels are there twice."""
+
+    first: Int64[Tensor, " n"]
+    """For each image the place of the first that has the same pixels."""
+    tested: Int64[Tensor, " t"]
+    """Places of images that are in the test file too."""
+
+
 def split(
     labels: Int64[Tensor, " n"],
     *,
@@ -86,6 +95,7 @@ def split(
     unseen_classes: int = 0,
     max_images_per_class: int | None = None,
     subset: int | None = None,
+    copies: Copies | None = None,
 ) -> Split:
     """Split the images with `labels` by `seed`; O(n log n) time and O(n) memory however many classes there are.
 
@@ -102,6 +112,7 @@ def split(
         unseen_classes: number of classes kept out.
         max_images_per_class: of training and validation together, >= 2; None: all.
         subset: number of training examples; None: all.
+        copies: leave images out of training and validation that are tested as well, or there before; None: keep all.
 
     Raises:
         Faults: fewer than two classes with a pair, too few classes or examples for what is asked, images without a
@@ -119,6 +130,9 @@ def split(
     if len(unlabelled) and loss != "nt_xent":
         raise Faults([f"loss={loss} needs labels, but {len(unlabelled)} training images have none."])
     rest = rest[torch.isin(labels[rest], seen)]
+    if copies is not None:
+        rest = without_copies(rest, copies.first, test if test_file_size is None else copies.tested)
+        unlabelled = without_copies(unlabelled, copies.first, test if test_file_size is None else copies.tested)
     if test_file_size is None:
         test = test[torch.isin(labels[test], seen)]
     if triplets == "study":

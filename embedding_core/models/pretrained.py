@@ -37,6 +37,21 @@ def load_weights(backbone: nn.Module, weights: str, *, name: str) -> None:
         give_weights(backbone, read_weights(weights, name=name), name=name, source=weights)
 
 
+def file_sha256(weights: str) -> str | None:
+    """Hash of the file that `weights` names; None: it names none.
+
+    Raises:
+        Faults: it cannot be read.
+    """
+    if weights in ("none", "imagenet"):
+        return None
+    try:
+        with Path(weights).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise Faults([f"`weights`: {weights} cannot be read: {error}."]) from error
+
+
 def read_weights(weights: str, *, name: str) -> dict[str, Tensor]:
     """Tensors that `weights` names, by the names that they have in a backbone; more than it has, perhaps.
 

@@ -86,6 +86,12 @@ def _add_what(add: _Add, design: Design) -> None:
         help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
     )
     add("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all")
+    add(
+        "--duplicates",
+        metavar="HOW",
+        help=f"what to do with images that are there twice, pixel by pixel, of {', '.join(CHOICES['duplicates'])}; "
+        "refuse (more than one in a thousand of the test or validation images trained on as well)",
+    )
     add("--loss", metavar="NAME", help=f"base loss, of {', '.join(CHOICES['loss'])}")
     add(
         "--exempt",
@@ -202,7 +208,11 @@ _LEAST = {
 def value_faults(arguments: argparse.Namespace) -> list[str]:
     """Every value that cannot be."""
     faults = _number_faults(arguments)
-    for name, known in (("confirm", tuple(CONFIRM)), ("tuner", TUNERS), ("loss", CHOICES["loss"])):
+    for name, known in (
+        ("confirm", tuple(CONFIRM)),
+        ("tuner", TUNERS),
+        *((name, CHOICES[name]) for name in ("loss", "duplicates")),
+    ):
         value = getattr(arguments, name)
         if value is not None and value not in known:
             faults.append(unknown(name, value, known))

@@ -14,7 +14,7 @@ from embedding_core.storage.local_cache import cache_dir
 from embedding_core.train import SAVE_EVERY_S
 from sweeps.cli import feature_cache
 from sweeps.cli.duration import Duration, duration_of
-from sweeps.cli.held_out_checks import lines_on_test_set
+from sweeps.cli.held_out_checks import lines_on_data
 from sweeps.cli.plan_checks import distinct
 from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
 from sweeps.cli.rates import Rates, StandIn, rates_of
@@ -47,7 +47,7 @@ def forecast(plan: Plan, data: DeviceData, request: Request, *, save_every_s: fl
     memory += f", {rates.gpu_bytes / 2**20:,.0f} MiB on the GPU" if rates.gpu_bytes else ""
     return [
         f"data set:  {config.dataset}, {len(data.labels):,} images, batch {config.batch_size}",
-        *lines_on_test_set(plan, data),
+        *lines_on_data(plan, data),
         *_stage_lines(works, data),
         *_weights_lines(plan),
         *_drawn_lines(plan),

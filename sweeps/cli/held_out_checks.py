@@ -1,5 +1,6 @@
 """What a sweep asks of held-out images, and whether they can answer: told before the first trial."""
 
+from dataclasses import replace
 from typing import Final
 
 from embedding_core.config.train_config import TrainConfig
@@ -39,10 +40,14 @@ def held_out_faults(plan: Plan, data: DeviceData, split: Split) -> list[str]:
     return faults
 
 
-def lines_on_test_set(plan: Plan, data: DeviceData) -> list[str]:
-    """What is to be known of the classes of the test images, in a line; none where they are those trained on."""
-    if "confirm" not in plan.stages:
-        return []
+def lines_on_data(plan: Plan, data: DeviceData) -> list[str]:
+    """What is to be known of the first replicate's images: other classes in the test split, copies across parts."""
     config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
-    sentence = data.overlap(data.split(config)).sentence()
-    return [f"test set:  {sentence}"] if sentence else []
+    split = data.split(config)
+    classes = data.overlap(split).sentence() if "confirm" in plan.stages else ""
+    as_it_is = split if config.duplicates != "drop" else data.split(replace(config, duplicates="keep"))
+    copies = data.shared(as_it_is).sentence()
+    if copies and as_it_is is not split:
+        copies += "; these and other copies are left out of training and validation"
+    named = {"test set:": classes, "copies:": copies}
+    return [f"{name:<10} {sentence}" for name, sentence in named.items() if sentence]

@@ -11,7 +11,7 @@ from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer, guarded
 from sweeps.cli import session
 from sweeps.cli.forecast import forecast
-from sweeps.cli.held_out_checks import lines_on_test_set
+from sweeps.cli.held_out_checks import lines_on_data
 from sweeps.cli.messages import announce, say, tell_errors, tell_how_to_go_on
 from sweeps.cli.options import Options, parse
 from sweeps.cli.power_lines import power_lines, sds_of
@@ -78,7 +78,7 @@ def carry_out(
     folder = folder_of(design, options)
     plan = plan_of(design, options, folder)
     data = preflight(plan, options, folder)
-    for line in lines_on_test_set(plan, data):
+    for line in lines_on_data(plan, data):
         say(console, line)
     return plan, folder, session.run(plan, data, options, folder, console, log, on_row=on_row)
 

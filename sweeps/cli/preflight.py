@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,17 +13,18 @@ from embedding_core.data.samplers import batch_faults
 from embedding_core.errors import Faults
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
-from sweeps.cli.held_out_checks import held_out_faults
+from sweeps.cli.held_out_checks import held_out_faults, lines_on_data
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
-from sweeps.design import plan_file
+from sweeps.design import data_pin, plan_file
 from sweeps.design.plan import Plan
 from sweeps.engine.cluster import joins_cluster
 from sweeps.engine.resources import share_faults
+from sweeps.results import frozen
 from sweeps.results.files import holds_sweep
 
 BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
-                "max_images_per_class", "val_by")  # fmt: skip
+                "max_images_per_class", "val_by", "duplicates")  # fmt: skip
 NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
 """What decides whether a configuration can run on these data; each combination is tried before the first trial."""
 
@@ -39,6 +41,9 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         if "confirm" in plan.stages:
             faults += held_out_faults(plan, data, split)
         faults += _batch_faults(plan, data)
+        faults += [fault for each in distinct(plan, "duplicates") for fault in data.duplicate_faults(each, split)]
+        if options.resume:
+            faults += data_pin.change_faults(plan, folder, pinned(plan, data), name=data.name)
         for each in distinct(plan, *NETWORK_FIELDS):
             mean, std = data.scaling(split, kind=each.input_scaling)
             # A plan fetches nothing; weights that are here are looked at.
@@ -49,6 +54,12 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     if faults or data is None:
         raise Faults(list(dict.fromkeys(faults)))
     return data
+
+
+def pinned(plan: Plan, data: DeviceData) -> dict[str, Any]:
+    """What the sweep's data are, by content: see `data_pin.pin_of`."""
+    weights = [config.weights for config in distinct(plan, "weights")]
+    return {**data_pin.pin_of(plan, data, weights), frozen.LINES: lines_on_data(plan, data)}
 
 
 def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:

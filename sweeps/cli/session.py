@@ -13,6 +13,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.cli import feature_cache
 from sweeps.cli.messages import say
 from sweeps.cli.options import Options
+from sweeps.cli.preflight import pinned
 from sweeps.cli.probe import gpu_share
 from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
 from sweeps.cli.time_budget import Budget
@@ -59,7 +60,7 @@ def run(
         store = opened(options, folder)
         log.open(folder)
         with one_driver(folder):
-            keep_plan(plan, options, folder, checkpoints)
+            keep_plan(plan, options, folder, checkpoints, pinned(plan, data))
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
             if dashboard:
                 say(console, f"Ray dashboard: http://{dashboard}")

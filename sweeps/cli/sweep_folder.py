@@ -1,9 +1,10 @@
 """Which folder a command is about, which plan it holds, and that one driver at a time fills it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -12,7 +13,7 @@ from sweeps.cli.options import Options
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import DEFAULT_PRESET, Plan
 from sweeps.engine import checkpoint_location
-from sweeps.results import files
+from sweeps.results import files, frozen
 from sweeps.results.store import Store
 
 
@@ -72,10 +73,19 @@ def one_driver(folder: Path) -> Iterator[None]:
         raise Faults([f"Another process is running the sweep in {folder}."]) from error
 
 
-def keep_plan(plan: Plan, options: Options, folder: Path, checkpoints: str) -> None:
-    """Write down what is to be run, and where the checkpoints are, unless an earlier start has done so."""
+def keep_plan(plan: Plan, options: Options, folder: Path, checkpoints: str, pin: Mapping[str, Any]) -> None:
+    """Write down what is to be run on which data, and where the checkpoints are, unless an earlier start has done so.
+
+    Args:
+        plan: to be run.
+        options: of this start.
+        folder: of the sweep.
+        checkpoints: folder or URI; empty: in the sweep's folder.
+        pin: see `data_pin.pin_of`.
+    """
     if not options.resume:
         checkpoint_location.remember(folder, checkpoints)
-        plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
+        content = plan_file.content_of(plan, folder.name)
+        plan_file.write(folder / plan_file.NAME, {**content, frozen.DATA: dict(pin)})
     elif options.extend is not None:
-        plan_file.amend(plan, folder)
+        plan_file.amend(plan, folder, pin)

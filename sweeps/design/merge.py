@@ -99,7 +99,7 @@ def _unfinished(source: Source) -> Iterator[str]:
 
 
 def _other_data(sources: Sequence[Source]) -> Iterator[str]:
-    """Images that are not those of the first sweep."""
+    """Images and weights that are not those of the first sweep."""
     hashes: dict[str, dict[str, list[str]]] = {column: {} for column in SAME_DATA}
     for source in sources:
         trials = store.read(source.folder, "trials")
@@ -110,6 +110,11 @@ def _other_data(sources: Sequence[Source]) -> Iterator[str]:
         if len(known) > 1:
             named = ", ".join(f"{sha256[:12]} in {' and '.join(names)}" for sha256, names in known.items())
             yield f"`{column}` is {named}: replicates are of the same {SAME_DATA[column]}."
+    pins = [(str(source.folder), frozen.data_hashes(source.plan)) for source in sources]
+    for what in dict.fromkeys(name for _, pin in pins for name in pin):
+        if len({pin[what] for _, pin in pins if what in pin}) > 1:
+            named = ", ".join(f"{pin[what][:12]} in {folder}" for folder, pin in pins if what in pin)
+            yield f"The hash of the {what} is {named} in the plans: replicates are of the same."
 
 
 def _fill(folder: Path, sources: Sequence[Source], content: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ FREE: Final = ("seed", "replicates", "data_root")
 """Options that sweeps may be run with differently and still be replicates of one."""
 
 OWN: Final = ("study_id", "what", *FREE, "stages", "samples", "points", "blocks", "confirm", "tuner", "outcome",
-              "nuisance", "tuned", frozen.KEY, frozen.EXTENDED, frozen.MERGED, frozen.LOOKED, SEEDS,
+              "nuisance", "tuned", frozen.KEY, frozen.DATA, frozen.EXTENDED, frozen.MERGED, frozen.LOOKED, SEEDS,
               MERGED_SHA256)  # fmt: skip
 """Keys of a plan that are compared as options, or that differ from sweep to sweep."""
 
@@ -132,6 +132,7 @@ def merged_content(sources: Sequence[Source], study_id: str, *, planned: bool) -
         **_origins(sources),
     }
     content.pop(SEEDS, None)
+    content |= next(({frozen.DATA: s.plan[frozen.DATA]} for s in sources if frozen.DATA in s.plan), {})
     if seeds != list(range(seeds[0], seeds[0] + len(seeds))):
         content[SEEDS] = seeds
     if not planned or any(_looked(source.plan) for source in sources):

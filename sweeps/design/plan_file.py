@@ -1,5 +1,6 @@
 """`plan.json`: what a sweep set out to do, frozen with its hash before the confirmation."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -177,14 +178,21 @@ def _extends(plan: Plan, what: str) -> bool:
     return plan.replicates == 1 if what == "confirm" else plan.confirm != "best of search"
 
 
-def amend(plan: Plan, folder: Path) -> None:
+def amend(plan: Plan, folder: Path, pin: Mapping[str, Any] | None = None) -> None:
     """Put an extended plan in the place of the one it extends; a frozen one keeps its settings and its old hash.
+
+    Args:
+        plan: the longer one.
+        folder: of the sweep.
+        pin: see `data_pin.pin_of`, for a plan that pins nothing yet; None: it goes on without.
 
     Raises:
         Faults: the frozen plan was changed by hand.
     """
     file = folder / NAME
-    content, there = content_of(plan, folder.name), _untouched(file) or {}
+    there = _untouched(file) or {}
+    pinned = there.get(frozen.DATA) or pin
+    content = content_of(plan, folder.name) | ({frozen.DATA: dict(pinned)} if pinned else {})
     if frozen.KEY not in there:
         write(file, content)
         return

@@ -167,6 +167,7 @@ def labels_of(sweep: Sweep, stage: str, runs: Sequence[Run], attempts: Mapping[s
             point=run.point,
             epoch_deadline_s=sweep.epoch_deadline_s,
             save_every_s=sweep.save_every_s,
+            data_sha256=sweep.data_sha256,
         )
         for number, run in enumerate(runs)
     ]

@@ -62,6 +62,7 @@ def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retr
             "checkpoint_dir": sweep.checkpoint_dir,
             "epoch_deadline_s": sweep.epoch_deadline_s,
             "save_every_s": sweep.save_every_s,
+            "data_sha256": sweep.data_sha256,
         },
         attempts=store.attempts(sweep.folder, stage="search"),
         finished=finished,

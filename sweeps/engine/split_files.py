@@ -12,7 +12,7 @@ from embedding_core.data.device_data import DeviceData
 
 _DRAW: Final = (
     "seed_of_split", "loss", "val_share", "val_by", "val_images", "triplets", "seen_classes", "unseen_classes",
-    "max_images_per_class",
+    "max_images_per_class", "duplicates",
 )  # fmt: skip
 """What decides which images are drawn."""
 

@@ -13,6 +13,7 @@ from embedding_core.data.samplers import images_per_epoch
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
+from sweeps.design import data_pin
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import content_of
 from sweeps.design.planned_counts import planned_trials
@@ -53,6 +54,11 @@ class Sweep:
     def study_id(self) -> str:
         """Name of the sweep."""
         return self.folder.name
+
+    @property
+    def data_sha256(self) -> str:
+        """See `RunLabel`."""
+        return self.data.sha256 if data_pin.shared(self.plan) else ""
 
     @property
     def checkpoint_dir(self) -> str:

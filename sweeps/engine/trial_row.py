@@ -21,6 +21,7 @@ _FROM_LAST_ROW: Final = (
     "split_sha256",
     "pairs_sha256",
     "data_sha256",
+    "weights_sha256",
     "device_name",
     "precision_used",
     "cpu_threads",

@@ -14,6 +14,15 @@ FILE: Final = "plan.json"
 KEY: Final = "sha256"
 """Where `plan.json` keeps it; absent until the plan is frozen."""
 
+DATA: Final = "data"
+"""Where `plan.json` keeps what its data are, by content; older ones have none."""
+
+LINES: Final = "lines"
+"""Where, within that, it keeps what was said of them when the sweep began."""
+
+PARTS: Final = {"train": "training images", "test": "test images"}
+"""Keys within that, and what they are about."""
+
 EXTENDED: Final = "extended"
 """Where `plan.json` keeps hash and sizes (search trials, replicates, blocks) of the plans that it extends, in order."""
 
@@ -28,6 +37,13 @@ def sha256_of(plan: Mapping[str, Any]) -> str:
     """Hash of everything else in the plan, as canonical JSON."""
     rest = {name: value for name, value in plan.items() if name != KEY}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def data_hashes(plan: Mapping[str, Any]) -> dict[str, str]:
+    """What a stored plan pins -> its hash."""
+    pin = plan.get(DATA) or {}
+    of_parts = {what: pin[part]["sha256"] for part, what in PARTS.items() if pin.get(part)}
+    return of_parts | {f"weights in {file}": sha256 for file, sha256 in pin.get("weights", {}).items()}
 
 
 def fault_of(plan: Mapping[str, Any]) -> str | None:

@@ -110,6 +110,9 @@ TRIALS: Final = pa.schema(
         _column("split_sha256", _STRING, "hash of the train/validation/test indices"),
         _column("pairs_sha256", _STRING, "hash of the validation triplets"),
         _column("data_sha256", _STRING, "hash of the images and labels trained on"),
+        _column(
+            "weights_sha256", _STRING, "hash of the file of initial weights; null without one, and in older sweeps"
+        ),
         _column("test_sha256", _STRING, "hash of the images and labels of the test split; confirm only"),
         _column(
             "classes_tested",

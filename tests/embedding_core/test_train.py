@@ -40,6 +40,7 @@ COLUMNS = {
     "val_sim_mean", "val_sim_var", "val_recall_at_1", "val_leak_share", "val_feature_std",
     "val_sim_min", "val_sim_max", "collapsed",
     "is_finite", "end_reason", "config_sha256", "config_seen_sha256", "data_sha256", "split_sha256", "pairs_sha256",
+    "weights_sha256",
     "device_name", "precision_used", "cpu_threads", "peak_gpu_bytes",
 }  # fmt: skip
 KOLEO_COLUMNS = {"loss_koleo", "koleo_nn_same_class_frac", "koleo_nn_dist_mean"}

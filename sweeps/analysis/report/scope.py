@@ -15,6 +15,7 @@ from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by, tri
 from sweeps.analysis.stats.findings import Finding
 from sweeps.analysis.stats.pairing import place_of
 from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.analysis.wording import capital
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
@@ -67,6 +68,12 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
         lines += _reach(found)
         lines.append(f"Nothing here reaches beyond what ran: {setting}.")
     return lines
+
+
+def of_data(lines: Sequence[str]) -> list[str]:
+    """What a sweep said of its data when it began, in sentences; how classes were tested its rows tell."""
+    told = (line.partition(":") for line in lines if not line.startswith("test set:"))
+    return [f"{capital(name)}: {sentence.strip().removesuffix('.')}." for name, _, sentence in told]
 
 
 def _tested(trials: pa.Table) -> list[str]:

@@ -22,7 +22,7 @@ from sweeps.analysis.report import (
     support_sections,
     table_sections,
 )
-from sweeps.analysis.report.scope import extensions, no_effect_claimed, retries, scope
+from sweeps.analysis.report.scope import extensions, no_effect_claimed, of_data, retries, scope
 from sweeps.analysis.stats import curves as cell_curves
 from sweeps.analysis.stats.contrast_table import contrast_rows
 from sweeps.analysis.stats.derived import codes
@@ -69,7 +69,12 @@ def report_of(tables: SweepTables, plan: StoredPlan) -> Report:
         effect_sections.sensitivity(found),
         Section(
             "What this can and cannot say",
-            [*scope(trials, found), *extensions(plan, _units(primary)), *retries(tables.confirm_attempts)],
+            [
+                *of_data(plan.data_lines),
+                *scope(trials, found),
+                *extensions(plan, _units(primary)),
+                *retries(tables.confirm_attempts),
+            ],
         ),
         effect_sections.exploratory(found),
         effect_sections.controls(found),

@@ -13,7 +13,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.composite import measured_or_composite
 from sweeps.analysis.stats.effects import SESOI, Effect, Interval, replicated_effect, t_interval
-from sweeps.analysis.stats.pairing import Place, absent_runs, not_finished, place_faults, place_of
+from sweeps.analysis.stats.pairing import Place, absent_runs, data_faults, not_finished, place_faults, place_of
 from sweeps.analysis.stats.refusals import Refused, Unfinished, checked_rows
 from sweeps.analysis.stats.stored_plan import Contrast
 from sweeps.analysis.wording import capital
@@ -176,6 +176,7 @@ def cell_runs(trials: pa.Table, contrast: Contrast) -> CellRuns:
     flat = [place for line in places for place in line]
     shared = contrast.nuisances if stage == "tune" else ()
     faults = place_faults(by_key, flat, cells, outcome=outcome, stage=stage, shared=shared)
+    faults += data_faults((by_key[cell, place] for cell in cells for place in flat if (cell, place) in by_key), cells)
     absent = absent_runs(by_key, flat, cells)
     told = [f"{capital(not_finished(absent))}."] if absent else []
     if absent and not faults:

@@ -1,5 +1,6 @@
 """Runs that are compared with each other: one seed of one replicate in every cell, on the same images. Pure."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,12 @@ SPLIT: Final = "split_sha256"
 
 SAME_DATA: Final = ("data_sha256", SPLIT, "test_sha256")
 """Hashes that all runs of a block must share where they were recorded: a file may be replaced between two starts."""
+
+
+ONE_FOR_ALL: Final = {
+    "data_sha256": "sets of training images", "test_sha256": "test splits", "weights_sha256": "files of weights",
+}  # fmt: skip
+"""Hashes that no draw moves, so that they are one in all runs of a cell."""
 
 
 class Place(NamedTuple):
@@ -103,6 +110,25 @@ def place_faults(
             f"Failed training has no {outcome}, and leaving it out would flatter its cell: {'; '.join(without)}."
         )
     return again + unpaired
+
+
+def data_faults(rows: Iterable[Row], cells: Iterable[str]) -> list[str]:
+    """Cells whose runs are not all on the same data, where these were recorded: a sweep may go on after they changed.
+
+    Args:
+        rows: runs of one stage.
+        cells: of the contrast.
+    """
+    rows, faults = list(rows), []
+    for cell in cells:
+        for column, what in ONE_FOR_ALL.items():
+            found = Counter(row[column] for row in rows if row["cell_id"] == cell and row.get(column) is not None)
+            if len(found) > 1:
+                named = ", ".join(f"{sha256[:12]} in {n}" for sha256, n in found.items())
+                faults.append(
+                    f"The runs of `{cell}` are on {len(found)} {what} ({named}), so no interval is over them."
+                )
+    return faults
 
 
 def _to_be_equal(rows: Mapping[str, Row], column: str) -> list[dict[str, Any]]:

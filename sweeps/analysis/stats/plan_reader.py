@@ -66,6 +66,9 @@ def _shape_faults(plan: Mapping[str, Any]) -> list[str]:
         entries = plan.get(name, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             faults.append(f"`{name}` must be a list of objects, but got {entries!r}.")
+    pin = plan.get(frozen.DATA) or {}
+    if not isinstance(pin, dict) or not isinstance(pin.get(frozen.LINES, []), list):
+        faults.append(f"`{frozen.DATA}` must be an object with a list of `{frozen.LINES}`, but got {pin!r}.")
     for name, least in COUNTS.items():
         count = plan.get(name, least)
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
@@ -108,6 +111,7 @@ def plan_of(plan: dict[str, Any]) -> StoredPlan:
         tuner=plan.get("tuner", ""),
         outcome=None if outcome is None else _outcome(outcome),
         beside=tuple(_collected(_outcome, plan.get("beside", []))),
+        data_lines=tuple(" ".join(str(line).split()) for line in (plan.get(frozen.DATA) or {}).get(frozen.LINES, [])),
         nuisance=nuisance,
         tuned=tuple({cell: _tuned(found) for cell, found in own.items()} for own in _by_replicate(plan.get("tuned"))),
         contrasts=tuple(_collected(lambda entry: _contrast(entry, cells, shared), plan.get("contrasts", []))),

@@ -17,7 +17,7 @@ PLAN: Final = "plan_sha256"
 
 NEEDED: Final = ("stage", "trial_id", "cell_id", "block", "seed", "end_reason", "config_json", "config_sha256")
 
-IF_THERE: Final = ("replicate", "point", "origin", "config_seen_sha256", PLAN)
+IF_THERE: Final = ("replicate", "point", "origin", "config_seen_sha256", "weights_sha256", PLAN)
 """Columns that older tables may lack."""
 
 TUNE_BLOCKS: Final = 500

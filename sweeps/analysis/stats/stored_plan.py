@@ -199,6 +199,9 @@ class StoredPlan:
     extended: tuple[Mapping[str, Any], ...] = ()
     """`sha256`, `samples`, `blocks`, `replicates` of each frozen plan that this one extends, the oldest first."""
 
+    data_lines: tuple[str, ...] = ()
+    """What was said of the data when the sweep began."""
+
     looked: bool = False
     """Whether sweeps were joined whose reports could be read before."""
 

@@ -36,7 +36,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     def write(train: list[int], test: list[int]) -> None:
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         for split, labels in (("train", train), ("test", test)):
-            rows = [{"bytes": png(i), "path": f"{i}.png"} for i in range(len(labels))]
+            rows = [{"bytes": png(i + 1000 * (split == "test")), "path": f"{i}.png"} for i in range(len(labels))]
             table = pa.table({"image": pa.array(rows, kind), "label": pa.array(labels, pa.int64())})
             names = json.dumps([f"class {c}" for c in range(30)])
             pq.write_table(table.replace_schema_metadata({"class_names": names}), folder / f"{split}.parquet")

@@ -337,6 +337,16 @@ def test_blocks_on_other_data_are_refused(make_confirm: Make, column: str) -> No
     refused(tables, f"Block 4 is not paired: its {column} differ")
 
 
+@pytest.mark.parametrize("column", ["data_sha256", "test_sha256", "weights_sha256"])
+def test_no_interval_is_over_blocks_that_were_run_before_and_after_the_data_changed(
+    make_confirm: Make, column: str
+) -> None:
+    tables = make_confirm()
+    for row in tables.trial_rows:
+        row[column] = "an image more" if row["block"] > 5 else "as it was"
+    refused(tables, "The runs of `koleo=on` are on 2 .*as it was in 5, an image mor in 2")
+
+
 def test_hashes_that_were_not_recorded_refuse_nothing(make_confirm: Make) -> None:
     tables = make_confirm()
     row_of(tables, "koleo=on", 4)["test_sha256"] = None
