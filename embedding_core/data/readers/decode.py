@@ -5,12 +5,12 @@ import re
 import struct
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Not all that Pillow knows: its EPS reader starts Ghostscript."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm")
 """Of files in these formats, in any case."""
 
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
@@ -20,6 +20,13 @@ GREY_MODES = ("1", "L", "LA")
 MAX_PIXELS = 89_478_485
 """Pillow warns of a decompression bomb from here on; an image beyond it is an error, before a pixel is decoded."""
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""EXIF orientation -> what turns such an image upright."""
+
 NO_IMAGE = (
     OSError,
     ValueError,
@@ -28,13 +35,13 @@ NO_IMAGE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-"""What Pillow raises for bytes that are no image."""
+"""What Pillow raises for bytes that are no image; of anything else its name is told too."""
 
 
 def decode_image(encoded: bytes | memoryview) -> Image.Image:
     """Picture of mode `L` (grey) or `RGB`, turned upright by its EXIF orientation, on white where it is transparent.
 
-    CMYK and palettes become colour; of an animation the first frame counts. Damage that a format cannot notice, such
+    Nothing else that a file says of itself decides: a picture is its pixels, whatever its metadata are worth. CMYK and palettes become colour; of an animation the first frame counts. Damage that a format cannot notice, such
     as flipped bits inside a JPEG, stays unnoticed.
 
     Raises:
@@ -52,6 +59,10 @@ def decode_image(encoded: bytes | memoryview) -> Image.Image:
         raise ValueError(f"cannot identify its format (known: {', '.join(FORMATS)})") from None
     except NO_IMAGE as error:
         raise ValueError(str(error)) from error
+    except MemoryError:
+        raise  # says nothing about the image
+    except Exception as error:  # whatever a decoder stumbles over, the image is what is broken
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
@@ -72,12 +83,23 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 def _plain(image: Image.Image) -> Image.Image:
     mode = "L" if image.mode in GREY_MODES else "RGB"
-    ImageOps.exif_transpose(image, in_place=True)
+    image.load()  # a PNG's EXIF may stand behind its pixels
+    if (turn := _turn(image)) is not None:
+        image = image.transpose(turn)
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, "white")
         canvas.alpha_composite(image.convert("RGBA"))
         image = canvas
     return image if image.mode == mode else image.convert(mode)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What turns an image upright; None: it is, or its EXIF cannot be read."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - see `decode_image`
+        return None
+    return TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:
