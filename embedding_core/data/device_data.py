@@ -11,7 +11,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_images
-from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file
+from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file, told
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.errors import Faults
 
@@ -73,6 +73,10 @@ class DeviceData:
             config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
             train.class_names,
         )  # fmt: skip
+
+    def told(self) -> str:
+        """See `image_sets.told`."""
+        return told(self.name, self.root)
 
     def serves(self, config: TrainConfig, device: torch.device) -> bool:
         """Whether these are the data that `config` asks for."""

@@ -106,6 +106,16 @@ def size_of_test_file(name: str, root: str | Path | None = None) -> int | None:
     return _source(name, resolve_root(root)).test_size()
 
 
+def told(name: str, root: str | Path | None = None) -> str:
+    """What was taken of the files of a set, and what was passed over, in a line; empty where nothing was chosen.
+
+    Raises:
+        Faults: see `load`.
+    """
+    source = _source(name, resolve_root(root), download=False)
+    return source.told() if isinstance(source, ParquetSet | ClassFolders) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Digits:
     def test_size(self) -> None:
@@ -137,7 +147,7 @@ def _source(name: str, base: Path, *, download: bool = True) -> Source:
     if name in PLACES:
         return TorchvisionSet(name, base, download)
     found = {file.parent.name for file in base.glob("*/train.parquet")}
-    found |= {file.parents[1].name for file in base.glob("*/data/train-*.parquet")}
+    found |= {file.parents[1].name for file in base.glob("*/*/train-*.parquet")}
     sentence = unknown("data set", name, {*DATASETS, f"{FOLDER}PATH", *found})
     raise Faults([f"{sentence} Looked for {base / name / 'train.parquet'}. Without a network `digits` always works."])
 

@@ -41,7 +41,7 @@ def held_out_faults(plan: Plan, data: DeviceData, split: Split) -> list[str]:
 
 
 def lines_on_data(plan: Plan, data: DeviceData) -> list[str]:
-    """What is to be known of the first replicate's images: other classes in the test split, copies across parts."""
+    """What is to be known of the images: what was read, other classes in the test split, copies across parts."""
     config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
     split = data.split(config)
     classes = data.overlap(split).sentence() if "confirm" in plan.stages else ""
@@ -49,5 +49,5 @@ def lines_on_data(plan: Plan, data: DeviceData) -> list[str]:
     copies = data.shared(as_it_is).sentence()
     if copies and as_it_is is not split:
         copies += "; these and other copies are left out of training and validation"
-    named = {"test set:": classes, "copies:": copies}
+    named = {"test set:": classes, "copies:": copies, "images:": data.told()}
     return [f"{name:<10} {sentence}" for name, sentence in named.items() if sentence]

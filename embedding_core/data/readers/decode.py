@@ -41,8 +41,9 @@ NO_IMAGE = (
 def decode_image(encoded: bytes | memoryview) -> Image.Image:
     """Picture of mode `L` (grey) or `RGB`, turned upright by its EXIF orientation, on white where it is transparent.
 
-    Nothing else that a file says of itself decides: a picture is its pixels, whatever its metadata are worth. CMYK and palettes become colour; of an animation the first frame counts. Damage that a format cannot notice, such
-    as flipped bits inside a JPEG, stays unnoticed.
+    Nothing else that a file says of itself decides: a picture is its pixels, whatever its metadata are worth. CMYK and
+    palettes become colour; of an animation the first frame counts. Damage that a format cannot notice, such as flipped
+    bits inside a JPEG, stays unnoticed.
 
     Raises:
         ValueError: not an image of one of `FORMATS`, cut off, more than 8 bits a channel, or above `MAX_PIXELS`.

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -14,10 +17,28 @@ from embedding_core.data.readers.image_cache import Decoded, cached
 from embedding_core.data.readers.image_rows import MAX_FAULTS, ImageRows, few
 from embedding_core.errors import Faults
 
+NOT_THE_USERS: Final = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+"""Folders that archives, file managers and file systems leave, with images of theirs in them."""
+
+SPLITS: Final = {
+    "train": "train", "training": "train", "trn": "train", "test": "test", "testing": "test", "tst": "test",
+    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "eval": "valid", "evaluation": "valid",
+}  # fmt: skip
+"""What people call a split -> what it is."""
+
+SPLIT_NAME: Final = re.compile(rf"(?:seg|images?|data)?[ _-]?({'|'.join(SPLITS)})[ _-]?(?:set|images?|data|split)?")
+
+MAX_COUNTED: Final = 10
+"""Classes whose images a line counts one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassFolders:
     """Images in `<path>/<class>/`, at any depth; or in `<path>/train/<class>/` and `<path>/test/<class>/`.
+
+    The splits may be called by any of the usual names (`Training`, `seg_train`, ...; see `split_of`); a validation
+    split is the test split where there is no other, and else passed over, as validation images are drawn from the
+    training images. A split that holds one folder of its own name, as an archive leaves it, is read from there.
 
     An image is a file with one of `SUFFIXES`; other files, and names that begin with a dot, are passed over.
     Links are followed, each folder once. A class of the training split must have images; the test split may lack some,
@@ -34,7 +55,7 @@ class ClassFolders:
         Raises:
             Faults: see `decoded`.
         """
-        return len(self._files("test")[0]) if self._pieces() and (self.path / "test").is_dir() else None
+        return len(self._files("test")[0]) if "test" in self._splits() else None
 
     def decoded(self, split: str, *, image_size: int | None) -> Decoded:
         """Images and labels of a split, by class and then by path.
@@ -63,6 +84,17 @@ class ClassFolders:
         class_names = tuple(name for name in _folders(train) if name not in self.left_out)
         if not class_names:
             raise Faults([f"{train} holds no class folders of images."])
+        one = train / class_names[0]
+        if (
+            len(class_names) == 1
+            and (below := _folders(one))
+            and not any(one / f.name == f for f in _images_below(one))
+        ):
+            named = ", ".join([*below[:MAX_FAULTS], *(["..."] if len(below) > MAX_FAULTS else [])])
+            raise Faults(
+                [f"{train} holds one class folder alone, {class_names[0]}, which holds the folders {named}. If these "
+                 f"are the classes, the data set is folder:{train / class_names[0]}."]
+            )  # fmt: skip
         own = [name for name in _folders(folder) if name not in self.left_out]
         strange = [name for name in own if name not in class_names]
         new = strange if strange == own and len(own) > 1 else []  # one class alone is no test set of its own
@@ -72,13 +104,53 @@ class ClassFolders:
         faults += [f"{folder / name} is a class without a training folder." for name in strange if name not in new]
         return (*class_names, *new), faults
 
-    def _pieces(self) -> bool:
-        """Whether there is a folder of classes called `train`, and not just a class of that name."""
-        return bool(_folders(self.path / "train"))
+    def told(self) -> str:
+        """What was taken for what, and what was passed over, in a line.
+
+        Raises:
+            Faults: see `decoded`.
+        """
+        splits = self._splits()
+        parts = []
+        for split in ("train", "test") if "test" in splits else ("train",):
+            files, labels, names = self._files(split)
+            whence = f" in {splits[split].relative_to(self.path)}" if split in splits else ""
+            counts = _counted(labels, names)
+            parts.append(f"{len(files):,} {split} images of {len(set(labels)):,} classes{whence} ({counts})")
+        used = {folder for split, folder in splits.items() if split in ("train", "test")}
+        over = [
+            name
+            for name in _folders(self.path)
+            if splits and not any((self.path / name) in (f, *f.parents) for f in used)
+        ]
+        over += [f"{n:,} {suffix or 'without a suffix'}" for suffix, n in _other_files(self.path).items()]
+        over += sorted(name for name in os.listdir(self.path) if name in NOT_THE_USERS)
+        return "; ".join([*parts, *([f"passed over: {', '.join(over)}"] if over else [])])
+
+    def _splits(self) -> dict[str, Path]:
+        """Folders of the splits, by `train` and `test`; none where the folders are classes.
+
+        Raises:
+            Faults: two folders for one split, or classes beside them.
+        """
+        named: dict[str, list[str]] = {}
+        for name in _folders(self.path):
+            # A class may be called `train`: the split of that name holds folders.
+            if (split := split_of(name)) is not None and (split != "train" or _folders(self.path / name)):
+                named.setdefault(split, []).append(name)
+        if "train" not in named:
+            return {}
+        if "test" not in named and "valid" in named:
+            named["test"] = named["valid"]
+        twice = [f"{' and '.join(own)} for {split}" for split, own in named.items() if len(own) > 1]
+        if twice:
+            raise Faults([f"{self.path} must have one folder for each split, but has {', '.join(twice)}."])
+        return {split: _unpacked(self.path / names[0]) for split, names in named.items()}
 
     def _files(self, split: str) -> tuple[list[Path], list[int], tuple[str, ...]]:
-        train = self.path / "train" if self._pieces() else self.path
-        folder = self.path / "test" if split == "test" else train
+        splits = self._splits()
+        train = splits.get("train", self.path)
+        folder = splits.get("test", self.path / "test") if split == "test" else train
         class_names, faults = self._classes(train, folder)
         files: list[Path] = []
         labels: list[int] = []
@@ -95,6 +167,40 @@ class ClassFolders:
         return files, labels, class_names
 
 
+def split_of(name: str) -> str | None:
+    """`train`, `test` or `valid`, by the names that people give to folders of a split; None: it is none of them."""
+    found = SPLIT_NAME.fullmatch(name.lower())
+    return None if found is None else SPLITS[found[1]]
+
+
+def _unpacked(folder: Path) -> Path:
+    """`folder`, or the only one in it if that has the same name: archives leave `seg_train/seg_train`."""
+    return folder / folder.name if _folders(folder) == [folder.name] else folder
+
+
+def _counted(labels: Sequence[int], class_names: tuple[str, ...]) -> str:
+    """`cat 12, cow 12`; of many classes the range."""
+    counts = Counter(labels)
+    if len(counts) > MAX_COUNTED:
+        return f"{min(counts.values()):,} to {max(counts.values()):,} each"
+    return ", ".join(f"{class_names[label]} {n:,}" for label, n in sorted(counts.items()))
+
+
+def _other_files(path: Path) -> Counter[str]:
+    """Files below `path` that are no images by their suffix, by it, the most frequent first."""
+    found: Counter[str] = Counter()
+    for _, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not _passed_over(name)]
+        found.update(
+            Path(n).suffix.lower() for n in names if not n.startswith(".") and not n.lower().endswith(SUFFIXES)
+        )
+    return Counter(dict(found.most_common()))
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name in NOT_THE_USERS
+
+
 def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)  # how Python keeps bytes it cannot decode
 
@@ -104,7 +210,7 @@ def _folders(path: Path) -> list[str]:
     if not path.is_dir():
         return []
     try:
-        return sorted(name for name in os.listdir(path) if not name.startswith(".") and os.path.isdir(path / name))
+        return sorted(name for name in os.listdir(path) if not _passed_over(name) and os.path.isdir(path / name))
     except OSError as error:
         raise Faults([f"{path} cannot be listed: {error}"]) from error
 
@@ -122,7 +228,7 @@ def _images_below(folder: Path) -> list[Path]:
             folders.clear()
             continue
         entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not _passed_over(name))
         files += [Path(path, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     return sorted(files)
 

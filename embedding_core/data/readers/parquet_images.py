@@ -5,9 +5,11 @@ import json
 import os
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +26,20 @@ from embedding_core.errors import Faults
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
+SPLIT_NAMES: Final = {"train": ("train", "training"), "test": ("test", "testing", "validation", "valid", "val")}
+"""What a split may be called, the best first."""
+
 MAX_CLASSES = 1_000_000
 """Where no class list says how many there are: a label beyond is damage, not a class."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetSet:
-    """`<folder>/{train,test}.parquet`, or shards such as `<folder>/data/train-00000-of-00002.parquet`."""
+    """`<folder>/{train,test}.parquet`, or shards such as `<folder>/data/train-00000-of-00002.parquet`.
+
+    Shards may lie in any one folder below, as the hub stores sets (`plain_text`, `default`, ...), or in `<folder>`
+    itself. Where there is no test split, `validation` or `valid` is it.
+    """
 
     folder: Path
     unlabelled: bool = False
@@ -42,9 +51,46 @@ class ParquetSet:
         Raises:
             Faults: not the shards 0, 1, ... that the names announce.
         """
-        whole = self.folder / f"{split}.parquet"
-        # A link that leads nowhere is there too: reading it will tell.
-        return (whole,) if os.path.lexists(whole) else _shards(self.folder / "data", split)
+        for name in SPLIT_NAMES[split]:
+            whole = self.folder / f"{name}.parquet"
+            if os.path.lexists(whole):  # a link that leads nowhere is there too: reading it will tell
+                return (whole,)
+            found = {folder: shards for folder in self._folders() if (shards := _shards(folder, name))}
+            if len(found) > 1:
+                raise Faults([f"{self.folder} must hold one set, but {', '.join(sorted(f.name for f in found))} each "
+                              f"hold shards of the {name} split: name one of them as the data set."])  # fmt: skip
+            if found:
+                return next(iter(found.values()))
+        return ()
+
+    def _folders(self) -> list[Path]:
+        """Where shards may lie."""
+        try:
+            below = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        except OSError:
+            below = []
+        return [self.folder, *sorted(below)]
+
+    def told(self) -> str:
+        """What was taken for what, and what was passed over, in a line.
+
+        Raises:
+            Faults: see `decoded`.
+        """
+        parts: list[str] = []
+        over: dict[str, None] = {}
+        for split in ("train", "test"):
+            if files := self.files(split):
+                schema = _schema(files[0])
+                chosen = _chosen(files[0], schema)
+                where = str(files[0].relative_to(self.folder)) + (
+                    f" and {len(files) - 1} more" if len(files) > 1 else ""
+                )
+                parts.append(
+                    f"{sum(map(parquet_rows, files)):,} {split} images of {where}, columns {' and '.join(chosen)}"
+                )
+                over |= dict.fromkeys(f"column {name}" for name in schema.names if name not in chosen)
+        return "; ".join([*parts, *([f"passed over: {', '.join(over)}"] if over else [])])
 
     def found(self) -> bool:
         """Whether there is a file of either split."""
@@ -61,10 +107,13 @@ class ParquetSet:
         if not files:
             missing = self.folder / f"{split}.parquet"
             raise Faults([f"Data set `{self.folder.name}` has no {split} split: {missing} does not exist."])
-        return decode_parquet(*files, image_size=image_size, unlabelled=self.unlabelled)
+        first = self.files("train") if split == "test" else ()
+        return decode_parquet(*files, image_size=image_size, unlabelled=self.unlabelled, after=first)
 
 
-def decode_parquet(*files: Path, image_size: int | None = None, unlabelled: bool = False) -> Decoded:
+def decode_parquet(
+    *files: Path, image_size: int | None = None, unlabelled: bool = False, after: Sequence[Path] = ()
+) -> Decoded:
     """Images and labels of Parquet files, by way of this machine's cache.
 
     The image column may be called `image` or `img`, the label column `label`, `labels` or `fine_label`. Class names
@@ -74,6 +123,8 @@ def decode_parquet(*files: Path, image_size: int | None = None, unlabelled: bool
         files: the shards of one split.
         image_size: pixels a side that all images are fitted to; None: see `write_images`.
         unlabelled: whether a label may be -1.
+        after: files of another split, whose labels come first where labels are names (text, or numbers that are no
+            places in a list): equal names are one class in both.
 
     Raises:
         Faults: not Parquet, wrong columns, rows that are no images, labels outside the class list.
@@ -85,7 +136,10 @@ def decode_parquet(*files: Path, image_size: int | None = None, unlabelled: bool
                 content.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
             raise Faults([f"{file} cannot be read: {error}"]) from error
-    return cached(content.hexdigest(), lambda: _rows(files, -1 if unlabelled else 0), image_size=image_size)
+    before = [name for file in after for name in _names_in(file)] if after and _names_in(files[0]) else []
+    if before:
+        content.update(repr(sorted(set(before))).encode())
+    return cached(content.hexdigest(), lambda: _rows(files, -1 if unlabelled else 0, before), image_size=image_size)
 
 
 def parquet_rows(file: Path) -> int:
@@ -118,7 +172,7 @@ def _unreadable(file: Path, error: Exception) -> Faults:
     return Faults([f"{file} is not a readable Parquet file (truncated?): {error}"])
 
 
-def _rows(files: tuple[Path, ...], lowest: int) -> ImageRows:
+def _rows(files: tuple[Path, ...], lowest: int, before: Sequence[str] = ()) -> ImageRows:
     tables: list[pa.Table] = []
     faults: list[str] = []
     for file in files:
@@ -134,9 +188,16 @@ def _rows(files: tuple[Path, ...], lowest: int) -> ImageRows:
     if faults:
         raise Faults(faults)
     starts = [0, *accumulate(table.num_rows for table in tables)]
-    labels = np.concatenate([table[1].to_numpy() for table in tables]).astype(np.int64)
-    class_names = _class_names(files[0], tables[0], labels)
-    encoded = [scalar for table in tables for chunk in pc.struct_field(table[0], "bytes").chunks for scalar in chunk]
+    if _is_text(tables[0].schema.field(1).type):
+        names = [name for table in tables for name in table[1].cast(pa.string()).to_pylist()]
+        first = sorted(set(before))
+        class_names = (*first, *sorted(set(names) - set(first)))
+        label_of = {name: label for label, name in enumerate(class_names)}
+        labels = np.array([label_of[name] for name in names], np.int64)
+    else:
+        labels = np.concatenate([table[1].to_numpy() for table in tables]).astype(np.int64)
+        class_names = _class_names(files[0], tables[0], labels)
+    encoded = [scalar for table in tables for chunk in _bytes_of(table[0]).chunks for scalar in chunk]
 
     def name(row: int) -> str:
         shard = bisect_right(starts, row) - 1
@@ -151,7 +212,8 @@ def _rows(files: tuple[Path, ...], lowest: int) -> ImageRows:
     if len(outside):
         faults = [
             f"{where}: {len(outside)} labels lie outside the {len(class_names)} classes; the first is "
-            f"{labels[outside[0]]} in {name(int(outside[0])).removeprefix(f'{where}: ')}."
+            f"{labels[outside[0]]} in {name(int(outside[0])).removeprefix(f'{where}: ')}. Numbers that are no places "
+            "in a list (article numbers, say) are read as names where they are stored as text."
         ]
     return ImageRows(labels, class_names, picture, name, where, tuple(faults))
 
@@ -172,7 +234,7 @@ def _read(file: Path) -> pa.Table:
 def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
     """Names of the image column and the label column."""
     image = [field.name for field in schema if field.name in IMAGE_COLUMNS and _holds_bytes(field.type)]
-    label = [field.name for field in schema if field.name in LABEL_COLUMNS and pa.types.is_integer(field.type)]
+    label = [field.name for field in schema if field.name in LABEL_COLUMNS and _is_label(field.type)]
     faults = []
     for found, column, names in (
         (image, "image: struct<bytes, path>", IMAGE_COLUMNS),
@@ -182,7 +244,7 @@ def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
             others = " or ".join(f"`{name}`" for name in names[1:])
             faults.append(
                 f"{file} must have one column `{column}` (or {others} in its place), but its columns are "
-                f"{_columns(schema)}."
+                f"{_columns(schema)}. Name the one that is meant so, in the type that it has there."
             )
     if faults:
         raise Faults(faults)
@@ -190,10 +252,55 @@ def _chosen(file: Path, schema: pa.Schema) -> tuple[str, str]:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
-        return False
-    inner = kind.field("bytes").type
-    return bool(pa.types.is_binary(inner) or pa.types.is_large_binary(inner))
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return _is_binary(kind.field("bytes").type)
+    return _is_binary(kind)
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind)) or _is_text(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Text, or a dictionary of it: pandas' categories."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _bytes_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Encoded images of an image column; null where it or its bytes are."""
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "bytes")
+    return column.cast(pa.large_binary()) if pa.types.is_binary_view(column.type) else column
+
+
+def _names_in(file: Path) -> list[str]:
+    """The labels in a file that are text; none of other labels.
+
+    Raises:
+        Faults: see `decode_parquet`.
+    """
+    schema = _schema(file)
+    label = _chosen(file, schema)[1]
+    if not _is_text(schema.field(label).type):
+        return []
+    try:
+        found = pq.read_table(file, columns=[label])[label].cast(pa.string())
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+    return [name for name in pc.unique(found).to_pylist() if name is not None]
+
+
+def _schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, error) from error
 
 
 def _columns(schema: pa.Schema) -> str:

@@ -193,8 +193,8 @@ def test_embedding_in_batches_is_embedding_at_once(
     torch.testing.assert_close(embed(network, digits.images[:50]), whole)
 
 
-def row(rank: float = 20.0, cosine: float = 0.3, loss: float = 0.2) -> Row:
-    return {"val_effective_rank": rank, "val_sim_mean": cosine, "loss_base": loss}
+def row(rank: float = 20.0, cosine: float = 0.3, loss: float = 0.2, auc: float = 0.55) -> Row:
+    return {"val_effective_rank": rank, "val_sim_mean": cosine, "loss_base": loss, "val_auc": auc}
 
 
 FINE, FLAT, NARROW = row(), row(rank=1.9), row(cosine=0.91)
@@ -219,6 +219,8 @@ STUCK, PASSING = row(loss=0.403, cosine=0.95), row(loss=0.4)
         ([FINE, FINE, row(loss=0.405, cosine=0.95)], False),  # more than 1 % away from the margin of .4
         ([FINE, FINE, row(loss=0.397, cosine=0.95)], True),
         ([FINE, FINE, FINE, row(rank=2.0, cosine=0.9)], False),
+        ([row(rank=1.72, auc=1.0)] * 3, False),  # two classes well apart are one axis
+        ([row(rank=1.5, cosine=0.95, auc=0.7, loss=0.4)] * 3, False),  # narrow, and yet it tells classes
     ],
 )
 def test_collapsed(rows: list[Row], expected: bool) -> None:

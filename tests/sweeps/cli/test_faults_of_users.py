@@ -63,13 +63,13 @@ def images(tmp_path: Path) -> Callable[..., Path]:
     """`images(n, broken={row: bytes}, labels={row: label})` -> `mine/train.parquet` under the data root `data`."""
 
     def write(n: int = 400, *, broken: dict[int, bytes] | None = None, labels: dict[int, int] | None = None) -> Path:
-        rows = [{"bytes": (broken or {}).get(i, png(i)), "path": f"{i}.png"} for i in range(n)]
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         given = [(labels or {}).get(i, i % 2) for i in range(n)]
-        table = pa.table({"image": pa.array(rows, kind), "label": pa.array(given, pa.int64())})
         folder = tmp_path / "data" / "mine"
         folder.mkdir(parents=True)
-        for split in ("train", "test"):
+        for split, first in (("train", 0), ("test", n)):
+            rows = [{"bytes": (broken or {}).get(i, png(first + i)), "path": f"{i}.png"} for i in range(n)]
+            table = pa.table({"image": pa.array(rows, kind), "label": pa.array(given, pa.int64())})
             pq.write_table(table.replace_schema_metadata({"class_names": '["a", "b"]'}), folder / f"{split}.parquet")
         return folder / "train.parquet"
 

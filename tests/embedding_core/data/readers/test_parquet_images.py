@@ -67,10 +67,10 @@ PICTURES = pa.array([{"bytes": b"", "path": ""}] * 2)
     ("columns", "missing"),
     [
         ({"label": pa.array([0, 1])}, ["`image: struct<bytes, path>`", "but its columns are label: int64"]),
-        ({"image": pa.array([b"", b""]), "label": pa.array([0, 1])}, ["column `image: struct<bytes, path>`"]),
+        ({"image": pa.array([1, 2]), "label": pa.array([0, 1])}, ["column `image: struct<bytes, path>`"]),
         ({"image": pa.array([{"bytes": 1}] * 2), "label": pa.array([0, 1])}, ["column `image: struct<bytes, path>`"]),
         ({"image": PICTURES}, ["column `label: int64`"]),
-        ({"img": pa.array([0, 1]), "label": pa.array(["a", "b"])}, ["column `image", "column `label: int64`"]),
+        ({"img": pa.array([0, 1]), "label": pa.array([0.5, 1.0])}, ["column `image", "column `label: int64`"]),
         ({"image": PICTURES, "img": PICTURES, "label": pa.array([0, 1])}, ["one column `image"]),
         ({"image": PICTURES, "label": pa.array([0, 1]), "fine_label": pa.array([0, 1])}, ["one column `label"]),
     ],
