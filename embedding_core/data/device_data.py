@@ -10,7 +10,7 @@ from torch import Tensor
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
-from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_images
+from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_across
 from embedding_core.data.image_sets import NO_FLIP, ImageSet, load, resolve_root, size_of_test_file, told
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.errors import Faults
@@ -155,7 +155,7 @@ class DeviceData:
         """
         in_training = self._in_training
         test_labels = None if in_training is None else self.test_file().labels
-        return shared_images(
+        return shared_across(
             indices, self.labels.cpu(), self._first_copies, self.name_of, in_training=in_training,
             test_labels=test_labels,
         )  # fmt: skip

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from embedding_core.data.image_sets import ImageSet
 from embedding_core.data.splits import Split
 from embedding_core.storage.local_cache import remembered
 
@@ -98,7 +99,7 @@ def copies_in(
     return found
 
 
-def shared_images(
+def shared_across(
     split: Split,
     labels: Int64[Tensor, " n"],
     first: Int64[Tensor, " n"],
@@ -132,6 +133,12 @@ def shared_images(
         relabelled=int((labels[in_training[hit]] != test_labels[hit]).sum()),
         by_class={name_of(label): n for label, n in zip(classes[order].tolist(), sizes[order].tolist(), strict=True)},
     )
+
+
+def shared_images(train: ImageSet, test: ImageSet) -> int:
+    """Images of `test` whose pixels are those of an image of `train`."""
+    found = copies_in(train.images, test.images, sha256=train.sha256, test_sha256=test.sha256)
+    return int((found >= 0).sum())
 
 
 def _marked(places: Tensor, n: int) -> Bool[Tensor, " n"]:

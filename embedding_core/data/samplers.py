@@ -1,6 +1,7 @@
 """The order in which one epoch goes through its examples."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Int64
@@ -43,7 +44,9 @@ def batch_faults(config: TrainConfig, split: Split) -> list[str]:
     examples = len(split.train_examples)
     if examples < config.batch_size:
         kind = "triplets" if config.loss == "triplet" else "images"
-        return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}."]
+        fitting = fitting_batch(config, examples)
+        remedy = f": batch_size={fitting} fits" if fitting else ""
+        return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}{remedy}."]
     faults = []
     last = images_per_epoch(config, split) // config.views_per_example % config.batch_size or config.batch_size
     smallest = micro_batch_slices(last, math.ceil(last / config.micro_batch))[-1]
@@ -54,10 +57,32 @@ def batch_faults(config: TrainConfig, split: Split) -> list[str]:
             "these (`subset` sets the examples), or take norm_kind=group."
         )
     try:
-        order_of(config, split, 0)
+        order = order_of(config, split, 0)
     except Faults as error:
-        faults += error.faults
+        return [*faults, *error.faults]
+    if config.loss in ("mined", "semihard"):
+        faults += _pair_faults(config, split.example_labels[order])
     return faults
+
+
+def fitting_batch(config: TrainConfig, examples: int) -> int | None:
+    """The largest power of two times what `config` cuts a batch into that `examples` fill twice; None: none is."""
+    step = config.accum_steps * (config.images_per_class if config.batch_sampler == "pk" else 1)
+    smallest = max(step, config.accum_steps * (config.koleo_top_k + 1 if config.koleo else 2))
+    fitting = [step << i for i in range(20) if smallest <= step << i <= max(examples // 2, smallest)]
+    return fitting[-1] if fitting and fitting[-1] <= examples else None
+
+
+def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[str]:
+    """Why no batch of the first epoch can give a gradient: a triplet takes two images of a class and one of another."""
+    seen = config.batch_size if config.accum_mode == "cached" else config.micro_batch
+    parts = labels.split(seen)
+    if not any(len(classes := part.unique()) > 1 and len(classes) < len(part) for part in parts):
+        yield (
+            f"loss={config.loss} learns from two images of one class beside one of another, but of the {len(parts)} "
+            f"neighbourhoods of {seen} images in the first epoch none holds that ({len(labels)} images of "
+            f"{len(labels.unique())} classes): take batch_sampler=pk, a larger batch_size or fewer accum_steps."
+        )
 
 
 def epoch_order(

@@ -90,9 +90,9 @@ class ClassFolders:
             and (below := _folders(one))
             and not any(one / f.name == f for f in _images_below(one))
         ):
-            named = ", ".join([*below[:MAX_FAULTS], *(["..."] if len(below) > MAX_FAULTS else [])])
+            some = ", ".join([*below[:MAX_FAULTS], *(["..."] if len(below) > MAX_FAULTS else [])])
             raise Faults(
-                [f"{train} holds one class folder alone, {class_names[0]}, which holds the folders {named}. If these "
+                [f"{train} holds one class folder alone, {class_names[0]}, which holds the folders {some}. If these "
                  f"are the classes, the data set is folder:{train / class_names[0]}."]
             )  # fmt: skip
         own = [name for name in _folders(folder) if name not in self.left_out]

@@ -1,5 +1,6 @@
 """Labelled images that are still encoded -> one array of pixels on disk, a block in memory at a time."""
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from PIL import Image
 
 from embedding_core.data.readers.decode import fit
 from embedding_core.errors import Faults
+from embedding_core.storage import local_cache
+from embedding_core.storage.atomic_write import StorageError, whole
 
 DEFAULT_SIDE = 64
 """Pixels a side where the images of a set differ in size and none was asked for."""
@@ -119,10 +122,23 @@ def _fill(file: Path, rows: ImageRows, layout: _Layout, pool: Executor) -> _Layo
         stream.flush()
         os.fsync(stream.fileno())  # or a power cut could leave black images under a good name
     named = [f"{rows.name(row)} is not an image: {why}." for row, why in sorted(broken.items())]
-    faults = [*rows.faults, *few(named, f"{rows.where}: {len(named) - MAX_FAULTS} more rows are not images.")]
+    listed = _listed(named) if len(named) > MAX_FAULTS else ""
+    faults = [*rows.faults, *few(named, f"{rows.where}: {len(named) - MAX_FAULTS} more rows are not images{listed}.")]
     if faults:
         raise Faults(faults)
     return layout
+
+
+def _listed(named: list[str]) -> str:
+    """Where all that is broken is listed, as a clause; empty where nothing can be written."""
+    text = "\n".join(named) + "\n"
+    file = local_cache.cache_dir() / f"broken-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}.txt"
+    try:
+        with whole(file) as stream:
+            stream.write(text.encode("utf-8", "backslashreplace"))
+    except StorageError:
+        return ""
+    return f"; all are listed in {file}"
 
 
 def _decode(

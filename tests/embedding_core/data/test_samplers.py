@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
-from embedding_core.data.samplers import epoch_order
+from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.device_data import DeviceData
+from embedding_core.data.samplers import batch_faults, epoch_order
 from embedding_core.errors import Faults
 
 
@@ -23,6 +26,23 @@ def shuffled(sizes: list[int], seed: int = 0) -> Tensor:
     """Labels with so many examples per class, mixed; labels need not be consecutive."""
     labels = torch.repeat_interleave(10 * torch.arange(len(sizes)) + 3, torch.tensor(sizes))
     return labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
+
+
+def test_a_batch_that_is_too_large_names_one_that_fits(digits: DeviceData) -> None:
+    config = TrainConfig(batch_size=2048, accum_steps=4, loss="softmax")
+    (fault,) = batch_faults(config, digits.split(config))
+    assert fault.endswith("training images, but got 2048: batch_size=512 fits.")
+    fitting = replace(config, batch_size=512)
+    assert batch_faults(fitting, digits.split(fitting)) == []
+
+
+@pytest.mark.parametrize(("accum_mode", "learns"), [("naive", False), ("cached", True)])
+def test_batches_that_never_hold_a_pair_are_refused(digits: DeviceData, accum_mode: str, learns: bool) -> None:
+    """Two images at a time are a pair of one class or of two, and never both."""
+    config = TrainConfig(loss="semihard", batch_size=32, accum_steps=16, accum_mode=accum_mode)
+    faults = batch_faults(config, digits.split(config))
+    assert (faults == []) is learns
+    assert all("neighbourhoods of 2 images in the first epoch none holds that" in fault for fault in faults)
 
 
 def test_random_is_the_permutation_of_the_generator() -> None:

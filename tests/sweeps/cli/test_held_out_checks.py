@@ -128,4 +128,4 @@ def test_batches_are_tried_with_the_validation_classes_of_every_replicate(
     line = f"{SMALL} --set val_by=class --set batch_size=64 --set loss=softmax --replicates"
     told(KOLEO, f"{line} 2", tmp_path, capsys, status=0)
     _, errors = told(KOLEO, f"{line} 20", tmp_path, capsys, status=2)
-    assert errors == ["`batch_size` must be at most the 30 training images, but got 64."]
+    assert errors == ["`batch_size` must be at most the 30 training images, but got 64: batch_size=8 fits."]

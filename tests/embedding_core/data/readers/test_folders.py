@@ -146,7 +146,8 @@ def test_files_that_are_no_images_are_named_and_counted(place: Path) -> None:
     message = refused(place).splitlines()
     assert len(message) == 6
     assert message[0].startswith(f"{place / 'cat' / '1.png'} is not an image: cannot identify its format")
-    assert message[-1] == f"{place}: 3 more rows are not images."
+    assert message[-1].startswith(f"{place}: 3 more rows are not images; all are listed in ")
+    assert len(Path(message[-1].rpartition(" in ")[2].removesuffix(".")).read_text().splitlines()) == 8
 
 
 def test_folders_without_images_are_named_and_counted(place: Path) -> None:
