@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 from dataclasses import dataclass
 
 import ray
@@ -70,11 +71,23 @@ def connect(where: Where) -> str | None:
                 runtime_env={"env_vars": TRIAL_ENVIRONMENT},
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise Faults([f"No Ray cluster answers at `{address}`: {error}"]) from error
+            raise Faults([_not_connected(where, error)]) from error
         dashboard = context.dashboard_url
     # Ray installs handlers of its own; a polite kill should end a sweep as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     return dashboard
+
+
+def _not_connected(where: Where, error: Exception) -> str:
+    """Why there is no Ray, with what to do where the cause is known."""
+    if where.cluster is not None:
+        return f"No Ray cluster answers at `{where.cluster}`: {error}"
+    text = f"Ray cannot be started on this machine: {error}"
+    if "AF_UNIX" in str(error):
+        return (
+            f"{text} Its sockets lie in {tempfile.gettempdir()}, a path too long for one: set TMPDIR to a shorter one."
+        )
+    return text
 
 
 def _answers(address: str) -> None:
