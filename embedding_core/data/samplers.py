@@ -75,13 +75,13 @@ def fitting_batch(config: TrainConfig, examples: int) -> int | None:
 
 def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[str]:
     """Why no batch of the first epoch can give a gradient: a triplet takes two images of a class and one of another."""
-    seen = config.batch_size if config.accum_mode == "cached" else config.micro_batch
+    seen = config.batch_size
     parts = labels.split(seen)
     if not any(len(classes := part.unique()) > 1 and len(classes) < len(part) for part in parts):
         yield (
             f"loss={config.loss} learns from two images of one class beside one of another, but of the {len(parts)} "
-            f"neighbourhoods of {seen} images in the first epoch none holds that ({len(labels)} images of "
-            f"{len(labels.unique())} classes): take batch_sampler=pk, a larger batch_size or fewer accum_steps."
+            f"batches of {seen} images in the first epoch none holds that ({len(labels)} images of "
+            f"{len(labels.unique())} classes): take batch_sampler=pk or a larger batch_size."
         )
 
 
