@@ -81,7 +81,7 @@ def test_the_first_screen_joins_the_primaries_and_has_the_other_outcome_beside_t
     assert first is not None
     assert first.table is not None
     assert len(first.answer) <= 4
-    assert not any("6 tunings" in text for text in first.answer)
+    assert not any("8 tunings" in text for text in first.answer)
     assert first.table.header == ["effect of", "test AUC", "verdict", "beside it: test recall at 1"]
     assert [row[0] for row in first.table.rows[:2]] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
     words = {*VERDICT_WORDS.values(), "more than the .003 that matters"}
@@ -90,7 +90,7 @@ def test_the_first_screen_joins_the_primaries_and_has_the_other_outcome_beside_t
     assert first.picture is not None
     assert first.picture.name == "forest"
     assert 1 <= len(first.caveats) <= 3
-    assert first.ran.startswith("6 tunings x 2 seeds: ")
+    assert first.ran.startswith("8 tunings x 2 seeds: ")
 
 
 def test_terms_are_expanded_where_they_first_stand(report: Report) -> None:
