@@ -23,10 +23,10 @@ COLLAPSE_MARGIN_SHARE = 0.01
 def collapsed(rows: Sequence[Row], *, margin: float | None) -> bool:
     """Whether the embeddings have collapsed at the last of `rows`.
 
-    From the third evaluation on: the effective rank below 2, or the mean cosine above .9, and embeddings that tell
-    hardly more than guessing, at two evaluations running; or at one, if the base loss of triplets is within 1 % of the
-    margin too, which is what identical embeddings give. The margin alone says nothing: a slow run passes it on its way
-    down.
+    From the third evaluation on: a mean cosine above .9 with a base loss within 1 % of the margin, which is what
+    identical embeddings give, whatever the little that is left of them still tells; or, at two evaluations running, an
+    effective rank below 2 or a mean cosine above .9 of embeddings that tell hardly more than guessing. The margin alone
+    says nothing: a slow run passes it on its way down.
 
     Args:
         rows: one per epoch so far.
@@ -34,8 +34,9 @@ def collapsed(rows: Sequence[Row], *, margin: float | None) -> bool:
     """
     if len(rows) < COLLAPSE_FROM:
         return False
-    at_margin = margin is not None and abs(_number(rows[-1], "loss_base") - margin) <= COLLAPSE_MARGIN_SHARE * margin
-    return all(_degenerate(row) for row in rows[-1 if at_margin else -2 :])
+    last = rows[-1]
+    at_margin = margin is not None and abs(_number(last, "loss_base") - margin) <= COLLAPSE_MARGIN_SHARE * margin
+    return (at_margin and _number(last, "val_sim_mean") > COLLAPSE_COSINE) or all(map(_degenerate, rows[-2:]))
 
 
 def _degenerate(row: Row) -> bool:

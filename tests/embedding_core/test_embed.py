@@ -214,6 +214,16 @@ def test_parquet_without_labels_and_with_some(model: Path, digits: DeviceData, t
         torch.testing.assert_close(vectors(tmp_path / "out.parquet"), embed(load_model(model), digits.images[:3]))
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_bytes_of_images_may_be_a_column_of_their_own(
+    kind: pa.DataType, model: Path, digits: DeviceData, tmp_path: Path
+) -> None:
+    encoded = pa.array([png(image) for image in digits.images[:3, 0].numpy()], kind)
+    pq.write_table(pa.table({"image": encoded}), tmp_path / "plain.parquet")
+    assert main([str(model), str(tmp_path / "plain.parquet"), "--out", str(tmp_path / "out.parquet")]) == 0
+    torch.testing.assert_close(vectors(tmp_path / "out.parquet"), embed(load_model(model), digits.images[:3]))
+
+
 def test_of_broken_images_nothing_is_written_and_an_earlier_file_stays(
     model: Path, digits: DeviceData, write_set: WriteSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ MINE = Design(
 ARGUMENTS = {
     "multi_similarity": ["--loss", "multi_similarity", "--set", "loss.beta=40", "--set", "loss.alpha=1"],
     "residual_net": ["--set", "backbone=residual_net", "--set", "backbone.depth=1"],
+    "timm_backbone": ["--set", "backbone=timm_backbone", "--set", "norm_kind=batch"],
     "drawn_shapes": ["--dataset", "drawn_shapes", "--set", "dataset.noise=0.2", "--set", "dataset.images=200"],
 }
 
@@ -80,7 +81,7 @@ def test_each_example_runs_in_real_workers_and_is_read_without_it(
     use(())
     rows = trials(results, example)
     assert len(rows) == SEEDS
-    kind = {"multi_similarity": "loss", "residual_net": "backbone", "drawn_shapes": "dataset"}[example]
+    kind = {"multi_similarity": "loss", "drawn_shapes": "dataset"}.get(example, "backbone")
     for row in rows:
         assert row["end_reason"] == "completed"
         assert row[kind] == example
@@ -93,6 +94,7 @@ def test_each_example_runs_in_real_workers_and_is_read_without_it(
         == {
             "multi_similarity": {"loss.alpha": 1.0, "loss.beta": 40.0, "loss.base": 0.5, "loss.epsilon": 0.1},
             "residual_net": {"backbone.width": 32.0, "backbone.depth": 1.0},
+            "timm_backbone": {"backbone.model": "resnet10t", "backbone.pretrained": 0.0},
             "drawn_shapes": {"dataset.images": 200.0, "dataset.noise": 0.2},
         }[example]
     )

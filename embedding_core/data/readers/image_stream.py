@@ -11,6 +11,7 @@ from PIL import Image
 
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
 from embedding_core.data.readers.parquet_images import (
+    encoded_images,
     image_column,
     label_columns,
     parquet_rows,
@@ -93,13 +94,14 @@ def _of_file(file: Path) -> Image.Image:
 
 def _rows_of(file: Path) -> Iterator[StreamedImage]:
     schema = parquet_schema(file)
-    columns, labels = [image_column(file, schema)], label_columns(schema)[:1]
+    columns = [image_column(file, schema)]
+    labels = [name for name in label_columns(schema) if pa.types.is_integer(schema.field(name).type)][:1]
     row = 0
     try:
         with pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES) as parquet:
             for batch in parquet.iter_batches(ROWS, columns=[*columns, *labels], use_threads=False):
                 numbers = batch[labels[0]].to_pylist() if labels else [None] * len(batch)
-                for encoded, label in zip(batch[columns[0]].field("bytes"), numbers, strict=True):
+                for encoded, label in zip(encoded_images(batch[columns[0]]), numbers, strict=True):
                     yield StreamedImage(f"{file}#{row}", label, partial(_of_row, encoded))
                     row += 1
     except (pa.ArrowException, OSError) as error:

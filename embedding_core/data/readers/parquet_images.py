@@ -210,7 +210,7 @@ def _rows(files: tuple[Path, ...], lowest: int, before: Sequence[str] = ()) -> I
     else:
         labels = np.concatenate([table[1].to_numpy() for table in tables]).astype(np.int64)
         class_names = _class_names(files[0], tables[0], labels)
-    encoded = [scalar for table in tables for chunk in _bytes_of(table[0]).chunks for scalar in chunk]
+    encoded = [scalar for table in tables for chunk in encoded_images(table[0]).chunks for scalar in chunk]
 
     def name(row: int) -> str:
         shard = bisect_right(starts, row) - 1
@@ -307,7 +307,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _bytes_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def encoded_images(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Encoded images of an image column; null where it or its bytes are."""
     if pa.types.is_struct(column.type):
         column = pc.struct_field(column, "bytes")

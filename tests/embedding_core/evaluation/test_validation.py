@@ -220,7 +220,8 @@ STUCK, PASSING = row(loss=0.403, cosine=0.95), row(loss=0.4)
         ([FINE, FINE, row(loss=0.397, cosine=0.95)], True),
         ([FINE, FINE, FINE, row(rank=2.0, cosine=0.9)], False),
         ([row(rank=1.72, auc=1.0)] * 3, False),  # two classes well apart are one axis
-        ([row(rank=1.5, cosine=0.95, auc=0.7, loss=0.4)] * 3, False),  # narrow, and yet it tells classes
+        ([row(rank=1.5, cosine=0.95, auc=0.7, loss=0.2)] * 3, False),  # narrow, and yet it tells classes
+        ([row(rank=1.1, cosine=1.0, auc=0.75, loss=0.4)] * 3, True),  # all are one, but for rounding
     ],
 )
 def test_collapsed(rows: list[Row], expected: bool) -> None:

@@ -36,6 +36,8 @@ def send(number: int) -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_outside_tunes_loop_a_signal_ends_what_is_under_way(number: int) -> None:
     before = signal.getsignal(number)
+    if before is signal.SIG_IGN:  # the tests may run under `nohup`
+        signal.signal(number, before := signal.SIG_DFL)
     with Interruption() as interruption:
         with pytest.raises(KeyboardInterrupt):
             send(number)
