@@ -13,6 +13,7 @@ from embedding_core.data.samplers import batch_faults
 from embedding_core.errors import Faults
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
+from embedding_core.plugins.builtin import DATASETS
 from sweeps.cli.held_out_checks import held_out_faults, lines_on_data
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
@@ -35,7 +36,8 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     faults = [*config_faults(plan), *_machine_faults(plan, options), *_folder_faults(options, folder)]
     data = None
     try:
-        where = {name: plan.base[name] for name in ("dataset", "data_root", "image_size") if name in plan.base}
+        own = f"{DATASETS.kind}."  # fields of the plug-in that the set is from
+        where = {k: v for k, v in plan.base.items() if k in ("dataset", "data_root", "image_size") or k.startswith(own)}
         data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"), download=not options.plan)
         config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
         split = data.split(config)

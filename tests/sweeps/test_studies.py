@@ -109,7 +109,7 @@ def test_quick(design: Design, tmp_path: Path, start_ray: Callable[..., None]) -
     for contrast in plan.contrasts():
         if contrast.family == "primary":
             assert final[contrast.estimand]["metric"] == contrast.outcome
-            assert final[contrast.estimand]["sentence"] in report
+            assert f"| {final[contrast.estimand]['label']} |" in report
             assert final[contrast.estimand]["verdict"] != "pilot"
 
 

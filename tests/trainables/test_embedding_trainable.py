@@ -260,7 +260,7 @@ def test_a_machine_without_the_share_says_so_and_one_that_had_it_waits(
 
     (tmp_path / "marker").rename(tmp_path / "checkpoints" / ".checkpoints")
     trainable = EmbeddingTrainable(config)
-    first = [trainable.train() for _ in range(FIRST["epochs"])]
+    first = [trainable.step() for _ in range(FIRST["epochs"])]
     (tmp_path / "checkpoints" / ".checkpoints").rename(tmp_path / "marker")
     assert trainable.reset(flat("t00001", FIRST))
     pauses = []
@@ -270,7 +270,7 @@ def test_a_machine_without_the_share_says_so_and_one_that_had_it_waits(
         (tmp_path / "marker").rename(tmp_path / "checkpoints" / ".checkpoints")
 
     monkeypatch.setattr(trainable, "_pause", pause)
-    assert_same([trainable.train() for _ in range(FIRST["epochs"])], first)
+    assert_same([trainable.step() for _ in range(FIRST["epochs"])], first)
     assert len(pauses) == 1
 
 
