@@ -294,14 +294,10 @@ if "--resume" not in sys.argv:
     ("where", "number", "status"),
     [
         ("runner.keep_best", signal.SIGINT, INTERRUPTED),
-        ("runner.keep_best", signal.SIGALRM, BUDGET_SPENT),
-        ("runner.store.compact", signal.SIGHUP, INTERRUPTED),
         ("messages.compose", signal.SIGTERM, INTERRUPTED),
     ],
     ids=[
         "Ctrl-C between stages",
-        "time budget between stages",
-        "SIGHUP during compaction",
         "SIGTERM during the report",
     ],
 )
