@@ -20,8 +20,8 @@ import numpy as np
 from machine import machine_class
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
 from sweeps.results import store
 
 TARGET_S, TARGET_GROWTH = 5.0, 12.0

@@ -22,8 +22,8 @@ from invented_tunings import EFFECTS_OF, Array, World, covered, judged, power_wh
 from machine import machine_class
 from scipy import stats
 
-from sweeps.analysis.stats.anytime import FIRST_LOOK, anytime_t
-from sweeps.analysis.stats.power import detectable, half_width, power
+from sweeps.analysis.stats.intervals.anytime import FIRST_LOOK, anytime_t
+from sweeps.analysis.stats.intervals.power import detectable, half_width, power
 
 REPLICATES = (4, 6, 8, 10)
 BLOCKS = 2

@@ -35,7 +35,7 @@ import polars as pl
 import pyarrow.dataset as ds
 from machine import machine_class
 
-from sweeps.engine.optuna_study import latest
+from sweeps.engine.search.optuna_study import latest
 from sweeps.results import store
 from sweeps.results.endings import INFRASTRUCTURE
 from trainables.run_label import trial_name

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import qmc
 
-from sweeps.analysis.stats.effects import Effect, replicated_effect
-from sweeps.analysis.stats.power import detectable
+from sweeps.analysis.stats.intervals.effects import Effect, replicated_effect
+from sweeps.analysis.stats.intervals.power import detectable
 
 Array = NDArray[np.float64]
 

@@ -29,8 +29,8 @@ from embedding_core.data.samplers import images_per_epoch
 from embedding_core.storage import result_tables
 from sweeps.design import plan_file
 from sweeps.design.plan import Plan
-from sweeps.engine.cluster import DRIVER_ENVIRONMENT
-from sweeps.engine.resources import Slots
+from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT
+from sweeps.engine.machines.resources import Slots
 from sweeps.engine.runner import run_stage
 from sweeps.engine.sweep import Sweep
 from sweeps.koleo_accum import DESIGN

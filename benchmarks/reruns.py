@@ -29,16 +29,16 @@ import ray
 from machine import machine_class
 from rich.console import Console
 
-from sweeps.analysis.stats.effects import Effect, paired_effect
-from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.plan_reader import read_plan
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.intervals.effects import Effect, paired_effect
+from sweeps.analysis.stats.reading.plan_reader import read_plan
 from sweeps.cli import session
 from sweeps.cli.options import parse
 from sweeps.cli.preflight import preflight
 from sweeps.cli.sweep_folder import plan_of
 from sweeps.design.plan_file import NAME
-from sweeps.engine.cluster import Where, connect
 from sweeps.engine.interruption import Interruption
+from sweeps.engine.machines.cluster import Where, connect
 from sweeps.koleo_accum import DESIGN
 from sweeps.results import store
 from sweeps.results.sweep_log import SweepLog

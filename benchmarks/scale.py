@@ -34,7 +34,7 @@ import ray
 from machine import machine_class
 
 from sweeps.analysis.report import compose as reports
-from sweeps.engine.cluster import DRIVER_ENVIRONMENT
+from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT
 from sweeps.results import store
 from sweeps.results.store import Store
 from trainables.embedding import EmbeddingTrainable

@@ -39,6 +39,9 @@ ORDERS = {
         "results -> analysis.numbers -> analysis.wording -> analysis.stats -> analysis.figures -> analysis.published "
         "-> analysis.report -> analysis.optuna_studies, analysis.sweep_result -> commands",
         "analysis.wording -> analysis.document -> analysis.published",
+        "analysis.stats.intervals -> analysis.stats.reading -> analysis.stats.description -> analysis.stats.answers",
+        "engine.private_api, engine.interruption -> engine.machines -> engine.search -> engine.records "
+        "-> engine.watching -> engine",
     ),
 }
 """What may import what: a room (a package, or a module that is a step of its own) whatever lies before it in a chain,
@@ -113,8 +116,8 @@ def test_imports_keep_the_order() -> None:
     [
         (
             "sweeps.design.plan",
-            "import json\nfrom sweeps.engine import resources",
-            "sweeps/design/plan.py:2: sweeps.design.plan imports sweeps.engine.resources, against results -> design ",
+            "import json\nfrom sweeps.engine.machines import resources",
+            "sweeps/design/plan.py:2: sweeps.design.plan imports sweeps.engine.machines.resources, against results -> ",
         ),
         (
             "embedding_core.data.readers.decode",
@@ -123,16 +126,16 @@ def test_imports_keep_the_order() -> None:
             "embedding_core.data.splits, against errors, seeding -> ",
         ),
         (
-            "sweeps.analysis.stats.effects",
+            "sweeps.analysis.stats.intervals.effects",
             "from sweeps.analysis import render_sweep",
-            "sweeps/analysis/stats/effects.py:1: sweeps.analysis.stats.effects imports sweeps.analysis.report.compose, "
-            "against results -> analysis.numbers -> ",
+            "sweeps/analysis/stats/intervals/effects.py:1: sweeps.analysis.stats.intervals.effects imports "
+            "sweeps.analysis.report.compose, against results -> analysis.numbers -> ",
         ),
         (
             "sweeps.engine.runner",
-            "from sweeps.analysis.stats import effects",
-            "sweeps/engine/runner.py:1: sweeps.engine.runner imports sweeps.analysis.stats.effects, against every "
-            "order: none has sweeps.analysis.stats below sweeps.engine",
+            "from sweeps.analysis.stats.intervals import effects",
+            "sweeps/engine/runner.py:1: sweeps.engine.runner imports sweeps.analysis.stats.intervals.effects, "
+            "against every order: none has sweeps.analysis.stats.intervals below sweeps.engine",
         ),
         ("trainables.run_label", "import trainables.endings", "against embedding_core -> trainables.run_label -> "),
         (
@@ -158,7 +161,10 @@ def test_an_import_against_the_order_is_named_with_file_line_and_order(module: s
         ),
         ("sweeps.engine.designed_stages", "from trainables.run_label import RunLabel\nfrom sweeps.design import runs"),
         ("sweeps.cli.main", "from sweeps.analysis.report.compose import compose\nfrom sweeps.engine import runner"),
-        ("sweeps.commands.replay", "from sweeps.engine.provenance import Provenance\nfrom sweeps.results import store"),
+        (
+            "sweeps.commands.replay",
+            "from sweeps.engine.records.provenance import Provenance\nfrom sweeps.results import store",
+        ),
         ("sweeps.simclr", "from sweeps.cli.main import main\nfrom sweeps.design import Design"),
         ("embedding_core.data.splits", "from embedding_core.data.readers import decode\nimport torch"),
     ],
@@ -223,7 +229,9 @@ def test_analysis_needs_neither_ray_nor_torch() -> None:
 
 
 def test_effects_need_no_figures() -> None:
-    assert_never_reaches("sweeps.analysis.stats.effects", "sweeps.analysis.figures", "sweeps.commands", "matplotlib")
+    assert_never_reaches(
+        "sweeps.analysis.stats.intervals.effects", "sweeps.analysis.figures", "sweeps.commands", "matplotlib"
+    )
 
 
 def test_commands_need_neither_ray_nor_torch_but_where_a_trial_is_trained() -> None:

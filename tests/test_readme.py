@@ -9,7 +9,7 @@ import pytest
 
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS
-from sweeps.analysis.stats.effects import Interval
+from sweeps.analysis.stats.intervals.effects import Interval
 from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]

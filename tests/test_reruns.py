@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from sweeps.analysis.stats.effects import Effect, replicated_effect
+from sweeps.analysis.stats.intervals.effects import Effect, replicated_effect
 
 RAISED = replicated_effect([[[0.1], [0.12 + 0.001 * r]] for r in range(6)], weights=(-1, 1))
 LOWERED = replicated_effect([[[0.12 + 0.001 * r], [0.1]] for r in range(6)], weights=(-1, 1))

@@ -1,6 +1,6 @@
 """How a trial ends that raises, as long as its process can still say so: out of memory, an error, storage out of reach.
 
-A dead process says nothing: `sweeps.engine.endings`. `sweeps.results.endings` lists all endings.
+A dead process says nothing: `sweeps.engine.records.endings`. `sweeps.results.endings` lists all endings.
 """
 
 import traceback

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from sweeps.analysis.optuna_studies.report import render_study
     from sweeps.analysis.report.compose import render_comparison, render_sweep
-    from sweeps.analysis.stats.contrast_table import effects
-    from sweeps.analysis.stats.effects import Effect, paired_effect, replicated_effect
+    from sweeps.analysis.stats.answers.contrast_table import effects
+    from sweeps.analysis.stats.intervals.effects import Effect, paired_effect, replicated_effect
     from sweeps.analysis.sweep_result import SweepResult, compare, trials
 
 __all__ = [
@@ -27,15 +27,15 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Effect": "stats.effects",
+    "Effect": "stats.intervals.effects",
     "SweepResult": "sweep_result",
     "compare": "sweep_result",
-    "effects": "stats.contrast_table",
-    "paired_effect": "stats.effects",
+    "effects": "stats.answers.contrast_table",
+    "paired_effect": "stats.intervals.effects",
     "render_comparison": "report.compose",
     "render_study": "optuna_studies.report",
     "render_sweep": "report.compose",
-    "replicated_effect": "stats.effects",
+    "replicated_effect": "stats.intervals.effects",
     "trials": "sweep_result",
 }
 

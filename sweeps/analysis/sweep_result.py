@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedding_core.errors import Faults
-from sweeps.analysis.stats.contrast_table import effects
+from sweeps.analysis.stats.answers.contrast_table import effects
 from sweeps.results import store
 
 if TYPE_CHECKING:

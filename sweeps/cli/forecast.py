@@ -20,7 +20,7 @@ from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
 from sweeps.cli.rates import Rates, StandIn, rates_of
 from sweeps.cli.workload import Workload, kind_of, workload_of
 from sweeps.design.plan import Plan
-from sweeps.engine.resources import DEFAULT_GPU_SHARE, Request, Slots
+from sweeps.engine.machines.resources import DEFAULT_GPU_SHARE, Request, Slots
 
 OPTIMIZER_COPIES = 3
 """A checkpoint holds the weights and Adam's two moments."""

@@ -15,8 +15,8 @@ from sweeps.design import Design
 from sweeps.design.design import Settings
 from sweeps.design.plan import DEFAULT_PRESET
 from sweeps.design.plan_file import EXTENDABLE
-from sweeps.engine.cluster import Where
-from sweeps.engine.resources import Request
+from sweeps.engine.machines.cluster import Where
+from sweeps.engine.machines.resources import Request
 from sweeps.results.schema import STAGES
 
 WHAT = (

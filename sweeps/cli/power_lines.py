@@ -5,9 +5,9 @@ from pathlib import Path
 
 from embedding_core.errors import Faults
 from sweeps.analysis.numbers import number, sesoi_text, two_digits_of
-from sweeps.analysis.stats.plan_reader import read_plan
-from sweeps.analysis.stats.power import POWER, Reachable, reachable, replicates_needed
-from sweeps.analysis.stats.replicate_sd import ReplicateSd, replicate_sds
+from sweeps.analysis.stats.answers.replicate_sd import ReplicateSd, replicate_sds
+from sweeps.analysis.stats.intervals.power import POWER, Reachable, reachable, replicates_needed
+from sweeps.analysis.stats.reading.plan_reader import read_plan
 from sweeps.analysis.wording import MIN_REPLICATES
 from sweeps.design.plan import Plan
 from sweeps.results import store

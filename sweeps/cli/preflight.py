@@ -20,8 +20,8 @@ from sweeps.cli.plan_checks import config_faults, distinct
 from sweeps.cli.rung_checks import rung_faults
 from sweeps.design import data_pin, plan_file
 from sweeps.design.plan import Plan
-from sweeps.engine.cluster import joins_cluster
-from sweeps.engine.resources import share_faults
+from sweeps.engine.machines.cluster import joins_cluster
+from sweeps.engine.machines.resources import share_faults
 from sweeps.results import frozen
 from sweeps.results.files import holds_sweep
 

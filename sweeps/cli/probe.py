@@ -18,8 +18,8 @@ from embedding_core.plugins.sources import Source, in_use, use
 from embedding_core.train import pick_device, train
 from sweeps.cli.plan_checks import distinct
 from sweeps.design.plan import Plan
-from sweeps.engine.resources import Request, autoscaled, nodes
-from sweeps.engine.room_watch import autoscaler_says, no_room
+from sweeps.engine.machines.resources import Request, autoscaled, nodes
+from sweeps.engine.machines.room_watch import autoscaler_says, no_room
 
 PROBE_BATCHES = 2
 

@@ -17,10 +17,11 @@ from sweeps.cli.preflight import pinned
 from sweeps.cli.probe import gpu_share
 from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
 from sweeps.design.plan import Plan
-from sweeps.engine import checkpoint_location, runner
-from sweeps.engine.cluster import connect, joins_cluster, wants_token
+from sweeps.engine import runner
 from sweeps.engine.interruption import Interruption
-from sweeps.engine.resources import Slots, slots
+from sweeps.engine.machines.cluster import connect, joins_cluster, wants_token
+from sweeps.engine.machines.resources import Slots, slots
+from sweeps.engine.records import checkpoint_location
 from sweeps.engine.sweep import Sweep
 from sweeps.results.sweep_log import SweepLog
 

@@ -12,7 +12,7 @@ from embedding_core.errors import Faults
 from sweeps.cli.options import Options
 from sweeps.design import Design, plan_file, planned_plugins
 from sweeps.design.plan import DEFAULT_PRESET, Plan
-from sweeps.engine import checkpoint_location
+from sweeps.engine.records import checkpoint_location
 from sweeps.results import files, frozen
 from sweeps.results.store import Store
 

@@ -10,7 +10,7 @@ from sweeps.design.plan import FIRST_POINT_BLOCK, Plan
 from sweeps.design.plan_file import content_of
 from sweeps.design.planned_counts import planned_trials
 from sweeps.design.runs import confirm_base, drawn_at
-from sweeps.engine.asha_savings import expected_epochs
+from sweeps.engine.search.asha_savings import expected_epochs
 
 COST_FIELDS = (
     "backbone", "norm_kind", "head", "head_layers", "head_width", "loss", "mining", "koleo", "koleo_exclude_same_class",

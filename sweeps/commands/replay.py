@@ -17,7 +17,7 @@ from embedding_core.plugins.sources import use_named
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer
 from sweeps.commands.parser import CommandParser
-from sweeps.engine.provenance import Provenance
+from sweeps.engine.records.provenance import Provenance
 from sweeps.results import files, frozen, store
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES

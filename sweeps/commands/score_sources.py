@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 from embedding_core.errors import Faults
 from sweeps.analysis.numbers import sesoi_text
-from sweeps.analysis.stats.score_groups import ScoreGroup
+from sweeps.analysis.stats.answers.score_groups import ScoreGroup
 from sweeps.commands.score_files import READERS, read_scores
 from sweeps.commands.score_table import ScoreTable
 from sweeps.commands.sweep_scores import SweepCell, read_cell

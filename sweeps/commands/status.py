@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedding_core.errors import Faults
 from embedding_core.streams import answer
-from sweeps.analysis.stats import costs
+from sweeps.analysis.stats.description import costs
 from sweeps.commands.parser import CommandParser
 from sweeps.commands.sweep_status import StageStatus, Status, status_of
 

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.numbers import is_number
-from sweeps.analysis.stats.contrasts import UNTUNED_ORIGIN
-from sweeps.analysis.stats.plan_reader import read_plan
-from sweeps.analysis.stats.refusals import run_faults
-from sweeps.analysis.stats.score_groups import Key, ScoreGroup
-from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.answers.score_groups import Key, ScoreGroup
+from sweeps.analysis.stats.reading.contrasts import UNTUNED_ORIGIN
+from sweeps.analysis.stats.reading.plan_reader import read_plan
+from sweeps.analysis.stats.reading.refusals import run_faults
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 from sweeps.commands.score_table import few, repeated
 from sweeps.results import store
 from sweeps.results.columns import MEASURED

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedding_core.errors import Faults, unknown
-from sweeps.analysis.stats import costs
-from sweeps.analysis.stats.costs import CellCost, NodeCost, Saving
+from sweeps.analysis.stats.description import costs
+from sweeps.analysis.stats.description.costs import CellCost, NodeCost, Saving
 from sweeps.design.planned_counts import planned_trials
 from sweeps.results import files, frozen, store
 from sweeps.results.schema import STAGES

@@ -11,7 +11,7 @@ from embedding_core.streams import answer
 from sweeps.commands.parser import CommandParser
 
 if TYPE_CHECKING:
-    from sweeps.analysis.stats.score_verdict import Comparison
+    from sweeps.analysis.stats.answers.score_verdict import Comparison
 
 MATTERS: Final = 0
 NONE_MATTERS: Final = 3
@@ -70,8 +70,8 @@ def compared(arguments: argparse.Namespace) -> "list[Comparison]":
             which two of the groups are not compared.
     """
     # What help does not need takes seconds to load.
-    from sweeps.analysis.stats.score_groups import Terms
-    from sweeps.analysis.stats.score_verdict import compare_groups
+    from sweeps.analysis.stats.answers.score_groups import Terms
+    from sweeps.analysis.stats.answers.score_verdict import compare_groups
     from sweeps.commands import score_sources as given
     from sweeps.commands.score_sources import each_tried, tried
 

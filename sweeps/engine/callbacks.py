@@ -5,16 +5,16 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.engine import endings
-from sweeps.engine.audience import Audience
-from sweeps.engine.endings import Ending
-from sweeps.engine.error_watch import ErrorWatch
 from sweeps.engine.interruption import Interruption
-from sweeps.engine.recorder import Recorder
-from sweeps.engine.resources import Slots
-from sweeps.engine.retention import CheckpointKeeper
-from sweeps.engine.room_watch import RoomWatch
-from sweeps.engine.searchers import RunSearcher
+from sweeps.engine.machines.error_watch import ErrorWatch
+from sweeps.engine.machines.resources import Slots
+from sweeps.engine.machines.room_watch import RoomWatch
+from sweeps.engine.records import endings
+from sweeps.engine.records.endings import Ending
+from sweeps.engine.records.recorder import Recorder
+from sweeps.engine.records.retention import CheckpointKeeper
+from sweeps.engine.search.searchers import RunSearcher
+from sweeps.engine.watching.audience import Audience
 
 
 class StageCallback(Callback):

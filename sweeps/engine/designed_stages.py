@@ -7,14 +7,15 @@ from embedding_core.config.train_config import TrainConfig
 from sweeps.design import plan_file
 from sweeps.design.design import Settings
 from sweeps.design.runs import Run, confirm_runs, tune_runs
-from sweeps.engine import split_files, tuner
-from sweeps.engine.asha import REDUCTION_FACTOR, Decision, Rungs, RungsByStudy, milestones
-from sweeps.engine.audience import Audience
-from sweeps.engine.cell_study import CellStudy, ShownStudies
-from sweeps.engine.searchers import PlannedSearch
+from sweeps.engine import tuner
+from sweeps.engine.records import split_files
+from sweeps.engine.search.asha import REDUCTION_FACTOR, Decision, Rungs, RungsByStudy, milestones
+from sweeps.engine.search.cell_study import CellStudy, ShownStudies
+from sweeps.engine.search.searchers import PlannedSearch
+from sweeps.engine.search.tuning_search import TuningSearch
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.tuner import Remainder
-from sweeps.engine.tuning_search import TuningSearch
+from sweeps.engine.watching.audience import Audience
 from sweeps.results import store
 from trainables.run_label import RunLabel, to_flat, trial_name
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from sweeps.engine.designed_stages import confirm, tune
-from sweeps.engine.error_watch import SickNode
-from sweeps.engine.retention import keep_best
+from sweeps.engine.machines.error_watch import SickNode
+from sweeps.engine.records.retention import keep_best
 from sweeps.engine.search_stage import search
 from sweeps.engine.sweep import Sweep
 from sweeps.results import store

@@ -6,10 +6,11 @@ import optuna
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design.plan import SEARCH_BLOCK
-from sweeps.engine import split_files, tuner
-from sweeps.engine.asha import REDUCTION_FACTOR, Decision, Exemption, Rungs, milestones
-from sweeps.engine.optuna_study import STARTUP_TRIALS, open_study, reconcile
-from sweeps.engine.searchers import StudySearch
+from sweeps.engine import tuner
+from sweeps.engine.records import split_files
+from sweeps.engine.search.asha import REDUCTION_FACTOR, Decision, Exemption, Rungs, milestones
+from sweeps.engine.search.optuna_study import STARTUP_TRIALS, open_study, reconcile
+from sweeps.engine.search.searchers import StudySearch
 from sweeps.engine.sweep import Sweep
 from sweeps.engine.tuner import Remainder
 from sweeps.results import store

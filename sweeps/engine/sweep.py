@@ -17,10 +17,10 @@ from sweeps.design import data_pin
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import content_of
 from sweeps.design.planned_counts import planned_trials
-from sweeps.engine.error_watch import ErrorWatch
 from sweeps.engine.interruption import Interruption
-from sweeps.engine.resources import Slots
-from sweeps.engine.retention import CHECKPOINTS
+from sweeps.engine.machines.error_watch import ErrorWatch
+from sweeps.engine.machines.resources import Slots
+from sweeps.engine.records.retention import CHECKPOINTS
 from sweeps.results.store import Store
 from sweeps.results.sweep_log import SweepLog
 from trainables.checkpoint_store import CheckpointStore

@@ -12,21 +12,21 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from embedding_core.plugins.sources import in_use
-from sweeps.engine.asha import ImagesSeenASHA, Judge
-from sweeps.engine.audience import Audience
 from sweeps.engine.callbacks import StageCallback
 from sweeps.engine.interruption import Interrupted
+from sweeps.engine.machines.resources import RoomLimiter
+from sweeps.engine.machines.room_watch import RoomWatch
 from sweeps.engine.private_api import memory_deaths_survived
-from sweeps.engine.progress import Progress
-from sweeps.engine.prometheus import Metrics
-from sweeps.engine.provenance import Provenance
-from sweeps.engine.recorder import Recorder
-from sweeps.engine.resources import RoomLimiter
-from sweeps.engine.retention import CheckpointKeeper, start_anew
-from sweeps.engine.room_watch import RoomWatch
-from sweeps.engine.searchers import RunSearcher
+from sweeps.engine.records.provenance import Provenance
+from sweeps.engine.records.recorder import Recorder
+from sweeps.engine.records.retention import CheckpointKeeper, start_anew
+from sweeps.engine.search.asha import ImagesSeenASHA, Judge
+from sweeps.engine.search.searchers import RunSearcher
 from sweeps.engine.sweep import Sweep
-from sweeps.engine.watcher import Watcher
+from sweeps.engine.watching.audience import Audience
+from sweeps.engine.watching.progress import Progress
+from sweeps.engine.watching.prometheus import Metrics
+from sweeps.engine.watching.watcher import Watcher
 from sweeps.results import store
 from sweeps.results.buffer import Buffer
 

@@ -1,6 +1,7 @@
 """How a trial ends: every `end_reason`, and the sets of them that are asked about.
 
-Decided in `embedding_core.train`, of what it raises in `trainables.endings`, of the rest in `sweeps.engine.endings`.
+Decided in `embedding_core.train`, of what it raises in `trainables.endings`, of the rest in
+`sweeps.engine.records.endings`.
 """
 
 from typing import Final

@@ -23,8 +23,8 @@ from sweeps.cli.rates import Evaluation, Rates, evaluation_kind
 from sweeps.cli.workload import Workload, kind_of
 from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 from sweeps.design.plan import Plan
-from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
-from sweeps.engine.optuna_study import STUDY_NAME
+from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
+from sweeps.engine.search.optuna_study import STUDY_NAME
 from sweeps.results import store
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES

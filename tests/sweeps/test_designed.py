@@ -12,7 +12,7 @@ import pytest
 
 from sweeps.cli.main import main
 from sweeps.design import Design
-from sweeps.engine.asha import Exemption
+from sweeps.engine.search.asha import Exemption
 from sweeps.results import frozen, store
 
 pytestmark = pytest.mark.ray

@@ -22,7 +22,7 @@ from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.design.plan_file import NAME
 from sweeps.engine import runner
-from sweeps.engine.resources import Slots
+from sweeps.engine.machines.resources import Slots
 from sweeps.engine.sweep import Sweep
 from sweeps.results import frozen, store
 from sweeps.results.store import Store

@@ -14,7 +14,7 @@ from sweeps.design import Design, plan_file
 from sweeps.design.merge import merge
 from sweeps.design.plan import Plan
 from sweeps.engine import runner
-from sweeps.engine.resources import Slots
+from sweeps.engine.machines.resources import Slots
 from sweeps.engine.sweep import Sweep
 from sweeps.results import store
 from sweeps.results.store import Store

@@ -24,7 +24,7 @@ from sweeps.cli.main import INTERRUPTED, main
 from sweeps.commands import replay
 from sweeps.commands.sweep_status import Status, status_of
 from sweeps.design import Design
-from sweeps.engine.prometheus import ENDED, GAUGES
+from sweeps.engine.watching.prometheus import ENDED, GAUGES
 from sweeps.results import store
 from sweeps.results.store import Store
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
-from sweeps.analysis.stats.descriptive import SAMPLED, UNKNOWN_CELL, rows_of, tuned_by
+from sweeps.analysis.stats.description.descriptive import SAMPLED, UNKNOWN_CELL, rows_of, tuned_by
 from sweeps.results.columns import named
 
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}

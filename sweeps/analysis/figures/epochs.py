@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, GREY, wrapped
 from sweeps.analysis.numbers import sesoi_text
-from sweeps.analysis.stats.contrasts import EpochEffect
-from sweeps.analysis.stats.effects import SESOI
+from sweeps.analysis.stats.intervals.effects import SESOI
+from sweeps.analysis.stats.reading.contrasts import EpochEffect
 from sweeps.results.columns import named
 
 READING: Final = "The same runs at every epoch, on the validation split. Exploratory: not corrected for looks."

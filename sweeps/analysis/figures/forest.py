@@ -12,9 +12,9 @@ from matplotlib.patches import Patch, Rectangle
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, GREY, each, titled, wrapped
 from sweeps.analysis.numbers import interval
-from sweeps.analysis.stats.effects import Effect, Interval
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.koleo_against_accumulation import Comparison
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.answers.koleo_against_accumulation import Comparison
+from sweeps.analysis.stats.intervals.effects import Effect, Interval
 from sweeps.results.columns import named
 
 READING: Final = "Each contrast over its own band of ±SESOI, the smallest effect size of interest."

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import K, Looks, Points, series_looks, series_name, wrapped
-from sweeps.analysis.stats.descriptive import last_rows, rows_of
+from sweeps.analysis.stats.description.descriptive import last_rows, rows_of
 from sweeps.results.columns import named
 
 READING: Final = (

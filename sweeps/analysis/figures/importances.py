@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, COLOURS
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.importances import Importances
+from sweeps.analysis.stats.description.importances import Importances
 
 READING: Final = (
     "Completed trials only, so the sample is the sampler's and the survivors'. The evaluators answer different "

@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import K, Looks, series_looks, series_name, wrapped
-from sweeps.analysis.stats.composite import composite_of, counted_as, measured_or_composite
-from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.stats.levels import levels_of
-from sweeps.analysis.stats.pairing import place_of
+from sweeps.analysis.stats.description.descriptive import rows_of
+from sweeps.analysis.stats.reading.composite import composite_of, counted_as, measured_or_composite
+from sweeps.analysis.stats.reading.levels import levels_of
+from sweeps.analysis.stats.reading.pairing import place_of
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 

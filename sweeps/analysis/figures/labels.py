@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import Looks, dash_of, each, looks_of
-from sweeps.analysis.stats.curves import MOST_CELLS, counted
-from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean, having, mean_of, measured, unit_of
+from sweeps.analysis.stats.description.curves import MOST_CELLS, counted
+from sweeps.analysis.stats.description.held_out import PROBES, SPLITS, Mean, having, mean_of, measured, unit_of
 
 READING: Final = "Each mark is a cell's mean with its interval; marks are moved apart sideways."
 

@@ -16,7 +16,7 @@ from sweeps.analysis.figures.canvas import styled
 from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid
 from sweeps.analysis.figures.style import COLOURS, GREY, STAMP_COLOUR, Dash
 from sweeps.analysis.numbers import is_number
-from sweeps.analysis.stats.curves import Line, Run, counted, mean_line, runs_of
+from sweeps.analysis.stats.description.curves import Line, Run, counted, mean_line, runs_of
 
 COLUMNS: Final = (
     "loss_base", "val_loss", "miner", "loss_floor", "loss_chance", "val_loss_floor", "val_loss_chance",

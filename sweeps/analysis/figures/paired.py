@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, COLOURS, GREY, titled, wrapped
 from sweeps.analysis.numbers import interval, number, sesoi_text
-from sweeps.analysis.stats.composite import counted_as
-from sweeps.analysis.stats.contrasts import CellRuns
-from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.intervals.effects import Effect
+from sweeps.analysis.stats.reading.composite import counted_as
+from sweeps.analysis.stats.reading.contrasts import CellRuns
+from sweeps.analysis.stats.reading.stored_plan import Contrast
 from sweeps.results.columns import named
 
 REPLICATE_READING: Final = "Each line is one replicate: the same draw of images and the same seeds in all cells"

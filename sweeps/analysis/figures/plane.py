@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import Looks, Points, looks_of
-from sweeps.analysis.stats.descriptive import last_rows, rows_of
+from sweeps.analysis.stats.description.descriptive import last_rows, rows_of
 
 READING: Final = "Large marks are means of a cell."
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
-from sweeps.analysis.stats.descriptive import rows_of, selected_by
+from sweeps.analysis.stats.description.descriptive import rows_of, selected_by
 from sweeps.results.columns import named
 
 READING: Final = "The first ten trials are drawn at random, later ones where earlier ones did well: it rises by design."

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from sweeps.analysis.figures.canvas import styled
 from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid
 from sweeps.analysis.figures.style import COLOURS, GREY
-from sweeps.analysis.stats.curves import Line, Run, counted, mean_line, runs_of
+from sweeps.analysis.stats.description.curves import Line, Run, counted, mean_line, runs_of
 
 READING: Final = (
     "Cosine similarity of all pairs of validation images. Near 1 everything looks alike; around 0 with a wide band the "

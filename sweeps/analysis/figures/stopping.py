@@ -12,7 +12,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.descriptive import rows_of, selected_by
+from sweeps.analysis.stats.description.descriptive import rows_of, selected_by
 
 READING: Final = (
     "Above, how many of each arm's trials reached a rung. Below, the rank correlation of the values at a rung with the "

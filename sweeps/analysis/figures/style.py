@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from sweeps.analysis.stats.descriptive import UNKNOWN_CELL
+from sweeps.analysis.stats.description.descriptive import UNKNOWN_CELL
 
 WIDTH_IN: Final = 4.4
 """At a phone's width, text of 10 pt comes out at about 12 px."""

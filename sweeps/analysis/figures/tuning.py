@@ -16,8 +16,8 @@ from opda.nonparametric import EmpiricalDistribution  # type: ignore[import-unty
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import GREY, Looks, each, looks_of, wrapped
-from sweeps.analysis.stats.composite import measured_or_composite
-from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by
+from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
+from sweeps.analysis.stats.reading.composite import measured_or_composite
 from sweeps.results.columns import named
 
 READING: Final = "What the best of n trials would reach, half of the time: an arm that needs more tuning rises later."

@@ -11,8 +11,8 @@ from matplotlib.patches import Patch
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import BAND, COLOURS, GREY, wrapped
 from sweeps.analysis.numbers import interval
-from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.single_tunings import SingleTunings
+from sweeps.analysis.stats.answers.single_tunings import SingleTunings
+from sweeps.analysis.stats.intervals.effects import Effect
 from sweeps.results.columns import named
 
 READING: Final = (

@@ -17,7 +17,7 @@ from sweeps.analysis.optuna_studies import values
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.stats.importances import importances, remarks
+from sweeps.analysis.stats.description.importances import importances, remarks
 from sweeps.analysis.wording import capital
 
 OUTCOME: Final = "value of the objective"

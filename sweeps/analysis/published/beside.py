@@ -10,8 +10,8 @@ from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import plain
 from sweeps.analysis.published import study1, study2, study3, study4
 from sweeps.analysis.published.study import Ours, Settings, Study, StudyArm, StudyTable
-from sweeps.analysis.stats.curves import MOST_CELLS, STAGE, Run
-from sweeps.analysis.stats.descriptive import rows_of
+from sweeps.analysis.stats.description.curves import MOST_CELLS, STAGE, Run
+from sweeps.analysis.stats.description.descriptive import rows_of
 
 STUDIES: Final = {"study1": study1.STUDY, "study2": study2.STUDY, "study3": study3.STUDY, "study4": study4.STUDY}
 """By the name that a design's `published` gives."""

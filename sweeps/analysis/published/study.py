@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.numbers import is_number, mean_text
-from sweeps.analysis.stats.curves import STAGE, Run
+from sweeps.analysis.stats.description.curves import STAGE, Run
 
 Settings = Mapping[str, tuple[Any, ...]]
 """TrainConfig field -> the values that a study had, the usual one first."""

@@ -4,9 +4,9 @@ from statistics import fmean
 
 from sweeps.analysis.numbers import four, number, or_absent
 from sweeps.analysis.published.study import Measure, Ours, Study, StudyArm, StudyTable, count, none, of_trials
-from sweeps.analysis.stats.descriptive import mean_of_known
-from sweeps.analysis.stats.effects import t_interval
-from sweeps.analysis.stats.held_out import PROBES
+from sweeps.analysis.stats.description.descriptive import mean_of_known
+from sweeps.analysis.stats.description.held_out import PROBES
+from sweeps.analysis.stats.intervals.effects import t_interval
 
 BUDGETS = (30, 100, 1000, 3000)
 

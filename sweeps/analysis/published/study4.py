@@ -6,7 +6,7 @@ import numpy as np
 
 from sweeps.analysis.numbers import ABSENT, is_number, mean_text, number
 from sweeps.analysis.published.study import Ours, Study, StudyArm, StudyTable, at_the_end, count
-from sweeps.analysis.stats.held_out import SHOWN_NEIGHBOURS
+from sweeps.analysis.stats.description.held_out import SHOWN_NEIGHBOURS
 
 TEMPERATURE = 0.5
 

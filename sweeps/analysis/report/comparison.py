@@ -11,9 +11,9 @@ from sweeps.analysis.report.effect_sections import VERDICT_WORDS
 from sweeps.analysis.report.first_screen import MOST_CAVEATS
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
-from sweeps.analysis.stats.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.single_tunings import single_tunings
+from sweeps.analysis.stats.answers.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.answers.single_tunings import single_tunings
 from sweeps.results.columns import named
 
 NOTE: Final = "Each sweep has its own estimates, 95 % intervals and verdicts."

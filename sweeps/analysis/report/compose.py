@@ -9,9 +9,9 @@ from sweeps.analysis.document import Report
 from sweeps.analysis.report.comparison import comparison
 from sweeps.analysis.report.render import write_pages
 from sweeps.analysis.report.sections import SweepTables, report_of
-from sweeps.analysis.stats.compare import Sweep
-from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.plan_reader import read_plan
+from sweeps.analysis.stats.answers.compare import Sweep
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.reading.plan_reader import read_plan
 from sweeps.results import store
 
 

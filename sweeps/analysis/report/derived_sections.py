@@ -6,11 +6,11 @@ from typing import Final
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import estimate_texts, four, interval, number, two_digits_of
 from sweeps.analysis.report.effect_sections import intervals, refused
-from sweeps.analysis.stats.composite import counted_as
-from sweeps.analysis.stats.effects import Effect, Interval
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.koleo_against_accumulation import PARTS, Comparison
-from sweeps.analysis.stats.winners_curse import Curse
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.answers.koleo_against_accumulation import PARTS, Comparison
+from sweeps.analysis.stats.description.winners_curse import Curse
+from sweeps.analysis.stats.intervals.effects import Effect, Interval
+from sweeps.analysis.stats.reading.composite import counted_as
 from sweeps.results.columns import named
 
 AGAINST: Final = (

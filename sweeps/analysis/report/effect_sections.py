@@ -18,8 +18,8 @@ from sweeps.analysis.numbers import (
     percent,
     sesoi_text,
 )
-from sweeps.analysis.stats.effects import Effect, Interval
-from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.intervals.effects import Effect, Interval
 from sweeps.analysis.wording import ANYTIME_NOTE, MIN_REPLICATES
 from sweeps.results.columns import named
 

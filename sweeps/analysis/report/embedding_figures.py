@@ -8,8 +8,8 @@ from sweeps.analysis.document import Picture
 from sweeps.analysis.figures.embeddings import distances, images, neighbours, pca_umap_tsne, spectra
 from sweeps.analysis.figures.embeddings.sheets import draw_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.stats.held_out import SPLITS
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.description.held_out import SPLITS
+from sweeps.analysis.stats.reading.pairing import Place
 
 
 def chosen(data: Shown) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from sweeps.analysis.document import Picture, Section, Table
 from sweeps.analysis.figures.labels import READING, LabelData, draw_labels, label_data
 from sweeps.analysis.numbers import ABSENT, number
-from sweeps.analysis.stats.held_out import PROBES, SPLITS, Mean, unit_of
+from sweeps.analysis.stats.description.held_out import PROBES, SPLITS, Mean, unit_of
 
 HEADING: Final = "Few labels"
 

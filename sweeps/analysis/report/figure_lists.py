@@ -24,11 +24,11 @@ from sweeps.analysis.figures import (
 from sweeps.analysis.figures import paired as paired_figures
 from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
-from sweeps.analysis.stats import descriptive
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.koleo_against_accumulation import Comparison
-from sweeps.analysis.stats.levels import levels_of
-from sweeps.analysis.stats.stored_plan import ROUNDING, Contrast
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.answers.koleo_against_accumulation import Comparison
+from sweeps.analysis.stats.description import descriptive
+from sweeps.analysis.stats.reading.levels import levels_of
+from sweeps.analysis.stats.reading.stored_plan import ROUNDING, Contrast
 from sweeps.results.columns import WHILE_TRAINING
 
 T = TypeVar("T")

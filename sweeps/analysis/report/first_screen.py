@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 from sweeps.analysis.document import FirstScreen, Picture, Table
 from sweeps.analysis.numbers import interval, or_absent, sesoi_text
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS, treatment_names
-from sweeps.analysis.stats import costs
-from sweeps.analysis.stats.context import DATASETS, LOSSES
-from sweeps.analysis.stats.descriptive import distinct
-from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.answers.context import DATASETS, LOSSES
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.description import costs
+from sweeps.analysis.stats.description.descriptive import distinct
+from sweeps.analysis.stats.intervals.effects import Effect
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 from sweeps.results.columns import named
 from sweeps.results.schema import STAGES
 

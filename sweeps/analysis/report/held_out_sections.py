@@ -8,9 +8,8 @@ import pyarrow.compute as pc
 
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, four, interval, mean_text, number, or_absent
-from sweeps.analysis.stats.descriptive import mean_of_known, rows_of
-from sweeps.analysis.stats.effects import t_interval
-from sweeps.analysis.stats.held_out import (
+from sweeps.analysis.stats.description.descriptive import mean_of_known, rows_of
+from sweeps.analysis.stats.description.held_out import (
     SHOWN_NEIGHBOURS,
     SPLITS,
     STAGE,
@@ -23,6 +22,7 @@ from sweeps.analysis.stats.held_out import (
     measured,
     unit_of,
 )
+from sweeps.analysis.stats.intervals.effects import t_interval
 from sweeps.results.columns import MEASURED
 
 RAW_PIXELS: Final = "raw pixels"

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from sweeps.analysis.document import Picture, Section
 from sweeps.analysis.figures.importances import READING, draw_importances, importance_data
-from sweeps.analysis.stats.importances import remarks, search_importances
+from sweeps.analysis.stats.description.importances import remarks, search_importances
 
 HEADING: Final = "Importance of the settings in the search"
 

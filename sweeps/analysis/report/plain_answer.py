@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sweeps.analysis.numbers import decimals_for, number, sesoi_text
-from sweeps.analysis.stats.effects import Effect
-from sweeps.analysis.stats.findings import Finding
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.intervals.effects import Effect
 from sweeps.analysis.wording import AN_EFFECT, NEEDED, capital, sentence
 
 MOVED: Final = ("beyond", "unsettled", "below_sesoi")

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.stats.anytime import FIRST_LOOK
-from sweeps.analysis.stats.descriptive import SAMPLED, rows_of, selected_by, trials_by_stage, unfinished
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.pairing import place_of
-from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by, trials_by_stage, unfinished
+from sweeps.analysis.stats.intervals.anytime import FIRST_LOOK
+from sweeps.analysis.stats.reading.pairing import place_of
+from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
 from sweeps.analysis.wording import capital
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING

@@ -28,15 +28,15 @@ from sweeps.analysis.report.first_screen import first_screen, limits_of
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
 from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, of_data, reach, retries, scope
-from sweeps.analysis.stats import curves as cell_curves
-from sweeps.analysis.stats.contrast_table import contrast_rows
-from sweeps.analysis.stats.derived import codes
-from sweeps.analysis.stats.descriptive import distinct, selected_by
-from sweeps.analysis.stats.findings import Finding, findings
-from sweeps.analysis.stats.koleo_against_accumulation import comparisons
-from sweeps.analysis.stats.pairing import not_finished
-from sweeps.analysis.stats.stored_plan import StoredPlan
-from sweeps.analysis.stats.winners_curse import winners_curse
+from sweeps.analysis.stats.answers.contrast_table import contrast_rows
+from sweeps.analysis.stats.answers.derived import codes
+from sweeps.analysis.stats.answers.findings import Finding, findings
+from sweeps.analysis.stats.answers.koleo_against_accumulation import comparisons
+from sweeps.analysis.stats.description import curves as cell_curves
+from sweeps.analysis.stats.description.descriptive import distinct, selected_by
+from sweeps.analysis.stats.description.winners_curse import winners_curse
+from sweeps.analysis.stats.reading.pairing import not_finished
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 from sweeps.results.columns import named
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sweeps.analysis.document import Picture, Section, Table, compact
 from sweeps.analysis.numbers import ABSENT, or_absent, setting
-from sweeps.analysis.stats.stored_plan import StoredPlan, Tuned
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan, Tuned
 
 EDGES: Final = (
     "A best setting at an edge of its range: a better one may lie beyond, so such a cell may be tuned less well."

@@ -10,7 +10,7 @@ import pyarrow as pa
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import number, or_absent
-from sweeps.analysis.stats.descriptive import mean_of_known, rows_of, selected_by
+from sweeps.analysis.stats.description.descriptive import mean_of_known, rows_of, selected_by
 from sweeps.results.columns import named
 
 HEADING: Final = "What the search alone would have suggested"

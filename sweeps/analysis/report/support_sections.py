@@ -7,13 +7,13 @@ import pyarrow as pa
 
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, number, or_absent, percent
-from sweeps.analysis.stats import costs, failures
-from sweeps.analysis.stats.composite import composite_of, counted_as
-from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.stats.findings import Finding
-from sweeps.analysis.stats.held_out import STAGE, column_values, lost, mean_of, unit_of
-from sweeps.analysis.stats.mechanism import NOT_MEASURED, MechanismEffect
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.answers.findings import Finding
+from sweeps.analysis.stats.description import costs, failures
+from sweeps.analysis.stats.description.descriptive import rows_of
+from sweeps.analysis.stats.description.held_out import STAGE, column_values, lost, mean_of, unit_of
+from sweeps.analysis.stats.description.mechanism import NOT_MEASURED, MechanismEffect
+from sweeps.analysis.stats.reading.composite import composite_of, counted_as
+from sweeps.analysis.stats.reading.stored_plan import Contrast
 from sweeps.results.columns import MEASURED, named
 
 CELLS: Final = "Over the {unit} that a cell ran in; it is the contrasts that compare within them."

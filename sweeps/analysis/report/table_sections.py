@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from sweeps.analysis.document import Picture, Section, Table, compact
 from sweeps.analysis.figures.style import ADAPTIVE
 from sweeps.analysis.numbers import ABSENT, number, or_absent, percent
-from sweeps.analysis.stats import costs, descriptive
-from sweeps.analysis.stats.censoring import ipw_means
-from sweeps.analysis.stats.descriptive import selected_by
-from sweeps.analysis.stats.mechanism import SHOWN, final_means
+from sweeps.analysis.stats.description import costs, descriptive
+from sweeps.analysis.stats.description.censoring import ipw_means
+from sweeps.analysis.stats.description.descriptive import selected_by
+from sweeps.analysis.stats.description.mechanism import SHOWN, final_means
 from sweeps.results.columns import MEASURED, named
 from sweeps.results.schema import STAGES
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.document import Section, TrialTable
 from sweeps.analysis.numbers import or_absent, setting
-from sweeps.analysis.stats.descriptive import selected_by, tuned_by
+from sweeps.analysis.stats.description.descriptive import selected_by, tuned_by
 from sweeps.results.columns import named
 from sweeps.results.schema import STAGES
 

@@ -7,7 +7,7 @@ import pytest
 
 from sweeps.analysis import numbers
 from sweeps.analysis.numbers import ABSENT, decimals_of, mean_text, number, or_absent, p_text, percent, sesoi_text
-from sweeps.analysis.stats.effects import Effect, Interval
+from sweeps.analysis.stats.intervals.effects import Effect, Interval
 
 
 def test_numbers() -> None:

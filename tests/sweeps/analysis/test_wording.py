@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sweeps.analysis import numbers
-from sweeps.analysis.stats.effects import VERDICTS, Effect, replicated_effect
+from sweeps.analysis.stats.intervals.effects import VERDICTS, Effect, replicated_effect
 from sweeps.analysis.wording import control_sentence, sentence
 
 CONTEXT = "6 tunings x 2 seeds, CIFAR-10, fixed triplets"

@@ -8,8 +8,8 @@ import pytest
 from embedding_core.errors import Faults
 from sweeps.cli.options import parse
 from sweeps.design import Design
-from sweeps.engine.cluster import Where
-from sweeps.engine.resources import Request
+from sweeps.engine.machines.cluster import Where
+from sweeps.engine.machines.resources import Request
 from sweeps.koleo_accum import DESIGN
 
 

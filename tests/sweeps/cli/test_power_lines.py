@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from embedding_core.errors import Faults
-from sweeps.analysis.stats.power import reachable, replicates_needed
-from sweeps.analysis.stats.replicate_sd import ReplicateSd
+from sweeps.analysis.stats.answers.replicate_sd import ReplicateSd
+from sweeps.analysis.stats.intervals.power import reachable, replicates_needed
 from sweeps.cli.main import main
 from sweeps.cli.power_lines import power_lines, sds_of
 from sweeps.design import Design

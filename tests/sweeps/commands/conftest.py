@@ -9,7 +9,7 @@ import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
-from sweeps.engine.provenance import Provenance
+from sweeps.engine.records.provenance import Provenance
 from sweeps.results.schema import CURVES, TRIALS
 from sweeps.results.store import Store
 

@@ -12,7 +12,7 @@ import pytest
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design.design import Cell, Design, Factor, Levels, Range, spelled
 from sweeps.design.plan import Plan
-from sweeps.engine.optuna_study import drawn
+from sweeps.engine.search.optuna_study import drawn
 from sweeps.koleo_accum import DESIGN
 
 

@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.engine import trial_row
-from sweeps.engine.audience import Audience
 from sweeps.engine.callbacks import StageCallback
-from sweeps.engine.error_watch import ErrorWatch
 from sweeps.engine.interruption import Interruption
-from sweeps.engine.provenance import Provenance
-from sweeps.engine.recorder import Recorder
-from sweeps.engine.resources import Slots
-from sweeps.engine.room_watch import RoomWatch
+from sweeps.engine.machines.error_watch import ErrorWatch
+from sweeps.engine.machines.resources import Slots
+from sweeps.engine.machines.room_watch import RoomWatch
+from sweeps.engine.records import trial_row
+from sweeps.engine.records.provenance import Provenance
+from sweeps.engine.records.recorder import Recorder
+from sweeps.engine.watching.audience import Audience
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store, read
 from sweeps.results.sweep_log import SweepLog
@@ -113,7 +113,7 @@ def test_of_an_ending_that_cannot_be_stored_nobody_hears(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Buffer, "flush", full)
-    monkeypatch.setattr("sweeps.engine.recorder.patiently", lambda act, **_: act())
+    monkeypatch.setattr("sweeps.engine.records.recorder.patiently", lambda act, **_: act())
     callback.on_trial_result(0, [], trial, ROW)
     callback.on_trial_complete(0, [], trial)
     assert not heard

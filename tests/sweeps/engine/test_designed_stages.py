@@ -13,7 +13,7 @@ from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.design.runs import Run, confirm_runs, tune_runs
 from sweeps.engine.designed_stages import labels_of
-from sweeps.engine.resources import Slots
+from sweeps.engine.machines.resources import Slots
 from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store
 

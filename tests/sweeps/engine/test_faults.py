@@ -27,8 +27,9 @@ from embedding_core.training import checkpoint
 from sweeps.cli.main import main
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
-from sweeps.engine import handover, recorder, runner, tuner
-from sweeps.engine.resources import Slots
+from sweeps.engine import runner, tuner
+from sweeps.engine.machines.resources import Slots
+from sweeps.engine.records import handover, recorder
 from sweeps.engine.runner import run
 from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read

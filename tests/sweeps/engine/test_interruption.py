@@ -16,10 +16,10 @@ from embedding_core.config.train_config import TrainConfig
 from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine.interruption import SIGNALS, Interrupted, Interruption
-from sweeps.engine.optuna_study import open_study
-from sweeps.engine.provenance import Provenance
-from sweeps.engine.recorder import Recorder
-from sweeps.engine.searchers import StudySearch
+from sweeps.engine.records.provenance import Provenance
+from sweeps.engine.records.recorder import Recorder
+from sweeps.engine.search.optuna_study import open_study
+from sweeps.engine.search.searchers import StudySearch
 from sweeps.results.buffer import Buffer
 from sweeps.results.store import Store
 from trainables.checkpoint_store import CheckpointStore

@@ -23,9 +23,9 @@ from embedding_core.storage.result_tables import Row
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.engine import runner, tuner
-from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
-from sweeps.engine.error_watch import EQUAL_ERRORS
-from sweeps.engine.resources import Slots
+from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
+from sweeps.engine.machines.error_watch import EQUAL_ERRORS
+from sweeps.engine.machines.resources import Slots
 from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read
 from trainables.embedding import EmbeddingTrainable

@@ -22,10 +22,10 @@ from embedding_core.storage.result_tables import Row
 from sweeps.cli.options import parse
 from sweeps.design import Design
 from sweeps.design.plan import Plan
-from sweeps.engine.cluster import connect
-from sweeps.engine.optuna_study import CONSTRAINT
-from sweeps.engine.resources import Request, Slots, slots
+from sweeps.engine.machines.cluster import connect
+from sweeps.engine.machines.resources import Request, Slots, slots
 from sweeps.engine.runner import run
+from sweeps.engine.search.optuna_study import CONSTRAINT
 from sweeps.engine.sweep import Sweep
 from sweeps.results.store import Store, read
 from trainables.embedding import EmbeddingTrainable

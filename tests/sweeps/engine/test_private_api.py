@@ -23,7 +23,7 @@ from ray.tune.execution import cluster_info, tune_controller
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.engine.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
+from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
 from sweeps.engine.private_api import (
     AUTOSCALER_CONFIG,
     HostMemoryError,

@@ -14,7 +14,7 @@ from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, 
 from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
 from sweeps.analysis.figures.style import short, wrapped
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.descriptive import mean_of_known
+from sweeps.analysis.stats.description.descriptive import mean_of_known
 
 READING: Final = (
     "Mean distance between the images of two classes; on the diagonal within a class, without an image's distance to "

@@ -4,7 +4,7 @@ from typing import Final
 
 from sweeps.analysis.figures.embeddings.sheets import SheetData, Tile, tile_of
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, where
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 
 READING: Final = (
     "Of each class the images nearest to its mean direction, those farthest from it, and the nearest of other classes "

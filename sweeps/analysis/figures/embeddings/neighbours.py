@@ -11,7 +11,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.embeddings.sheets import SheetData, tile_of
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, STAGE, Shown, where
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 
 _COLOUR_READING: Final = (
     "Queries drawn at random, the same in each run. A dashed frame marks a neighbour of another class; numbers are "

@@ -16,7 +16,7 @@ from sweeps.analysis.figures.embeddings.stored_views import Shown, where
 from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
 from sweeps.analysis.figures.style import COLOURS, MARKERS, Looks, short, wrapped
 from sweeps.analysis.numbers import number
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 
 PCA_READING: Final = (
     "An ellipse holds the half of a class that is nearest to its mean. Each run has axes of its own: compare sizes and "

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.style import Looks, looks_of
-from sweeps.analysis.stats.curves import MOST_CELLS
-from sweeps.analysis.stats.descriptive import rows_of
-from sweeps.analysis.stats.held_out import SPLITS
-from sweeps.analysis.stats.pairing import Place, place_of
+from sweeps.analysis.stats.description.curves import MOST_CELLS
+from sweeps.analysis.stats.description.descriptive import rows_of
+from sweeps.analysis.stats.description.held_out import SPLITS
+from sweeps.analysis.stats.reading.pairing import Place, place_of
 
 STAGE: Final = "confirm"
 """Only its trials have views of the test split."""

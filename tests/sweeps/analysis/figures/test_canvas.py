@@ -10,9 +10,9 @@ from sweeps.analysis.figures.importances import draw_importances, importance_dat
 from sweeps.analysis.figures.paired import draw_paired, paired_data
 from sweeps.analysis.figures.search import draw_search, search_data
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.contrasts import cell_runs, effect_by_epoch
-from sweeps.analysis.stats.importances import Importances
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.description.importances import Importances
+from sweeps.analysis.stats.reading.contrasts import cell_runs, effect_by_epoch
+from sweeps.analysis.stats.reading.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
 
 Make = Callable[..., Any]

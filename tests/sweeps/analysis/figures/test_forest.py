@@ -6,8 +6,8 @@ import pytest
 from sweeps.analysis.figures.forest import HELD, draw_forest, forest_data, forests, reading
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.numbers import interval
-from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.koleo_against_accumulation import comparisons
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.answers.koleo_against_accumulation import comparisons
 
 Make = Callable[..., Any]
 

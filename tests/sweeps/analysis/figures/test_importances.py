@@ -1,7 +1,7 @@
 import pytest
 
 from sweeps.analysis.figures.importances import importance_data
-from sweeps.analysis.stats.importances import Importances
+from sweeps.analysis.stats.description.importances import Importances
 
 
 def test_bars_are_sorted_and_need_an_evaluator() -> None:

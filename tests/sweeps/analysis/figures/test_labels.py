@@ -5,7 +5,7 @@ import pytest
 
 from sweeps.analysis.figures.labels import draw_labels, label_data
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.effects import t_interval
+from sweeps.analysis.stats.intervals.effects import t_interval
 from tests.sweeps.analysis.svg_texts import texts
 
 Make = Callable[..., Any]

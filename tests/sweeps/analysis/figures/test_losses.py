@@ -10,8 +10,8 @@ import pytest
 from sweeps.analysis.figures import losses
 from sweeps.analysis.figures.losses import LossPanel, Phase
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.curves import cells_of
-from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.description.curves import cells_of
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 
 Make = Callable[..., Any]
 CURRICULUM, ALL = "loss=mined,mining=curriculum,margin=.5", "loss=mined,mining=all/all,margin=.5"

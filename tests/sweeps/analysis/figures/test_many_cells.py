@@ -12,9 +12,9 @@ from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.distances import distance_data, draw_distances
 from sweeps.analysis.figures.embeddings.pca_umap_tsne import draw_projection, projection_data
 from sweeps.analysis.figures.embeddings.spectra import draw_spectra, spectrum_data
-from sweeps.analysis.stats.curves import cells_of
-from sweeps.analysis.stats.pairing import Place
-from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.description.curves import cells_of
+from sweeps.analysis.stats.reading.pairing import Place
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 
 Row = dict[str, Any]
 

@@ -7,8 +7,8 @@ import pytest
 from sweeps.analysis.figures.paired import SIDES_READING, draw_paired, paired_data, reading
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.numbers import interval
-from sweeps.analysis.stats.contrasts import cell_runs
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.reading.contrasts import cell_runs
+from sweeps.analysis.stats.reading.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
 
 Make = Callable[..., Any]

@@ -6,8 +6,8 @@ import pytest
 
 from sweeps.analysis.figures.paired import draw_paired, paired_data
 from sweeps.analysis.figures.style import DASHES, arm_style, dash_of, inline_svg, short, svg_of
-from sweeps.analysis.stats.contrasts import cell_runs
-from sweeps.analysis.stats.stored_plan import Contrast
+from sweeps.analysis.stats.reading.contrasts import cell_runs
+from sweeps.analysis.stats.reading.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts
 
 Make = Callable[..., Any]

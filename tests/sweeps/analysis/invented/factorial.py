@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.analysis.stats.plan_reader import plan_of
-from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.reading.plan_reader import plan_of
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 from sweeps.results.endings import FAILED_TRAINING
 from tests.sweeps.analysis.invented.tables import Tables
 

@@ -16,7 +16,7 @@ from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.report import embedding_figures
 from sweeps.analysis.report.compose import render_sweep
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 from sweeps.results.store import read
 from tests.sweeps.analysis.invented.views import NAMES
 from tests.sweeps.analysis.svg_texts import texts

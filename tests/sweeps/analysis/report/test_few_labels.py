@@ -8,7 +8,7 @@ import numpy as np
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.figures.labels import label_data
 from sweeps.analysis.report import few_labels
-from sweeps.analysis.stats.effects import t_interval
+from sweeps.analysis.stats.intervals.effects import t_interval
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE = "loss=mined,mining=curriculum,margin=.5", "loss=arcface"

@@ -5,8 +5,8 @@ from sweeps.analysis.figures.forest import forests
 from sweeps.analysis.report.effect_sections import effects
 from sweeps.analysis.report.figure_lists import paired
 from sweeps.analysis.report.support_sections import support
-from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE, SOFTMAX = "loss=mined,mining=curriculum,margin=.5", "loss=arcface", "loss=softmax"

@@ -9,7 +9,7 @@ import pytest
 from embedding_core.views.view_tables import SHOWN_NEIGHBOURS
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.report import held_out_sections
-from sweeps.analysis.stats import held_out
+from sweeps.analysis.stats.description import held_out
 
 Make = Callable[..., Any]
 CURRICULUM, ARCFACE = "loss=mined,mining=curriculum,margin=.5", "loss=arcface"

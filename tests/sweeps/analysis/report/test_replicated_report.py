@@ -13,8 +13,8 @@ from sweeps.analysis.numbers import ends, interval
 from sweeps.analysis.report.compose import compose, render_sweep
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS, controls
 from sweeps.analysis.report.render import markdown_of
-from sweeps.analysis.stats.findings import findings
-from sweeps.analysis.stats.koleo_against_accumulation import PARTS, comparisons
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.answers.koleo_against_accumulation import PARTS, comparisons
 from sweeps.results.schema import TABLES
 from tests.sweeps.analysis.svg_texts import texts
 

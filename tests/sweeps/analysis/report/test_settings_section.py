@@ -7,8 +7,8 @@ import numpy as np
 
 from sweeps.analysis.document import Section
 from sweeps.analysis.report.settings_section import section
-from sweeps.analysis.stats.plan_reader import plan_of
-from sweeps.analysis.stats.stored_plan import StoredPlan
+from sweeps.analysis.stats.reading.plan_reader import plan_of
+from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 
 Make = Callable[..., Any]
 OFF, ON1 = "koleo=off", "koleo=on,accum_steps=1"

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from sweeps.analysis.report.support_sections import support
-from sweeps.analysis.stats.failures import Risk, failure_risks, risk_difference, risk_of
-from sweeps.analysis.stats.findings import findings
+from sweeps.analysis.stats.answers.findings import findings
+from sweeps.analysis.stats.description.failures import Risk, failure_risks, risk_difference, risk_of
 
 Make = Callable[..., Any]
 OFF, K1, K4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"

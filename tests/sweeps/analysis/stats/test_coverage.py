@@ -13,7 +13,7 @@ from benchmarks.invented_tunings import (
     judged,
     power_when_detectable,
 )
-from sweeps.analysis.stats.effects import Effect, replicated_effect
+from sweeps.analysis.stats.intervals.effects import Effect, replicated_effect
 
 SESOI = 0.003
 QUIET = 0.1

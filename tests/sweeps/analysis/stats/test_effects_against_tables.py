@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from sweeps.analysis.stats.effects import paired_effect
+from sweeps.analysis.stats.intervals.effects import paired_effect
 
 OFF, ON = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96], [0.91, 0.93, 0.93, 0.95, 0.95, 0.97, 0.97]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis.stats.contrast_table import contrast_rows
-from sweeps.analysis.stats.findings import Finding, findings
-from sweeps.analysis.stats.stored_plan import Contrast, StoredPlan
+from sweeps.analysis.stats.answers.contrast_table import contrast_rows
+from sweeps.analysis.stats.answers.findings import Finding, findings
+from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
 from sweeps.results.columns import MEASURED
 
 Make = Callable[..., Any]

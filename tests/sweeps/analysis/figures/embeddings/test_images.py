@@ -1,7 +1,7 @@
 from embedding_core.views.view_tables import ViewTables
 from sweeps.analysis.figures.embeddings.images import SHEET_IMAGES, class_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 from tests.sweeps.analysis.invented.views import NAMES, of
 
 

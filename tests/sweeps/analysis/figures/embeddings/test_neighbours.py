@@ -8,7 +8,7 @@ from embedding_core.views.view_tables import SHOWN_NEIGHBOURS, ViewTables
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.neighbours import neighbour_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 from sweeps.results.store import read
 from tests.sweeps.analysis.invented.views import of
 

@@ -14,7 +14,7 @@ from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
 )
 from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 from tests.sweeps.analysis.invented.views import NAMES, of
 from tests.sweeps.analysis.svg_texts import texts
 

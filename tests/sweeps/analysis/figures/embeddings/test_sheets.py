@@ -10,7 +10,7 @@ from sweeps.analysis.figures.embeddings.neighbours import neighbour_sheet
 from sweeps.analysis.figures.embeddings.sheets import draw_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
 from sweeps.analysis.figures.style import svg_of
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 from sweeps.results.store import read
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.analysis.figures.embeddings import stored_views
-from sweeps.analysis.stats.pairing import Place
+from sweeps.analysis.stats.reading.pairing import Place
 from sweeps.results.store import read
 
 CELLS = ("koleo=off", "koleo=on")

@@ -1,0 +1,1 @@
+"""Summaries of the rows that claim no effect."""

@@ -1,0 +1,1 @@
+"""Where trials run: nodes, their room, their errors and their file systems."""

@@ -1,0 +1,90 @@
+"""Where trials run: what the command line says goes before the environment."""
+
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+import ray
+
+from embedding_core.errors import Faults
+from sweeps.engine.machines.cluster import Where, connect, joins_cluster, wants_token
+
+
+@pytest.mark.parametrize(
+    ("where", "environment", "cluster"),
+    [
+        (Where(), None, None),
+        (Where(), "", None),
+        (Where(), "head:6379", "head:6379"),
+        (Where(address="here:1"), "head:6379", "here:1"),
+        (Where(local=True), "head:6379", None),
+    ],
+)
+def test_a_cluster_is_joined_where_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, where: Where, environment: str | None, cluster: str | None
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    assert where.cluster == cluster
+    assert joins_cluster(where) == (cluster is not None)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int], str]]:
+    """`answering(status)` -> `host:port` of a server that answers so."""
+    servers = []
+
+    def start(status: int) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Nothing."""
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("status", "wants"), [(200, False), (401, True), (403, True), (500, False)])
+def test_a_dashboard_that_refuses_strangers_wants_a_token(
+    answering: Callable[[int], str], status: int, wants: bool
+) -> None:
+    assert wants_token(answering(status)) == wants
+
+
+def test_a_dashboard_that_is_not_to_be_reached_is_no_reason_to_stop() -> None:
+    assert not wants_token("127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (
+            OSError("AF_UNIX path length cannot exceed 107 bytes"),
+            "a path too long for one: set TMPDIR to a shorter one.",
+        ),
+        (RuntimeError("no memory"), "Ray cannot be started on this machine: no memory"),
+    ],
+)
+def test_what_fails_on_this_machine_is_not_said_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception, said: str
+) -> None:
+    def fails(**options: object) -> None:
+        raise cause
+
+    monkeypatch.setattr(ray, "init", fails)
+    with pytest.raises(Faults) as error:
+        connect(Where(local=True))
+    assert str(error.value).startswith("Ray cannot be started on this machine")
+    assert said in str(error.value)
+    assert "cluster" not in str(error.value)
