@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## format, lint, types, fast tests: before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m 'not ray and not cluster and not slow' -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m 'not ray and not cluster and not slow' --hypothesis-profile check -n 2 --dist worksteal
 
 test: $(VENV)/.dev ## everything CI runs
 	$(BIN)/ruff format --check .

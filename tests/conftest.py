@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 import embedding_core
 
 CORE = Path(embedding_core.__path__[0])
+
+# A busy machine is no failure, and the same commit draws the same examples: fewer of them before a commit.
+settings.register_profile("all", deadline=None, derandomize=True)
+settings.register_profile("check", parent=settings.get_profile("all"), max_examples=20)
+settings.load_profile("all")
 
 # These answer wrong types themselves, in sentences for users, which a check in front of them would pre-empt.
 install_import_hook(

@@ -11,15 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import settings
 from PIL import Image
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-
-# A busy machine is no failure, and the same commit draws the same examples.
-settings.register_profile("core", deadline=None, derandomize=True)
-settings.load_profile("core")
 
 # Tiny batches gain nothing from a second thread and lose much where another process wants the core.
 torch.set_num_threads(1)

@@ -12,9 +12,6 @@ from embedding_core.plugins.sources import use, use_named
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "plugins"
 
-QUICK = ("small_cnn", "vgg11")
-"""Backbones that train on 64 pixels in seconds on one core."""
-
 WRONG = '''
 import torch
 from torch import nn
@@ -105,9 +102,8 @@ def test_built_in_losses_conform(name: str) -> None:
     check_loss(name)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES.builtin]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES.builtin)
 def test_built_in_backbones_conform(name: str) -> None:
     check_backbone(name)
 
@@ -116,6 +112,7 @@ def test_the_embedded_data_set_conforms() -> None:
     check_dataset("digits")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.stem)
 def test_the_examples_conform(file: Path) -> None:
     check_plugin(file)

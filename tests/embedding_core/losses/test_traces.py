@@ -164,6 +164,7 @@ def check_traces(settings: Settings, graphs: Graphs) -> None:
     assert not graphs.of_values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", CASES, ids=name)
 def test_every_loss_is_one_graph(settings: Settings, graphs: Graphs) -> None:
     check_traces(settings, graphs)
@@ -192,6 +193,7 @@ def test_a_branch_on_values_is_refused(graphs: Graphs) -> None:
 # The step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "settings"),
     [

@@ -68,6 +68,7 @@ def measured(row: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in row.items() if isinstance(value, float) and name not in timed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

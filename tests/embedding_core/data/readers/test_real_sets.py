@@ -10,7 +10,7 @@ import torch
 
 from embedding_core.data.image_sets import ImageSet, load, size_of_test_file
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 RealRoot = Callable[[str], Path]
 
