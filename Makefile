@@ -60,7 +60,7 @@ format: $(VENV)/.dev ## rewrite what `make check` would complain of
 gpu: $(VENV)/.run ## on a machine with a CUDA GPU: images/s, packing, accumulation, precision; no Ray
 	$(BIN)/python benchmarks/gpu.py
 
-# A cluster: README's "On a cluster" has their order. ARGS goes to the command that each of them prints and runs.
+# A cluster: docs/cluster.md has their order. ARGS goes to the command that each of them prints and runs.
 CLUSTER ?= cluster.yaml
 SWEEP ?= sweeps/koleo_accum.py
 NAME ?= $(basename $(notdir $(SWEEP)))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from machine import machine_class
 
-from embedding_core.data.image_sets import load, resolve_root
+from embedding_core.config.data_root import resolve_root
+from embedding_core.data.image_sets import load
 from embedding_core.errors import Faults
 
 SETS = ("cifar10", "mnist", "plankton", "caltech101")

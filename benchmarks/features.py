@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from machine import machine_class
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.image_sets import resolve_root
 from embedding_core.evaluation.feature_sets import missing_features
 from embedding_core.train import train
 

@@ -24,9 +24,9 @@ import torch
 from loop import Bare, timed
 from machine import machine_class
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.image_sets import resolve_root
 from embedding_core.evaluation.feature_sets import missing_features
 from embedding_core.metrics.meter import Meter
 from embedding_core.models.frozen_features import announced

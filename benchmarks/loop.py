@@ -15,9 +15,9 @@ import torch
 from machine import machine_class
 from torch import Tensor
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.image_sets import resolve_root
 from embedding_core.losses.functional import koleo, triplet_margin
 from embedding_core.losses.objective import Objective
 from embedding_core.metrics.meter import Meter

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from embedding_core.config.parsing import parse_settings
 from embedding_core.config.rules import MARGIN_LOSSES
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import SAVE_EVERY_S, TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import told
 from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
@@ -50,9 +50,6 @@ from embedding_core.training.optimizers import build_optimizer
 from embedding_core.training.precision import computed_in, pick_precision
 from embedding_core.training.schedules import schedule_of, set_lr
 from embedding_core.transforms.recipe import Recipe
-
-SAVE_EVERY_S = 60.0
-"""What a killed process loses at most, beside the epoch it was in."""
 
 
 def _waited_for(write: Callable[[], None]) -> None:

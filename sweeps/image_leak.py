@@ -33,10 +33,12 @@ DESIGN = Design(
     datasets={"digits": {"val_share": 0.2}, "cifar10": {"val_share": 0.05}},
     presets={
         "quick": Preset(
+            takes="1 to 2 min on 2 CPU cores",
             purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=20, replicates=7,
             confirm="drop-in", fixed={"views": "pca"}, next_command="--preset features",
         ),
         "features": Preset(
+            takes="10 min on 2 CPU cores",
             purpose="study 1's triplets against disjoint ones on frozen ImageNet features, ten tunings",
             dataset="cifar10", points=4, epochs=5, replicates=10, blocks=2, confirm="best of tune",
             fixed={**LITE0, "image_size": 128, "freeze_epochs": 5, "subset": 7125, "views": "pca"},

@@ -68,6 +68,7 @@ DESIGN = Design(
     },
     presets={
         "quick": Preset(
+            takes="3 min on 2 CPU cores",
             purpose="a first answer to all three questions in minutes on a CPU, nothing tuned", dataset="digits",
             samples=8, epochs=20, replicates=7, confirm="drop-in",
             levels={"koleo": (False, True), "accum_steps": (1, 4)},
@@ -75,6 +76,7 @@ DESIGN = Design(
             next_command="--preset features",
         ),
         "features": Preset(
+            takes="15 to 20 min on 2 CPU cores, once 5 more for the features",
             purpose="KoLeo (any or other-class neighbours) and accumulation on frozen ImageNet features, ten tunings",
             dataset="cifar10", points=4, epochs=5, replicates=10, blocks=2, confirm="best of tune",
             levels={**KOLEO, "accum_steps": (1, 4)},  # a run: a tenth of study 1's million images
@@ -82,11 +84,13 @@ DESIGN = Design(
             next_command="--preset features --outcome recall_at_1",
         ),
         "features-study1": Preset(
+            takes="about 35 min on 2 CPU cores",
             purpose="study 1's search and its whole budget, ten times a run of `features`, on the same frozen features",
             dataset="cifar10", samples=100, epochs=15, blocks=7, confirm="best of search",
             fixed={**LITE0, "image_size": 128, "freeze_epochs": 15, "triplets": "study", "views": "pca", **ANY},
         ),
         "finetune": Preset(
+            takes="an hour on 2 CPU cores, 4 min on an H200",
             purpose="KoLeo and accumulation where the backbone that `features` freezes is trained, two settings a cell",
             dataset="cifar10", points=2, epochs=3, replicates=6, confirm="best of tune",
             levels={"koleo": (False, True), "accum_steps": (1, 4)},
@@ -100,6 +104,7 @@ DESIGN = Design(
                            "embedding_dim": 128, "optimizer": "adam"},),  # its best
         ),
         "minimal": Preset(
+            takes="7 min on 2 CPU cores",
             purpose="KoLeo and accumulation, every cell tuned in eight replicates: the least that can give verdicts",
             dataset="digits", points=8, epochs=20, replicates=8, blocks=2, confirm="best of tune",
             levels={"koleo": (False, True), "accum_steps": (1, 4)}, fixed={"views": "pca", **ANY},

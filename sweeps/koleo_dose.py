@@ -60,10 +60,12 @@ DESIGN = Design(
     datasets={"digits": {"val_share": 0.2}, "cifar10": {"val_share": 0.05}},
     presets={
         "quick": Preset(
+            takes="1 to 2 min on 2 CPU cores",
             purpose="a first look in minutes on a CPU", dataset="digits", epochs=10, replicates=7, confirm="drop-in",
             fixed={"loss": "semihard", "views": "pca"}, next_command="--preset features",
         ),
         "features": Preset(
+            takes="about 16 min on 2 CPU cores",
             purpose="all weights, kinds of neighbours and K on frozen ImageNet features, ten seeds", dataset="cifar10",
             epochs=5, replicates=10, confirm="drop-in",
             fixed={**LITE0, "image_size": 128, "freeze_epochs": 5, "subset": 7125, "val_images": 500, "views": "pca"},

@@ -67,6 +67,7 @@ DESIGN = Design(
     datasets={"caltech101": {"image_size": 64, "batch_size": 128}, "stl10": {"image_size": 96}},
     presets={
         "quick": Preset(
+            takes="1 to 2 min on 2 CPU cores",
             purpose="a first look in minutes on a CPU, nothing tuned", dataset="digits", epochs=10, replicates=7,
             confirm="drop-in", cells=tuple(cell.cell_id for cell in CHANGES if cell is not SCALED),
             fixed={"views": "pca", "probes": 5}, next_command="--preset cifar10",

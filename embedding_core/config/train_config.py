@@ -56,6 +56,10 @@ def views_per_example(loss: str) -> int:
 MEASURES = ("val_auc", "val_recall_at_1", "val_map_at_r", "val_knn_accuracy")
 """Columns of an epoch's row that settings may be chosen by; higher is better."""
 
+SAVE_EVERY_S = 60.0
+"""Seconds between two checkpoints of a run, unless something else is asked for: what a killed process loses at most,
+beside the epoch it was in. It changes no row, and so is no field."""
+
 NOT_HASHED = ("data_root",)
 """Where the data lie says nothing about what is computed; the split hashes identify the data."""
 

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_across
-from embedding_core.data.image_sets import ImageSet, load, resolve_root, size_of_test_file, told
+from embedding_core.data.image_sets import ImageSet, load, size_of_test_file, told
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.errors import Faults
 from embedding_core.plugins.builtin import DATASETS

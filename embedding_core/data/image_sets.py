@@ -1,6 +1,5 @@
 """Image sets as uint8 tensors, by name: `load("cifar10")`."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.data.class_names import in_training_labels
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.readers.cifar_pickles import PickledCifar
@@ -47,11 +47,6 @@ class ImageSet:
     def name_of(self, label: int) -> str:
         """Name of a class, or its label where it has none."""
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
-
-
-def resolve_root(root: str | Path | None) -> Path:
-    """Folder that holds the data sets: `root`, else $EMBED_DATA_ROOT, else `data`; absolute."""
-    return Path(root or os.environ.get("EMBED_DATA_ROOT") or "data").expanduser().resolve()
 
 
 def load(

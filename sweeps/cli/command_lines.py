@@ -2,8 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sweeps.commands.parser import PROGRAM
 
@@ -12,7 +13,7 @@ def command(argv: Sequence[str], *, program: str | None = None) -> str:
     """A command line to paste: this script, or `program` beside this interpreter, with `argv`."""
     interpreter = Path(sys.executable)
     start = [interpreter, Path(sys.argv[0])] if program is None else [interpreter.with_name(program)]
-    return shlex.join([*(_near(path) for path in start), *argv])
+    return shlex.join([*(near(path) for path in start), *argv])
 
 
 def koleo_sweeps(name: str, *arguments: str) -> str:
@@ -33,6 +34,31 @@ def without(argv: Sequence[str], *flags: str) -> list[str]:
     return kept
 
 
-def _near(path: Path) -> str:
+def arguments_of(options: Mapping[str, Any]) -> list[str]:
+    """Options as the command line has them: `time_budget="2h"` is `--time-budget 2h`; None and False are not given."""
+    found: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "plugin":
+            each = [value] if isinstance(value, str | Path) else value
+            found += [word for plugin in each for word in (flag, str(plugin))]
+        elif name == "set":
+            found += [word for field, setting in value.items() for word in (flag, f"{field}={_spelled(setting)}")]
+        elif value is True:
+            found.append(flag)
+        elif value is not None and value is not False:
+            found += [flag, _spelled(value)]
+    return found
+
+
+def near(path: Path) -> str:
     """Relative to the current folder if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path)
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, Path):
+        return str(value)
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -4,16 +4,17 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from embedding_core.config.train_config import CHOICES, DATASETS
+from embedding_core.config.train_config import CHOICES, DATASETS, SAVE_EVERY_S
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import LOSSES
-from embedding_core.train import SAVE_EVERY_S
+from sweeps.analysis.wording import MIN_REPLICATES
 from sweeps.design import Design
 from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
 from sweeps.design.plan_file import EXTENDABLE
 from sweeps.results.endings import RETRIABLE
+from sweeps.results.latest import NAME as LATEST
 from sweeps.results.schema import STAGES
 
 NEVER = "never"
@@ -39,85 +40,93 @@ class _Parser(argparse.ArgumentParser):
         raise Faults([f"{message[:1].upper()}{message[1:]}."])
 
 
-def parser_of(design: Design) -> argparse.ArgumentParser:
-    """The flags of a sweep with this design."""
-    parser = _Parser(description=design.question, allow_abbrev=False)
-    _add_what(parser.add_argument_group("what to run").add_argument, design)
+def parser_of(
+    design: Design, default_of: Callable[[str], str] = lambda field: "the preset's"
+) -> argparse.ArgumentParser:
+    """The flags of a sweep with this design.
+
+    Args:
+        design: of the sweep.
+        default_of: what a flag is where it is not given, by its name in a plan, if the preset decides that.
+    """
+    parser = _Parser(usage="%(prog)s [--preset NAME] [FLAG ...]", allow_abbrev=False)
+    _add_what(parser.add_argument_group("what to run").add_argument, design, default_of)
     _add_how(parser.add_argument_group("starting, going on").add_argument)
     _add_where(parser.add_argument_group("where to run").add_argument)
     return parser
 
 
-def _add_what(add: _Add, design: Design) -> None:
-    presets = "; ".join(f"{name}: {preset.purpose}" for name, preset in design.presets.items())
-    add("--preset", metavar="NAME", help=f"default {DEFAULT_PRESET}. {presets}")
-    add(
-        "--dataset",
-        metavar="NAME",
-        help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
+def _add_what(add: _Add, design: Design, default_of: Callable[[str], str]) -> None:
+    def add_with(flag: str, text: str, *, dest: str = "", **how: Any) -> None:
+        field = dest or flag.removeprefix("--")
+        add(flag, dest=field, help=f"{text}; default: {default_of(field)}", **how)
+
+    number: dict[str, Any] = {"type": _lenient(int), "metavar": "N"}
+    add("--preset", metavar="NAME", help=f"one of {', '.join(design.presets)}; default: {DEFAULT_PRESET}")
+    named = ", ".join(DATASETS)
+    add_with("--dataset", f"{named}, folder:PATH, or a folder of Parquet files in --data-root", metavar="NAME")
+    add("--data-root", metavar="DIR", help="folder of the data sets; default: $EMBED_DATA_ROOT, else data")
+    add_with("--loss", f"base loss, of {', '.join(LOSSES)}, or a plug-in's", metavar="NAME")
+    outcomes = ", ".join(outcome.name for outcome in design.outcomes)
+    add_with("--outcome", f"what cells are tuned and judged by, of {outcomes}", metavar="NAME")
+    add_with("--epochs", "epochs of a full run", **number)
+    add_with("--train-triplets", "training triplets (or images) of a run", dest="subset", **number)
+    add_with(
+        "--replicates", f"independent tunings, each confirmed on its own; verdicts take {MIN_REPLICATES}", **number
     )
-    add("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
-    add("--stages", metavar="A,B", help=f"of {', '.join(STAGES)}; the preset's")
-    add("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
-    add(
-        "--outcome",
-        metavar="NAME",
-        help=f"what cells are tuned and judged by, of {', '.join(o.name for o in design.outcomes)}; the preset's",
+    add_with("--points", "settings tried in every cell of every replicate", **number)
+    add_with("--blocks", "fresh seeds that confirm each replicate", **number)
+    add_with("--samples", "trials of the search", **number)
+    add_with("--stages", f"comma-separated, of {', '.join(STAGES)}", metavar="A,B")
+    add_with(
+        "--confirm",
+        "settings that are confirmed: drop-in (stated ones), best (of search) or tuned (best of tune)",
+        metavar="HOW",
     )
-    add(
-        "--replicates",
-        type=_lenient(int),
-        metavar="R",
-        help="independent tunings, each with its own confirmation; verdicts need 4; the preset's",
-    )
-    add(
-        "--points",
-        type=_lenient(int),
-        metavar="N",
-        help="settings tried in every cell of every replicate; the preset's",
-    )
-    add("--blocks", type=_lenient(int), metavar="S", help="seeds that confirm each replicate; the preset's")
     add(
         "--tuner",
         metavar="HOW",
-        help="optuna (TPE and ASHA in each cell of each replicate) or sobol (common points, all to the end); optuna",
+        help="optuna (TPE and ASHA in each cell of each replicate) or sobol (the same points in all cells, all trained "
+        f"to the end); default: {TUNERS[0]}",
     )
     add("--controls", action="store_const", const=True, help="also run the A/A controls, which in truth change nothing")
-    add("--epochs", type=_lenient(int), metavar="N", help="epochs of a full run; the preset's")
-    add(
-        "--confirm",
-        metavar="HOW",
-        help="settings: drop-in (stated), best (of search) or tuned (best of tune); the preset's",
-    )
-    add("--train-triplets", type=_lenient(int), metavar="N", dest="subset", help="training triplets (or images); all")
     add(
         "--duplicates",
         metavar="HOW",
-        help=f"what to do with images that are there twice, pixel by pixel, of {', '.join(CHOICES['duplicates'])}; "
-        "refuse (more than one in a thousand of the test or validation images trained on as well)",
-    )
-    add("--loss", metavar="NAME", help=f"base loss, of {', '.join(LOSSES)}, or a plug-in's")
-    add(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="FILE|MODULE",
-        help="losses, backbones and data sets of yours, see docs/plugins.md; can be given again",
+        help="what to do if more than one in a thousand test or validation images are also trained on, pixel by pixel: "
+        f"{', '.join(CHOICES['duplicates'])}; default: {CHOICES['duplicates'][0]}",
     )
     add(
         "--exempt",
         type=_lenient(float),
         metavar="SHARE",
-        help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
+        help="share of the search trials, drawn at random, that run on when ASHA would stop them: an audit of the "
+        "stopping; default: 0",
     )
-    add("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field, or loss.alpha")
+    add("--seed", **number, help="master seed, of which all others are derived; default: 0")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fix any other field of TrainConfig, or a plug-in's (loss.alpha=2); can be repeated",
+    )
+    add(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE|MODULE",
+        help="losses, backbones and data sets of your own, see docs/plugins.md; can be repeated",
+    )
 
 
 def _add_how(add: _Add) -> None:
-    add("--results", default="results", metavar="DIR", help="default %(default)s")
-    add("--name", metavar="NAME", help="folder in DIR; made from script, preset and data set")
-    add("--resume", action="store_true", help="go on with the sweep of that name, else with the latest")
+    add("--plan", action="store_true", help="print what would run, take and could be told; nothing is run or fetched")
+    add("--sd-from", metavar="DIR", help="with --plan: an earlier sweep, whose SDs between replicates give the power")
+    add("--results", default="results", metavar="DIR", help="default: %(default)s")
+    add("--name", metavar="NAME", help="folder in DIR; default: made of script, preset and data set, and a number")
+    add("--time-budget", metavar="TIME", help="stop in good order after this time (90m, 2h), to be resumed later")
+    add("--resume", action="store_true", help="go on with the sweep that --name names, else with the latest")
     add(
         "--extend",
         metavar="[WHAT=]N",
@@ -126,56 +135,51 @@ def _add_how(add: _Add) -> None:
     add(
         "--retry",
         metavar="KINDS",
-        help=f"go on and run again the trials that ended so, of {', '.join(RETRIABLE)}: after a bug is fixed, say",
+        help=f"go on, and run again what ended so, of {', '.join(RETRIABLE)}: once a bug is fixed, say",
     )
-    add("--time-budget", metavar="TIME", help="stop in good order after this, 90m or 2h; then --resume")
-    add(
-        "--plan",
-        action="store_true",
-        help="print trials, images, time, memory, disk and what could be told; run and fetch nothing",
-    )
-    add("--sd-from", metavar="DIR", help="with --plan: SDs between replicates from that earlier sweep, for its power")
 
 
 def _add_where(add: _Add) -> None:
+    add("--local", action="store_true", help="this machine alone, whatever $RAY_ADDRESS says")
+    add("--address", metavar="ADDR", help="a running Ray cluster; default: $RAY_ADDRESS, else this machine")
+    add(
+        "--gpus-per-trial",
+        type=_lenient(float),
+        metavar="F",
+        help="share of a GPU, or auto: what a trial is found to need; default: .25 where there is a GPU, else 0",
+    )
+    add("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default: %(default)g")
+    add("--memory-per-trial", type=_lenient(float), metavar="GIB", help="memory that a trial reserves; default: none")
+    add(
+        "--max-concurrent",
+        type=_lenient(int),
+        metavar="N",
+        help="trials at once; default: as many as there is room for, as nodes come and go",
+    )
     add(
         "--checkpoints",
         metavar="DIR|URI",
-        help="folder that all nodes see, or s3://bucket/prefix, for checkpoints; a folder in that of the sweep",
-    )
-    add(
-        "--epoch-deadline",
-        default=EPOCH_DEADLINE,
-        metavar="TIME",
-        help=f"a trial without a row for so long hangs, and starts again from its checkpoint; %(default)s, or {NEVER}",
+        help="a folder that all nodes see, or s3://bucket/prefix; default: in the sweep's folder",
     )
     add(
         "--save-every",
         default=f"{SAVE_EVERY_S:g}s",
         metavar="TIME",
-        help=f"from one checkpoint of a trial to the next, besides the one at its end; %(default)s, or {EACH_EPOCH}",
+        help=f"time between two checkpoints of a trial, or {EACH_EPOCH}; default: %(default)s",
+    )
+    add(
+        "--epoch-deadline",
+        default=EPOCH_DEADLINE,
+        metavar="TIME",
+        help="a trial that has been silent for this long is taken for hung, and starts again from its checkpoint; or "
+        f"{NEVER}; default: %(default)s",
     )
     add(
         "--room-deadline",
         default=ROOM_DEADLINE,
         metavar="TIME",
-        help=f"a sweep none of whose trials has had room for so long ends, and says why; %(default)s, or {NEVER}",
-    )
-    add("--local", action="store_true", help="this machine alone, whatever RAY_ADDRESS says")
-    add("--address", metavar="ADDR", help="a running Ray cluster; $RAY_ADDRESS, else this machine")
-    add(
-        "--gpus-per-trial",
-        type=_lenient(float),
-        metavar="F",
-        help="share of a GPU, or auto: what a trial is found to need; default .25 where there is a GPU, else 0",
-    )
-    add("--cpus-per-trial", type=_lenient(float), default=1.0, metavar="F", help="default %(default)g")
-    add("--memory-per-trial", type=_lenient(float), metavar="GIB", help="host memory that a trial reserves; none")
-    add(
-        "--max-concurrent",
-        type=_lenient(int),
-        metavar="N",
-        help="trials at once; what the machine or cluster has room for, as its nodes come and go",
+        help="a sweep whose trials have all been waiting for room this long ends, and says why; or "
+        f"{NEVER}; default: %(default)s",
     )
 
 
@@ -251,6 +255,8 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
         Path(arguments.name).name != arguments.name or arguments.name in ("", ".", "..")
     ):
         faults.append(f"`--name` must be a plain folder name, but got `{arguments.name}`.")
+    if arguments.name == LATEST and not (arguments.resume or arguments.extend or arguments.retry):
+        faults.append(f"`--name {LATEST}` is the link to the sweep that was started last: give another name.")
     return faults
 
 

@@ -1,8 +1,7 @@
 """`sweeps.run`: a sweep from a script or a notebook, with everything that the command line can say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,8 +10,9 @@ from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import guarded
 from sweeps.analysis.sweep_result import SweepResult
-from sweeps.cli.main import carry_out
+from sweeps.cli.command_lines import arguments_of
 from sweeps.cli.options import parse
+from sweeps.cli.session import carry_out
 from sweeps.cli.sweep_folder import folder_of
 from sweeps.design import Design
 from sweeps.engine.interruption import Interruption
@@ -54,28 +54,3 @@ def run(
         console = Console(stderr=True, quiet=quiet)
         plan = carry_out(design, given, folder, console, log, interruption, on_row=on_row)
     return SweepResult(folder, plan is not None)
-
-
-def arguments_of(options: Mapping[str, Any]) -> Sequence[str]:
-    """Options as the command line has them: `time_budget="2h"` is `--time-budget 2h`; None and False are not given."""
-    found: list[str] = []
-    for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
-        if name == "plugin":
-            each = [value] if isinstance(value, str | Path) else value
-            found += [word for plugin in each for word in (flag, str(plugin))]
-        elif name == "set":
-            found += [word for field, setting in value.items() for word in (flag, f"{field}={_spelled(setting)}")]
-        elif value is True:
-            found.append(flag)
-        elif value is not None and value is not False:
-            found += [flag, _spelled(value)]
-    return found
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, Path):
-        return str(value)
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,26 +1,16 @@
 """One sweep from command line to verdict."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from rich.console import Console
 
 from embedding_core.errors import Faults
-from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer, guarded
-from sweeps.cli import session
-from sweeps.cli.forecast import forecast
-from sweeps.cli.held_out_checks import lines_on_data
-from sweeps.cli.messages import announce, say, tell_errors, tell_how_to_go_on
-from sweeps.cli.options import Options, parse
-from sweeps.cli.power_lines import power_lines, sds_of
-from sweeps.cli.preflight import preflight
-from sweeps.cli.sweep_folder import folder_of, plan_of
+from sweeps.cli.console import say
+from sweeps.cli.help import help_of
 from sweeps.design import Design
-from sweeps.design.plan import Plan
-from sweeps.engine.interruption import Interruption
 from sweeps.results.sweep_log import SweepLog
 
 FAILED = 1
@@ -39,10 +29,14 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or 1 (failed trials), 2 (faults, or a disk that failed), 124 (time budget spent), 130 (interrupted).
     """
+    argv = sys.argv[1:] if argv is None else list(argv)
     console, log = Console(stderr=True), SweepLog()
     with guarded(log.note):  # a terminal that is closed, or a full disk under it, ends no sweep
         try:
-            return _main(design, sys.argv[1:] if argv is None else list(argv), console, log)
+            if {"-h", "--help"} & set(argv):
+                answer(help_of(design, argv))
+                return 0
+            return _main(design, argv, console, log)
         except Faults as error:
             say(console, str(error), style="red")
         except KeyboardInterrupt:  # while nothing was under way yet, or any more
@@ -54,9 +48,16 @@ def main(design: Design, argv: Sequence[str] | None = None) -> int:
 
 
 def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) -> int:
+    # Seconds of torch, Ray and scikit-learn, which help does without.
+    from sweeps.cli.messages import announce, tell_errors, tell_how_to_go_on
+    from sweeps.cli.options import parse
+    from sweeps.cli.session import carry_out, tell_plan
+    from sweeps.cli.sweep_folder import folder_of
+    from sweeps.engine.interruption import Interruption
+
     options = parse(design, argv)
     if options.plan:
-        _tell_plan(design, options)
+        tell_plan(design, options)
         return 0
     folder = folder_of(design, options)
     with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
@@ -66,36 +67,3 @@ def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) 
             return FAILED if tell_errors(folder, console) else 0
     tell_how_to_go_on(options, folder, argv, console, spent=interruption.budget_spent)
     return BUDGET_SPENT if interruption.budget_spent else INTERRUPTED
-
-
-def carry_out(
-    design: Design,
-    options: Options,
-    folder: Path,
-    console: Console,
-    log: SweepLog,
-    interruption: Interruption,
-    *,
-    on_row: Callable[[Row], None] | None = None,
-) -> Plan | None:
-    """Run what is left of the sweep that `options` ask for, in its folder: its plan, or None if it was interrupted.
-
-    Raises:
-        Faults: it cannot be run as asked.
-        KeyboardInterrupt: it was interrupted where no run of Tune was under way.
-    """
-    plan = plan_of(design, options, folder)
-    data = preflight(plan, options, folder)
-    for line in lines_on_data(plan, data):
-        say(console, line)
-    return plan if session.run(plan, data, options, folder, console, log, interruption, on_row=on_row) else None
-
-
-def _tell_plan(design: Design, options: Options) -> None:
-    folder = folder_of(design, options)
-    plan = plan_of(design, options, folder)
-    data = preflight(plan, options, folder)
-    name = options.sd_from.name if options.sd_from else ""
-    sds = sds_of(options.sd_from, plan) if options.sd_from else None
-    answer("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]))  # before the probe
-    answer("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))

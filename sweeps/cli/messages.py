@@ -1,38 +1,88 @@
 """What a sweep says: what it is doing, what came of it, and how to go on."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from embedding_core.config.data_root import resolve_root
+from sweeps.analysis.document import Report
+from sweeps.analysis.numbers import number
 from sweeps.analysis.report.compose import compose, write_report
-from sweeps.cli.command_lines import command, koleo_sweeps, without
-from sweeps.cli.options import Options
+from sweeps.analysis.stats.description.descriptive import command_of
+from sweeps.cli.command_lines import arguments_of, command, koleo_sweeps, near, without
+from sweeps.cli.console import say
+from sweeps.cli.flags import flag_of
+from sweeps.cli.options import WHAT, Options
 from sweeps.design import plan_file
 from sweeps.design.plan import Plan
+from sweeps.design.selection import best_trial
 from sweeps.results import store
+from sweeps.results.columns import named
+from sweeps.results.durations import time_text
 from sweeps.results.endings import run_again
 
+SIZES = ("preset", "samples", "replicates", "points", "blocks", "epochs", "subset", "stages", "confirm", "exempt")
+"""What makes a preset large or small: another preset has its own."""
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Print as it is: paths and brackets are no markup, and lines are the terminal's to wrap."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+OF_ONE_START = ("--name", "--resume", "--extend", "--retry")
+"""Flags that say which sweep is gone on with."""
 
 
 def announce(plan: Plan, folder: Path, argv: Sequence[str]) -> None:
-    """Write the report, then print the answer, where to read it, and what to run next, unless that has just run."""
+    """Write the report; print the answer, the best configuration, where everything is, and what to run next."""
     composed = compose(folder)
     page = write_report(folder, composed)
-    for verdict in composed.verdicts:
-        print(verdict)
+    print("\n".join(["", *_answer(composed), *_best(plan, folder), ""]))
     print(f"Report: {page}")
     if "search" in plan.stages:
         dashboard = command([f"sqlite:///{folder / 'optuna.db'}"], program="optuna-dashboard")
         print(f"Search in optuna-dashboard: {dashboard}")
+    following = next_command(plan, argv)
+    if following:
+        print(f"Next: {following}")
+
+
+def _answer(report: Report) -> list[str]:
+    """The plain answer, what limits it, and what was run."""
+    if report.first is None:
+        return report.verdicts
+    told = [*(report.first.answer or report.verdicts), *report.first.caveats]
+    return [*told, *([report.first.ran] if report.first.ran else [])]
+
+
+def _best(plan: Plan, folder: Path) -> list[str]:
+    """The command that trains the best configuration again, and the model that it gave."""
+    best = best_trial(store.read(folder, "trials").to_pylist(), measure=plan.outcome.final)
+    if best is None:
+        return []
+    value = f"{named(plan.outcome.validation)} {number(best[plan.outcome.final], decimals=4)}"
+    found = f"Best configuration tried ({best['trial_id']} of {best['stage']}, {best['cell_id']}): {value}."
+    caution = "One run of many, on the images that it was chosen by: no effect follows from it. To train it again:"
+    model = folder / "best" / "model.pt"
+    kept = [f"  Its weights: {near(model)}"] if model.exists() else []
+    return ["", *textwrap.wrap(f"{found} {caution}", 120), f"  {command_of(best)}", *kept]
+
+
+def next_command(plan: Plan, argv: Sequence[str]) -> str:
+    """What the preset recommends afterwards, with all else that the user asked for; empty if that has just run.
+
+    Args:
+        plan: of the sweep that has ended, with what was asked for when it began.
+        argv: of this start.
+    """
     following = plan.preset.next_command.split()
-    if not set(following) <= set(argv) and plan.what["dataset"] == plan.preset.dataset:
-        print(f"Next: {command([])} {plan.preset.next_command}")
+    other_data = "--dataset" in following and plan.what["dataset"] != plan.preset.dataset
+    if not following or other_data or set(following) <= set(argv):
+        return ""
+    default = {"dataset": plan.preset.dataset, "data_root": str(resolve_root(None))}
+    asked = {name: value for name, value in plan.what.items() if name not in SIZES and value != default.get(name)}
+    flags = {flag_of(name).removeprefix("--"): value for name, value in asked.items() if name in WHAT}
+    settings = {name: value for name, value in asked.items() if name not in WHAT}
+    kept = [*arguments_of({**flags, "set": settings}), *without(argv, "--set", *map(flag_of, WHAT), *OF_ONE_START)]
+    return command([*following, *without(kept, *(word for word in following if word.startswith("--")))])
 
 
 def tell_errors(folder: Path, console: Console) -> bool:
@@ -49,7 +99,7 @@ def tell_how_to_go_on(options: Options, folder: Path, argv: Sequence[str], conso
     name = [] if options.name else ["--name", folder.name]
     resume = ["--resume"] if (folder / plan_file.NAME).exists() else []
     again = command([*without(argv, "--resume", "--extend"), *name, *resume])
-    why = f"The time budget of {options.time_budget_s:g} s is spent" if spent else "Interrupted"
+    why = f"The time budget of {time_text(options.time_budget_s or 0)} is spent" if spent else "Interrupted"
     say(console, f"{why}; no result is lost. Go on with: {again}")
     if spent:
         say(console, f"Report of what there is: {koleo_sweeps('report', str(folder))}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.config.parsing import parse_settings
-from embedding_core.data.image_sets import resolve_root
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.sources import use_named
 from sweeps.cli.flags import EACH_EPOCH, NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults

@@ -1,4 +1,4 @@
-"""A sweep from connecting to Ray to its last trial, its time budget's end or Ctrl-C."""
+"""A sweep from its plan to its last trial, its time budget's end or Ctrl-C."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,13 +9,18 @@ from rich.console import Console
 
 from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
+from embedding_core.streams import answer
 from sweeps.cli import feature_cache
 from sweeps.cli.command_lines import command
-from sweeps.cli.messages import say
+from sweeps.cli.console import say
+from sweeps.cli.forecast.plan_lines import forecast
+from sweeps.cli.forecast.power_lines import power_lines, sds_of
+from sweeps.cli.forecast.probe import gpu_share
+from sweeps.cli.held_out_checks import lines_on_data
 from sweeps.cli.options import Options
-from sweeps.cli.preflight import pinned
-from sweeps.cli.probe import gpu_share
-from sweeps.cli.sweep_folder import keep_plan, one_driver, opened
+from sweeps.cli.preflight import pinned, preflight
+from sweeps.cli.sweep_folder import folder_of, keep_plan, one_driver, opened, plan_of
+from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine import runner
 from sweeps.engine.interruption import Interruption
@@ -23,7 +28,46 @@ from sweeps.engine.machines.cluster import connect, joins_cluster, wants_token
 from sweeps.engine.machines.resources import Slots, slots
 from sweeps.engine.records import checkpoint_location
 from sweeps.engine.sweep import Sweep
+from sweeps.results import latest
 from sweeps.results.sweep_log import SweepLog
+
+
+def carry_out(
+    design: Design,
+    options: Options,
+    folder: Path,
+    console: Console,
+    log: SweepLog,
+    interruption: Interruption,
+    *,
+    on_row: Callable[[Row], None] | None = None,
+) -> Plan | None:
+    """Run what is left of the sweep that `options` ask for, in its folder: its plan, or None if it was interrupted.
+
+    Raises:
+        Faults: it cannot be run as asked.
+        KeyboardInterrupt: it was interrupted where no run of Tune was under way.
+    """
+    plan = plan_of(design, options, folder)
+    data = preflight(plan, options, folder)
+    for line in lines_on_data(plan, data):
+        say(console, line)
+    return plan if run(plan, data, options, folder, console, log, interruption, on_row=on_row) else None
+
+
+def tell_plan(design: Design, options: Options) -> None:
+    """Print what a sweep would run, take and be able to say; nothing is run but a probe.
+
+    Raises:
+        Faults: it could not be run as asked.
+    """
+    folder = folder_of(design, options)
+    plan = plan_of(design, options, folder)
+    data = preflight(plan, options, folder)
+    name = options.sd_from.name if options.sd_from else ""
+    sds = sds_of(options.sd_from, plan) if options.sd_from else None
+    answer("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]))  # before the probe
+    answer("\n".join(forecast(plan, data, options.request, save_every_s=options.save_every_s)))
 
 
 def run(
@@ -60,6 +104,7 @@ def run(
             if dashboard:
                 token = command(["get-auth-token"], program="ray") if wants_token(dashboard) else ""
                 say(console, f"Ray dashboard: http://{dashboard}" + (f", token: {token}" if token else ""))
+            latest.point_to(folder)
             store.tidy()
             if not joins:  # of a cluster, each node has its own cache, which its first trial fills
                 feature_cache.compute(plan, data, console)

@@ -14,6 +14,7 @@ from sweeps.design import Design, plan_file, planned_plugins
 from sweeps.design.plan import DEFAULT_PRESET, Plan
 from sweeps.engine.records import checkpoint_location
 from sweeps.results import files, frozen
+from sweeps.results.latest import followed
 from sweeps.results.store import Store
 
 
@@ -24,7 +25,7 @@ def folder_of(design: Design, options: Options) -> Path:
         Faults: no sweep of this design to resume.
     """
     if options.name is not None:
-        return options.results / options.name
+        return followed(options.results / options.name)
     if options.resume:
         started = [path for path in options.results.glob(f"{design.name}-*/{plan_file.NAME}") if path.is_file()]
         if not started:

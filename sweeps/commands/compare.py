@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedding_core.errors import Faults
-from sweeps.commands.parser import CommandParser
+from sweeps.commands.parser import CommandParser, sweep_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
         exit_codes={0: "the comparison is written"},
     )
-    parser.add_argument("folders", metavar="RESULTS/NAME", nargs="+", help="folders of two sweeps")
+    parser.add_argument("folders", metavar="RESULTS/NAME", type=sweep_folder, nargs="+", help="folders of two sweeps")
     parser.add_argument("--output", metavar="DIR", type=Path, help="default: compare-A-B in the current folder")
     return parser.run(_compare, argv)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from embedding_core.errors import Faults, unknown
-from sweeps.commands.parser import CommandParser
+from sweeps.commands.parser import CommandParser, sweep_folder
 
 FORMATS: Final = ("tensorboard", "csv")
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit_codes={0: "the export is written"},
     )
     parser.add_argument("format", metavar="FORMAT", help="tensorboard or csv")
-    parser.add_argument("folder", metavar="RESULTS/NAME", type=Path, nargs="?", help="folder of the sweep")
+    parser.add_argument("folder", metavar="RESULTS/NAME", type=sweep_folder, nargs="?", help="folder of the sweep")
     parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="folder to make, new or empty")
     parser.usage = "%(prog)s [-h] FORMAT RESULTS/NAME OUT"
     return parser.run(_export, argv)

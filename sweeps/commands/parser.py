@@ -4,10 +4,12 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from embedding_core.errors import Faults, unknown
 from embedding_core.streams import guarded
+from sweeps.results.latest import followed
 
 PROGRAM: Final = "koleo-sweeps"
 
@@ -72,6 +74,11 @@ class CommandParser(argparse.ArgumentParser):
             return f"Unexpected argument `{text}`."
         known = ["--help", *re.findall(r"--[a-z][a-z-]*", self.format_usage())]
         return unknown("flag", text.partition("=")[0], known)
+
+
+def sweep_folder(text: str) -> Path:
+    """Type of an argument that names the folder of a sweep: what `results/latest` leads to now."""
+    return followed(Path(text))
 
 
 def columns(lines: Mapping[str, str]) -> str:

@@ -16,9 +16,10 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.sources import use_named
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer
-from sweeps.commands.parser import CommandParser
+from sweeps.commands.parser import CommandParser, sweep_folder
 from sweeps.engine.records.provenance import Provenance
 from sweeps.results import files, frozen, store
+from sweeps.results.latest import followed
 from sweeps.results.rows import cast
 from sweeps.results.schema import CURVES
 
@@ -139,7 +140,7 @@ def latest_sweep(results: Path) -> Path:
     plans = [path for path in results.glob(f"*/{frozen.FILE}") if files.holds_sweep(path.parent)]
     if not plans:
         raise Faults([f"No sweep in {results}: name one."])
-    return max(plans, key=lambda path: path.stat().st_mtime).parent
+    return followed(max(plans, key=lambda path: path.stat().st_mtime).parent)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
         exit_codes={0: "all rows are equal to the stored ones", DIFFERS: "a row differs"},
     )
-    parser.add_argument("folder", nargs="?", type=Path, metavar="RESULTS/NAME", help="the latest in results")
+    parser.add_argument("folder", nargs="?", type=sweep_folder, metavar="RESULTS/NAME", help="the latest in results")
     parser.add_argument("trial_id", metavar="TRIAL_ID", help="such as t00012")
     parser.add_argument("--stage", help="search, tune or confirm, where several have this trial")
     parser.add_argument(

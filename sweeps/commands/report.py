@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedding_core.errors import Faults
-from sweeps.commands.parser import CommandParser
+from sweeps.commands.parser import CommandParser, sweep_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def _merged(arguments: argparse.Namespace) -> Path:
 
     if arguments.output is not None:
         raise Faults(["The report of a merge is written into its own folder: leave out `--output`."])
-    merge([Path(target) for target in arguments.targets], arguments.merge, planned=arguments.planned)
+    merge([sweep_folder(target) for target in arguments.targets], arguments.merge, planned=arguments.planned)
     return render_sweep(arguments.merge)
 
 
@@ -80,11 +80,12 @@ def _rendered(targets: list[str], output: Path | None) -> Path:
         )
     if studies:
         return render_study(studies[0].removeprefix(PREFIX), output)
-    if len(targets) == 2:
-        return render_comparison(targets[0], targets[1], output)
+    folders = [sweep_folder(target) for target in targets]
+    if len(folders) == 2:
+        return render_comparison(folders[0], folders[1], output)
     if output is not None:
         raise Faults(["The report of a sweep is written into its own folder; `--output` is for the other kinds."])
-    return render_sweep(targets[0])
+    return render_sweep(folders[0])
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from embedding_core.errors import Faults
 from embedding_core.streams import answer
 from sweeps.analysis.stats.description import costs
-from sweeps.commands.parser import CommandParser
+from sweeps.commands.parser import CommandParser, sweep_folder
 from sweeps.commands.sweep_status import StageStatus, Status, status_of
+from sweeps.results.durations import time_text
 
 
 def text(status: Status) -> str:
@@ -40,7 +40,7 @@ def _stage_lines(stage: StageStatus, *, driver: bool) -> list[str]:
         trial_id, cell_id, auc = stage.best
         line += f"; best val AUC {auc:.4f} ({trial_id}, {cell_id})"
     if total < stage.planned:
-        left = "unknown" if stage.seconds_left is None else f"<= {stage.seconds_left / 60:,.1f} min"
+        left = "unknown" if stage.seconds_left is None else f"at most {time_text(stage.seconds_left)}"
         line += f"; time left {left}"
     word = "running" if driver else "interrupted"
     return [line] + [
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
         exit_codes={0: "the status is printed"},
     )
-    parser.add_argument("folder", type=Path, metavar="RESULTS/NAME", help="folder of the sweep")
+    parser.add_argument("folder", type=sweep_folder, metavar="RESULTS/NAME", help="folder of the sweep")
     parser.add_argument(
         "--price",
         action="append",

@@ -176,6 +176,8 @@ class Preset:
     """Factor values that the search tries first."""
     next_command: str = ""
     """Arguments worth running afterwards."""
+    takes: str = ""
+    """Wall time that a run of it took, and on what machine; empty: nobody has noted one. No part of `Design.sha256`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +233,10 @@ class Design:
     @property
     def sha256(self) -> str:
         """Hash of the design; a resume under another design is refused."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        content = asdict(self)
+        for preset in content["presets"].values():
+            del preset["takes"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def arm_of(self, settings: Settings) -> Cell:
         """The arm that `settings` belong to; arms partition the levels they name.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from embedding_core.config.data_root import resolve_root
 from embedding_core.config.plugin_fields import plugin_fields
 from embedding_core.config.train_config import TrainConfig, field_types
-from embedding_core.data.image_sets import resolve_root
 from sweeps.design.cells import Contrast, Factorial, Kept, contrasts_of
 from sweeps.design.design import Cell, Design, Factor, Outcome, Preset, Settings, Value, is_one_of, spelled
 from sweeps.results.schema import STAGES

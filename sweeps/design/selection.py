@@ -1,7 +1,7 @@
 """The settings that a confirmation takes from an earlier stage."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from embedding_core.errors import Faults
@@ -23,6 +23,18 @@ class Tuned:
     settings: Settings
     edges: Mapping[str, str]
     """`low` or `high` by nuisance whose best value is at that end of its range, so that better ones may lie beyond."""
+
+
+def best_trial(rows: Iterable[Row], *, measure: str) -> Row | None:
+    """The completed trial of a sweep with the best model: of those that tried settings, else of the confirmed ones.
+
+    Args:
+        rows: of `trials`, with `stage`.
+        measure: column to go by; higher is better, and of equal ones the first counts.
+    """
+    completed = [row for row in rows if row["end_reason"] == "completed" and row[measure] is not None]
+    tried = [row for row in completed if row["stage"] != "confirm"]
+    return max(tried or completed, key=lambda row: float(row[measure]), default=None)
 
 
 def best_of_search(

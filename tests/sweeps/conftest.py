@@ -18,9 +18,9 @@ import torch
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.train import train
-from sweeps.cli import forecast
-from sweeps.cli.rates import Evaluation, Rates, evaluation_kind
-from sweeps.cli.workload import Workload, kind_of
+from sweeps.cli.forecast import plan_lines
+from sweeps.cli.forecast.rates import Evaluation, Rates, evaluation_kind
+from sweeps.cli.forecast.workload import Workload, kind_of
 from sweeps.design import Cell, Design, Estimand, Factor, Levels, Preset, Range
 from sweeps.design.plan import Plan
 from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
@@ -203,4 +203,4 @@ def given_rates(monkeypatch: pytest.MonkeyPatch) -> None:
             gpu_bytes=0,
         )
 
-    monkeypatch.setattr(forecast, "rates_of", rates_of)
+    monkeypatch.setattr(plan_lines, "rates_of", rates_of)

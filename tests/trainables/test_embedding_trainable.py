@@ -14,8 +14,8 @@ import torch
 from ray import tune
 from ray.exceptions import ActorDiedError
 
-from embedding_core.config.train_config import MEASURES, TrainConfig
-from embedding_core.train import SAVE_EVERY_S, train
+from embedding_core.config.train_config import MEASURES, SAVE_EVERY_S, TrainConfig
+from embedding_core.train import train
 from embedding_core.training import checkpoint
 from trainables import embedding
 from trainables.checkpoint_store import CheckpointStore

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from embedding_core.training import checkpoint
+from sweeps.design.selection import best_trial
 from sweeps.results import store
 from sweeps.results.endings import FAILED_TRAINING, RESUMABLE
 from trainables.checkpoint_store import CheckpointStore
@@ -35,12 +36,9 @@ def keep_best(folder: Path, checkpoint_store: CheckpointStore, *, measure: str) 
     Raises:
         OSError: the checkpoint store was out of reach for long.
     """
-    rows = store.read(folder, "trials").to_pylist()
-    completed = [row for row in rows if row["end_reason"] == "completed" and row[measure] is not None]
-    candidates = [row for row in completed if row["stage"] in TRYING] or completed
-    if not candidates:
+    best = best_trial(store.read(folder, "trials").to_pylist(), measure=measure)
+    if best is None:
         return
-    best = max(candidates, key=lambda row: row[measure])
     name, config = checkpoint_name(best["stage"], best["trial_id"]), best["config_json"] + "\n"
     model, described = folder / "best" / "model.pt", folder / "best" / "config.json"
     if model.is_file() and described.is_file() and described.read_text() == config:

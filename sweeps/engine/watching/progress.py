@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from typing import Final
 
 from ray.tune.experiment import Trial
 from rich.console import Console
@@ -9,13 +10,21 @@ from rich.live import Live
 from rich.table import Table
 
 from embedding_core.storage.result_tables import Row
+from sweeps.results.durations import time_text
 from trainables.run_label import RunLabel
 
-LINE_EVERY_S = 15.0
-"""Without a terminal: seconds between lines at which nothing ended."""
+LINE_EVERY_S = 60.0
+"""Seconds between lines, without a terminal."""
 
 LIVE_EVERY_S = 1.0
-"""The same on a terminal."""
+"""Between two states of the display, on one."""
+
+PURPOSES: Final = {
+    "search": "try settings, and stop slow starters",
+    "tune": "find the best settings of every cell, each replicate anew",
+    "confirm": "train the cells on fresh seeds; effects come from these runs alone",
+}
+"""What each stage is for."""
 
 
 class Progress:
@@ -43,14 +52,15 @@ class Progress:
         self._images_here = 0
         self._alive: Counter[str] = Counter()
         self._best: float | None = None
-        self._due = False
         self._started = self._shown = time.monotonic()
 
     def start(self) -> None:
-        """Show the display."""
+        """Say what the stage is for, and show the display."""
         if self._live is not None:
             self._live.start()
             self._show()
+        else:
+            self._print(f"{self._title()} ({self._planned} trials)")
 
     def on_result(self, label: RunLabel, result: Row) -> None:
         """Count images; remember the best value."""
@@ -65,12 +75,11 @@ class Progress:
         """Count a final row of `trials`."""
         self._images.pop(row["trial_id"], None)
         self._ended[row["end_reason"]] += 1
-        self._due = True
 
     def refresh(self, trials: list[Trial]) -> None:
         """Show the state, also where nothing happens: without a node there are no results for as long as it takes."""
         every_s = LINE_EVERY_S if self._live is None else LIVE_EVERY_S
-        if self._due or time.monotonic() - self._shown >= every_s:
+        if time.monotonic() - self._shown >= every_s:
             self._count(trials)
             self._show()
 
@@ -79,47 +88,49 @@ class Progress:
         self._count(trials)
         if self._live is not None:
             self._live.stop()
-        self._print()
+        self._print(self._line())
 
     def _count(self, trials: list[Trial]) -> None:
         """By Tune's status: a trial whose node died waits again."""
         self._alive = Counter(trial.status for trial in trials)
 
     def _show(self) -> None:
-        self._due, self._shown = False, time.monotonic()
+        self._shown = time.monotonic()
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
         else:
-            self._print()
+            self._print(self._line())
 
-    def _print(self) -> None:
-        self._console.print(self._line(), highlight=False, soft_wrap=True)
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _title(self) -> str:
+        return f"{self._stage}: {PURPOSES.get(self._stage, 'run what is planned')}"
 
     def _facts(self) -> dict[str, str]:
         elapsed = time.monotonic() - self._started
         rate = self._images_here / elapsed if elapsed > 0 else 0.0
         endings = ", ".join(f"{count} {reason}" for reason, count in sorted(self._ended.items())) or "none yet"
         waiting = self._alive[Trial.PENDING]
-        alive = f"{self._alive[Trial.RUNNING]} running" + (f", {waiting} waiting for room" if waiting else "")
-        return {
-            "trials": f"{self._ended.total()}/{self._planned} ended ({endings}), {alive}",
-            f"best {self._measure}": "-" if self._best is None else f"{self._best:.4f}",
-            "images/s": f"{rate:,.0f}",
-            "time left": self._time_left(rate),
-        }
+        alive = f"{self._alive[Trial.RUNNING]} running" + (f", {waiting} waiting to start" if waiting else "")
+        facts = {"trials": f"{self._ended.total()}/{self._planned} ended ({endings}), {alive}"}
+        if self._best is not None:
+            facts |= {f"best {self._measure}": f"{self._best:.4f}", "images/s": f"{rate:,.0f}"}
+        left = self._time_left(rate)
+        return facts | ({"time left": left} if left else {})
 
     def _time_left(self, rate: float) -> str:
-        """An upper bound: trials that ASHA stops see fewer images. Unknown while all wait for room."""
+        """An upper bound: trials that ASHA stops see fewer images. Empty while nobody knows: all wait for room, say."""
         if rate <= 0 or (self._alive[Trial.PENDING] and not self._alive[Trial.RUNNING]):
-            return "-"
+            return ""
         left = (self._planned - self._ended.total()) * self._images_per_trial - sum(self._images.values())
-        return f"<= {max(left, 0) / rate / 60:.1f} min"
+        return f"at most {time_text(max(left, 0) / rate)}" if left > 0 else ""
 
     def _line(self) -> str:
         return f"{self._stage}: " + "; ".join(f"{name} {value}" for name, value in self._facts().items())
 
     def _table(self) -> Table:
-        table = Table(title=self._stage, show_header=False, title_justify="left")
+        table = Table(title=self._title(), show_header=False, title_justify="left")
         for name, value in self._facts().items():
             table.add_row(name, value)
         return table

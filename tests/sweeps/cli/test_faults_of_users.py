@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +28,18 @@ from sweeps.results.store import Store
 Tree = Callable[[Path], dict[str, str]]
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMBED_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture(autouse=True, scope="module")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBED_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], tree: Tree) -> Callable[..., str]:
+def refused(tiny: Design, tmp_path: Path, capsys: pytest.CaptureFixture[str], tree: Tree) -> Callable[..., str]:
     """`refused(line)` -> the message; the results folder is as it was, and Ray was not started."""
 
-    def run(line: str, design: Design = DESIGN) -> str:
+    def run(line: str, design: Design = tiny) -> str:
         results = tmp_path / "results"
         existed, before = results.exists(), tree(tmp_path)
         assert main(design, ["--local", "--results", str(results), *line.split()]) == 2
@@ -114,20 +116,21 @@ def test_labels_outside_the_class_list(
 
 def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable[..., Path], tmp_path: Path) -> None:
     images(100)
-    message = refused(f"--dataset mine --data-root {tmp_path / 'data'}")
+    set_of_100 = f"--dataset mine --data-root {tmp_path / 'data'}"
+    message = refused(f"{set_of_100} --loss arcface --set batch_size=128")
     assert "`batch_size` must be at most the" in message
     assert "but got 128" in message
-    assert refused("--loss triplet --train-triplets 100").endswith(
+    assert refused("--train-triplets 100 --set batch_size=128").endswith(
         "at most the 100 training triplets, but got 128: batch_size=32 fits."
     )
 
 
 def test_a_usable_set_of_ones_own_passes_the_same_checks(
-    images: Callable[..., Path], given_rates: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Callable[..., Path], tiny: Design, given_rates: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images()
     argv = f"--plan --local --dataset mine --data-root {tmp_path / 'data'} --results {tmp_path / 'results'}"
-    assert main(DESIGN, argv.split()) == 0
+    assert main(tiny, argv.split()) == 0
     assert "mine, 400 images" in capsys.readouterr().out
 
 
@@ -166,7 +169,7 @@ def started(folder: Path) -> Path:
 
 def test_a_name_in_use(refused: Callable[..., str], tmp_path: Path) -> None:
     folder = started(tmp_path / "results" / "mine")
-    assert refused("--name mine") == (
+    assert refused("--name mine", DESIGN) == (
         f"`{folder}` already holds a sweep: continue it with `--resume`, or give another `--name`."
     )
 
@@ -174,35 +177,35 @@ def test_a_name_in_use(refused: Callable[..., str], tmp_path: Path) -> None:
 def test_made_up_names_are_counted_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody who gives no name is told that it is taken."""
     started(tmp_path / "koleo_accum-quick-digits-1")
-    assert main(DESIGN, ["--results", str(tmp_path), "--local", "--cpus-per-trial", "4096"]) == 2
+    assert main(DESIGN, ["--results", str(tmp_path), "--local", "--stages", "confirm", "--cpus-per-trial", "4096"]) == 2
     assert "holds a sweep" not in capsys.readouterr().err
 
 
 def test_resume_of_another_schema_version(refused: Callable[..., str], tmp_path: Path) -> None:
     folder = started(tmp_path / "results" / "old")
     (folder / "schema_version").write_text("7\n")
-    message = refused("--name old --resume")
+    message = refused("--name old --resume", DESIGN)
     assert "has schema version 7" in message
     assert "version 1" in message
     assert len(message.splitlines()) == 1
 
 
 def test_resume_of_what_is_not_there(refused: Callable[..., str], tmp_path: Path) -> None:
-    assert "found no sweep of koleo_accum" in refused("--resume")
+    assert "found no sweep of tiny" in refused("--resume")
     assert "does not exist" in refused("--resume --name nothing")
     started(tmp_path / "results" / "mine")
-    message = refused("--resume --name mien")
+    message = refused("--resume --name mien", DESIGN)
     assert "Did you mean `mine`?" in message
 
 
 def test_resume_with_a_changed_flag(refused: Callable[..., str], tmp_path: Path) -> None:
     started(tmp_path / "results" / "mine")
-    assert "`samples` is 8 there, 9 here" in refused("--resume --name mine --samples 9")
+    assert "`samples` is 8 there, 9 here" in refused("--resume --name mine --samples 9", DESIGN)
 
 
-def test_resume_with_another_design(refused: Callable[..., str], tmp_path: Path, tiny: Design) -> None:
+def test_resume_with_another_design(refused: Callable[..., str], tmp_path: Path) -> None:
     started(tmp_path / "results" / "mine")
-    assert "belongs to another design (koleo_accum)" in refused("--resume --name mine", tiny)
+    assert "belongs to another design (koleo_accum)" in refused("--resume --name mine")
 
 
 def test_results_below_a_file(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -254,11 +257,11 @@ def test_a_cluster_that_does_not_answer(refused_by_cluster: Callable[[str], str]
 
 
 @pytest.fixture
-def refused_by_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+def refused_by_cluster(tiny: Design, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
     """`refused_by_cluster(address)` -> the message; no folder is made."""
 
     def run(address: str) -> str:
-        assert main(DESIGN, ["--address", address, "--results", str(tmp_path / "results")]) == 2
+        assert main(tiny, ["--address", address, "--results", str(tmp_path / "results")]) == 2
         assert not (tmp_path / "results").exists()
         return capsys.readouterr().err
 

@@ -17,7 +17,7 @@ from sweeps.design.runs import confirm_base
 from sweeps.koleo_accum import DESIGN
 
 SETTINGS: dict[str, Any] = {
-    "preset": "features", "dataset": "digits", "subset": 64, "val_images": 60, "epochs": 2, "image_size": 32,
+    "preset": "features", "dataset": "digits", "subset": 64, "val_images": 60, "epochs": 2, "image_size": 16,
     "views": "none",
 }  # fmt: skip
 
@@ -30,7 +30,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 @pytest.fixture
 def data(plan: Plan) -> DeviceData:
-    return DeviceData.load(TrainConfig(dataset="digits", image_size=32), torch.device("cpu"))
+    return DeviceData.load(TrainConfig(dataset="digits", image_size=16), torch.device("cpu"))
 
 
 def test_nothing_is_left_for_the_trials_to_compute(

@@ -13,7 +13,7 @@ import pytest
 from embedding_core.errors import Faults
 from sweeps import SweepResult, run
 from sweeps.analysis import compare, effects, trials
-from sweeps.cli.from_python import arguments_of
+from sweeps.cli.command_lines import arguments_of
 from sweeps.cli.options import parse
 from sweeps.design import Design
 from sweeps.koleo_accum import DESIGN
@@ -46,8 +46,8 @@ def test_all_faults_come_at_once_as_an_exception_and_nothing_is_written(tmp_path
         run(DESIGN, plan=True)
 
 
-def test_folders_are_compared_and_all_that_cannot_be_are_named(make_folder: Callable[..., Path]) -> None:
-    one, other = make_folder("one", seed=0), make_folder("other", seed=9)
+def test_folders_are_compared_and_all_that_cannot_be_are_named(folders: tuple[Path, Path]) -> None:
+    one, other = folders
     frame = compare(one, other)
     assert list(frame["sweep"]) == ["one"] * 4 + ["other"] * 4
     assert set(frame["family"]) == {"primary"}
@@ -58,8 +58,8 @@ def test_folders_are_compared_and_all_that_cannot_be_are_named(make_folder: Call
     assert len(caught.value.faults) == 2
 
 
-def test_a_result_shows_its_answer_in_a_notebook(make_folder: Callable[..., Path]) -> None:
-    result = SweepResult(make_folder("one", seed=0))
+def test_a_result_shows_its_answer_in_a_notebook(folders: tuple[Path, Path]) -> None:
+    result = SweepResult(folders[0])
     page = result._repr_html_()
     assert result.answer()[0] in page
     assert "<svg" in page
@@ -68,9 +68,14 @@ def test_a_result_shows_its_answer_in_a_notebook(make_folder: Callable[..., Path
         result.best()
 
 
-@pytest.fixture
-def make_folder(tmp_path: Path) -> Callable[..., Path]:
-    return lambda name, *, seed: factorial_sweep(replicates=4, seed=seed).write(tmp_path / name)
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of two sweeps, `one` and `other`, which are only read."""
+    results = tmp_path_factory.mktemp("results")
+    one, other = (
+        factorial_sweep(replicates=4, seed=seed).write(results / name) for name, seed in (("one", 0), ("other", 9))
+    )
+    return one, other
 
 
 @pytest.mark.ray

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,14 +32,29 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-@pytest.fixture
-def sweep(tiny: Design, tmp_path: Path) -> Sweep:
-    """`sweep(seed, replicates=1, ...)` -> folder of a tuned sweep that has ended."""
+@pytest.fixture(scope="module")
+def built(tiny_design: Design, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """`built(name, **what)` -> folder of a sweep that has ended, made once; nobody may change it."""
+    folders: dict[str, Path] = {}
 
-    def build(seed: int, *, name: str = "", **what: Any) -> Path:
-        return swept(tiny, tmp_path / (name or f"s{seed}"), **{**TUNED, "seed": seed, "replicates": 1, **what})
+    def build(name: str, **what: Any) -> Path:
+        key = f"{name} {sorted(what.items())}"
+        if key not in folders:
+            folders[key] = swept(tiny_design, tmp_path_factory.mktemp("built") / name, **what)
+        return folders[key]
 
     return build
+
+
+@pytest.fixture
+def sweep(built: Sweep, tmp_path: Path) -> Sweep:
+    """`sweep(seed, replicates=1, ...)` -> folder of a tuned sweep that has ended, its own copy."""
+
+    def copied(seed: int, *, name: str = "", **what: Any) -> Path:
+        name = name or f"s{seed}"
+        return shutil.copytree(built(name, **{**TUNED, "seed": seed, "replicates": 1, **what}), tmp_path / name)
+
+    return copied
 
 
 def plan_of(folder: Path) -> dict[str, Any]:

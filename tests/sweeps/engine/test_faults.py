@@ -17,12 +17,11 @@ import ray
 import torch
 from rich.console import Console
 
-from embedding_core.config.train_config import TrainConfig
+from embedding_core.config.train_config import SAVE_EVERY_S, TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.errors import Faults
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
-from embedding_core.train import SAVE_EVERY_S
 from embedding_core.training import checkpoint
 from sweeps.cli.main import main
 from sweeps.design import Design, plan_file

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embedding_core.errors import Faults
-from sweeps.cli.probe import share_of
+from sweeps.cli.forecast.probe import share_of
 from sweeps.engine.machines import resources
 from sweeps.engine.machines.resources import RoomLimiter, Slots, autoscaled
 from sweeps.engine.search.searchers import PlannedSearch

@@ -1,13 +1,13 @@
 """The lines of a sweep without a terminal: what they count, and that they come where nothing happens."""
 
 import io
+import time
 from collections import Counter
 
 import pytest
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from sweeps.engine.watching import progress
 from sweeps.engine.watching.progress import Progress
 from trainables.run_label import RunLabel
 
@@ -23,7 +23,7 @@ def written() -> io.StringIO:
 
 
 @pytest.fixture
-def shown(written: io.StringIO) -> Progress:
+def shown(clock: list[float], written: io.StringIO) -> Progress:
     console = Console(file=written)
     return Progress(
         "search", planned=8, images_per_trial=100, ended=Counter(completed=2), measure="val_auc", console=console
@@ -37,26 +37,44 @@ def trials(*statuses: str) -> list[Trial]:
     return made
 
 
-def test_without_a_node_a_line_says_who_waits(
-    shown: Progress, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds, as the display sees them."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_stage_begins_with_what_it_is_for(shown: Progress, written: io.StringIO) -> None:
+    shown.start()
+    assert written.getvalue() == "search: try settings, and stop slow starters (8 trials)\n"
+
+
+def test_without_a_node_a_line_says_who_waits(clock: list[float], shown: Progress, written: io.StringIO) -> None:
     """Trials whose node died are pending again for Tune; nobody sends results or ends."""
     shown.on_result(LABEL, {"images_seen": 50, "val_auc": 0.5})
     shown.refresh(trials("PENDING"))
     assert written.getvalue() == ""  # not at every step
-    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    clock[0] = 60.0
     shown.refresh(trials("TERMINATED", "RUNNING", "RUNNING", "PENDING", "PENDING", "PENDING"))
+    clock[0] = 120.0
     shown.refresh(trials("TERMINATED", "PENDING"))
     some, none = written.getvalue().splitlines()
-    assert "2/8 ended (2 completed), 2 running, 3 waiting for room;" in some
-    assert "0 running, 1 waiting for room;" in none
-    assert "time left <=" in some
-    assert none.endswith("time left -")  # who knows when a node comes
+    assert "2/8 ended (2 completed), 2 running, 3 waiting to start;" in some
+    assert some.endswith("best val_auc 0.5000; images/s 1; time left at most 11 min")  # 550 images, 50 in a minute
+    assert "0 running, 1 waiting to start;" in none
+    assert "time left" not in none  # who knows when a node comes
 
 
-def test_an_ending_is_told_at_once_and_once(shown: Progress, written: io.StringIO) -> None:
-    shown.on_stored({"trial_id": "t00000", "end_reason": "diverged"})
-    shown.refresh(trials("TERMINATED", "RUNNING"))
-    shown.refresh(trials("TERMINATED", "RUNNING"))
+def test_however_many_trials_end_there_is_a_line_a_minute(
+    clock: list[float], shown: Progress, written: io.StringIO
+) -> None:
+    for number in range(5):
+        clock[0] = 20.0 * number
+        shown.on_stored({"trial_id": f"t{number:05d}", "end_reason": "diverged"})
+        shown.refresh(trials("TERMINATED", "RUNNING"))
     (line,) = written.getvalue().splitlines()
-    assert "3/8 ended (2 completed, 1 diverged), 1 running;" in line
+    assert "6/8 ended (2 completed, 4 diverged), 1 running" in line
+    assert "best" not in line  # no row of a trial has come
+    shown.stop(trials("TERMINATED"))
+    assert "7/8 ended (2 completed, 5 diverged), 0 running" in written.getvalue().splitlines()[-1]

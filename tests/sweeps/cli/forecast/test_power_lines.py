@@ -8,8 +8,8 @@ import pytest
 from embedding_core.errors import Faults
 from sweeps.analysis.stats.answers.replicate_sd import ReplicateSd
 from sweeps.analysis.stats.intervals.power import reachable, replicates_needed
+from sweeps.cli.forecast.power_lines import power_lines, sds_of
 from sweeps.cli.main import main
-from sweeps.cli.power_lines import power_lines, sds_of
 from sweeps.design import Design
 from sweeps.design.design import Settings
 from sweeps.design.plan import Plan
@@ -68,28 +68,33 @@ def test_what_judges_nothing_has_no_power() -> None:
     assert lines_of(stages="tune") == []
 
 
-def test_sds_of_an_earlier_sweep_stand_by_their_estimand(tmp_path: Path) -> None:
-    folder = factorial_sweep(replicates=6, blocks=2).write(tmp_path / "earlier")
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return factorial_sweep(replicates=4, blocks=2).write(tmp_path_factory.mktemp("results") / "earlier")
+
+
+def test_sds_of_an_earlier_sweep_stand_by_their_estimand(earlier: Path) -> None:
     plan = Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard"})
-    sds = sds_of(folder, plan)
+    sds = sds_of(earlier, plan)
     lines = power_lines(plan, sds, name="earlier")
-    assert lines[1] == "  SDs of earlier: 6 replicates x 2 seeds"
+    assert lines[1] == "  SDs of earlier: 4 replicates x 2 seeds"
     (own,) = [line for line in lines if line.strip().startswith("koleo: ")]
     assert f"{sds['koleo'].sd:.2}"[1:4] in own
-    absent = power_lines(plan, {"koleo": ReplicateSd(0.01, 6, 2)}, name="earlier")
+    absent = power_lines(plan, {"koleo": ReplicateSd(0.01, 4, 2)}, name="earlier")
     assert absent[2].startswith("  not estimated there: accumulation")
 
 
 def test_a_sweep_that_cannot_tell_is_one_message(
-    tiny: Design, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Design, earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    single = factorial_sweep(replicates=1, blocks=8).write(tmp_path / "single")
-    for folder, part in ((single, "one tuning confirmed by 8 seeds"), (tmp_path / "nowhere", "nowhere")):
-        argv = ["--plan", "--local", "--preset", "minimal", "--loss", "semihard", "--sd-from", str(folder)]
-        assert main(DESIGN, argv) == 2
-        assert part in capsys.readouterr().err
+    plan = Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard"})
+    single = factorial_sweep(replicates=1, blocks=2).write(tmp_path / "single")
+    for folder, part in ((single, "one tuning confirmed by 2 seeds"), (tmp_path / "nowhere", "nowhere")):
+        with pytest.raises(Faults, match=part) as error:
+            sds_of(folder, plan)
+        assert len(error.value.faults) == 1
     with pytest.raises(Faults, match="none of what is planned"):
-        sds_of(factorial_sweep(replicates=4).write(tmp_path / "other"), Plan.of(_renamed(tiny), {"preset": "designed"}))
+        sds_of(earlier, Plan.of(_renamed(tiny), {"preset": "designed"}))
     assert main(DESIGN, ["--local", "--sd-from", str(single)]) == 2
     assert "add `--plan`" in capsys.readouterr().err
 

@@ -14,9 +14,9 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
-from sweeps.cli.probe import MOST_EPOCHS, shortened
-from sweeps.cli.probe_pool import ProbePool, probe_pool
-from sweeps.cli.workload import Workload, kind_of
+from sweeps.cli.forecast.probe import MOST_EPOCHS, shortened
+from sweeps.cli.forecast.probe_pool import ProbePool, probe_pool
+from sweeps.cli.forecast.workload import Workload, kind_of
 from sweeps.design.plan import Plan
 
 PROBE_BATCHES = 5

@@ -51,7 +51,7 @@ def probe_pool(number: int, cpus: float) -> Iterator[ProbePool]:
         "OMP_NUM_THREADS": str(max(1, math.floor(cpus))),
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
-    command = [sys.executable, "-m", "sweeps.cli.probe_process"]
+    command = [sys.executable, "-m", "sweeps.cli.forecast.probe_process"]
     with ExitStack() as stack:
         started = [
             stack.enter_context(

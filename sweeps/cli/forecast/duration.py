@@ -4,10 +4,9 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from embedding_core.config.train_config import TrainConfig
-from embedding_core.train import SAVE_EVERY_S
-from sweeps.cli.rates import Evaluation, Rates, evaluation_kind, nearest
-from sweeps.cli.workload import Work, Workload, kind_of
+from embedding_core.config.train_config import SAVE_EVERY_S, TrainConfig
+from sweeps.cli.forecast.rates import Evaluation, Rates, evaluation_kind, nearest
+from sweeps.cli.forecast.workload import Work, Workload, kind_of
 from sweeps.design.plan import Plan
 
 DRIVER_STARTS = 3.5

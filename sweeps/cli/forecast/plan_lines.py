@@ -6,27 +6,25 @@ from pathlib import Path
 
 import torch
 
+from embedding_core.config.train_config import SAVE_EVERY_S
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
 from embedding_core.models.network import build_network, set_frozen
 from embedding_core.models.pretrained import come_by, is_there
 from embedding_core.storage.local_cache import cache_dir
-from embedding_core.train import SAVE_EVERY_S
 from sweeps.cli import feature_cache
-from sweeps.cli.duration import Duration, duration_of
+from sweeps.cli.forecast.duration import Duration, duration_of
+from sweeps.cli.forecast.probe import MEMORY_FIELDS, measure, share_of
+from sweeps.cli.forecast.rates import Rates, StandIn, rates_of
+from sweeps.cli.forecast.workload import Workload, kind_of, workload_of
 from sweeps.cli.held_out_checks import lines_on_data
 from sweeps.cli.plan_checks import distinct
-from sweeps.cli.probe import MEMORY_FIELDS, measure, share_of
-from sweeps.cli.rates import Rates, StandIn, rates_of
-from sweeps.cli.workload import Workload, kind_of, workload_of
 from sweeps.design.plan import Plan
 from sweeps.engine.machines.resources import DEFAULT_GPU_SHARE, Request, Slots
+from sweeps.results.durations import time_text
 
 OPTIMIZER_COPIES = 3
 """A checkpoint holds the weights and Adam's two moments."""
-
-SHOWN_IN_SECONDS = 180.0
-"""Longer times are shown in minutes."""
 
 
 def forecast(plan: Plan, data: DeviceData, request: Request, *, save_every_s: float = SAVE_EVERY_S) -> list[str]:
@@ -117,10 +115,10 @@ def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> l
     features = {"features (once for this machine)": duration.features_s} if duration.features_s else {}
     parts = {**features, "start": duration.start_s, **duration.stages, "report": duration.report_s}
     return [
-        f"time:      about {_time(duration.total_s)} on this machine"
-        + (f", at most about {_time(duration.most_s)}" if most else "")
+        f"time:      about {time_text(duration.total_s)} on this machine"
+        + (f", at most about {time_text(duration.most_s)}" if most else "")
         + f" ({at_once} at once, {pace} images/s each{untimed})",
-        "           " + ", ".join(f"{name} {_time(seconds)}" for name, seconds in parts.items()),
+        "           " + ", ".join(f"{name} {time_text(seconds)}" for name, seconds in parts.items()),
     ]
 
 
@@ -135,10 +133,6 @@ def _disk_bytes(plan: Plan, works: Workload, data: DeviceData, at_once: int) -> 
     best_of_tune = plan.replicates * len(plan.factorial.distinct) if "tune" in works else 0
     confirmed = round(sum(work.trials for work in works.get("confirm", ())))
     return of_one * (best_of_search + best_of_tune + confirmed + at_once)
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:,.1f} min"
 
 
 def _two_digits(value: float) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from embedding_core.config.train_config import TrainConfig
-from sweeps.cli import duration
-from sweeps.cli.duration import duration_of, interleaved, makespan
-from sweeps.cli.rates import Evaluation, Kind, Rates, evaluation_kind, nearest
-from sweeps.cli.workload import Work, kind_of, workload_of
+from sweeps.cli.forecast import duration
+from sweeps.cli.forecast.duration import duration_of, interleaved, makespan
+from sweeps.cli.forecast.rates import Evaluation, Kind, Rates, evaluation_kind, nearest
+from sweeps.cli.forecast.workload import Work, kind_of, workload_of
 from sweeps.design import Design
 from sweeps.design.design import Settings
 from sweeps.design.plan import Plan

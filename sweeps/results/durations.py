@@ -1,0 +1,14 @@
+"""How long something takes, as people say it."""
+
+from typing import Final
+
+IN_SECONDS: Final = 180.0
+"""Below, seconds are told."""
+
+
+def time_text(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`; `seconds`: at least 0."""
+    if seconds < IN_SECONDS:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min"
