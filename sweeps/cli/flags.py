@@ -96,6 +96,12 @@ def _add_what(add: _Add, design: Design) -> None:
         help=f"what to do with images that are there twice, pixel by pixel, of {', '.join(CHOICES['duplicates'])}; "
         "refuse (more than one in a thousand of the test or validation images trained on as well)",
     )
+    add(
+        "--skip-broken",
+        action="store_const",
+        const=True,
+        help="go on without images that cannot be decoded, and list them; otherwise they are refused, all at once",
+    )
     add("--loss", metavar="NAME", help=f"base loss, of {', '.join(LOSSES)}, or a plug-in's")
     add(
         "--plugin",
