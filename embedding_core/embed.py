@@ -3,9 +3,11 @@
 MODEL is a file that a sweep keeps under RESULTS/NAME/best/; IMAGES an image, a folder of images, or Parquet in the
 Hugging Face image layout, a file or a folder of them, with labels or without. Writes a Parquet file with `path`,
 `label` (null where there is none) and `embedding`, batch by batch: memory does not grow with the number of images.
+Images that cannot be decoded are refused, all of them at once, or left out and named (`--skip-broken`).
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -22,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from embedding_core.data.readers.decode import fit
+from embedding_core.data.readers.image_rows import WHY, listed
 from embedding_core.data.readers.image_stream import ImageStream, StreamedImage
 from embedding_core.errors import Faults
 from embedding_core.evaluation.embedding import embed
@@ -73,13 +76,21 @@ class Batch(NamedTuple):
     labels: list[int | None]
 
 
-def batches(images: Iterable[StreamedImage], shape: tuple[int, int, int], *, size: int = BATCH) -> Iterator[Batch]:
+def batches(
+    images: Iterable[StreamedImage], shape: tuple[int, int, int], *, size: int = BATCH, skipped: list[str] | None = None
+) -> Iterator[Batch]:
     """Up to `size` images at a time, made as the training images of a model of `shape` (c, h, w) were.
+
+    Args:
+        images: in their order.
+        shape: of an image as the model takes it.
+        size: images of a batch, >= 1.
+        skipped: is given a sentence for each image that is none, which is left out; None: they are refused.
 
     Raises:
         Faults: some are no images, all of which are named. After the first of them there are no more batches.
     """
-    faults: list[str] = []
+    broken: list[str] = []
     pixels: list[UInt8[Tensor, "c h w"]] = []
     paths: list[str] = []
     labels: list[int | None] = []
@@ -87,8 +98,9 @@ def batches(images: Iterable[StreamedImage], shape: tuple[int, int, int], *, siz
         try:
             pixels.append(_as_trained(image.picture(), shape))
         except ValueError as error:
-            faults.append(f"{image.path} is not an image: {error}")
-        if faults:
+            (broken if skipped is None else skipped).append(f"{image.path}{WHY}{error}.")
+            continue
+        if broken:
             pixels.clear()
             continue
         paths.append(image.path)
@@ -96,8 +108,8 @@ def batches(images: Iterable[StreamedImage], shape: tuple[int, int, int], *, siz
         if len(pixels) == size:
             yield Batch(torch.stack(pixels), paths, labels)
             pixels, paths, labels = [], [], []
-    if faults:
-        raise Faults(faults)
+    if broken:
+        raise Faults([*listed(broken, "Images"), f"{len(broken):,} are broken; `--skip-broken` goes on without them."])
     if pixels:
         yield Batch(torch.stack(pixels), paths, labels)
 
@@ -113,24 +125,35 @@ def _as_trained(picture: Image.Image, shape: tuple[int, int, int]) -> UInt8[Tens
     return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
 
 
-def embed_images(network: EmbeddingNetwork, source: Path, out: Path) -> int:
+def embed_images(network: EmbeddingNetwork, source: Path, out: Path, *, skipped: list[str] | None = None) -> int:
     """Embed the images of `source` into the Parquet file `out`, which appears whole at the end; how many they were.
 
     A bar on standard error, if that is a terminal, shows how far it is.
 
+    Args:
+        network: the model.
+        source: see `ImageStream.of`.
+        out: its file metadata have what was left out (`broken`, a JSON list).
+        skipped: see `batches`.
+
     Raises:
-        Faults: nothing there, or files that are no images, all of which are named; `out` is as it was.
+        Faults: nothing there, files that are no images, or nothing but these; `out` is as it was.
         StorageError: `out` cannot be written, and is as it was.
     """
     stream = ImageStream.of(source)
-    total, width = len(stream), last_linear(network.head).out_features
+    total, width, done = len(stream), last_linear(network.head).out_features, 0
     schema = pa.schema([("path", pa.string()), ("label", pa.int64()), ("embedding", pa.list_(pa.float32(), width))])
     with whole(out) as file, pq.ParquetWriter(file, schema) as writer, float32_products(network.precision):
-        for images, paths, labels in batches(_watched(stream, total), network.image_shape):
+        for images, paths, labels in batches(_watched(stream, total), network.image_shape, skipped=skipped):
             z: Float[Tensor, "n d"] = embed(network, images.to(network.mean.device)).cpu()
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(z.flatten().numpy()), width)
             writer.write_batch(pa.record_batch([pa.array(paths), pa.array(labels, pa.int64()), vectors], schema=schema))
-    return total
+            done += len(paths)
+        if not done:
+            raise Faults([*listed(skipped or [], "Images"), f"{source} holds no image that can be decoded."])
+        if skipped:
+            writer.add_key_value_metadata({"broken": json.dumps(skipped)})
+    return done
 
 
 def _watched(images: Iterable[StreamedImage], total: int) -> Iterator[StreamedImage]:
@@ -163,14 +186,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("model", type=Path, help="model file, such as RESULTS/NAME/best/model.pt")
     parser.add_argument("images", type=Path, help="image, Parquet file, or folder of images or of Parquet files")
     parser.add_argument("--out", type=Path, default=Path("embeddings.parquet"), help="default: %(default)s")
+    parser.add_argument("--skip-broken", action="store_true", help="go on without what cannot be decoded, and name it")
     arguments = parser.parse_args(argv)
+    skipped: list[str] | None = [] if arguments.skip_broken else None
     try:
         network = load_model(arguments.model)
-        count = embed_images(network, arguments.images, arguments.out)
+        count = embed_images(network, arguments.images, arguments.out, skipped=skipped)
     except (Faults, StorageError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{count} embeddings of {last_linear(network.head).out_features} numbers -> {arguments.out}")
+    for line in listed(skipped or [], "Images"):
+        print(line, file=sys.stderr)
+    left = f" ({len(skipped):,} images are broken and left out)" if skipped else ""
+    print(f"{count} embeddings of {last_linear(network.head).out_features} numbers -> {arguments.out}{left}")
     return 0
 
 

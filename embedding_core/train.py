@@ -21,7 +21,6 @@ from embedding_core.config.parsing import parse_settings
 from embedding_core.config.rules import MARGIN_LOSSES
 from embedding_core.config.train_config import SAVE_EVERY_S, TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.image_sets import told
 from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
 from embedding_core.errors import Faults
 from embedding_core.evaluation.collapse import collapsed
@@ -323,9 +322,13 @@ def main(argv: list[str]) -> int:
         try:
             use_named(arguments.plugin)
             config = TrainConfig.from_flat(parse_settings(arguments.settings))
-            if line := told(config.dataset, config.data_root):
-                print(f"images: {line}", file=sys.stderr)
-            rows = train(config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every)
+            data = DeviceData.load(config, pick_device(config.device))
+            for line in (data.told(), data.broken_told(test=config.eval_test)):
+                if line:
+                    print(f"images: {line}", file=sys.stderr)
+            rows = train(
+                config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every, data=data
+            )
             for row in rows:
                 # JSON has no NaN; as in the result store, null beside `is_finite` false says it.
                 finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

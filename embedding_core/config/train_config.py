@@ -63,7 +63,7 @@ beside the epoch it was in. It changes no row, and so is no field."""
 NOT_HASHED = ("data_root",)
 """Where the data lie says nothing about what is computed; the split hashes identify the data."""
 
-NEWER = {"duplicates": "refuse", "plugin_sha256": None}
+NEWER = {"duplicates": "refuse", "plugin_sha256": None, "skip_broken": False}
 """Fields that earlier versions had not, at the value that computes what these did: it is left out of hashes, so that
 sweeps of theirs go on."""
 
@@ -88,6 +88,9 @@ class TrainConfig:
     """What to do with images whose pixels are those of another. `refuse`: end before the first step if more than one
     in a thousand of the test or validation images is trained on as well. `drop`: leave copies of test images, and all
     but one of the others, out of training and validation. `keep`: train as it is. Counted in any case."""
+
+    skip_broken: bool = False
+    """Whether images that cannot be decoded are left out, and named; otherwise a data set that has any is refused."""
 
     val_share: float = 0.2
     """Share of each class's images held out for validation, or of the classes (see `val_by`); in (0, .5]."""

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from embedding_core.config.data_root import resolve_root
 from embedding_core.config.train_config import TrainConfig
+from embedding_core.data.broken_images import left_out
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_across
-from embedding_core.data.image_sets import ImageSet, load, size_of_test_file, told
+from embedding_core.data.image_sets import FOLDER, ImageSet, load, size_of_test_file, told
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.errors import Faults
 from embedding_core.plugins.builtin import DATASETS
@@ -56,6 +58,9 @@ class DeviceData:
     class_names: tuple[str, ...] = ()
     settings: tuple[tuple[str, Value], ...] = ()
     """Of the plug-in that the set is from."""
+    skip_broken: bool = False
+    broken: tuple[str, ...] = ()
+    """See `ImageSet`; of the training file."""
     _scalings: dict[tuple[int, ...], Scaling] = field(default_factory=dict, repr=False)
     """By classes trained on or validated with; a scaling of CIFAR-10 takes half a second."""
     _overlaps: dict[str, ClassOverlap] = field(default_factory=dict, repr=False)
@@ -80,8 +85,14 @@ class DeviceData:
         """
         root = str(resolve_root(config.data_root))
         settings = _settings(config)
-        train = load(config.dataset, root, image_size=config.image_size, download=download, settings=dict(settings))
+        read = partial(
+            load, config.dataset, root, image_size=config.image_size, download=download, settings=dict(settings),
+            skip_broken=config.skip_broken,
+        )  # fmt: skip
+        train = read()
         size = size_of_test_file(config.dataset, root, dict(settings))
+        if size is not None and config.skip_broken:
+            size -= len(read(split="test").broken)
         # Whose features are computed ahead stay where they are: at 128 pixels CIFAR-10 would take 2.5 GB of the device.
         images = train.images
         if not config.trains_on_features:
@@ -91,7 +102,7 @@ class DeviceData:
             images = images.to(device)
         return cls(
             config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
-            train.class_names, settings,
+            train.class_names, settings, config.skip_broken, train.broken,
         )  # fmt: skip
 
     def told(self) -> str:
@@ -100,11 +111,11 @@ class DeviceData:
 
     def serves(self, config: TrainConfig, device: torch.device) -> bool:
         """Whether these are the data that `config` asks for."""
-        asked = (config.dataset, str(resolve_root(config.data_root)), config.image_size, device)
+        asked = (config.dataset, str(resolve_root(config.data_root)), config.image_size, config.skip_broken, device)
         there = config.trains_on_features or self.images.device == device
         return (
             there
-            and (self.name, self.root, self.image_size, self.device) == asked
+            and (self.name, self.root, self.image_size, self.skip_broken, self.device) == asked
             and self.settings == _settings(config)
         )
 
@@ -230,11 +241,26 @@ class DeviceData:
         Raises:
             Faults: it is broken, or its images are not of the training images' shape.
         """
-        test = load(self.name, self.root, split="test", image_size=self.image_size, settings=dict(self.settings))
-        if test.images.shape[1:] != self.images.shape[1:]:
-            shapes = f"{tuple(test.images.shape[1:])} and {self.shape}"
-            raise Faults([f"Test and training images of `{self.name}` must have one shape, but have {shapes}."])
+        test = load(
+            self.name, self.root, split="test", image_size=self.image_size, settings=dict(self.settings),
+            skip_broken=self.skip_broken,
+        )  # fmt: skip
+        shape: tuple[int, int, int] = tuple(test.images.shape[1:])  # type: ignore[assignment]
+        if shape != self.shape:
+            raise Faults([_two_shapes(self.name, self.shape, shape)])
         return test
+
+    def broken_told(self, *, test: bool) -> str:
+        """What `skip_broken` has left out, in a line; empty where nothing was.
+
+        Args:
+            test: whether the test file is read, if there is one.
+        """
+        found = {"train": self.broken}
+        if test and self.skip_broken and self.test_file_size is not None:
+            found["test"] = self.test_file().broken
+        folder = Path(self.root) / Path(self.name.removeprefix(FOLDER)).expanduser()
+        return left_out({part: broken for part, broken in found.items() if broken}, folder)
 
     def overlap(self, indices: Split) -> ClassOverlap:
         """How the classes of the test split relate to those trained on; reads the test file unless `test` has.
@@ -294,6 +320,20 @@ def _too_large(name: str, images: UInt8[Tensor, "n c h w"], device: torch.device
         f"nothing left for the network: {smaller}; a data set of {max(0, free) // per_image:,} images of this size "
         "(`subset` draws from all of them, and does not help). With a backbone that is never trained (`freeze_epochs` "
         "of `epochs` or more) the images stay on the host."
+    )
+
+
+def _two_shapes(name: str, train: tuple[int, int, int], test: tuple[int, int, int]) -> str:
+    """A sentence about the shapes (c, h, w) of training and test images that says how they become one."""
+    differing, ways = [], []
+    if train[0] < test[0]:
+        differing.append("the training images are all grey and some test images in colour")
+        ways.append("save the test images in grey, or one training image in colour, which makes all of them so")
+    if train[1:] != test[1:]:
+        differing.append(f"the training images are {train[1]}x{train[2]} and the test images {test[1]}x{test[2]}")
+        ways.append(f"take an `image_size` (`--set image_size={max(train[1:])}`, say), which fits all into one square")
+    return (
+        f"Test and training images of `{name}` must have one shape, but {' and '.join(differing)}: {'; '.join(ways)}."
     )
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from embedding_core.config.data_root import resolve_root
+from embedding_core.data.broken_images import refused
 from embedding_core.data.class_names import in_training_labels
 from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.readers.cifar_pickles import PickledCifar
@@ -38,6 +39,8 @@ class ImageSet:
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     class_names: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+    """A sentence for each image of the files that cannot be decoded and is left out."""
 
     @cached_property
     def sha256(self) -> str:
@@ -57,6 +60,7 @@ def load(
     image_size: int | None = None,
     download: bool = True,
     settings: Mapping[str, Any] | None = None,
+    skip_broken: bool = False,
 ) -> ImageSet:
     """Load one split of a data set (what has to be decoded is memory-mapped from this machine's cache).
 
@@ -77,22 +81,26 @@ def load(
             they are, images of several sizes are fitted to `DEFAULT_SIDE`; test images follow the training images.
         download: whether a set of torchvision's that is not there is fetched.
         settings: fields of a plug-in, such as `dataset.noise`; its defaults otherwise.
+        skip_broken: whether images that cannot be decoded are left out, and named in `ImageSet.broken`.
 
     Raises:
-        Faults: unknown name, missing or broken files; one sentence each.
+        Faults: unknown name, missing files, broken images of either split; one sentence each.
     """
     if split not in ("train", "test"):
         raise Faults([unknown("split", split, ("train", "test"))])
     if image_size is not None and image_size < 1:
         raise Faults([f"`image_size` must be at least 1, but got {image_size}."])
     source = _source(name, resolve_root(root), settings, download=download)
-    if split == "train":
-        return _image_set(source.decoded(split, image_size=image_size))
-    if source.test_size() is None:
+    if split == "test" and source.test_size() is None:
         raise Faults([f"`{name}` comes in one piece; its test split is carved out by embedding_core.data.splits."])
-    if isinstance(source, ParquetSet | ClassFolders | PluginSet):
-        return _test_like_training(name, source, image_size)
-    return _image_set(source.decoded(split, image_size=image_size))
+    if split == "test" and isinstance(source, ParquetSet | ClassFolders | PluginSet):
+        found = _test_like_training(name, source, image_size)
+    else:
+        found = _image_set(source.decoded(split, image_size=image_size))
+    if found.broken and not skip_broken:
+        other = source.decoded("test", image_size=image_size).broken if split == "train" and source.test_size() else ()
+        raise Faults(refused(name, (*found.broken, *other)))
+    return found
 
 
 def size_of_test_file(
@@ -161,9 +169,10 @@ def _test_like_training(name: str, source: ParquetSet | ClassFolders | PluginSet
         image_size = DEFAULT_SIDE
     test = _image_set(source.decoded("test", image_size=image_size))
     images = test.images.expand(-1, train.images.shape[1], -1, -1) if test.images.shape[1] == 1 else test.images
-    return ImageSet(images, *in_training_labels(name, train.labels, train.class_names, test.labels, test.class_names))
+    labels, names = in_training_labels(name, train.labels, train.class_names, test.labels, test.class_names)
+    return ImageSet(images, labels, names, test.broken)
 
 
 def _image_set(decoded: Decoded) -> ImageSet:
-    images, labels, class_names = decoded
-    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names)
+    images, labels, class_names, broken = decoded
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names, broken)

@@ -97,6 +97,12 @@ def _add_what(add: _Add, design: Design, default_of: Callable[[str], str]) -> No
         f"{', '.join(CHOICES['duplicates'])}; default: {CHOICES['duplicates'][0]}",
     )
     add(
+        "--skip-broken",
+        action="store_const",
+        const=True,
+        help="go on without images that cannot be decoded, and list them; otherwise they are refused, all at once",
+    )
+    add(
         "--exempt",
         type=_lenient(float),
         metavar="SHARE",

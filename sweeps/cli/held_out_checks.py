@@ -49,5 +49,6 @@ def lines_on_data(plan: Plan, data: DeviceData) -> list[str]:
     copies = data.shared(as_it_is).sentence()
     if copies and as_it_is is not split:
         copies += "; these and other copies are left out of training and validation"
-    named = {"test set:": classes, "copies:": copies, "images:": data.told()}
+    broken = data.broken_told(test="confirm" in plan.stages)
+    named = {"test set:": classes, "copies:": copies, "images:": data.told(), "broken:": broken}
     return [f"{name:<10} {sentence}" for name, sentence in named.items() if sentence]

@@ -25,6 +25,7 @@ from sweeps.engine.machines.resources import share_faults
 from sweeps.results import frozen
 from sweeps.results.files import holds_sweep
 
+READ_BY = ("dataset", "data_root", "image_size", "skip_broken")
 BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
                 "max_images_per_class", "val_by", "duplicates")  # fmt: skip
 NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
@@ -37,7 +38,7 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     data = None
     try:
         own = f"{DATASETS.kind}."  # fields of the plug-in that the set is from
-        where = {k: v for k, v in plan.base.items() if k in ("dataset", "data_root", "image_size") or k.startswith(own)}
+        where = {k: v for k, v in plan.base.items() if k in READ_BY or k.startswith(own)}
         data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"), download=not options.plan)
         config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
         split = data.split(config)

@@ -41,8 +41,8 @@ def pin_of(plan: Plan, data: DeviceData, weights: Iterable[str]) -> dict[str, An
     test = data.test_file() if "confirm" in plan.stages and data.test_file_size is not None else None
     train = ImageSet(data.images.cpu(), data.labels.cpu(), data.class_names)
     return {
-        "train": {"sha256": data.sha256, **_counts(train)},
-        "test": test and {"sha256": test.sha256, **_counts(test)},
+        "train": {"sha256": data.sha256, **_counts(train), **_left_out(data.broken)},
+        "test": test and {"sha256": test.sha256, **_counts(test), **_left_out(test.broken)},
         "weights": {name: sha256 for name in sorted({*weights}) if (sha256 := file_sha256(name))},
     }
 
@@ -87,6 +87,11 @@ def _counts(images: ImageSet) -> dict[str, Any]:
     labels, sizes = images.labels.unique(return_counts=True)
     by_name = dict(zip(map(images.name_of, labels.tolist()), sizes.tolist(), strict=True))
     return {"images": len(images.labels), "classes": by_name if len(by_name) <= MOST_COUNTED else len(by_name)}
+
+
+def _left_out(broken: tuple[str, ...]) -> dict[str, Any]:
+    """Why each image that `--skip-broken` leaves out is none."""
+    return {"broken": list(broken)} if broken else {}
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """`python -m embedding_core.embed`: the same image, the same vector, whatever file it comes in."""
 
 import io
+import json
 import sys
 import weakref
 from collections.abc import Callable
@@ -168,11 +169,35 @@ def test_all_unreadable_images_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"no image")
     with pytest.raises(Faults) as caught:
         read_images(tmp_path, (1, 8, 8))
-    assert len(caught.value.faults) == 2
+    assert [fault.partition(" is not an image")[0] for fault in caught.value.faults[:2]] == [
+        str(tmp_path / name) for name in ("a.png", "b.jpg")
+    ]
+    assert caught.value.faults[2] == "2 are broken; `--skip-broken` goes on without them."
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(Faults, match=r"holds no images \(.*\) and no Parquet files"):
         read_images(empty, (1, 8, 8))
+
+
+def test_broken_images_are_left_out_on_request_and_recorded(
+    model: Path, digits: DeviceData, write_set: WriteSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [*digits.images[:6, 0].numpy()]
+    file = write_set([*images[:2], b"no image", *images[2:]], [0] * 7)
+    out = tmp_path / "out.parquet"
+    assert main([str(model), str(file), "--out", str(out)]) == 2
+    assert not out.exists()
+    assert main([str(model), str(file), "--out", str(out), "--skip-broken"]) == 0
+    assert "6 embeddings of 16 numbers" in (told := capsys.readouterr()).out
+    assert "(1 images are broken and left out)" in told.out
+    assert f"{file}#2 is not an image: cannot identify its format" in told.err
+    assert pq.read_table(out)["path"].to_pylist() == [f"{file}#{row}" for row in (0, 1, 3, 4, 5, 6)]
+    torch.testing.assert_close(vectors(out), embed(load_model(model), digits.images[:6]), rtol=0, atol=0)
+    (sentence,) = json.loads(pq.read_metadata(out).metadata[b"broken"])
+    assert sentence.startswith(f"{file}#2 is not an image: ")
+    file = write_set([b"no image"], [0], name="none")
+    assert main([str(model), str(file), "--out", str(out), "--skip-broken"]) == 2
+    assert "holds no image that can be decoded" in capsys.readouterr().err
 
 
 def test_images_are_embedded_batch_by_batch_and_written_as_they_come(
@@ -235,7 +260,7 @@ def test_of_broken_images_nothing_is_written_and_an_earlier_file_stays(
     out.write_bytes(b"earlier")
     assert main([str(model), str(file), "--out", str(out)]) == 2
     said = capsys.readouterr().err.splitlines()
-    assert [line.split(" is not")[0] for line in said] == [f"{file}#{row}" for row in (BATCH + 3, BATCH + 30)]
+    assert [line.split(" is not")[0] for line in said[:-1]] == [f"{file}#{row}" for row in (BATCH + 3, BATCH + 30)]
     assert [(path.name, path.read_bytes()) for path in out.parent.iterdir()] == [("out.parquet", b"earlier")]
 
 

@@ -68,6 +68,8 @@ class ClassFolders:
 
         def picture(row: int) -> Image.Image:
             try:
+                if not files[row].is_file():  # a pipe would be waited on for ever
+                    raise ValueError("not a file, or a link that leads nowhere")
                 return decode_image(files[row].read_bytes())
             except OSError as error:
                 raise ValueError(str(error)) from error
@@ -239,8 +241,9 @@ def _sha256(files: Sequence[Path], labels: Sequence[int], class_names: tuple[str
     faults = []
     for file in files:
         try:
-            if not file.is_file():  # a pipe would be waited on for ever
-                raise OSError("not a file, or a link that leads nowhere")
+            if not file.is_file():
+                digest.update(b"no file")  # told as broken, with those that are no images
+                continue
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:

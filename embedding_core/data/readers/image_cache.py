@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,20 @@ from embedding_core.storage import local_cache
 DECODER_VERSION = 2
 """Part of the cache key: raise it when the same file must decode to other arrays."""
 
-Decoded = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
-"""images [n, c, h, w], labels [n], class names."""
+BROKEN = "broken.json"
+"""Where an entry has the rows that are no images, each with the reason; absent where all are."""
+
+
+class Decoded(NamedTuple):
+    """Images of one size with a class each."""
+
+    images: npt.NDArray[np.uint8]
+    """[n, c, h, w]"""
+    labels: npt.NDArray[np.int64]
+    """[n]"""
+    class_names: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+    """A sentence for each row that is no image, and is left out: whoever reads must refuse them, or tell."""
 
 
 def cached(content: str, rows: Callable[[], ImageRows], *, image_size: int | None) -> Decoded:
@@ -32,7 +45,9 @@ def cached(content: str, rows: Callable[[], ImageRows], *, image_size: int | Non
         Faults: see `write_images`; or the cache cannot be written.
     """
     key = f"{content} decoder {DECODER_VERSION} pillow {PIL.__version__} size {image_size}"
-    return local_cache.entry(key, read=_stored, write=lambda folder: _write(folder, rows(), image_size))
+    found, broken = local_cache.entry(key, read=_stored, write=lambda folder: _write(folder, rows(), image_size))
+    # The same content may lie elsewhere by now, so rows have their names from today's files.
+    return found._replace(broken=rows().told(broken)) if broken else found
 
 
 def array_set(
@@ -44,7 +59,7 @@ def array_set(
 ) -> Decoded:
     """A set that is decoded already: as it is, or fitted to squares of `image_size` by way of the cache."""
     if image_size is None or images.shape[2:] == (image_size, image_size):
-        return images, labels, class_names
+        return Decoded(images, labels, class_names)
     digest = hashlib.sha256(repr((images.shape, class_names)).encode())
     digest.update(np.ascontiguousarray(images).data)
     digest.update(labels.data)
@@ -56,22 +71,25 @@ def array_set(
     return cached(digest.hexdigest(), lambda: rows, image_size=image_size)
 
 
-def _stored(folder: Path) -> Decoded | None:
-    """What `folder` holds; None if that is missing or not whole."""
+def _stored(folder: Path) -> tuple[Decoded, dict[int, str]] | None:
+    """What `folder` holds, and why other rows are no images; None if that is missing or not whole."""
     try:
         # Copy-on-write maps give torch a writable array without ever touching the file.
         images = np.load(folder / "images.npy", mmap_mode="c")
         labels = np.load(folder / "labels.npy")
         class_names = json.loads((folder / "class_names.json").read_text())
+        broken = dict(json.loads((folder / BROKEN).read_text()) if (folder / BROKEN).exists() else ())
     except (OSError, ValueError, EOFError):
         return None
     whole = images.dtype == np.uint8 and images.ndim == 4 and labels.dtype == np.int64
     if not whole or labels.shape != images.shape[:1] or not isinstance(class_names, list):
         return None
-    return images, labels, tuple(class_names)
+    return Decoded(images, labels, tuple(class_names)), broken
 
 
 def _write(folder: Path, rows: ImageRows, image_size: int | None) -> None:
-    write_images(folder / "images.npy", rows, image_size=image_size)
-    np.save(folder / "labels.npy", rows.labels)
+    kept, broken = write_images(folder / "images.npy", rows, image_size=image_size)
+    np.save(folder / "labels.npy", kept.labels)
     (folder / "class_names.json").write_text(json.dumps(rows.class_names))
+    if broken:
+        (folder / BROKEN).write_text(json.dumps([*broken.items()]))

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,9 @@ DEFAULT_SIDE = 64
 
 MAX_FAULTS = 5
 """Rows named one by one; the rest are counted."""
+
+WHY = " is not an image: "
+"""Between the name of a row and what is wrong with it."""
 
 BLOCK_BYTES = 2**25
 """Of pixels in memory at a time, about."""
@@ -51,6 +54,15 @@ class ImageRows:
     faults: tuple[str, ...] = ()
     """Wrong besides the images; told together with those that are broken."""
 
+    def at(self, places: npt.NDArray[np.int64]) -> "ImageRows":
+        """Those at `places`, in that order."""
+        picture, name = (lambda i: self.picture(int(places[i]))), (lambda i: self.name(int(places[i])))
+        return replace(self, labels=self.labels[places], picture=picture, name=name)
+
+    def told(self, broken: Mapping[int, str]) -> tuple[str, ...]:
+        """A sentence for each row that is no image. `broken`: row -> why."""
+        return tuple(f"{self.name(row)}{WHY}{why}." for row, why in broken.items())
+
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
@@ -74,21 +86,44 @@ def _square(side: int, channels: int = 1) -> _Layout:
     return _Layout(side, side, channels, fitted=True)
 
 
-def write_images(file: Path, rows: ImageRows, *, image_size: int | None) -> None:
-    """Decode all rows into the `.npy` file uint8 [n, c, h, w].
+def write_images(file: Path, rows: ImageRows, *, image_size: int | None) -> tuple[ImageRows, dict[int, str]]:
+    """Decode all rows that are images into the `.npy` file uint8 [n, c, h, w].
 
     Grey only if all are grey. With an `image_size` all are fitted to it; without, images of one size stay as they are,
     and images of several sizes are fitted to `DEFAULT_SIDE`.
 
+    Returns:
+        The rows that are there; and why each other is no image.
+
     Raises:
-        Faults: `rows.faults`, and rows that are no images.
+        Faults: `rows.faults`; a class, or a set, none of whose rows is an image.
         OSError: the file cannot be written.
     """
     layout = _square(image_size) if image_size else _natural(rows)
+    broken: dict[int, str] = {}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the interpreter lock
         # Sizes and colours are known for sure only once decoded. Layouts only widen: three passes at most, mostly one.
-        while (wider := _fill(file, rows, layout, pool)) != layout:
+        while (wider := _fill(file, rows, layout, broken, pool)) != layout:
             layout = wider
+        broken = dict(sorted(broken.items()))
+        kept = rows.at(np.setdiff1d(np.arange(len(rows.labels)), [*broken])) if broken else rows
+        faults = [*rows.faults, *(_emptied(rows, kept) if broken else ())]
+        if faults:
+            raise Faults([*faults, *listed(rows.told(broken), rows.where)])
+        if broken:
+            _fill(file, kept, layout, {}, pool)
+    return kept, broken
+
+
+def _emptied(rows: ImageRows, kept: ImageRows) -> list[str]:
+    """Classes that lose all of their images: no data set to go on with, whatever is left of the others."""
+    lost, sizes = np.unique(rows.labels[~np.isin(rows.labels, kept.labels)], return_counts=True)
+    names = [rows.class_names[c] if 0 <= c < len(rows.class_names) else str(c) for c in lost]
+    counts = [f"{name} ({n})" for name, n in zip(names, sizes, strict=True)]
+    more = f" and {len(counts) - MAX_FAULTS} more" if len(counts) > MAX_FAULTS else ""
+    return (
+        [f"{rows.where}: no image of the class {', '.join(counts[:MAX_FAULTS])}{more} can be read."] if counts else []
+    )
 
 
 def _natural(rows: ImageRows) -> _Layout:
@@ -102,11 +137,10 @@ def _natural(rows: ImageRows) -> _Layout:
     return _square(1)
 
 
-def _fill(file: Path, rows: ImageRows, layout: _Layout, pool: Executor) -> _Layout:
-    """Write `file`, or stop at an image that asks for a wider layout and return that."""
+def _fill(file: Path, rows: ImageRows, layout: _Layout, broken: dict[int, str], pool: Executor) -> _Layout:
+    """Write `file`, or stop at an image that asks for a wider layout, which is returned; `broken`: what is no image."""
     n, shape = len(rows.labels), (layout.channels, layout.height, layout.width)
     block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // math.prod(shape)))
-    broken: dict[int, str] = {}
     # Written as a stream: a full disk is an error there, but kills the process that writes through a memory map.
     with file.open("wb") as stream:
         header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
@@ -121,24 +155,26 @@ def _fill(file: Path, rows: ImageRows, layout: _Layout, pool: Executor) -> _Layo
             stream.write(pixels.data)
         stream.flush()
         os.fsync(stream.fileno())  # or a power cut could leave black images under a good name
-    named = [f"{rows.name(row)} is not an image: {why}." for row, why in sorted(broken.items())]
-    listed = _listed(named) if len(named) > MAX_FAULTS else ""
-    faults = [*rows.faults, *few(named, f"{rows.where}: {len(named) - MAX_FAULTS} more rows are not images{listed}.")]
-    if faults:
-        raise Faults(faults)
     return layout
 
 
-def _listed(named: list[str]) -> str:
-    """Where all that is broken is listed, as a clause; empty where nothing can be written."""
+def listed(broken: Sequence[str], where: str) -> list[str]:
+    """The first of what is broken, and where all are listed if there are more."""
+    file = list_file(broken) if len(broken) > MAX_FAULTS else None
+    clause = f"; all are listed in {file}" if file else ""
+    return few(broken, f"{where}: {len(broken) - MAX_FAULTS} more rows are not images{clause}.")
+
+
+def list_file(named: Sequence[str]) -> Path | None:
+    """A file in this machine's cache with these lines; None where none can be written."""
     text = "\n".join(named) + "\n"
     file = local_cache.cache_dir() / f"broken-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}.txt"
     try:
         with whole(file) as stream:
             stream.write(text.encode("utf-8", "backslashreplace"))
     except StorageError:
-        return ""
-    return f"; all are listed in {file}"
+        return None
+    return file
 
 
 def _decode(

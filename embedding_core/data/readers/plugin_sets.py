@@ -63,12 +63,13 @@ class PluginSet:
         names = tuple(map(str, getattr(found, "classes", ())))
         rows = ImageRows(labels, names, picture, name=lambda row: f"{self.name}[{row}]", where=f"`{self.name}`")
         content = f"plug-in {DATASETS[self.name].sha256} {sorted(self.settings.items())} {split} {names} {first}"
-        images, labels_read, names = cached(content, lambda: rows, image_size=image_size)
+        decoded = cached(content, lambda: rows, image_size=image_size)
+        labels_read, names = decoded.labels, decoded.class_names
         listed = names or tuple(map(str, range(int(labels_read.max(initial=-1)) + 1)))
         if labels_read.max(initial=-1) >= len(listed) or labels_read.min(initial=0) < -1:
             bounds = f"{labels_read.min()} to {labels_read.max()}"
             raise Faults([f"Labels of `{self.name}` must be 0 to {len(listed) - 1}, or -1 for none, but are {bounds}."])
-        return images, labels_read, listed
+        return decoded._replace(class_names=listed)
 
     def _made(self, split: str) -> Any:
         made = DATASETS.make(self.name, self.settings, split=split, root=self.root)

@@ -189,5 +189,34 @@ def test_test_images_of_another_shape_are_told(colour_set: Path, write_set: Call
     write_set([np.zeros((9, 9, 3), dtype=np.uint8)] * 4, [0, 0, 1, 1], split="test")
     config = TrainConfig(dataset="mine", data_root=str(colour_set))
     data = DeviceData.load(config, torch.device("cpu"))
-    with pytest.raises(Faults, match=r"one shape, but have \(3, 9, 9\) and \(3, 8, 8\)"):
+    with pytest.raises(Faults, match=r"training images are 8x8 and the test images 9x9: take .*--set image_size=8"):
         data.test(data.split(config))
+
+
+def test_grey_training_images_beside_test_images_in_colour_have_their_remedy(
+    write_set: Callable[..., Path], tmp_path: Path
+) -> None:
+    grey = [np.full((8, 8), value, dtype=np.uint8) for value in range(40)]
+    write_set(grey, [0, 1] * 20)
+    write_set([np.zeros((8, 8, 3), dtype=np.uint8)] * 4, [0, 0, 1, 1], split="test")
+    config = TrainConfig(dataset="mine", data_root=str(tmp_path), batch_size=8)
+    data = DeviceData.load(config, torch.device("cpu"))
+    with pytest.raises(Faults, match=r"all grey and some test images in colour: save .* one training image in colour"):
+        data.test(data.split(config))
+    write_set([*grey[1:], np.zeros((8, 8, 3), dtype=np.uint8)], [0, 1] * 20)
+    data = DeviceData.load(config, torch.device("cpu"))
+    assert len(data.test(data.split(config)).labels) == 4
+
+
+def test_a_split_counts_the_test_images_that_are_left(write_set: Callable[..., Path], tmp_path: Path) -> None:
+    grey = [np.full((8, 8), value, dtype=np.uint8) for value in range(40)]
+    write_set(grey, [0, 1] * 20)
+    file = write_set([*grey[:3], b"broken", grey[3]], [0, 0, 1, 0, 1], split="test")
+    config = TrainConfig(dataset="mine", data_root=str(tmp_path), batch_size=8, skip_broken=True)
+    data = DeviceData.load(config, torch.device("cpu"))
+    split = data.split(config)
+    assert len(split.test) == len(data.test(split).labels) == 4
+    assert data.broken_told(test=True) == (f"1 test images cannot be decoded and are left out: {file.name}: row 3")
+    assert not data.broken_told(test=False)
+    assert not data.serves(replace(config, skip_broken=False), torch.device("cpu"))
+    assert replace(config, skip_broken=False).sha256 != config.sha256

@@ -120,6 +120,28 @@ def test_a_plan_that_pins_nothing_is_held_to_its_rows(start: Start, tiny: Design
     assert data["train"]["classes"] == dict.fromkeys(CLASSES, 12)
 
 
+def test_broken_images_are_refused_all_at_once_or_left_out_and_pinned(
+    start: Start, tmp_path: Path, images: Path
+) -> None:
+    broken = [images / "train" / "cat" / "0.png", images / "test" / "owl" / "1.png"]
+    for file in broken:
+        file.write_bytes(file.read_bytes()[:40])
+    told = faults(start)
+    assert [line.partition(" is not an image: ")[0] for line in told[:2]] == [str(file) for file in broken]
+    assert "cannot be decoded: 2; `--skip-broken`" in told[2]
+    plan = start("--skip-broken")
+    assert plan.base["skip_broken"] is True
+    pin = json.loads((tmp_path / "results/s/plan.json").read_text())[frozen.DATA]
+    assert [pin[part]["images"] for part in ("train", "test")] == [35, 11]
+    for part, file in zip(("train", "test"), broken, strict=True):
+        assert pin[part]["broken"][0].startswith(f"{file} is not an image: ")
+    (line,) = [line for line in pin[frozen.LINES] if line.startswith("broken:")]
+    assert line.endswith(
+        "1 train images and 1 test images cannot be decoded and are left out: train/cat/0.png, test/owl/1.png"
+    )
+    start("--resume", "--skip-broken")
+
+
 def test_an_extension_keeps_the_pin(start: Start, tmp_path: Path) -> None:
     start()
     before = json.loads((tmp_path / "results/s/plan.json").read_text())

@@ -125,8 +125,9 @@ def test_files_that_cannot_be_read_are_named(place: Path, make: Callable[[Path],
     make(place / "cat" / "2.png")
     make(place / "cat" / "3.png")
     message = refused(place)
-    assert f"{place / 'cat' / '2.png'} cannot be read: not a file, or a link that leads nowhere" in message
-    assert message.count("\n") == 1
+    assert f"{place / 'cat' / '2.png'} is not an image: not a file, or a link that leads nowhere" in message
+    assert message.count("\n") == 2
+    assert len(load(f"folder:{place}", skip_broken=True).broken) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -144,10 +145,14 @@ def test_files_that_are_no_images_are_named_and_counted(place: Path) -> None:
     for i in range(1, 9):
         (place / "cat" / f"{i}.png").write_bytes(b"no image")
     message = refused(place).splitlines()
-    assert len(message) == 6
+    assert len(message) == 7
     assert message[0].startswith(f"{place / 'cat' / '1.png'} is not an image: cannot identify its format")
-    assert message[-1].startswith(f"{place}: 3 more rows are not images; all are listed in ")
-    assert len(Path(message[-1].rpartition(" in ")[2].removesuffix(".")).read_text().splitlines()) == 8
+    assert message[-2].startswith(f"folder:{place}: 3 more rows are not images; all are listed in ")
+    assert len(Path(message[-2].rpartition(" in ")[2].removesuffix(".")).read_text().splitlines()) == 8
+    assert message[-1] == (
+        f"Images of `folder:{place}` that cannot be decoded: 8; `--skip-broken` (of a single run: skip_broken=true) "
+        "goes on without them."
+    )
 
 
 def test_folders_without_images_are_named_and_counted(place: Path) -> None:

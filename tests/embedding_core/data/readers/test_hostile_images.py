@@ -93,27 +93,33 @@ REFUSED = {
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_a_set_of_each_kind_that_is_accepted(write_set: WriteSet, tmp_path: Path, kind: str) -> None:
     write_set([ACCEPTED[kind], encode(picture())], [0, 1])
-    assert load("mine", tmp_path).images.shape == (2, 3, 24, 20)
+    data = load("mine", tmp_path)
+    assert data.images.shape == (2, 3, 24, 20)
+    assert not data.broken
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_row_of_each_kind_that_is_refused_is_named(write_set: WriteSet, tmp_path: Path, kind: str) -> None:
     encoded, why = REFUSED[kind]
-    file = write_set([encode(picture()), encoded, encode(picture())], [0, 1, 0])
+    file = write_set([encode(picture()), encoded, encode(picture())], [0, 0, 1])
     with pytest.raises(Faults) as caught:
         load("mine", tmp_path)
-    (message,) = str(caught.value).splitlines()
+    message, remedy = caught.value.faults
     assert message.startswith(f"{file}: row 1 is not an image: ")
     assert why in message
+    assert "--skip-broken" in remedy
+    without = load("mine", tmp_path, skip_broken=True)
+    assert (without.labels.tolist(), without.broken) == ([0, 1], (message,))
 
 
 def test_all_of_them_at_once(write_set: WriteSet, tmp_path: Path) -> None:
     rows = [encode(picture()), *(encoded for encoded, _ in REFUSED.values())]
-    write_set(rows, [*range(len(rows) - 1), -1])
+    write_set(rows, [0] * (len(rows) - 1) + [-1])
     with pytest.raises(Faults) as caught:
         load("mine", tmp_path)
     messages = str(caught.value).splitlines()
-    assert "1 labels lie outside the 10 classes; the first is -1 in row 10" in messages[0]
+    assert "1 labels lie outside the 1 classes; the first is -1 in row 10" in messages[0]
+    assert "no image of the class -1 (1) can be read" in messages.pop(1)
     assert [f"row {i} is not an image" in messages[i] for i in range(1, MAX_FAULTS + 1)] == [True] * MAX_FAULTS
     assert messages[MAX_FAULTS + 1].count(f"{len(REFUSED) - MAX_FAULTS} more rows are not images; all are listed in ")
     assert len(messages) == MAX_FAULTS + 2
@@ -187,12 +193,13 @@ def test_damaged_images_are_images_or_told(encoded: bytes) -> None:
 def test_sets_of_damaged_images_load_or_name_the_broken_rows(
     write_set: WriteSet, tmp_path: Path, encoded: list[bytes]
 ) -> None:
-    reasons = [why_not(image) for image in encoded]
-    file = write_set(encoded, [0] * len(encoded))
+    reasons = [*map(why_not, encoded), None]
+    file = write_set([*encoded, encode(picture())], [0] * len(reasons))
     broken = [f"{file}: row {row} is not an image: {why}." for row, why in enumerate(reasons) if why]
+    assert [*load("mine", tmp_path, skip_broken=True).broken] == broken
     faults = told("mine", tmp_path)
-    assert faults[:MAX_FAULTS] == broken[:MAX_FAULTS]
-    assert (len(faults) > MAX_FAULTS) == (len(broken) > MAX_FAULTS)
+    assert faults[:-1][:MAX_FAULTS] == broken[:MAX_FAULTS]
+    assert len(faults) == (min(len(broken), MAX_FAULTS + 1) + 1 if broken else 0)
 
 
 def parquet(**options: object) -> bytes:
@@ -209,7 +216,7 @@ def test_damaged_parquet_loads_or_is_told(tmp_path: Path, cache: Path, content: 
     file = tmp_path / "mine" / "train.parquet"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
-    assert all(str(file) in fault for fault in told("mine", tmp_path))
+    assert all(str(file) in fault or fault.startswith("Images of `mine` that") for fault in told("mine", tmp_path))
 
 
 def batch(protocol: int) -> bytes:

@@ -65,7 +65,7 @@ def test_two_configurations_of_one_set_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("in_struct", [True, False])
 def test_bytes_of_every_type_are_read(tmp_path: Path, bytes_type: pa.DataType, in_struct: bool) -> None:
     kind = pa.struct([("bytes", bytes_type), ("path", pa.string_view())]) if in_struct else bytes_type
-    images, labels, _ = decode_parquet(write(tmp_path / "a.parquet", [0, 1, 1], kind=kind))
+    images, labels, *_ = decode_parquet(write(tmp_path / "a.parquet", [0, 1, 1], kind=kind))
     assert images[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert labels.tolist() == [0, 1, 1]
 
@@ -89,7 +89,7 @@ def test_whatever_labels_are_called_each_keeps_its_name(
 ) -> None:
     labels = pa.array(names).dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else pa.array(names, kind)
     file = write(tmp_path_factory.mktemp("set") / "a.parquet", labels)
-    _, numbers, class_names = decode_parquet(file)
+    _, numbers, class_names, _ = decode_parquet(file)
     assert [class_names[label] for label in numbers] == names
     assert len(set(class_names)) == len(class_names)
 

@@ -29,10 +29,10 @@ log, write_images = Path(sys.argv[2]), image_cache.write_images
 def counted(*args, **options):
     with log.open("a") as stream:
         stream.write("decoded\\n")
-    write_images(*args, **options)
+    return write_images(*args, **options)
 
 image_cache.write_images = counted
-images, labels, names = decode_parquet(Path(sys.argv[1]))
+images, labels, names, broken = decode_parquet(Path(sys.argv[1]))
 print([int(value) for value in images.ravel()[:3]])
 """
 
@@ -167,10 +167,30 @@ def test_writing_to_loaded_images_does_not_reach_the_cache(write_set: WriteSet, 
     assert load("mine", tmp_path).images.any()
 
 
-def test_broken_sets_leave_nothing_in_the_cache(write_set: WriteSet, tmp_path: Path, cache: Path) -> None:
-    write_set([*colour(20), b"broken"], [0] * 21)
-    with pytest.raises(Faults, match="row 20 is not an image"):
-        load("mine", tmp_path)
+def test_a_broken_set_is_decoded_once_and_refused_each_time(write_set: WriteSet, tmp_path: Path, cache: Path) -> None:
+    images = colour(20)
+    file = write_set([*images[:7], b"broken", *images[7:]], [0] * 21)
+    for _ in range(2):
+        with pytest.raises(Faults, match="row 7 is not an image"):
+            load("mine", tmp_path)
+    (entry,) = entries(cache)
+    (entry / "seen").touch()
+    data = load("mine", tmp_path, skip_broken=True)
+    assert torch.equal(data.images, torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)))
+    assert [line.partition(" is not")[0] for line in data.broken] == [f"{file}: row 7"]
+    moved = file.parent.rename(tmp_path / "moved") / file.name
+    (sentence,) = load("moved", tmp_path, skip_broken=True).broken
+    assert sentence.startswith(f"{moved}: row 7 is not an image: ")
+    assert (entry / "seen").exists()
+
+
+def test_a_class_of_broken_images_alone_is_refused_in_any_case(
+    write_set: WriteSet, tmp_path: Path, cache: Path
+) -> None:
+    write_set([*colour(3), b"broken", b"broken"], [0, 0, 1, 2, 2])
+    for skip_broken in (False, True):
+        with pytest.raises(Faults, match=r"no image of the class 2 \(2\) can be read"):
+            load("mine", tmp_path, skip_broken=skip_broken)
     assert entries(cache) == []
 
 

@@ -107,7 +107,7 @@ def test_rows_without_an_image_or_label_are_named(write_set: WriteSet, tmp_path:
     assert "row 3 is not an image" in message
     write_set([b"x"] * 9, [0] * 9, name="many")
     message = refused("many", tmp_path)
-    assert message.count("\n") == 5
+    assert message.count("\n") == 6
     assert "4 more rows are not images; all are listed in " in message
     write_set(grey(2), [0, None], name="unlabelled")
     assert "1 rows have no label" in refused("unlabelled", tmp_path)
