@@ -1,7 +1,7 @@
 """The parts a report is made of, before any markup: text, tables and figures in reading order."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
@@ -19,11 +19,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawn figure, the stem of its file and how to read it."""
+    """A figure, the stem of its file and how to read it."""
 
     name: str
-    figure: Figure
+    figure: Figure | Callable[[], Figure]
+    """Drawn, or what draws it: only a report that is written needs it."""
+
     reading: str
+    moving: Row | None = None
+    """What the page's script makes it move by; without the script the figure stands."""
+
+    def drawn(self) -> Figure:
+        """The figure, which a report draws when it is written."""
+        return self.figure if isinstance(self.figure, Figure) else self.figure()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Effects as sentences: generated from the verdict, never typed, and never "no effect"."""
 
 import math
+import re
 from typing import Final, Protocol
 
 from numpy.typing import ArrayLike
@@ -131,6 +132,26 @@ def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str
         f"A/A control, {what}, which compute the same: {outcome} differed by at most "
         f"{largest} (root mean square {deviation}; {context}), where {sesoi_text(sesoi)} would matter."
     )
+
+
+CELL: Final = re.compile(r"[a-z_]+=(?:\.?[\w+-]+)+(?:,[a-z_]+=(?:\.?[\w+-]+)+)*")
+"""A cell_id: its levels, without spaces."""
+
+
+def cell_name(text: str) -> str:
+    """A cell_id as people say it, `KoLeo (other-class), K=4`; any other text as it is."""
+    if not CELL.fullmatch(text):
+        return text
+    levels = dict(part.split("=", 1) for part in text.split(","))
+    same_class = levels.pop("koleo_exclude_same_class", None)
+    whom = {"on": " (other-class)", "off": " (any)"}.get(same_class or "", "")
+    short = {
+        "koleo": lambda level: f"KoLeo{whom}" if level == "on" else f"KoLeo {level}",
+        "accum_steps": "K={}".format,
+        "batch_size": "B={}".format,
+        "accum_mode": str,
+    }
+    return ", ".join(short.get(name, f"{name.replace('_', ' ')} {{}}".format)(level) for name, level in levels.items())
 
 
 def capital(text: str) -> str:

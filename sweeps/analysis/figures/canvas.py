@@ -23,6 +23,7 @@ from sweeps.analysis.figures.style import (
     WIDTH_IN,
     Looks,
     head,
+    named_cells,
     wrapped,
 )
 from sweeps.analysis.numbers import number
@@ -83,7 +84,7 @@ def canvas(
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     """A legend under the axes, in two columns where its labels leave room; one of many lines makes a higher figure."""
-    labels = [str(handle.get_label()) for handle in handles]
+    labels = [named_cells(str(handle.get_label())) for handle in handles]
     columns = 2 if max(map(len, labels), default=0) <= TWO_COLUMNS else 1
     for handle, label in zip(handles, labels, strict=True):
         handle.set_label(wrapped(label, ONE_COLUMN) if len(label) > ONE_COLUMN else label)

@@ -11,11 +11,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
+from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, dash_of, looks_of, wrapped
 from sweeps.analysis.stats.description.descriptive import SAMPLED, UNKNOWN_CELL, rows_of, tuned_by
 from sweeps.results.columns import named
 
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
+
+
+STAGE_NAMES = {"tune": "tuning", "confirm": "confirmation"}
+"""Stages whose names are verbs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class CurveData:
     measure: str
     """Column of `curves`."""
 
+    stage: str
     curves: tuple[Curve, ...]
     means: tuple[Curve, ...]
     looks: Looks
@@ -73,6 +78,7 @@ def curve_data(
     adaptive = stage == "search" or any(row["origin"] == SAMPLED for row in known.values())
     return CurveData(
         measure=measure,
+        stage=stage,
         curves=tuple(found),
         means=() if adaptive else tuple(_mean_curves(found)),
         looks=looks_of(trials),
@@ -99,20 +105,24 @@ def _completed(curve: Curve) -> bool:
 
 def reading(data: CurveData) -> str:
     """How to read the figure."""
-    return "A thin line is one trial" + ("; a thick line is the mean of its arm." if data.means else ".")
+    return "A thin line is one trial" + ("; a thick line is the mean of its cell." if data.means else ".")
 
 
 @styled
 def draw_curves(data: CurveData) -> Figure:
     """Values by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
-    figure, (axes,) = canvas("Learning curves by arm", data.caption, height=3.2, stamp=data.stamp)
-    faint, looks = 0.45 if data.means else 0.7, data.looks
+    figure, (axes,) = canvas(
+        f"Learning curves: {STAGE_NAMES.get(data.stage, data.stage)}", data.caption, height=3.2, stamp=data.stamp
+    )
+    faint, looks = 0.2 if data.means else 0.5, data.looks
     arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
     for arm in arms:
         colour = looks[arm][0]
         own = [curve for curve in data.curves if curve.arm == arm]
         lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
-        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint))
+        axes.add_collection(
+            LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint, linestyles=dash_of(looks, arm))
+        )
         alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
         axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
         for reason, (mark, _) in END_MARKS.items():
@@ -120,18 +130,17 @@ def draw_curves(data: CurveData) -> Figure:
             if ends:
                 axes.plot(*np.transpose(ends), mark, color=colour, markersize=6, markeredgewidth=1.4, linestyle="none")
     for mean in data.means:
-        colour, marker = looks[mean.arm]
-        every = max(1, len(mean.epochs) // 8)
-        axes.plot(mean.epochs, mean.values, color=colour, linewidth=2.2, marker=marker, markersize=5, markevery=every)
+        (line,) = axes.plot(
+            mean.epochs, mean.values, color=looks[mean.arm][0], linewidth=2.2, linestyle=dash_of(looks, mean.arm)
+        )
+        line.set_marker("." if len(mean.epochs) == 1 else "")
     axes.set(xlabel="epoch", ylabel=wrapped(named(data.measure), 30))
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")
     means = {mean.arm for mean in data.means}
     handles = [
-        Line2D([], [], color=looks[arm][0], linewidth=2, marker=looks[arm][1], label=f"{arm}, mean")
-        if arm in means
-        else Line2D([], [], color=looks[arm][0], linewidth=1, label=arm)
+        Line2D([], [], color=looks[arm][0], linewidth=1 + (arm in means), linestyle=dash_of(looks, arm), label=arm)
         for arm in arms
     ]
     for reason, (mark, label) in END_MARKS.items():

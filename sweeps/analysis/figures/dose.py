@@ -17,8 +17,8 @@ from sweeps.analysis.stats.reading.pairing import place_of
 from sweeps.results.columns import named
 
 READING: Final = (
-    "Pairs of completed trials at the same point of the other settings, with the same seed: KoLeo on minus off. The "
-    "best of each cell is what goes on to confirm, not this average."
+    "Each mark is a pair of completed trials with the same seed and the same other settings: KoLeo on minus off. What "
+    "goes on to the confirmation is the best of each cell, not this average."
 )
 
 
@@ -78,7 +78,7 @@ def draw_dose(data: DoseData) -> Figure:
     for cell, points in data.points.items():
         colour, marker = data.looks[cell]
         axes.plot(*np.transpose(points), marker=marker, color=colour, markersize=4, linestyle="none", alpha=0.8)
-    axes.set(xlabel="KoLeo weight", ylabel=wrapped(f"change in {named(data.measure)}", 28))
+    axes.set(xlabel="KoLeo weight", ylabel=wrapped(f"change in {named(data.measure)}", 20))
     plain_ticks(axes, "y", signed=True)
     weights = [weight for points in data.points.values() for weight, _ in points]
     (log_ticks if spans_decades(weights) else plain_ticks)(axes, "x")

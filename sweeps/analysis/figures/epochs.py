@@ -14,13 +14,14 @@ from sweeps.analysis.stats.intervals.effects import SESOI
 from sweeps.analysis.stats.reading.contrasts import EpochEffect
 from sweeps.results.columns import named
 
-READING: Final = "The same runs at every epoch, on the validation split. Exploratory: not corrected for looks."
+READING: Final = "The same runs at every epoch, on the validation split. Exploratory: each interval stands on its own."
 
 
 @dataclass(frozen=True, slots=True)
 class EpochData:
     """The contrast at each epoch with its interval."""
 
+    title: str
     outcome: str
     epochs: tuple[int, ...]
     estimates: tuple[float, ...]
@@ -31,9 +32,9 @@ class EpochData:
 
 
 def epoch_data(
-    effects: Sequence[EpochEffect], *, outcome: str, counted: str, dataset: str, sesoi: float = SESOI
+    effects: Sequence[EpochEffect], *, title: str, outcome: str, counted: str, dataset: str, sesoi: float = SESOI
 ) -> EpochData:
-    """Figure of the contrast at every mark of the curves; `counted` says how many units of what it rests on.
+    """Figure of the contrast `title` at every epoch; `counted` says how many units of what it rests on.
 
     Raises:
         ValueError: no marks.
@@ -41,6 +42,7 @@ def epoch_data(
     if not effects:
         raise ValueError("No epoch was reached by all runs, so there is no mark to show.")
     return EpochData(
+        title=title,
         outcome=outcome,
         epochs=tuple(e.epoch for e in effects),
         estimates=tuple(e.effect.estimate for e in effects),
@@ -54,7 +56,7 @@ def epoch_data(
 @styled
 def draw_epochs(data: EpochData) -> Figure:
     """The contrast against epochs, with pointwise 95 % intervals."""
-    figure, (axes,) = canvas("Difference at each epoch", data.caption, height=2.9)
+    figure, (axes,) = canvas(f"By epoch: {data.title}", data.caption, height=2.9)
     axes.axhspan(-data.sesoi, data.sesoi, color=BAND, zorder=0, label=f"±SESOI ({sesoi_text(data.sesoi)})")
     axes.axhline(0, color=GREY, linewidth=1)
     axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")

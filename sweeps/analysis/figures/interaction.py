@@ -6,25 +6,31 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import K, Looks, series_looks, series_name, wrapped
+from sweeps.analysis.figures.style import K, Looks, series_looks, series_name, titled
+from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import rows_of
 from sweeps.analysis.stats.reading.composite import composite_of, counted_as, measured_or_composite
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.stats.reading.pairing import place_of
+from sweeps.analysis.wording import cell_name
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
 READING: Final = (
-    "Large marks are means of a cell, small dots its replicates, faint lines join those of one replicate (at one "
-    "tuning: seeds). Lines that are not parallel are what an interaction looks like; whether there is one is for the "
-    "interval to say."
+    "Large marks are means of cells; small dots are their replicates, or their seeds if there is one replicate, and "
+    "faint lines join the dots of one replicate. Lines that are not parallel suggest an interaction; its interval says "
+    "whether there is one."
 )
+
+EVERY_K: Final = (0, (5, 3))
+"""Dashes of an arm that one cell stands for at every K."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,9 @@ class InteractionData:
     outcome: str
     series: tuple[Series, ...]
     ks: tuple[int, ...]
+    unit: str
+    """What a dot is: `replicate`, or `seed` where there is one replicate."""
+
     looks: Looks
     caption: str
 
@@ -88,9 +97,10 @@ def interaction_data(
     lost = sum(row[outcome] is None for row in rows)
     failed = f"; {lost} failed, {counted_as(outcome)}" if lost else ""
     replicates = len({place_of(row).replicate for row in rows})
-    n = f"{replicates} replicates" if replicates > 1 else f"{len({row['block'] for row in rows})} seeds"
-    caption = f"n = {n}, {len(rows)} runs; {dataset}; stage confirm{failed}"
-    return InteractionData(outcome, tuple(series), tuple(ks), series_looks(trials), caption)
+    unit = "replicate" if replicates > 1 else "seed"
+    n = replicates if replicates > 1 else len({row["block"] for row in rows})
+    caption = f"n = {n} {unit}s, {len(rows)} runs; {dataset}; stage confirm{failed}"
+    return InteractionData(outcome, tuple(series), tuple(ks), unit, series_looks(trials), caption)
 
 
 def _counts(row: Row, outcome: str) -> bool:
@@ -108,34 +118,44 @@ def _by_unit(rows: Sequence[Row], outcome: str) -> tuple[tuple[int, float], ...]
 
 
 @styled
-def draw_interaction(data: InteractionData) -> Figure:
-    """K across, one line of cell means per arm, one dot per unit; faint lines join those of a unit."""
-    figure, (axes,) = canvas("Outcome by accumulation steps and arm", data.caption, height=3.4)
+def draw_interaction(outcomes: Sequence[InteractionData]) -> Figure:
+    """A panel per outcome: K across, one line of cell means per arm, one dot per unit; faint lines join a unit's."""
+    first = outcomes[0]
+    figure, panels = canvas("Accumulation steps and arm", first.caption, height=3.2, columns=len(outcomes))
+    for axes, data in zip(panels, outcomes, strict=True):
+        _draw_outcome(axes, data)
+        axes.set_title(named(data.outcome), fontsize=9)
+    handles: list[Line2D] = []
+    for series in first.series:
+        (handle,) = dots(first.looks, [series.name])
+        handle.set(linestyle=EVERY_K if series.for_all else "-")
+        handle.set_label(f"{cell_name(series.name)}, every K" if series.for_all else series.name)
+        handles.append(handle)
+    legend_below(figure, handles)
+    return figure
+
+
+def _draw_outcome(axes: Axes, data: InteractionData) -> None:
     place = {k: i for i, k in enumerate(data.ks)}
     spread = 0.16 * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
     for series, offset in zip(data.series, spread, strict=True):
         colour, marker = data.looks[series.name]
         xs = np.array([place[k] for k in series.ks]) + offset
-        of_block: dict[int, list[tuple[float, float]]] = {}
+        of_unit: dict[int, list[tuple[float, float]]] = {}
         for x, of_k in zip(xs.tolist(), series.values, strict=True):
-            for block, value in of_k:
-                of_block.setdefault(block, []).append((x, value))
-        axes.add_collection(LineCollection(list(of_block.values()), colors=colour, linewidths=0.6, alpha=0.3))
+            for unit, value in of_k:
+                of_unit.setdefault(unit, []).append((x, value))
+        axes.add_collection(LineCollection(list(of_unit.values()), colors=colour, linewidths=0.6, alpha=0.3))
         for x, of_k in zip(xs, series.values, strict=True):
-            axes.plot(
-                [x] * len(of_k), [v for _, v in of_k], ".", color=colour, markersize=6, alpha=0.5, markeredgewidth=0
-            )
+            (units,) = axes.plot([x] * len(of_k), [v for _, v in of_k], ".", color=colour, markersize=6, alpha=0.5)
+            units.set_markeredgewidth(0)
+            titled(units, *(f"{data.unit} {unit}: {four(value)}" for unit, value in of_k))
         if series.for_all:
-            axes.axhline(series.means[0], color=colour, linewidth=1.4, linestyle=(0, (5, 3)))
-        axes.plot(xs, series.means, marker=marker, color=colour, linewidth=2, markersize=7, markeredgecolor="white")
+            axes.axhline(series.means[0], color=colour, linewidth=1.4, linestyle=EVERY_K)
+        (means,) = axes.plot(xs, series.means, marker=marker, color=colour, linewidth=2, markersize=7)
+        means.set_markeredgecolor("white")
+        told = zip(series.ks, series.means, strict=True)
+        titled(means, *(f"{cell_name(series.name)}, K={k}: mean {four(mean)}" for k, mean in told))
     axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
-    axes.set(xlabel="accumulation steps K", ylabel=wrapped(named(data.outcome), 30))
+    axes.set_xlabel("accumulation steps K")
     plain_ticks(axes, "y")
-    handles: list[Line2D] = []
-    for series in data.series:
-        (handle,) = dots(data.looks, [series.name])
-        handle.set(linestyle=(0, (5, 3)) if series.for_all else "-")
-        handle.set_label(f"{series.name}, the same at every K" if series.for_all else series.name)
-        handles.append(handle)
-    legend_below(figure, handles)
-    return figure

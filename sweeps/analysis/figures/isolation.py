@@ -13,16 +13,17 @@ from matplotlib.lines import Line2D
 
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of, wrapped
+from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of, titled, wrapped
+from sweeps.analysis.numbers import four, setting
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.wording import capital
 from sweeps.results.columns import named
 
-READING: Final = "Tuning is fair where each cell's best lies inside the range and the others fall off around it."
-DESIGNED_READING: Final = "Every cell of a replicate met the same settings. "
+READING: Final = "Tuning is fair if each cell's best lies inside the range, with worse values around it."
+DESIGNED_READING: Final = "In each replicate every cell tried the same settings. "
 SAMPLED_READING: Final = (
-    "Every cell of a replicate met the same first settings; the rest were proposed where it had done well, and losers "
-    "were stopped early. "
+    "In each replicate every cell tried the same first settings; the others were proposed where it had done well, and "
+    "poor trials were stopped early. "
 )
 
 
@@ -36,6 +37,9 @@ class Panel:
     setting: str
     log: bool
     points: dict[str, Points]
+    trials: dict[str, tuple[str, ...]]
+    """Their ids, by cell in the same order."""
+
     chosen: dict[str, Points]
     """The best trial of each cell, of every replicate."""
     lost: tuple[float, ...]
@@ -60,7 +64,7 @@ class IsolationData:
 def isolation_data(trials: pa.Table, *, dataset: str) -> IsolationData | None:
     """Every setting that varies within a cell of the tune stage; None without such trials."""
     measure = selected_by(trials)
-    columns = ("cell_id", "replicate", "origin", "end_reason", "config_json", measure)
+    columns = ("trial_id", "cell_id", "replicate", "origin", "end_reason", "config_json", measure)
     rows = [
         row | {"config": json.loads(row["config_json"]), "replicate": row["replicate"] or 1}
         for row in rows_of(trials, "tune", columns)
@@ -99,24 +103,27 @@ def _varying(rows: Iterable[Row]) -> list[str]:
 
 
 def _panel(rows: Iterable[Row], name: str, measure: str) -> Panel:
-    points: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[tuple[tuple[float, float], str]]] = {}
     best: dict[tuple[str, int], tuple[float, float]] = {}
     lost = []
     for row in rows:
         value, reached = row["config"].get(name), row[measure]
         if value is not None and reached is not None:
             point, key = (float(value), reached), (row["cell_id"], row["replicate"])
-            points.setdefault(row["cell_id"], []).append(point)
+            found.setdefault(row["cell_id"], []).append((point, row["trial_id"]))
             if row["end_reason"] == "completed" and (key not in best or reached > best[key][1]):
                 best[key] = point
         elif value is not None:
             lost.append(float(value))
+    own = {cell: sorted(found[cell]) for cell in sorted(found)}
+    points = {cell: tuple(point for point, _ in of_cell) for cell, of_cell in own.items()}
     values = [value for of_cell in points.values() for value, _ in of_cell] + lost
     return Panel(
         setting=name,
         log=spans_decades(values),
-        points={cell: tuple(sorted(points[cell])) for cell in sorted(points)},
-        chosen={cell: tuple(best[key] for key in sorted(best) if key[0] == cell) for cell in sorted(points)},
+        points=points,
+        trials={cell: tuple(trial for _, trial in of_cell) for cell, of_cell in own.items()},
+        chosen={cell: tuple(best[key] for key in sorted(best) if key[0] == cell) for cell in points},
         lost=tuple(sorted(lost)),
     )
 
@@ -131,9 +138,13 @@ def draw_isolation(data: IsolationData) -> Figure:
     for axes, panel in zip(panels, data.panels, strict=True):
         for cell, points in panel.points.items():
             colour, marker = data.looks[cell]
-            axes.plot(*np.transpose(points), marker, color=colour, markersize=4, alpha=0.65, linestyle="none")
+            (tried,) = axes.plot(
+                *np.transpose(points), marker, color=colour, markersize=3, alpha=0.45, linestyle="none"
+            )
+            at = zip(panel.trials[cell], points, strict=True)
+            titled(tried, *(f"{trial}: {setting(x)}, {four(y)}" for trial, (x, y) in at))
             (rings,) = axes.plot(*np.transpose(panel.chosen[cell] or np.empty((0, 2))), marker, linestyle="none")
-            rings.set(markerfacecolor="none", markeredgecolor=colour, markersize=10, markeredgewidth=1.5)
+            rings.set(markerfacecolor="none", markeredgecolor=colour, markersize=7, markeredgewidth=1.2)
         axes.margins(y=0.12)
         if panel.lost:  # on the lower edge; without points an unclipped artist would upset the layout
             edge = [axes.get_ylim()[0]] * len(panel.lost)
@@ -143,7 +154,7 @@ def draw_isolation(data: IsolationData) -> Figure:
         (log_ticks if panel.log else plain_ticks)(axes, "x")
     cells = [cell for cell in data.looks if any(cell in panel.points for panel in data.panels)]
     handles = dots(data.looks, cells)
-    ring = Line2D([], [], marker="o", color=GREY, markerfacecolor="none", markersize=9, markeredgewidth=2)
+    ring = Line2D([], [], marker="o", color=GREY, markerfacecolor="none", markersize=7, markeredgewidth=1.2)
     ring.set(linestyle="none", label="best of its cell and replicate")
     handles.append(ring)
     if any(panel.lost for panel in data.panels):

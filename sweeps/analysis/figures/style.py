@@ -13,6 +13,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from sweeps.analysis.stats.description.descriptive import UNKNOWN_CELL
+from sweeps.analysis.stats.reading.levels import levels_of
+from sweeps.analysis.wording import CELL, cell_name
 
 WIDTH_IN: Final = 4.4
 """At a phone's width, text of 10 pt comes out at about 12 px."""
@@ -31,6 +33,7 @@ STYLE: Final[dict[Any, Any]] = {
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
     "legend.frameon": False,
+    "legend.handlelength": 2.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -53,6 +56,8 @@ STAMP_COLOUR: Final = "#9a3d00"
 ADAPTIVE: Final = "descriptive: adaptive sample"
 """Stamp on every figure of search data."""
 
+CELLS_IN_TEXT: Final = re.compile(rf"(?<![\w=]){CELL.pattern}(?![\w=])")
+
 K: Final = "accum_steps"
 """The column that figures of accumulation have across."""
 
@@ -72,11 +77,33 @@ _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": No
 def arm_style(arms: Iterable[str]) -> Looks:
     """Colour and marker of each arm: give all arms of a sweep, and each looks the same in every figure of it.
 
+    Arms that differ in accumulation alone share a colour; their markers, and their dashes (`dash_of`), tell the steps.
     Those named by the fewest levels come first, then by name; 36 arms are told apart.
     """
     names = sorted(set(arms), key=lambda name: (name.count(","), name))
-    shift = len(COLOURS)
-    return {name: (COLOURS[i % shift], MARKERS[(i + i // shift) % len(MARKERS)]) for i, name in enumerate(names)}
+    hues, steps, shift = _hues(names), sorted(set(map(_steps, names))), len(COLOURS)
+    looks = {}
+    for name in names:
+        hue = hues.index(_hue(name))
+        place = steps.index(_steps(name)) if len(steps) > 1 else hue
+        looks[name] = (COLOURS[hue % shift], MARKERS[(place + hue // shift) % len(MARKERS)])
+    return looks
+
+
+def _hue(name: str) -> str:
+    """What the colour of an arm stands for: all of its levels but those of accumulation."""
+    return ",".join(part for part in name.split(",") if part.partition("=")[0].strip() not in (K, "accum_mode"))
+
+
+def _hues(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(map(_hue, names)))
+
+
+def _steps(name: str) -> tuple[int, str]:
+    """Accumulation steps and mode; what names none is at 1."""
+    levels = levels_of(name)
+    steps = levels.get(K, "")
+    return int(steps) if steps.isdecimal() else 1, levels.get("accum_mode", "")
 
 
 def looks_of(trials: pa.Table) -> Looks:
@@ -95,20 +122,28 @@ def series_looks(trials: pa.Table) -> Looks:
 
 
 def dash_of(looks: Looks, name: str) -> Dash:
-    """Solid for the first names of a colour, then dashed, dotted, both: lines of one colour are told apart."""
-    return DASHES[list(looks).index(name) // len(COLOURS) % len(DASHES)]
+    """Solid at the fewest accumulation steps, then dashed, dotted, both; so too where colours come round again."""
+    steps = sorted(set(map(_steps, looks)))
+    round_of_colours = _hues(looks).index(_hue(name)) // len(COLOURS)
+    return DASHES[(steps.index(_steps(name)) + round_of_colours) % len(DASHES)]
 
 
 def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
     """Title and the lines under it (stamp first), wrapped to the figure's width."""
+    title, caption = named_cells(title), named_cells(caption)
     lines = [stamp] if stamp else []
     lines += textwrap.wrap(_breakable(caption), 62)
     return "\n".join(textwrap.wrap(_breakable(title), 42)), "\n".join(lines)
 
 
 def wrapped(name: str, width: int) -> str:
-    """A name on lines of at most `width`; a cell's name, which has no spaces, gets one after each comma."""
-    return "\n".join(textwrap.wrap(_breakable(name), width))
+    """A name on lines of at most `width`; of a cell what people call it."""
+    return "\n".join(textwrap.wrap(_breakable(named_cells(name)), width))
+
+
+def named_cells(text: str) -> str:
+    """The text with the cells in it called what people call them."""
+    return CELLS_IN_TEXT.sub(lambda found: cell_name(found[0]), text)
 
 
 def short(name: str, length: int) -> str:
@@ -135,7 +170,10 @@ def svg_of(figure: Figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-    svg = re.sub(rf'<g id="{TITLE}([^"]*)">', r"<g><title>\1</title>", buffer.getvalue())
+    svg = re.sub(
+        rf'<g id="{TITLE}([^"]*{BETWEEN}[^"]*)">(.*?</g>\s*)</g>', _of_each, buffer.getvalue(), flags=re.DOTALL
+    )
+    svg = re.sub(rf'<g id="{TITLE}([^"]*)">', r"<g><title>\1</title>", svg)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 
@@ -143,9 +181,23 @@ TITLE: Final = "title: "
 """Begins the group id of a mark that tells its values when pointed at."""
 
 
-def titled(artist: Artist, text: str) -> None:
-    """What a browser shows where one points at the mark: values, ids."""
-    artist.set_gid(TITLE + text)
+BETWEEN: Final = " \u00a6 "
+"""Between the texts of the marks of one artist."""
+
+
+def titled(artist: Artist, *texts: str) -> None:
+    """What a browser shows where one points at the mark, values and ids; of an artist of several marks at each."""
+    artist.set_gid(TITLE + BETWEEN.join(texts))
+
+
+def _of_each(group: re.Match[str]) -> str:
+    """The marks of an artist, each with its title."""
+    texts = iter(group[1].split(BETWEEN))
+    return (
+        "<g>"
+        + re.sub(r"<use ([^>]*)/>", lambda use: f"<use {use[1]}><title>{next(texts)}</title></use>", group[2])
+        + "</g>"
+    )
 
 
 def inline_svg(svg: str, *, name: str, label: str) -> str:

@@ -20,9 +20,9 @@ from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, sele
 from sweeps.analysis.stats.reading.composite import measured_or_composite
 from sweeps.results.columns import named
 
-READING: Final = "What the best of n trials would reach, half of the time: an arm that needs more tuning rises later."
+READING: Final = "The median of the best of n trials: a cell that needs more tuning rises later."
 SO_FAR_READING: Final = (
-    "The best so far after n trials, in the order they ran: later ones were proposed where earlier ones had done well."
+    "The best of the first n trials, in the order they ran: later ones were proposed where earlier ones had done well."
 )
 LINES_READING: Final = " Thin lines are replicates, thick ones their mean."
 BAND_READING: Final = " Bands treat the points as independent draws."

@@ -1,7 +1,7 @@
 """Our runs beside the published figures of an earlier study: one renderer for all of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -15,6 +15,9 @@ from sweeps.analysis.stats.description.descriptive import rows_of
 
 STUDIES: Final = {"study1": study1.STUDY, "study2": study2.STUDY, "study3": study3.STUDY, "study4": study4.STUDY}
 """By the name that a design's `published` gives."""
+
+MOST_VALUES: Final = 3
+"""Of a setting, above which its range is told."""
 
 
 def beside(
@@ -51,9 +54,15 @@ def _differing(rows: Sequence[Row], settings: Settings) -> str:
     for name, theirs in settings.items():
         ours = {row[name] for row in rows}
         if not ours <= set(theirs):
-            named = sorted(ours - {None}, key=str) or [None]
-            found.append(f"{name} {', '.join(map(plain, named))} (study: {plain(theirs[0])})")
+            found.append(f"{name} {_values(ours - {None})} (study: {plain(theirs[0])})")
     return f"Settings that differ from the study's: {'; '.join(found)}." if found else "Settings are the study's."
+
+
+def _values(ours: set[Any]) -> str:
+    """Their texts in order; of many numbers the lowest and the highest."""
+    if len(ours) > MOST_VALUES and all(isinstance(value, int | float) for value in ours):
+        return f"{plain(min(ours))} to {plain(max(ours))}"
+    return ", ".join(map(plain, sorted(ours, key=str) or [None]))
 
 
 def _fits(row: Row, settings: Settings) -> bool:

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from sweeps.analysis.document import FirstScreen, Picture, Report, Section, Table
+from sweeps.analysis.figures.forest import primary_items
 from sweeps.analysis.figures.tunings_alone import READING, TuningsAlone, draw_tunings_alone, tunings_data
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
 from sweeps.analysis.report.effect_sections import VERDICT_WORDS
+from sweeps.analysis.report.figure_lists import forest_of
 from sweeps.analysis.report.first_screen import MOST_CAVEATS
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
 from sweeps.analysis.stats.answers.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.answers.single_tunings import single_tunings
+from sweeps.analysis.stats.description.descriptive import distinct
 from sweeps.results.columns import named
 
 NOTE: Final = "Each sweep has its own estimates, 95 % intervals and verdicts."
@@ -46,6 +50,7 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     ]
     study = f"{first.name} against {second.name}"
     refused = refusals(first, second)
+    items = [item for sweep in (first, second) for item in primary_items(sweep.found, sweep=sweep.name)]
     front = FirstScreen(
         answer=[
             study,
@@ -53,12 +58,12 @@ def comparison(first: Sweep, second: Sweep) -> Report:
         ],
         table=Table(header, rows) if rows else None,
         note=f"{NOTE}{DIFFERENCE * told} {_counted(first, second)}" if rows else "",
+        picture=next(iter(forest_of(items, _dataset(first))), None),
         caveats=[f"No interval of the difference: {reason}." for reason in refused][:MOST_CAVEATS],
     )
     sections = [
         Section("Side by side", alone + [one.sentence for one in pairs if not one.other_outcomes]),
         _tunings_alone((first, second), pairs),
-        Section("Each sweep's own words", _sentences(first) + _sentences(second)),
         Section("Whether they are comparable", _comparable(first, second)),
     ]
     report = Report(
@@ -70,6 +75,10 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     )
     words = glossary(texts_of(report))
     return replace(report, sections=[*report.sections, *([words] if words.tables else [])])
+
+
+def _dataset(sweep: Sweep) -> str:
+    return distinct(sweep.confirm, "dataset")
 
 
 def _judged_by(sweep: Sweep) -> str:
@@ -109,7 +118,7 @@ def _tunings_alone(sweeps: tuple[Sweep, Sweep], pairs: Sequence[Pairing]) -> Sec
         if told and not pair.other_outcomes:
             data = tunings_data(finding.name, finding.contrast.outcome, told)
             name = f"tunings-alone-{finding.contrast.code.replace(', ', '-').lower()}-{len(pictures) + 1}"
-            pictures.append(Picture(name, draw_tunings_alone(data), READING))
+            pictures.append(Picture(name, partial(draw_tunings_alone, data), READING))
     header = ["", "sweep", "alone: raised", "alone: lowered", "pairs apart", "together"]
     return Section(
         "Each tuning alone", [ALONE] * bool(rows), tables=[Table(header, rows)] if rows else [], pictures=pictures
@@ -137,7 +146,3 @@ def _cells(finding: Finding, of_outcome: bool) -> list[str]:
         return [ABSENT, "not estimated"]
     of = f"{named(finding.contrast.outcome)}: " if of_outcome else ""
     return [of + interval(effect), VERDICT_WORDS[effect.verdict]]
-
-
-def _sentences(sweep: Sweep) -> list[str]:
-    return [f"{sweep.name}: {finding.sentence}" for finding in sweep.found if finding.contrast.family == "primary"]

@@ -14,25 +14,25 @@ from sweeps.analysis.stats.reading.composite import counted_as
 from sweeps.results.columns import named
 
 AGAINST: Final = (
-    "Both in units of the outcome ({counted}). What accumulation takes back of KoLeo's effect is minus the "
-    "interaction; the share has Fieller's interval (negative: it adds to the effect), and cannot be told where the "
-    "effect itself may be 0."
+    "Both are in units of the outcome ({counted}). What accumulation takes back of KoLeo's effect is the interaction "
+    "with its sign reversed. Its share of the effect has Fieller's interval; a negative share adds to the effect, and "
+    "where the effect itself may be 0 there is none."
 )
 OF_PRIMARIES: Final = (
-    "{parts}: on {outcome} that is the primary of the same cells, with its interval, held together with the others."
+    "On {outcome}, these are primaries and have the intervals of the primaries, which hold all at once: {parts}."
 )
 BARE: Final = (
-    "Estimates alone: replicates were added after a look, and there are too few for intervals that allow for it."
+    "Estimates only: replicates were added after a look, and there are too few for intervals that allow for that."
 )
 
 COMMON: Final = (
-    "All cells of a replicate ran the same settings{ended}. Treatment minus control at equal settings, mean over "
-    "the points of a replicate, by {measure}: nothing was selected here. 95 % intervals over replicates, each on "
-    "its own."
+    "All cells of a replicate ran the same settings{ended}. The differences are treatment minus control at equal "
+    "settings by {measure}, averaged over the points of a replicate, so that nothing was selected. 95 % intervals over "
+    "replicates, each on its own."
 )
 CURSE: Final = (
     "The best of several settings is partly the luckiest. By {measure}: its value at tuning, the mean over fresh seeds "
-    "at the same settings, and the difference, mean over replicates{interval}."
+    "at the same settings, and the difference{interval}, all averaged over replicates."
 )
 
 
@@ -45,14 +45,14 @@ def against(compared: Sequence[Comparison]) -> Section:
         "",
         f"KoLeo, off to on at K={one.low}",
         f"K={one.low} to {one.high} with KoLeo",
-        "the first less the second",
-        f"KoLeo at K={one.high} less at K={one.low}",
+        "first minus second",
+        f"KoLeo at K={one.high} minus at K={one.low}",
         "share of KoLeo's effect taken back",
     ]
     rows = []
     for each in compared:
         parts = (each.koleo, each.accumulation, each.difference, each.taken_back)
-        share = "cannot be told" if each.share is None else interval(each.share)
+        share = "none" if each.share is None else interval(each.share)
         rows.append([named(each.outcome), *map(_estimate if each.bare else interval, parts), share])
     lines = [AGAINST.format(counted=one.counted), *_intervals_of(one, dict(zip(PARTS, header[1:], strict=False)))]
     return Section("KoLeo against accumulation", lines, tables=[Table(header, rows)])
@@ -70,7 +70,7 @@ def _intervals_of(one: Comparison, names: dict[str, str]) -> list[str]:
     if not one.shared:
         return [f"{own[:1].upper()}{own[1:]}."]
     shared = "; ".join(names[part] for part in one.shared)
-    return [f"{OF_PRIMARIES.format(parts=shared, outcome=named(one.outcome))} The rest: {own}."]
+    return [f"{OF_PRIMARIES.format(parts=shared, outcome=named(one.outcome))} The others are {own}."]
 
 
 def common(found: Sequence[Finding]) -> Section:
@@ -91,7 +91,7 @@ def winners_curse(curses: Sequence[Curse], measure: str) -> Section:
     """What the best of each cell promised, and what fresh seeds gave."""
     if not curses:
         return Section("Winner's curse")
-    told = "" if all(one.interval is None for one in curses) else ", with its 95 % interval"
+    told = "" if all(one.interval is None for one in curses) else " with its 95 % interval"
     rows = [
         [
             one.cell_id,

@@ -42,13 +42,15 @@ ONE_SPLIT: Final = (
     "it, so no verdict rests on it."
 )
 BUT_FOR_FAILURES: Final = (
-    "The verdict follows the interval, but that no equivalence is claimed which hangs on failed runs."
+    "The verdict follows from the interval, except that no equivalence is claimed where it depends on failed runs."
 )
 FEW: Final = f"Fewer than {MIN_REPLICATES} independent units make a pilot: an interval, but no verdict."
-EXPLORATORY: Final = "Not adjusted for their number: numbers to think about, on which no claim rests."
+EXPLORATORY: Final = (
+    "Not adjusted for how many there are: they suggest what to look at next, and no claim rests on them."
+)
 CONTROLS: Final = (
-    "A/A control: pairs of runs of the same computation, but for the order of its additions. How far they differ is "
-    "what training makes of rounding"
+    "A/A control: pairs of runs that compute the same and differ only in the order of additions. How far they come "
+    "apart is what training makes of rounding"
 )
 
 
@@ -72,8 +74,8 @@ def sensitivity(found: Sequence[Finding]) -> Section:
     crossed = f"{unit} x classes" + (f", {where}" if where else "")
     if rows:
         lines.append(
-            f"{crossed[:1].upper()}{crossed[1:]}: this also draws the classes of the split anew, and so reaches to "
-            "others of their kind; 95 % intervals, each on its own."
+            f"{crossed[:1].upper()}{crossed[1:]}: these intervals also allow for another draw of classes, and so "
+            "extend to other classes of the same kind; 95 %, each on its own."
         )
     return Section("Sensitivity", lines, tables=[Table(["", crossed], rows)] if rows else [])
 
@@ -130,16 +132,16 @@ def _how_to_read(found: Sequence[Finding]) -> list[str]:
         return []
     unit = next((one.runs.unit for one in found if one.runs is not None), "replicates")
     family = replicated[0].family
-    of = "valid at every look (1/e, of an e-value)" if replicated[0].anytime else f"of a t test over {unit}"
+    of = "valid at every look (the inverse of an e-value)" if replicated[0].anytime else f"that of a t test over {unit}"
     held = f"p is {of}. "
     if family > 1:
         every = "Both" if family == 2 else f"All {family}"
         held = (
-            f"{every} intervals hold at once in 95 % of sweeps (Bonferroni: each at {1 - 0.05 / family:.2%}), and p, "
-            f"{of}, is taken times {family}. "
+            f"{every} intervals hold at once in 95 % of sweeps (Bonferroni: each is a {100 - 5 / family:.4g} % "
+            f"interval). p is {of}, multiplied by {family}. "
         )
     withdrawn = any(one.withdrawn for one in found)
-    return [held + (BUT_FOR_FAILURES if withdrawn else "The verdict follows the interval alone.")]
+    return [held + (BUT_FOR_FAILURES if withdrawn else "The verdict follows from the interval alone.")]
 
 
 def limits(found: Sequence[Finding]) -> list[str]:

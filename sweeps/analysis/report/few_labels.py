@@ -1,6 +1,7 @@
 """The section on how well embeddings do with few labels: probes by the number of labels."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ def section(evaluations: pa.Table, trials: pa.Table, cells: Sequence[str], *, da
     """Tables and figures of every split; empty without probes."""
     found = [label_data(evaluations, trials, cells, split=split, dataset=dataset) for split in SPLITS]
     there = [data for data in found if data is not None]
-    pictures = [Picture(f"labels-{data.split}", draw_labels(data), READING) for data in there]
+    pictures = [Picture(f"labels-{data.split}", partial(draw_labels, data), READING) for data in there]
     tables = [table for data in there for table in label_tables(data)]
     return Section(HEADING, [METHOD.format(unit=unit_of(trials))] if there else [], tables=tables, pictures=pictures)
 

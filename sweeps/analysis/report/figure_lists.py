@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from sweeps.analysis.figures import (
 from sweeps.analysis.figures import paired as paired_figures
 from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
+from sweeps.analysis.figures.style import looks_of
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.answers.koleo_against_accumulation import Comparison
 from sweeps.analysis.stats.description import descriptive
@@ -36,6 +38,9 @@ T = TypeVar("T")
 FEWEST_TUNED: Final = 6
 """Trials of a cell below which what more of them would bring cannot be seen."""
 
+MOST_OUTCOMES: Final = 2
+"""Side by side in one figure."""
+
 MOST_CELLS: Final = 6
 """Cells above which dots of all in one panel hide each other: the table of trials has them."""
 
@@ -43,26 +48,37 @@ MOST_CELLS: Final = 6
 def design(
     trials: pa.Table, found: list[Finding], compared: Sequence[Comparison], dataset: str, aside: set[str]
 ) -> list[Picture]:
-    """The planned comparison: a forest per outcome, and outcomes against accumulation steps."""
-    outcome = next((one.contrast.outcome for one in found if one.contrast.family == "primary"), "test_auc")
-    data = interaction.interaction_data(trials, outcome=outcome, dataset=dataset, without=aside)
-    pictures = []
-    for i, (outcome, items) in enumerate(forest.forests(found, compared).items()):
-        name = f"forest-{outcome.replace('_', '-')}" if i else "forest"
-        data_of_forest = forest.forest_data(items, dataset=dataset)
-        pictures.append(Picture(name, forest.draw_forest(data_of_forest), forest.reading(data_of_forest)))
-    return pictures + _drawn("interaction", data, interaction.draw_interaction, interaction.READING)
+    """The planned comparison: contrasts, and outcomes against accumulation steps, with outcomes side by side."""
+    families = ("primary", "beside")
+    outcomes = dict.fromkeys(one.contrast.outcome for one in found if one.contrast.family in families)
+    by_steps = [
+        interaction.interaction_data(trials, outcome=outcome, dataset=dataset, without=aside)
+        for outcome in [*outcomes][:MOST_OUTCOMES] or ["test_auc"]
+    ]
+    there = [data for data in by_steps if data is not None]
+    return forest_of(forest.forest_items(found, compared), dataset) + _drawn(
+        "interaction", there or None, interaction.draw_interaction, interaction.READING
+    )
 
 
-def paired(found: list[Finding], dataset: str) -> list[Picture]:
+def forest_of(items: Sequence[forest.ForestItem], dataset: str) -> list[Picture]:
+    """The forest; none of a single contrast, whose interval the table has."""
+    panels = list(dict.fromkeys(item.panel for item in items))[:MOST_OUTCOMES]
+    shown = [item for item in items if item.panel in panels]
+    data = forest.forest_data(shown, dataset=dataset) if len({item.label for item in shown}) > 1 else None
+    return _drawn("forest", data, forest.draw_forest, forest.reading)
+
+
+def paired(trials: pa.Table, found: list[Finding], dataset: str) -> list[Picture]:
     """Outcomes of each primary, replicate by replicate; an effect on an effect has no two sides to draw."""
-    pictures = []
+    pictures, looks = [], looks_of(trials)
     for i, finding in enumerate(found):
         effect, runs = finding.effect, finding.runs
         if effect is not None and runs is not None and _has_two_sides(finding.contrast):
-            data = paired_figures.paired_data(runs, effect, finding.contrast, dataset=dataset, origin=finding.origin)
-            figure = paired_figures.draw_paired(data)
-            pictures.append(Picture(_name("paired", finding, i), figure, paired_figures.reading(data)))
+            data = paired_figures.paired_data(
+                runs, effect, finding.contrast, looks=looks, dataset=dataset, origin=finding.origin
+            )
+            pictures += _drawn(_name("paired", finding, i), data, paired_figures.draw_paired, paired_figures.reading)
     return pictures
 
 
@@ -74,12 +90,13 @@ def by_epoch(found: list[Finding], dataset: str) -> list[Picture]:
         if finding.by_epoch and finding.runs is not None:
             data = epochs.epoch_data(
                 finding.by_epoch,
+                title=contrast.label.removesuffix(","),
                 outcome=WHILE_TRAINING[contrast.outcome],
                 counted=finding.runs.counted(),
                 dataset=dataset,
                 sesoi=contrast.sesoi,
             )
-            pictures.append(Picture(_name("epochs", finding, i), epochs.draw_epochs(data), epochs.READING))
+            pictures += _drawn(_name("epochs", finding, i), data, epochs.draw_epochs, epochs.READING)
     return pictures
 
 
@@ -141,7 +158,7 @@ def _drawn(name: str, data: T | None, draw: Callable[[T], Figure], reading: str 
     """The figure, if there are data."""
     if data is None:
         return []
-    return [Picture(name, draw(data), reading if isinstance(reading, str) else reading(data))]
+    return [Picture(name, partial(draw, data), reading if isinstance(reading, str) else reading(data))]
 
 
 def _crowded(trials: pa.Table) -> bool:

@@ -59,7 +59,8 @@ MOST_CLASSES: Final = 30
 
 SHORTCUT: Final = (
     f"Share of a query image's {SHOWN_NEIGHBOURS} nearest neighbours (in colour) that are of its class, with the query "
-    "in colour and with the query turned grey. The difference is what colour alone told. 95 % intervals over {unit}."
+    "in colour and with the query turned grey. The difference is what colour alone contributed. 95 % intervals over "
+    "{unit}."
 )
 
 

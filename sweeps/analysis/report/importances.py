@@ -1,5 +1,6 @@
 """The section on which settings mattered in the search. Descriptive only."""
 
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -21,4 +22,4 @@ def section(trials: pa.Table, dataset: str) -> Section:
     if not any(item.shares for item in given):
         return Section(HEADING, lines)
     data = importance_data(given, dataset=dataset)
-    return Section(HEADING, lines, pictures=[Picture("importances", draw_importances(data), READING)])
+    return Section(HEADING, lines, pictures=[Picture("importances", partial(draw_importances, data), READING)])

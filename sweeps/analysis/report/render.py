@@ -14,6 +14,7 @@ from embedding_core.errors import Faults
 from sweeps.analysis.document import Report
 from sweeps.analysis.figures.style import inline_svg, svg_of
 from sweeps.analysis.report.glossary import Linker, slug
+from sweeps.analysis.wording import cell_name
 
 
 def write_pages(folder: Path, report: Report) -> Path:
@@ -27,7 +28,7 @@ def write_pages(folder: Path, report: Report) -> Path:
     if folder.exists() and not folder.is_dir():
         raise Faults([f"{folder} is not a folder: a report cannot be written there."])
     folder.mkdir(parents=True, exist_ok=True)
-    svgs = {picture.name: svg_of(picture.figure) for picture in report.pictures}
+    svgs = {picture.name: svg_of(picture.drawn()) for picture in report.pictures}
     _write_figures(folder / "figures", svgs)
     (folder / "report.md").write_text(markdown_of(report), encoding="utf-8")
     path = folder / "report.html"
@@ -43,7 +44,7 @@ def html_of(report: Report, svgs: dict[str, str]) -> str:
     environment = _environment(autoescape=True)
     script = environment.get_template("page.js.j2").render()
     digest = b64encode(sha256(script.encode()).digest()).decode()
-    environment.filters |= {"linked": Linker(report), "json": _json, "whole": _whole}
+    environment.filters |= {"linked": Linker(report), "json": _json, "whole": _whole, "cell_name": cell_name}
     environment.globals |= {"slug": slug}
     page = environment.get_template("report.html.j2")
     return page.render(report=report, svgs=inline, script=Markup(script), digest=digest)
@@ -52,7 +53,7 @@ def html_of(report: Report, svgs: dict[str, str]) -> str:
 def markdown_of(report: Report) -> str:
     """The same content as Markdown, figures by relative path."""
     environment = _environment(autoescape=False)
-    environment.filters |= {"md": _markdown_text, "code": _code_line}
+    environment.filters |= {"md": _markdown_text, "code": _code_line, "cell_name": cell_name}
     return environment.get_template("report.md.j2").render(report=report).strip() + "\n"
 
 

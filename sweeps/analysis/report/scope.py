@@ -15,7 +15,7 @@ from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, sele
 from sweeps.analysis.stats.intervals.anytime import FIRST_LOOK
 from sweeps.analysis.stats.reading.pairing import place_of
 from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
-from sweeps.analysis.wording import capital
+from sweeps.analysis.wording import capital, cell_name
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
@@ -71,7 +71,7 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     if confirm:
         setting = ", ".join(f"{name} {_distinct(confirm, name)}" for name in names[2:])
         lines += reach(found)
-        lines.append(f"Nothing here reaches beyond what ran: {setting}.")
+        lines.append(f"Nothing here extends beyond what was run: {setting}.")
     return lines
 
 
@@ -100,15 +100,15 @@ def reach(found: Sequence[Finding]) -> list[str]:
     if len(runs.places) > 1:
         tuning = "fresh tuning, " if runs.tuned else ""
         return [
-            f"Intervals are for whoever runs the whole sweep again: {tuning}fresh seeds, fresh draw of training and "
-            "validation images; one fixed test split."
+            f"The intervals are for a repeat of the whole sweep, with {tuning}fresh seeds and a fresh draw of training "
+            "and validation images, on the same test split."
         ]
     if runs.tuned:
         return [
-            "Intervals are over seeds at one tuning, with one fixed test split. Whoever tunes again may land outside: "
-            "more seeds do not mend that, more replicates do."
+            "The intervals are over seeds at one tuning, on one test split. Another tuning may land outside them; "
+            "more seeds do not change that, more replicates do."
         ]
-    return ["Intervals are over seeds at one draw of training and validation images, with one fixed test split."]
+    return ["The intervals are over seeds at one draw of training and validation images, on one test split."]
 
 
 def extensions(plan: StoredPlan, units: int) -> list[str]:
@@ -222,8 +222,8 @@ def _tuned(trials: pa.Table) -> str:
     where = f"in each of {replicates} replicates " if replicates > 1 else ""
     same = "the same " if all(row["origin"] != SAMPLED for row in rows) else ""
     return (
-        f"{where}each cell was tried at {same}{points} settings, and runs at its best by {measure}, on fresh seeds. "
-        "How near that is to each cell's optimum shows under tuning."
+        f"{where}each cell was tried at {same}{points} settings, and the best by {measure} was trained on fresh seeds. "
+        "The figures of the tuning show how near that may be to each cell's optimum."
     )
 
 
@@ -236,9 +236,9 @@ def _cells_differ(confirm: Sequence[Row], contrast: Contrast) -> str:
             configs.setdefault(row["cell_id"], json.loads(row["config_json"]))
     differing = sorted({name for configs in by_replicate.values() for name in _differing(list(configs.values()))})
     if len(contrast.weights) == 2:
-        who = f"{contrast.treatment} and {contrast.control}"
+        who = f"{cell_name(contrast.treatment)} and {cell_name(contrast.control)}"
     else:
-        who = f"The cells of {contrast.code or contrast.estimand}"
+        who = f"The cells compared for {contrast.name}"
     return f"{who} differ in: {', '.join(differing) or 'nothing'}."
 
 

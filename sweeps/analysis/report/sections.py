@@ -104,7 +104,7 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
             evaluations=tables.evaluations,
             views=tables.views,
         ),
-        Section(_by_unit(primary), pictures=figure_lists.paired(found, dataset)),
+        Section(_by_unit(primary), pictures=figure_lists.paired(trials, found, dataset)),
         held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
         few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
         held_out_sections.shortcut(trials, tables.evaluations, cells),

@@ -9,9 +9,10 @@ import numpy as np
 from sweeps.analysis.document import Picture, Section, Table, compact
 from sweeps.analysis.numbers import ABSENT, or_absent, setting
 from sweeps.analysis.stats.reading.stored_plan import StoredPlan, Tuned
+from sweeps.analysis.wording import cell_name
 
 EDGES: Final = (
-    "A best setting at an edge of its range: a better one may lie beyond, so such a cell may be tuned less well."
+    "A best setting lies at an edge of its range where a better one may lie beyond; such a cell may be tuned less well."
 )
 NO_EDGE: Final = "No best setting is at an edge of its range."
 
@@ -84,7 +85,7 @@ def _edges(plan: StoredPlan) -> list[str]:
         return [NO_EDGE]
     of = f" of {len(plan.tuned)} replicates" if len(plan.tuned) > 1 else ""
     told = [
-        f"{cell}: {name.replace('_', ' ')} at the {edge} end{f' in {n}{of}' if of else ''}"
+        f"{cell_name(cell)}: {name.replace('_', ' ')} at the {edge} end{f' in {n}{of}' if of else ''}"
         for (cell, name, edge), n in sorted(counts.items())
     ]
     return [f"{EDGES} {'; '.join(told)}."]

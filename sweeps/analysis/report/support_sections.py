@@ -14,12 +14,13 @@ from sweeps.analysis.stats.description.held_out import STAGE, column_values, los
 from sweeps.analysis.stats.description.mechanism import NOT_MEASURED, MechanismEffect
 from sweeps.analysis.stats.reading.composite import composite_of, counted_as
 from sweeps.analysis.stats.reading.stored_plan import Contrast
+from sweeps.analysis.wording import cell_name
 from sweeps.results.columns import MEASURED, named
 
-CELLS: Final = "Over the {unit} that a cell ran in; it is the contrasts that compare within them."
+CELLS: Final = "Means over the {unit} that each cell ran in. Comparisons within them are left to the contrasts."
 MECHANISM: Final = (
-    "The primaries on measures of the embeddings at the final epoch, validation split; over {unit}. Exploratory: "
-    "intervals only."
+    "The primary contrasts, on measures of the embeddings at the final epoch, validation split; over {unit}. "
+    "Exploratory: intervals only."
 )
 RISK_HEADING: Final = "Failure risk"
 RISKS: Final = "Runs that diverged or whose embeddings collapsed, with the 95 % interval (Wilson) of their share."
@@ -68,15 +69,15 @@ def _mechanism(found: list[Finding], unit: str) -> Section:
     reasons: dict[str, list[MechanismEffect]] = {}
     for one in (one for finding in found for one in finding.mechanism if one.metric not in told):
         reasons.setdefault(one.metric, []).append(one)
-    absent = [f"{named(metric)}, {_why_absent(of_metric)}" for metric, of_metric in reasons.items()]
-    lines = [MECHANISM.format(unit=unit), *([f"Without any contrast: {'; '.join(absent)}."] if absent else [])]
+    absent = [f"{named(metric)} ({_why_absent(of_metric)})" for metric, of_metric in reasons.items()]
+    lines = [MECHANISM.format(unit=unit), *([f"Not compared: {'; '.join(absent)}."] if absent else [])]
     return Section("What changes in the embeddings", lines, tables=tables)
 
 
 def _why_absent(effects: Sequence[MechanismEffect]) -> str:
     """Of one measure, over all contrasts: in which cells it was not measured, or what else stands against it."""
     cells = sorted({cell for one in effects for cell in one.absent})
-    return f"{NOT_MEASURED} in {', '.join(cells)}" if cells else effects[0].reason
+    return f"{NOT_MEASURED} for {'; '.join(map(cell_name, cells))}" if cells else effects[0].reason
 
 
 def _risks(first: Contrast, trials: pa.Table) -> Section:

@@ -63,14 +63,6 @@ def staged_plan() -> Row:
     return stages.PLAN
 
 
-@pytest.fixture
-def staged_folder(staged: stages.Sweep, tmp_path: Path) -> Path:
-    """`staged` on disk, with views."""
-    folder = staged.write(tmp_path / "staged")
-    views.write_views(folder, stages.CELLS)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def make_arms() -> Callable[..., arms.Sweep]:
     return arms.arms_sweep

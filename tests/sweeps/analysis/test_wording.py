@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sweeps.analysis import numbers
 from sweeps.analysis.stats.intervals.effects import VERDICTS, Effect, replicated_effect
-from sweeps.analysis.wording import control_sentence, sentence
+from sweeps.analysis.wording import cell_name, control_sentence, sentence
 
 CONTEXT = "6 tunings x 2 seeds, CIFAR-10, fixed triplets"
 RAISED = Effect(
@@ -210,3 +210,19 @@ def test_no_sentence_contradicts_the_interval_that_it_prints(effect: Effect) -> 
     if "90 %" in text:
         inner = [float(n) for n in re.findall(NUMBER, body.partition("interval, ")[2])][:2]
         assert all(-sesoi <= end <= sesoi for end in inner)
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("koleo=off", "KoLeo off"),
+        ("koleo=on,accum_steps=4", "KoLeo, K=4"),
+        ("koleo=on,koleo_exclude_same_class=on,accum_steps=1,accum_mode=cached", "KoLeo (other-class), K=1, cached"),
+        ("koleo=on,koleo_exclude_same_class=off,batch_size=64", "KoLeo (any), B=64"),
+        ("loss=mined,margin=.5", "loss mined, margin .5"),
+        ("K=4 against 1", "K=4 against 1"),
+        ("n = 4", "n = 4"),
+    ],
+)
+def test_cells_are_called_what_people_call_them(cell: str, said: str) -> None:
+    assert cell_name(cell) == said

@@ -11,14 +11,14 @@ from matplotlib.lines import Line2D
 
 from sweeps.analysis.figures.canvas import canvas, styled
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
-from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
+from sweeps.analysis.figures.panel_grid import panel_grid
 from sweeps.analysis.figures.style import short, wrapped
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.descriptive import mean_of_known
 
 READING: Final = (
     "Mean distance between the images of two classes; on the diagonal within a class, without an image's distance to "
-    "itself. One scale of colour for all panels."
+    "itself. The first panel shows distances, any other what differs from the first: purple is nearer, orange farther."
 )
 
 DISTANCES: Final = {
@@ -30,6 +30,12 @@ DISTANCES: Final = {
 
 COLOUR_MAP: Final = "cividis"
 """Perceptually even, the same with any colour vision."""
+
+DIFFERENCES: Final = "PuOr_r"
+"""White in the middle, and told apart with any colour vision."""
+
+MOST_STACKED: Final = 2
+"""Cells above which matrices stand two abreast."""
 
 NUMBERED_CLASSES: Final = 12
 """Above this many classes the squares are too small for numbers."""
@@ -69,21 +75,20 @@ def distance_data(data: Shown, split: str, view: str = "class_distance") -> Dist
 @styled
 def draw_distances(data: DistanceData) -> Figure:
     """One matrix per cell on a common scale of colour."""
-    if len(data.cells) > STACKED:
+    if len(data.cells) > MOST_STACKED:
         return _distance_grid(data)
     rows, n = len(data.cells), len(data.class_names)
     names, numbered = [short(name, 14) for name in data.class_names], n <= NUMBERED_CLASSES
     figure, panels = canvas("Distances between classes", data.caption, height=3.6 * rows, rows=rows)
-    matrices = [np.array(matrix, dtype=float) for matrix in data.matrices]
-    top = max(float(np.nanmax(matrix)) for matrix in matrices)
-    for axes, cell, matrix in zip(panels, data.cells, matrices, strict=True):
-        mesh = _draw_matrix(axes, matrix, top)
+    shown, limits = _compared(data)
+    for axes, cell, matrix, (low, high) in zip(panels, data.cells, shown, limits, strict=True):
+        mesh = _draw_matrix(axes, matrix, low, high)
         ticks = np.arange(n) + 0.5
         axes.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=8 if numbered else 6)
         axes.set_yticks(ticks, names, fontsize=8 if numbered else 6)
-        axes.set_title(wrapped(cell, 50), fontsize=9)
+        axes.set_title(wrapped(_titles(data.cells)[cell], 50), fontsize=9)
         if numbered:
-            _write_numbers(axes, matrix, top)
+            _write_numbers(axes, matrix, low, high)
         else:
             figure.colorbar(mesh, ax=axes, shrink=0.8, aspect=25).ax.tick_params(labelsize=8)
     return figure
@@ -93,23 +98,40 @@ def _distance_grid(data: DistanceData) -> Figure:
     """Two abreast, classes by number: too small for names and values."""
     marks = [f"{i} {short(name, 22)}" for i, name in enumerate(data.class_names, start=1)]
     key_in = 0.16 * -(-len(marks) // 2) + 0.5
-    figure, panels = panel_grid("Distances between classes", data.caption, data.cells, (), height=1.75, foot=key_in)
-    matrices = [np.array(matrix, dtype=float) for matrix in data.matrices]
-    top = max(float(np.nanmax(matrix)) for matrix in matrices)
+    names = list(_titles(data.cells).values())
+    figure, panels = panel_grid("Distances between classes", data.caption, names, (), height=1.75, foot=key_in)
     every = 1 if len(marks) <= NUMBERED_CLASSES else 5
     places = [i for i in range(len(marks)) if i == 0 or (i + 1) % every == 0]
-    for axes, matrix in zip(panels, matrices, strict=True):
-        mesh = _draw_matrix(axes, matrix, top)
+    meshes = []
+    for axes, matrix, (low, high) in zip(panels, *_compared(data), strict=True):
+        meshes.append(_draw_matrix(axes, matrix, low, high))
         for set_ticks in (axes.set_xticks, axes.set_yticks):
             set_ticks([i + 0.5 for i in places], [str(i + 1) for i in places], fontsize=6.5)
-    figure.colorbar(mesh, ax=panels, shrink=0.6, aspect=30, location="bottom").ax.tick_params(labelsize=8)
+    for mesh, own, what in ((meshes[0], panels[0], "distance"), (meshes[-1], panels[1:], "difference")):
+        bar = figure.colorbar(mesh, ax=own, shrink=0.6, aspect=25, location="bottom")
+        bar.set_label(what, fontsize=8)
+        bar.ax.tick_params(labelsize=7)
     handles = [Line2D([], [], linestyle="none", label=mark) for mark in marks]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=0, fontsize=7)
     return figure
 
 
-def _draw_matrix(axes: Axes, matrix: np.ndarray, top: float) -> QuadMesh:
-    mesh = axes.pcolormesh(np.ma.masked_invalid(matrix), cmap=COLOUR_MAP, vmin=0, vmax=top)
+def _titles(cells: tuple[str, ...]) -> dict[str, str]:
+    """Of the panels: the first cell, and others less the first."""
+    return {cell: f"{cell} less {cells[0]}" if i else cell for i, cell in enumerate(cells)}
+
+
+def _compared(data: DistanceData) -> tuple[list[np.ndarray], list[tuple[float, float]]]:
+    """The first matrix and what the others differ from it by, with the ends of their scales of colour."""
+    first, *others = (np.array(matrix, dtype=float) for matrix in data.matrices)
+    differences = [other - first for other in others]
+    most = max((float(np.nanmax(np.abs(each))) for each in differences), default=0.0) or 1.0
+    return [first, *differences], [(0.0, float(np.nanmax(first))), *[(-most, most)] * len(others)]
+
+
+def _draw_matrix(axes: Axes, matrix: np.ndarray, low: float, high: float) -> QuadMesh:
+    colours = DIFFERENCES if low else COLOUR_MAP
+    mesh = axes.pcolormesh(np.ma.masked_invalid(matrix), cmap=colours, vmin=low, vmax=high)
     axes.set_aspect("equal")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -118,9 +140,9 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, top: float) -> QuadMesh:
     return mesh
 
 
-def _write_numbers(axes: Axes, matrix: np.ndarray, top: float) -> None:
+def _write_numbers(axes: Axes, matrix: np.ndarray, low: float, high: float) -> None:
     for (row, column), value in np.ndenumerate(matrix):
         if np.isfinite(value):
-            colour = "white" if value < 0.55 * top else "black"
-            text = number(float(value), decimals=2)
+            dark = abs(value) > 0.75 * high if low else value < 0.55 * high
+            colour, text = "white" if dark else "black", number(float(value), decimals=2, signed=low < 0)
             axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=colour)

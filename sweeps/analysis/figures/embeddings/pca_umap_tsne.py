@@ -45,6 +45,13 @@ NUMBERED: Final = "\u2002"
 GRID_IN: Final = (1.9, 2.3)
 """Height of a panel in a grid without and with axes: where width limits a square, its title has its room."""
 
+LABEL_ROOM: Final = 0.14
+"""Of a label, as a share of how far the classes lie apart."""
+
+PUSHES: Final = 60
+
+_LEADER: Final = {"arrowstyle": "-", "color": "#444444", "linewidth": 0.5}
+
 _LABEL_BOX: Final = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
 
 
@@ -192,12 +199,30 @@ def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, 
             centres.setdefault(name, (float(x), float(y)))
     for x, y, width, height, angle, name in panel.ellipses:
         axes.add_patch(Ellipse((x, y), width, height, angle=angle, fill=False, color=looks[name][0], linewidth=1.3))
-    for name, (x, y) in centres.items():
+    for (name, (x, y)), (at_x, at_y) in zip(centres.items(), _apart(list(centres.values())), strict=True):
         text = marks[name].split(NUMBERED)[0]
-        axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=_LABEL_BOX)
+        where = {"xytext": (at_x, at_y), "ha": "center", "va": "center"}
+        axes.annotate(text, (x, y), **where, fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER)
     if not panel.ellipses:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
+
+
+def _apart(centres: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Places for the labels of `centres`, pushed from each other until none overprints another."""
+    places = np.array(centres, dtype=float)
+    room = LABEL_ROOM * float(np.ptp(places, axis=0).max(initial=0.0)) * np.array([1.0, 0.8])
+    for _ in range(PUSHES if room.all() else 0):
+        for i in range(len(places)):
+            away = (places[i] - places) / room
+            distance = np.hypot(*away.T)
+            near = (distance < 1) & (np.arange(len(places)) != i)
+            if near.any():
+                # Labels at one place leave it in directions of their own.
+                turn = np.array([np.cos(i), np.sin(i)]) * 1e-3
+                push = ((away[near] + turn) / (distance[near, None] + 1e-3) * (1 - distance[near, None])).sum(axis=0)
+                places[i] += 0.5 * room * push
+    return places
 
 
 def _share_limits(panels: Sequence[Axes]) -> None:

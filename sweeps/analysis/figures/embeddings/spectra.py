@@ -57,11 +57,10 @@ def draw_spectra(data: SpectrumData) -> Figure:
     """Thin lines are runs, thick ones their mean; a flat line uses every direction alike."""
     figure, (axes,) = canvas("Singular values of the embeddings", data.caption, height=3.2)
     for cell, runs, mean in zip(data.cells, data.runs, data.means, strict=True):
-        colour, marker = data.looks[cell]
+        colour = data.looks[cell][0]
         for run in runs:
             axes.plot(range(1, len(run) + 1), run, color=colour, linewidth=0.8, alpha=0.4)
-        every = max(1, len(mean) // 8)
-        (line,) = axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, marker=marker, markevery=every)
+        (line,) = axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2)
         line.set(linestyle=dash_of(data.looks, cell), label=cell)
     axes.set(xlabel="singular value, largest first", ylabel="share of their sum")
     log_ticks(axes, "y")

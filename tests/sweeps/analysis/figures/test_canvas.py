@@ -34,7 +34,7 @@ def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Ma
     before = dict(matplotlib.rcParams)
     for draw in (
         lambda: draw_paired(paired),
-        lambda: draw_epochs(epoch_data(marks, outcome="val_auc", counted="7 seeds", dataset="digits")),
+        lambda: draw_epochs(epoch_data(marks, title="KoLeo", outcome="val_auc", counted="7 seeds", dataset="digits")),
         lambda: draw_curves(curves),
         lambda: draw_search(search),
         lambda: draw_importances(bars),

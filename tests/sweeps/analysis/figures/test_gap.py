@@ -15,7 +15,7 @@ def test_gap_is_told_per_arm_and_mode_where_it_was_measured(staged: Any) -> None
     assert sorted(cosines["koleo=on"]) == [(4, pytest.approx(0.6 + 0.01 * block)) for block in range(1, 8)]
     svg = svg_of(draw_gap(data))
     assert "full-batch gradient" in svg
-    assert "koleo=on,accum_mode=cached" in svg
+    assert "KoLeo, cached" in svg
 
 
 def test_nothing_measured_nothing_shown(make_search: Any) -> None:

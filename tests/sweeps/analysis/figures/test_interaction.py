@@ -44,7 +44,7 @@ def test_dots_are_means_of_replicates_on_the_outcome_asked_for(make_factorial: A
     expected = made.values("koleo=off,accum_steps=4", "test_recall_at_1").mean(axis=1)
     assert [value for _, value in off.values[1]] == pytest.approx(expected)
     assert data.caption == "n = 5 replicates, 40 runs; digits; stage confirm"
-    assert "test recall at 1" in svg_of(draw_interaction(data))
+    assert "test recall at 1" in svg_of(draw_interaction([data]))
 
 
 def test_an_arm_at_one_k_that_names_it_does_not_stand_for_all(staged: Any) -> None:
@@ -63,6 +63,7 @@ def test_without_two_values_of_k_there_is_no_interaction_to_show(make_confirm: A
 def test_interaction_is_drawn_with_its_arms_and_steps(staged: Any) -> None:
     data = interaction_data(staged.tables.trials, dataset="digits", without=CONTROLS)
     assert data is not None
-    svg = svg_of(draw_interaction(data))
-    for text in ("koleo=off, the same at every K", ">koleo=on<", "accumulation steps K", "test AUC"):
+    svg = svg_of(draw_interaction([data]))
+    assert f"<title>seed 1: {outcomes(staged, ON4)[1]:.4f}</title>".replace(" 0.", " .") in svg
+    for text in ("KoLeo off, every K", ">KoLeo<", "accumulation steps K", "test AUC"):
         assert text in svg

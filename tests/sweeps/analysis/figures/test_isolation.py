@@ -49,5 +49,5 @@ def test_the_drawing_names_cells_and_settings(staged: Any) -> None:
     data = isolation_data(staged.tables.trials, dataset="digits")
     assert data is not None
     svg = svg_of(draw_isolation(data))
-    for text in ("koleo weight", "margin", "best of its cell", "no outcome", ON4):
+    for text in ("koleo weight", "margin", "best of its cell", "no outcome", "KoLeo, K=4"):
         assert text in svg

@@ -17,7 +17,7 @@ CONTRAST = Contrast.pair("koleo=off", "koleo=on", label="KoLeo")
 
 def test_old_drop_in_blocks_are_the_lines(make_confirm: Make) -> None:
     runs = cell_runs(make_confirm().trials, CONTRAST)
-    data = paired_data(runs, runs.effect(), CONTRAST, dataset="digits", origin="drop-in")
+    data = paired_data(runs, runs.effect(), CONTRAST, looks={}, dataset="digits", origin="drop-in")
     assert np.mean(data.differences) == pytest.approx(data.effect.estimate)
     assert np.subtract(data.columns[1], data.columns[0]).tolist() == list(data.differences)
     assert data.labels == ("koleo=off", "koleo=on")
@@ -28,7 +28,7 @@ def test_lines_are_replicates_and_columns_are_cells(make_factorial: Make) -> Non
     made = make_factorial(replicates=6, blocks=3)
     contrast = made.stored.contrasts[0]
     runs = cell_runs(made.trials.filter(made.trials["stage"].to_numpy(zero_copy_only=False) == "confirm"), contrast)
-    data = paired_data(runs, runs.effect(), contrast, dataset="digits", origin="best of tune")
+    data = paired_data(runs, runs.effect(), contrast, looks={}, dataset="digits", origin="best of tune")
     assert (len(data.columns), data.controls) == (4, 2)
     for label, column in zip(data.labels, data.columns, strict=True):
         assert column == pytest.approx(made.values(label).mean(axis=1))

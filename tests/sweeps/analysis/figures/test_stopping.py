@@ -79,5 +79,5 @@ def test_the_drawing_is_stamped(staged: Any) -> None:
     assert data is not None
     svg = svg_of(draw_stopping(data))
     assert "descriptive: adaptive sample" in svg
-    assert "koleo=on" in svg
+    assert ">KoLeo<" in svg
     assert "mathdefault" not in svg

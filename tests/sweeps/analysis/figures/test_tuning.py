@@ -109,7 +109,7 @@ def test_proposed_trials_are_read_in_their_order(make_factorial: Any) -> None:
     rows = [r for r in made.tables.trial_rows if r["stage"] == "tune" and r["cell_id"] == data.curves[0].cell]
     values = [r["final_val_recall_at_1"] for r in rows if r["replicate"] == 1]
     assert data.curves[0].replicates[0] == pytest.approx(np.maximum.accumulate(values))
-    assert tuning.reading(data).startswith("The best so far after n trials")
+    assert tuning.reading(data).startswith("The best of the first n trials")
 
 
 def test_no_tune_stage_no_figure(make_confirm: Any) -> None:
@@ -120,5 +120,5 @@ def test_the_drawing_names_the_cells(staged: Any) -> None:
     data = tuning.tuning_data(staged.tables.trials, dataset="digits")
     assert data is not None
     svg = svg_of(tuning.draw_tuning(data))
-    for text in ("the other cells", "koleo=on, accum_steps=4", "trials (n)"):
+    for text in ("the other cells", "KoLeo, K=4", "trials (n)"):
         assert text in svg

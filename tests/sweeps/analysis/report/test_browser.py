@@ -1,5 +1,8 @@
 """The page in a real browser: it is whole, fetches nothing, fits a phone and prints."""
 
+import csv
+import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from sweeps.analysis.report.compose import render_comparison, render_sweep
+from tests.sweeps.analysis.invented import stages, views
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
 
@@ -34,6 +38,7 @@ KINDS = {
     "plane",
     "distances-test",
     "spectra-test",
+    "micro-batches",
     "pca-test",
     "umap-test",
     "images-test-1",
@@ -41,7 +46,7 @@ KINDS = {
 }
 """What a sweep of all stages shows, among others."""
 
-FIGURES = """() => [...document.querySelectorAll('figure svg')].map(svg => {
+FIGURES = """() => [...document.querySelectorAll('figure svg[role=img]')].map(svg => {
     const box = svg.getBoundingClientRect();
     const cut = [...svg.querySelectorAll('text')].filter(text => {
         const own = text.getBoundingClientRect();
@@ -80,9 +85,17 @@ def opening(path: Path) -> Iterator[Opened]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def staged_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of all stages, with views."""
+    folder = stages.staged_sweep().write(tmp_path_factory.mktemp("staged") / "sweep")
+    views.write_views(folder, stages.CELLS)
+    return render_sweep(folder)
+
+
 @pytest.fixture
-def opened(staged_folder: Path) -> Iterator[Opened]:
-    with opening(render_sweep(staged_folder)) as found:
+def opened(staged_page: Path) -> Iterator[Opened]:
+    with opening(staged_page) as found:
         yield found
 
 
@@ -143,27 +156,68 @@ def test_sections_fold_and_unfold_for_a_link_and_for_print(reports: dict[str, Pa
         assert page.locator("details.section[open]").count() == 1
 
 
-def test_trials_are_sorted_filtered_and_told(reports: dict[str, Path]) -> None:
-    with opening(reports["two"]) as found:
-        page = found.page
-        page.locator("nav a", has_text="Trials").click()
-        rows = page.locator("table.trials tbody tr.more")
-        assert rows.count() == 14
-        page.get_by_label("cell", exact=True).select_option("koleo=on")
-        assert rows.count() == 7
-        values = page.locator("table.trials tbody tr.more td:nth-child(9)")
-        page.locator("table.trials thead button", has_text="test AUC").click()
-        ascending = values.all_text_contents()
-        assert ascending == sorted(ascending)
-        page.locator("table.trials thead button", has_text="test AUC").click()
-        assert values.all_text_contents() == ascending[::-1]
-        first = rows.first.locator("th").text_content()
-        rows.first.press("Enter")
-        assert f" {first}" in page.locator("tr.detail pre").text_content()
-        assert page.locator("tr.detail svg title").count() == 1
-        rows.first.press("Enter")
-        assert page.locator("tr.detail").count() == 0
-        assert found.console == []
+def test_trials_are_sorted_filtered_and_told(opened: Opened) -> None:
+    page = opened.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("nav a", has_text=re.compile("^Trials$")).click()
+    rows = page.locator("table.trials tbody tr.more")
+    counts = {"stage": "tune", "cell": "koleo=on,accum_steps=4", "ending": "completed"}
+    left = rows.count()
+    for column, (name, value) in enumerate(counts.items()):
+        page.get_by_label(name, exact=True).select_option(value)
+        texts = rows.locator(f"td:nth-child({(2, 3, 6)[column]})").all_text_contents()
+        assert set(texts) == {value}
+        assert len(texts) < left
+        left = len(texts)
+    head = page.locator("table.trials thead button", has_text="validation AUC")
+    values = rows.locator("td:nth-child(8)")
+    head.click()
+    ascending = values.all_text_contents()
+    assert ascending == sorted(ascending)
+    head.click()
+    assert values.all_text_contents() == ascending[::-1]
+    page.get_by_role("button", name="Copy as CSV").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = list(csv.DictReader(io.StringIO(page.evaluate("navigator.clipboard.readText()"))))
+    assert [row["validation AUC"] for row in copied] == ascending[::-1]
+    assert {row["cell"] for row in copied} == {"koleo=on,accum_steps=4"}
+    assert all(float(row["lr"]) > 0 for row in copied)
+    first = rows.first.locator("th").text_content()
+    rows.first.press("Enter")
+    detail = page.locator("tr.detail")
+    assert re.search(rf"koleo-sweeps replay .* {first}", detail.locator("pre").text_content())
+    assert "lr ." in detail.locator("p").text_content()
+    assert "validation AUC by mark" in detail.locator("svg title").text_content()
+    rows.first.press("Enter")
+    assert detail.count() == 0
+    assert opened.console == []
+
+
+def test_the_slider_for_k_takes_neighbours_away_and_turns_arrows(opened: Opened) -> None:
+    page = opened.page
+    page.locator("nav a", has_text=re.compile("^Embeddings$")).click()
+    slider = page.get_by_role("slider", name="accumulation steps K")
+    told, lines, arrows = (page.locator(f"figure.moving {name}") for name in ("output", ".slide line", ".slide g"))
+    seen, turned = [], []
+    slider.focus()
+    for _ in range(4):
+        shown = lines.evaluate_all("all => all.filter(line => line.style.opacity === '1').length")
+        assert f"; {shown} of 64 images" in told.text_content()
+        seen.append(shown)
+        turned.append(arrows.evaluate_all("all => all.map(arrow => arrow.style.transform)"))
+        slider.press("ArrowRight")
+    assert seen[0] == 64
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] < 32
+    assert len({tuple(one) for one in turned}) == 4
+    assert sum(a != b for a, b in zip(turned[0], turned[-1], strict=True)) == 64 - seen[-1]
+    assert slider.get_attribute("aria-valuetext") == "K = 16"
+    page.emulate_media(reduced_motion="reduce")
+    assert arrows.first.evaluate("arrow => getComputedStyle(arrow).transitionDuration") == "0s"
+    page.emulate_media(media="print")
+    assert page.locator("figure.moving > svg:not(.slide)").is_visible()
+    assert not slider.is_visible()
+    assert opened.console == []
 
 
 def test_the_page_is_whole_on_a_phone_on_a_desk_and_on_paper(opened: Opened) -> None:

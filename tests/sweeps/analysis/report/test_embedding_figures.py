@@ -17,6 +17,7 @@ from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.report import embedding_figures
 from sweeps.analysis.report.compose import render_sweep
 from sweeps.analysis.stats.reading.pairing import Place
+from sweeps.analysis.wording import cell_name
 from sweeps.results.store import read
 from tests.sweeps.analysis.invented.views import NAMES
 from tests.sweeps.analysis.svg_texts import texts
@@ -49,7 +50,9 @@ def test_all_cells_have_planes_and_four_have_sheets(many_arms: Any, many: dict[s
     assert {"distances-unseen", "distances-test", "umap-train", "tsne-train"} <= set(names)
     grey = names.index("neighbours-grey-test-1")
     assert names[grey - 1] == "neighbours-test-1"
-    assert embedding_figures.chosen(shown).endswith(f"those of the first contrasts: {'; '.join(shown.sheet_cells)}.")
+    assert embedding_figures.chosen(shown).endswith(
+        f"those of the first contrasts: {'; '.join(map(cell_name, shown.sheet_cells))}."
+    )
     few = stored_views.shown(many_arms.views, many_arms.trials, list(many)[:4], dataset="digits", first=FIRST)
     assert few is not None
     assert few.sheet_cells == few.cells
@@ -58,10 +61,11 @@ def test_all_cells_have_planes_and_four_have_sheets(many_arms: Any, many: dict[s
 @pytest.mark.slow
 def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(viewed: Path, viewed_cells: Shown) -> None:
     groups = read(viewed, "eval_groups")
-    first = {one.name: svg_of(one.figure) for one in embedding_figures.pictures(viewed_cells, groups)}
+    first = {one.name: svg_of(one.drawn()) for one in embedding_figures.pictures(viewed_cells, groups)}
     assert list(first) == [
         "distances-test",
         "spectra-test",
+        "micro-batches",
         "pca-test",
         "umap-test",
         "images-test-1",
@@ -73,7 +77,7 @@ def test_drawings_say_what_they_show_and_are_the_same_bytes_each_time(viewed: Pa
         words = " ".join(texts(svg).split())
         assert "n = 1" in words or "n = 8 queries" in words, name
         assert "digits, test split" in words, name
-        assert "koleo=o" in words, name
+        assert "KoLeo" in words, name
     again = draw_sheet(neighbour_sheet(viewed_cells, groups, "test", "koleo=on", block=Place(1, 1)))
     assert first["neighbours-test-2"] == svg_of(again)
     assert first["pca-test"] == svg_of(draw_projection(projection_data(viewed_cells, "test", "pca", block=Place(1, 1))))

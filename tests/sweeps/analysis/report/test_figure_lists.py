@@ -1,7 +1,8 @@
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from sweeps.analysis.figures.forest import forests
+from sweeps.analysis.figures.forest import forest_items
 from sweeps.analysis.report.effect_sections import effects
 from sweeps.analysis.report.figure_lists import paired
 from sweeps.analysis.report.support_sections import support
@@ -20,16 +21,16 @@ def test_outcomes_may_be_mixed_and_share_no_axis_and_no_table(make_arms: Make) -
         for cell in (ARCFACE, SOFTMAX)
     ]
     found = findings(sweep.trials, sweep.curves, StoredPlan(contrasts=tuple(contrasts)), sweep.groups)
-    assert {outcome: len(items) for outcome, items in forests(found, []).items()} == {
-        "test_auc": 2,
-        "unseen_recall_at_1": 2,
+    assert Counter(item.panel for item in forest_items(found, [])) == {
+        "test AUC": 2,
+        "recall at 1 on unseen classes": 2,
     }
     titles = [table.header[0] for table in effects(found).tables]
     assert titles == ["primary", "primary: recall at 1 on unseen classes"]
     assert [bool(finding.mechanism) for finding in found] == [True, True, False, False]  # the same cells again
     cells = next(section for section in support(found, sweep.trials) if section.heading == "Cells")
     assert [table.header[0] for table in cells.tables] == ["test AUC", "recall at 1 on unseen classes"]
-    assert len(paired(found, "digits")) == 4
+    assert len(paired(sweep.trials, found, "digits")) == 4
 
 
 def test_an_interaction_has_no_two_sides_to_draw_and_a_slope_has(make_arms: Make) -> None:
@@ -46,4 +47,4 @@ def test_an_interaction_has_no_two_sides_to_draw_and_a_slope_has(make_arms: Make
     )
     found = findings(sweep.trials, sweep.curves, StoredPlan(contrasts=(interaction, slope)))
     assert all(finding.effect is not None for finding in found)
-    assert [picture.name for picture in paired(found, "digits")] == ["paired-koleo-2"]
+    assert [picture.name for picture in paired(sweep.trials, found, "digits")] == ["paired-koleo-2"]

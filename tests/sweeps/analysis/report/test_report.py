@@ -92,7 +92,7 @@ def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: di
     assert (row["control"], row["treatment"], row["sesoi"]) == ("koleo=off", "koleo=on", 0.003)
     words = " ".join(page.texts)
     assert "Drop-in : nothing was tuned, so" in words
-    assert "koleo=on and koleo=off differ in: koleo, koleo_weight." in words
+    assert "KoLeo and KoLeo off differ in: koleo, koleo_weight." in words
 
 
 def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:

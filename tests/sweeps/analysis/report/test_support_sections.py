@@ -53,8 +53,8 @@ def test_every_supporting_section_is_there_with_few_columns(make_factorial: Make
     ]
     assert max(len(table.header) for section in sections for table in section.tables) <= 5
     text = " ".join(line for section in sections for line in section.paragraphs)
-    both = f"not measured in {OFF}, {K1}"
-    assert f"neighbours in the same micro-batch, {both}; cosine of naive and full-batch gradient, {both}." in text
+    both = "(not measured for KoLeo off; KoLeo, K=1)"
+    assert f"neighbours in the same micro-batch {both}; cosine of naive and full-batch gradient {both}." in text
     assert text.count("cosine of naive") == 1
     assert "test AUC: 1 failed run counted as .5." in text
     assert "test recall at 1: 1 failed run counted as 0, the worst there is." in text

@@ -171,7 +171,7 @@ def test_replicates_added_after_a_look_widen_the_interval_and_it_says_so(made: A
         assert wide.effect.anytime
         assert "interval valid at every look" in wide.sentence
         assert wide.detectable is None
-        assert "p, valid at every look (1/e, of an e-value), is taken times 4." in effects([wide]).paragraphs[0]
+        assert "p is valid at every look (the inverse of an e-value), multiplied by 4." in effects([wide]).paragraphs[0]
     looked = found_of(made, replace(made.stored, looked=True))[0]
     assert looked.effect is not None
     assert looked.effect.anytime
@@ -245,8 +245,8 @@ def test_runs_that_failed_alike_make_nothing_equivalent(make_factorial: Make) ->
     assert after.withdrawn
     assert "but 16 runs failed, and without the seeds of those it does not" in after.sentence
     section = effects([after])
-    assert "The verdict follows the interval alone" not in " ".join(section.paragraphs)
-    assert "The verdict follows the interval, but that no equivalence" in section.paragraphs[0]
+    assert "The verdict follows from the interval alone" not in " ".join(section.paragraphs)
+    assert "The verdict follows from the interval, except that no equivalence" in section.paragraphs[0]
 
 
 def test_where_every_run_failed_nothing_is_estimated(make_factorial: Make) -> None:
@@ -316,7 +316,7 @@ def test_settings_in_which_cells_differ_are_those_of_every_replicate(make_factor
     row = made.row("koleo=on", 2)
     row["config_json"] = json.dumps(json.loads(row["config_json"]) | {"lr": 0.123})
     rows = sorted((row for row in made.tables.trial_rows), key=lambda row: row["replicate"])
-    assert _cells_differ(rows[:2], made.stored.contrasts[0]) == "koleo=on and koleo=off differ in: koleo, koleo_weight."
+    assert _cells_differ(rows[:2], made.stored.contrasts[0]) == "KoLeo and KoLeo off differ in: koleo, koleo_weight."
     assert "differ in: koleo, koleo_weight, lr." in _cells_differ(rows, made.stored.contrasts[0])
 
 
