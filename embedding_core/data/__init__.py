@@ -1,6 +1,5 @@
 """Image sets by name, their splits and triplets, the order of an epoch, and the data on the device."""
 
-from embedding_core.config.data_root import resolve_root
 from embedding_core.data.device_data import DeviceData, ImageSubset
 from embedding_core.data.duplicates import shared_images
 from embedding_core.data.image_sets import ImageSet, load, size_of_test_file
@@ -19,7 +18,6 @@ __all__ = [
     "images_per_epoch",
     "load",
     "order_of",
-    "resolve_root",
     "shared_images",
     "size_of_test_file",
     "split",

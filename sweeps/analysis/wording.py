@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from numpy.typing import ArrayLike
@@ -145,7 +146,7 @@ def cell_name(text: str) -> str:
     levels = dict(part.split("=", 1) for part in text.split(","))
     same_class = levels.pop("koleo_exclude_same_class", None)
     whom = {"on": " (other-class)", "off": " (any)"}.get(same_class or "", "")
-    short = {
+    short: dict[str, Callable[[str], str]] = {
         "koleo": lambda level: f"KoLeo{whom}" if level == "on" else f"KoLeo {level}",
         "accum_steps": "K={}".format,
         "batch_size": "B={}".format,

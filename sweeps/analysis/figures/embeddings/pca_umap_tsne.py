@@ -201,8 +201,9 @@ def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, 
         axes.add_patch(Ellipse((x, y), width, height, angle=angle, fill=False, color=looks[name][0], linewidth=1.3))
     for (name, (x, y)), (at_x, at_y) in zip(centres.items(), _apart(list(centres.values())), strict=True):
         text = marks[name].split(NUMBERED)[0]
-        where = {"xytext": (at_x, at_y), "ha": "center", "va": "center"}
-        axes.annotate(text, (x, y), **where, fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER)
+        axes.annotate(
+            text, (x, y), xytext=(at_x, at_y), ha="center", va="center", fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER
+        )
     if not panel.ellipses:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
