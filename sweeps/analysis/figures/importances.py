@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, COLOURS
+from sweeps.analysis.figures.style import ADAPTIVE, COLOURS, short
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.importances import Importances
 
@@ -65,7 +65,7 @@ def draw_importances(data: ImportanceData) -> Figure:
         for y, share in zip(offsets, shares, strict=True):
             if share is not None:
                 axes.text(share + 0.01, y, number(share, decimals=2), va="center", fontsize=8)
-    axes.set(yticks=range(rows), yticklabels=data.settings, xlabel="share of importance")
+    axes.set(yticks=range(rows), yticklabels=[short(name, 30) for name in data.settings], xlabel="share of importance")
     axes.set_xlim(0, 1.15 * max(share or 0.0 for shares in data.shares.values() for share in shares) + 0.02)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.analysis.stats.description.importances import MAX_LEVELS, MIN_COMPLETED
@@ -19,33 +19,21 @@ ENDINGS: Final = {
     TrialState.WAITING: "waiting",
 }
 
-NOT_SET: Final = "not set"
+NOT_SET: Final = "(not set)"
 """Level of trials that do not have the parameter."""
 
 GRID: Final = "grid_id"
 """System attribute of trials that a grid named beforehand."""
 
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Trials at one level of a parameter."""
-
-    name: str
-    endings: dict[str, int]
-    """Only those that occur."""
-
-    best: float | None
-    """Best value of the completed ones."""
-
-    @property
-    def trials(self) -> int:
-        """All of them."""
-        return sum(self.endings.values())
-
-    @property
-    def completed(self) -> int:
-        """Those with a final value."""
-        return self.endings.get("completed", 0)
+REASONS: Final = {
+    "adaptive": "later trials are drawn where earlier ones did well, unless the sampler was random, which a study does "
+    "not record",
+    "unpaired": f"fewer than {MIN_BLOCKS} settings of the other parameters were completed at two levels",
+    "one seed": "no configuration was completed twice and no seed varied: how far equal ones differ is not known",
+    "starved": f"fewer than {MIN_COMPLETED} trials were completed at a level",
+    "censored": "pruned trials have no final value, so the rest are survivors",
+}
+"""What can stand against reading the effect of a parameter off a study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +41,24 @@ class Arms:
     """A parameter with levels, and what stands against comparing them."""
 
     parameter: str
-    levels: tuple[Level, ...]
+    levels: dict[str, dict[str, int]]
+    """Level -> number of trials by ending, only those that occur."""
+
     shared: int
     """Settings of the other parameters that two levels or more completed."""
 
-    against: tuple[str, ...]
-    """Reasons why no effect of the parameter can be read off; empty if none was found."""
+    against: dict[str, str]
+    """Those of `REASONS` for which no effect of the parameter can be read off -> where it shows, may be empty."""
 
 
-def arms(trials: Sequence[FrozenTrial], *, maximize: bool) -> list[Arms]:
+def arms(trials: Sequence[FrozenTrial]) -> list[Arms]:
     """Every parameter with two levels or more, in order of name."""
-    levels: dict[str, set[Any]] = defaultdict(set)
+    asked: dict[str, list[BaseDistribution]] = defaultdict(list)
     for trial in trials:
         for name, distribution in trial.distributions.items():
-            levels[name] |= set(_levels(distribution))
-    return [_arms(trials, name, found, maximize) for name, found in sorted(levels.items()) if len(found) > 1]
+            asked[name].append(distribution)
+    levels = {name: _levels(distributions) for name, distributions in sorted(asked.items())}
+    return [_arms(trials, name, found) for name, found in levels.items() if len(found) > 1]
 
 
 def endings(trials: Sequence[FrozenTrial]) -> dict[str, int]:
@@ -77,14 +68,18 @@ def endings(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 
 
 def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials with a final value."""
-    return [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    """Trials with final values."""
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
 
 
-def repeated(trials: Sequence[FrozenTrial]) -> int:
-    """Configurations that completed more than once."""
-    counts = Counter(_key(trial.params) for trial in completed(trials))
-    return sum(n > 1 for n in counts.values())
+def feasible(trial: FrozenTrial) -> bool:
+    """Whether the trial keeps every constraint, as Optuna has them: at most 0."""
+    return all(value <= 0 for value in trial.constraints.values())
+
+
+def level(trial: FrozenTrial, parameter: str) -> str:
+    """The trial's level of a parameter."""
+    return str(trial.params[parameter]) if parameter in trial.params else NOT_SET
 
 
 def pruned_after(trials: Sequence[FrozenTrial]) -> dict[int | None, int]:
@@ -93,34 +88,26 @@ def pruned_after(trials: Sequence[FrozenTrial]) -> dict[int | None, int]:
     return dict(sorted(counts.items(), key=lambda item: (item[0] is not None, item[0] or 0)))
 
 
-def _levels(distribution: Any) -> Sequence[Any]:
-    match distribution:
-        case CategoricalDistribution():
-            return distribution.choices
-        case IntDistribution():
-            values = range(distribution.low, distribution.high + 1, distribution.step)
-            return values if len(values) <= MAX_LEVELS else ()
-    return ()
+def _levels(asked: Sequence[BaseDistribution]) -> list[str]:
+    """Choices, in the order they were given; of whole numbers, few of them, the lowest to the highest asked for."""
+    categories = [d for d in asked if isinstance(d, CategoricalDistribution)]
+    ranges = [d for d in asked if isinstance(d, IntDistribution)]
+    if len(categories) == len(asked):
+        return list(dict.fromkeys(str(choice) for d in categories for choice in d.choices))
+    if len(ranges) == len(asked) and len({d.step for d in ranges}) == 1:
+        whole = range(min(d.low for d in ranges), max(d.high for d in ranges) + 1, ranges[0].step)
+        return [str(value) for value in whole] if len(whole) <= MAX_LEVELS else []
+    return []
 
 
-def _arms(trials: Sequence[FrozenTrial], name: str, values: set[Any], maximize: bool) -> Arms:
-    of_level: dict[str, list[FrozenTrial]] = {str(value): [] for value in sorted(values, key=_order)}
+def _arms(trials: Sequence[FrozenTrial], name: str, values: Sequence[str]) -> Arms:
+    of_level: dict[str, list[FrozenTrial]] = {value: [] for value in values}
     for trial in trials:
-        if trial.state == TrialState.WAITING or not trial.params:
-            continue  # not drawn yet
-        of_level.setdefault(str(trial.params[name]) if name in trial.params else NOT_SET, []).append(trial)
-    pick = max if maximize else min
-    levels = []
-    for level, own in of_level.items():
-        best = pick((trial.value for trial in completed(own) if trial.value is not None), default=None)
-        levels.append(Level(level, endings(own), best))
+        if trial.state != TrialState.WAITING and trial.params:  # else not drawn yet
+            of_level.setdefault(level(trial, name), []).append(trial)
+    levels = {value: endings(own) for value, own in of_level.items()}
     shared = _shared(trials, name)
-    return Arms(name, tuple(levels), shared, tuple(_against(trials, levels, shared)))
-
-
-def _order(value: Any) -> tuple[str, Any]:
-    """Choices of one type by value; of several, by type."""
-    return type(value).__name__, value if isinstance(value, bool | int | float | str) else str(value)
+    return Arms(name, levels, shared, _against(trials, levels, shared))
 
 
 def _shared(trials: Sequence[FrozenTrial], name: str) -> int:
@@ -129,38 +116,31 @@ def _shared(trials: Sequence[FrozenTrial], name: str) -> int:
     What a level alone has (the weight of a term that is on) is part of the level.
     """
     done = [trial for trial in completed(trials) if name in trial.params]
-    by_level: dict[Any, list[FrozenTrial]] = defaultdict(list)
+    by_level: dict[str, set[str]] = defaultdict(set)
     for trial in done:
-        by_level[trial.params[name]].append(trial)
-    names = {parameter for trial in done for parameter in trial.params} - {name}
-    common = {p for p in names if all(any(p in trial.params for trial in own) for own in by_level.values())}
-    met: dict[Any, set[Any]] = defaultdict(set)
+        by_level[level(trial, name)] |= trial.params.keys() - {name}
+    common = set.intersection(*by_level.values()) if by_level else set()
+    met: dict[Any, set[str]] = defaultdict(set)
     for trial in done:
-        met[_key({p: trial.params.get(p) for p in common})].add(trial.params[name])
+        met[_key(trial, common)].add(level(trial, name))
     return sum(len(levels) > 1 for levels in met.values())
 
 
-def _key(params: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, repr(value)) for name, value in params.items()))
+def _key(trial: FrozenTrial, names: set[str]) -> frozenset[tuple[str, Any]]:
+    return frozenset((name, value) for name, value in trial.params.items() if name in names)
 
 
-def _against(trials: Sequence[FrozenTrial], levels: Sequence[Level], shared: int) -> list[str]:
-    reasons = []
+def _against(trials: Sequence[FrozenTrial], levels: dict[str, dict[str, int]], shared: int) -> dict[str, str]:
+    found = {}
     if not all(GRID in trial.system_attrs for trial in trials):
-        reasons.append(
-            "adaptive: unless its sampler was random, which the database does not record, later trials were drawn "
-            "where earlier ones did well"
-        )
+        found["adaptive"] = ""
     if shared < MIN_BLOCKS:
-        where = f"at {shared} settings" if shared else "at no setting"
-        reasons.append(f"unpaired: {where} of the other parameters did two levels complete")
-    if not repeated(trials) and not any("seed" in trial.params for trial in trials):
-        reasons.append("one seed per configuration: how far equal configurations differ is not known")
-    counts = ", ".join(f"{level.name} {level.completed} of {level.trials}" for level in levels)
-    few = [level.name for level in levels if level.completed < MIN_COMPLETED]
-    if few:
-        reasons.append(f"starved: fewer than {MIN_COMPLETED} trials completed at {', '.join(few)} ({counts})")
-    if any("pruned" in level.endings for level in levels):
-        pruned = ", ".join(f"{level.name} {level.endings.get('pruned', 0)} of {level.trials}" for level in levels)
-        reasons.append(f"censored: pruned trials have no final value ({pruned}), so the rest are survivors")
-    return reasons
+        found["unpaired"] = str(shared)
+    done = [_key(trial, set(trial.params)) for trial in completed(trials)]
+    if len(set(done)) == len(done) and not any("seed" in trial.params for trial in trials):
+        found["one seed"] = ""
+    if few := [name for name, own in levels.items() if own.get("completed", 0) < MIN_COMPLETED]:
+        found["starved"] = ", ".join(few)
+    if any("pruned" in own for own in levels.values()):
+        found["censored"] = ""
+    return found

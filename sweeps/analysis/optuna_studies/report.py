@@ -1,28 +1,42 @@
 """The descriptive report of an Optuna study: what its database supports, and what it does not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from sweeps.analysis.document import Picture, Report, Section, Table
-from sweeps.analysis.figures.importances import draw_importances, importance_data
-from sweeps.analysis.numbers import or_absent, plain
-from sweeps.analysis.optuna_studies import values
-from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, Arms, arms, completed, endings, pruned_after
+from sweeps.analysis.figures.importances import READING, draw_importances, importance_data
+from sweeps.analysis.numbers import ABSENT, or_absent, plain
+from sweeps.analysis.optuna_studies.counts import (
+    ENDINGS,
+    NOT_SET,
+    REASONS,
+    Arms,
+    arms,
+    completed,
+    endings,
+    feasible,
+    pruned_after,
+)
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
+from sweeps.analysis.optuna_studies.values import NOT_COMPLETED, draw_values, values_data
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.stats.description.importances import importances, remarks
-from sweeps.analysis.wording import capital
+from sweeps.analysis.stats.description.importances import EVALUATORS, MAX_LEVELS, Importances, remarks, study_shares
 
-OUTCOME: Final = "value of the objective"
 MAX_PICTURES: Final = 6
-"""Parameters whose levels are drawn."""
+"""Figures of values at the levels of a parameter."""
+
+MAX_BEST: Final = 4
+"""Best trials that are named, with their settings."""
+
+HOLLOW: Final = "Hollow marks are last values of trials that did not complete: not what they would have reached."
 
 
 def render_study(target: str, output: Path | None = None) -> Path:
@@ -40,124 +54,146 @@ def render_study(target: str, output: Path | None = None) -> Path:
 
 
 def optuna_report(study: StoredStudy) -> Report:
-    """Counts, refusals, ranges, importances and figures of one study; no effect is ever claimed."""
-    found = arms(study.trials, maximize=study.maximize)
-    counts = endings(study.trials)
-    there = ", ".join(f"{n} {ending}" for ending, n in counts.items())
-    n = len(study.trials)
+    """Counts, reasons against comparing, best trials, figures and importances; no effect is ever claimed."""
+    found = arms(study.trials)
+    n, counts = len(study.trials), ", ".join(f"{n} {ending}" for ending, n in endings(study.trials).items())
     sections = [
-        _supports(study, found),
+        _best(study),
+        _supports(found),
         _levels(found),
         _values(study, found),
         _pruning(study),
-        _best(study),
         _importances(study),
         _provenance(study),
     ]
     return Report(
-        study=f"Optuna study {study.name}",
+        study=f"Optuna study {study.study.study_name}",
         question="",
-        verdicts=[f"Nothing is claimed about an effect: {n} trial{'s' * (n != 1)} of an Optuna study ({there})."],
+        verdicts=[f"Nothing is claimed about an effect: {n} trial{'s' * (n != 1)} of an Optuna study ({counts})."],
         sections=[s for s in sections if s.paragraphs or s.tables or s.pictures],
     )
 
 
-def _supports(study: StoredStudy, found: list[Arms]) -> Section:
-    lines = [
-        "Supported, as a description: the best configuration found, the ranges that were visited, where trials were "
-        "pruned, and which settings went with the value among the trials that completed."
+def _best(study: StoredStudy) -> Section:
+    shown = study.best[:MAX_BEST]
+    rows = [
+        [name, *(plain(trial.values[i]) for trial in shown), f"{direction.name.lower()}d", ABSENT, ABSENT]
+        for i, (name, direction) in enumerate(_objectives(study).items())
     ]
-    for arm in found:
-        levels = " against ".join(level.name for level in arm.levels)
-        if arm.against:
-            lines.append(
-                f"Not supported: {arm.parameter}, {levels}. " + " ".join(f"{capital(r)}." for r in arm.against)
-            )
-        else:
-            lines.append(
-                f"Not refused by anything in the database: {arm.parameter}, {levels}, over {arm.shared} settings at "
-                "which several levels completed. Their paired differences may be compared."
-            )
+    for name in sorted({name for trial in study.trials for name in trial.params}):
+        best = (plain(trial.params[name]) if name in trial.params else NOT_SET for trial in shown)
+        rows.append([name, *best, *_visited(study.trials, name)])
+    header = ["", *(f"trial {trial.number}" for trial in shown), "range", "visited", "trials"]
+    return Section("Best trials", [_best_line(study)], tables=[Table(header, rows)])
+
+
+def _best_line(study: StoredStudy) -> str:
+    done = completed(study.trials)
+    if not done:
+        return "No trial completed, so there is no best one."
+    limits = ""
+    if any(trial.constraints for trial in done):
+        limits = f" {sum(map(feasible, done))} of {len(done)} keep every constraint; the others do not count."
+    if not study.best:
+        return f"No completed trial keeps every constraint, so there is no best one.{limits}"
+    numbers = [str(trial.number) for trial in study.best]
+    which = f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers[:MAX_BEST])}"
+    if len(numbers) > MAX_BEST:
+        which += f" and {len(numbers) - MAX_BEST} more"
+    names = list(_objectives(study))
+    how = f"{names[0]} {plain(study.best[0].values[0])}" if len(names) == 1 else "none is worse in every objective"
+    return f"Best of {len(done)} completed trial{'s' * (len(done) > 1)}: {which}, {how}.{limits}"
+
+
+def _objectives(study: StoredStudy) -> dict[str, StudyDirection]:
+    directions = study.study.directions
+    default = ["value"] if len(directions) == 1 else [f"value {i}" for i in range(len(directions))]
+    return dict(zip(study.study.metric_names or default, directions, strict=True))
+
+
+def _visited(trials: Sequence[FrozenTrial], name: str) -> list[str]:
+    """Range asked for, range met, and number of trials that have the parameter."""
+    own = [trial for trial in trials if name in trial.params]
+    asked: list[Any] = [trial.distributions[name] for trial in own]
+    met = [trial.params[name] for trial in own]
+    if any(isinstance(distribution, CategoricalDistribution) for distribution in asked):
+        offered = dict.fromkeys(str(choice) for d in asked for choice in getattr(d, "choices", ()))
+        return [", ".join(offered), ", ".join(sorted(set(map(str, met)))), str(len(own))]
+    ranges = f"{plain(min(d.low for d in asked))} to {plain(max(d.high for d in asked))}"
+    ranges += ", log" * any(d.log for d in asked)
+    if len({(d.low, d.high) for d in asked}) > 1:
+        ranges += ", changed on the way"
+    return [ranges, f"{plain(min(met))} to {plain(max(met))}", str(len(own))]
+
+
+def _supports(found: Sequence[Arms]) -> Section:
+    lines = ["Supported, as a description: the best trials, the ranges visited, and where trials were pruned."]
+    refused = [arm.parameter for arm in found if arm.against]
+    if refused:
+        lines.append(f"Not supported: comparing the levels of {', '.join(refused)}, for these reasons.")
+    lines += [
+        f"Nothing in the file stands against comparing the levels of {arm.parameter}: their paired differences over "
+        f"{arm.shared} settings that several levels completed may be compared."
+        for arm in found
+        if not arm.against
+    ]
     if not found:
         lines.append("No parameter has levels, so there are no arms to compare.")
-    return Section("What this database supports", lines)
+    rows = []
+    for reason, meaning in REASONS.items():
+        where = {arm.parameter: arm.against[reason] for arm in found if reason in arm.against}
+        if where:
+            names = [f"{name}{f' ({at})' * bool(at)}" for name, at in where.items()]
+            rows.append(
+                [f"{reason}: {meaning}", "all" if names == [arm.parameter for arm in found] else ", ".join(names)]
+            )
+    tables = [Table(["reason", "parameters"], rows)] if rows else []
+    return Section("What it supports", lines, tables=tables)
 
 
-def _levels(found: list[Arms]) -> Section:
-    tables = []
-    for arm in found:
-        names = [e for e in ENDINGS.values() if any(e in level.endings for level in arm.levels)]
-        rows = [
-            [level.name, *(str(level.endings.get(e, 0)) for e in names), str(level.trials), _text(level.best)]
-            for level in arm.levels
-        ]
-        tables.append(Table([arm.parameter, *names, "trials", "best completed"], rows))
-    note = "A best of more trials is better by chance alone: this column compares nothing."
-    return Section("Trials per level and ending", [note] if tables else [], tables=tables)
-
-
-def _values(study: StoredStudy, found: list[Arms]) -> Section:
-    binary = next((arm for arm in found if len(arm.levels) == 2), found[0] if found else None)
-    data = [values.by_number(study.trials, binary, study=study.name)]
-    data += [values.by_level(study.trials, arm, study=study.name) for arm in found[:MAX_PICTURES]]
-    names = ["values", *(f"values-{i}" for i in range(len(data) - 1))]
-    pictures = [
-        Picture(name, values.draw_values(one), values.READING)
-        for name, one in zip(names, data, strict=True)
-        if one.values
+def _levels(found: Sequence[Arms]) -> Section:
+    names = [
+        ending for ending in ENDINGS.values() if any(ending in own for arm in found for own in arm.levels.values())
     ]
-    return Section("Values", pictures=pictures)
+    rows = [
+        [f"{arm.parameter} = {level}", *(str(own.get(ending, 0)) for ending in names), str(sum(own.values()))]
+        for arm in found
+        for level, own in arm.levels.items()
+    ]
+    return Section("Trials by level and ending", tables=[Table(["level", *names, "trials"], rows)] if rows else [])
+
+
+def _values(study: StoredStudy, found: Sequence[Arms]) -> Section:
+    drawn = [None, *[arm for arm in found if len(arm.levels) <= MAX_LEVELS][:MAX_PICTURES]]
+    each = [values_data(study, i, name, arm) for i, name in enumerate(_objectives(study)) for arm in drawn]
+    pictures = [
+        Picture(f"values-{i}", draw_values(data), "Each mark is a trial.") for i, data in enumerate(each) if data.points
+    ]
+    hollow = any(NOT_COMPLETED in data.points for data in each)
+    return Section("Values", [HOLLOW] * hollow, pictures=pictures)
 
 
 def _pruning(study: StoredStudy) -> Section:
-    after = pruned_after(study.trials)
-    rows = [["no step" if step is None else str(step), str(n)] for step, n in after.items()]
-    lines = [f"{sum(after.values())} of {len(study.trials)} trials were pruned."] if rows else []
-    return Section("Pruning", lines, tables=[Table(["last step reported", "pruned trials"], rows)] if rows else [])
-
-
-def _best(study: StoredStudy) -> Section:
-    done = completed(study.trials)
-    if not done:
-        return Section("Settings", ["No trial completed, so there is no best one."])
-    pick = max if study.maximize else min
-    best = pick(done, key=lambda trial: (trial.value, -trial.number if study.maximize else trial.number))
-    names = sorted({name for trial in study.trials for name in trial.params})
-    rows = [[name, _text(best.params.get(name)), *_visited(study.trials, name)] for name in names]
-    line = f"Best of {len(done)} completed trials: trial {best.number}, {OUTCOME} {_text(best.value)}."
-    return Section("Settings", [line], tables=[Table(["", "best trial", "range", "visited", "trials"], rows)])
-
-
-def _visited(trials: tuple[FrozenTrial, ...], name: str) -> list[str]:
-    """Range asked for, range met, and number of trials that have the parameter."""
-    own = [trial for trial in trials if name in trial.params]
-    if any(isinstance(t.distributions[name], CategoricalDistribution) for t in own):
-        offered = sorted({str(c) for t in own for c in getattr(t.distributions[name], "choices", ())})
-        return [", ".join(offered), ", ".join(sorted({str(t.params[name]) for t in own})), str(len(own))]
-    ranges: list[Any] = [t.distributions[name] for t in own]
-    offered_range = f"{_text(min(r.low for r in ranges))} to {_text(max(r.high for r in ranges))}"
-    if any(r.log for r in ranges):
-        offered_range += ", log"
-    values = [t.params[name] for t in own]
-    return [offered_range, f"{_text(min(values))} to {_text(max(values))}", str(len(own))]
+    rows = [["no step" if step is None else str(step), str(n)] for step, n in pruned_after(study.trials).items()]
+    return Section("Pruning", tables=[Table(["last step reported", "pruned trials"], rows)] if rows else [])
 
 
 def _importances(study: StoredStudy) -> Section:
-    heading = "Importance of the settings"
-    done = [trial for trial in completed(study.trials) if np.isfinite(trial.value or 0.0)]
-    names = sorted({name for trial in done for name in trial.params})
-    rows = [{name: trial.params.get(name) for name in names} | {OUTCOME: trial.value} for trial in done]
-    given = importances(rows, names, outcome=OUTCOME, maximize=study.maximize)
-    lines = remarks(given)
-    if not any(item.shares for item in given):
-        return Section(heading, lines)
-    data = importance_data(given, dataset=study.name)
-    data = replace(data, caption=f"n = {len(done)} completed trials; study {study.name}")
-    reading = (
-        "Completed trials only: the sample is the sampler's and the survivors'. The evaluators answer different "
-        "questions and may disagree."
-    )
-    return Section(heading, lines, pictures=[Picture("importances", draw_importances(data), reading)])
+    # fANOVA is of one objective; PED-ANOVA of several is of reaching the Pareto front.
+    evaluators = EVALUATORS if len(study.study.directions) == 1 else EVALUATORS[:1]
+    n = len(completed(study.trials))
+    given = [
+        Importances(name, n, shares, {}, reason)
+        for name in evaluators
+        for shares, reason in [study_shares(study.study, name)]
+    ]
+    told = any(item.shares for item in given)
+    data = importance_data(given, dataset="") if told else None
+    pictures = []
+    if data is not None:
+        data = replace(data, caption=f"n = {n} completed trials; study {study.study.study_name}")
+        pictures.append(Picture("importances", draw_importances(data), READING))
+    return Section("Importance of the settings", remarks(given), pictures=pictures)
 
 
 def _provenance(study: StoredStudy) -> Section:
@@ -166,19 +202,14 @@ def _provenance(study: StoredStudy) -> Section:
     rows = [
         ["file", study.path.name],
         ["sha256 of the file", study.sha256],
-        ["study", study.name],
-        ["direction", "maximize" if study.maximize else "minimize"],
+        ["study", study.study.study_name],
         ["first trial began", _time(min(starts, default=None))],
         ["last trial ended", _time(max(ends, default=None))],
         ["read with", f"optuna {optuna.__version__}"],
     ]
-    return Section("Provenance", tables=[Table(["", "value"], rows)])
+    note = ["The last line of the journal is cut off; Optuna passes it over."] * study.cut_off
+    return Section("Provenance", note, tables=[Table(["", "value"], rows)])
 
 
 def _time(moment: datetime | None) -> str:
     return or_absent(moment, lambda known: known.isoformat(sep=" ", timespec="seconds"))
-
-
-def _text(value: Any) -> str:
-    """A setting or a value, floats with four digits that count."""
-    return NOT_SET if value is None else plain(value)

@@ -1,6 +1,5 @@
 """Figures of an Optuna study: values by trial and by level. What is computed is apart from what is drawn."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +9,21 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, arm_style
-from sweeps.analysis.optuna_studies.counts import NOT_SET, Arms
+from sweeps.analysis.figures.canvas import canvas, legend_below, log_ticks, plain_ticks, spans_decades, styled
+from sweeps.analysis.figures.style import ADAPTIVE, COLOURS, Points, short
+from sweeps.analysis.optuna_studies.counts import Arms, feasible, level
+from sweeps.analysis.optuna_studies.study_file import StoredStudy
 
-READING: Final = "Hollow marks are last values of trials that did not complete: not what they would have reached."
+NOT_COMPLETED: Final = "pruned, failed or running"
+MARKS: Final = {
+    "completed": ("o", COLOURS[0]),
+    "completed, a constraint violated": ("x", COLOURS[1]),
+    NOT_COMPLETED: ("o", "white"),
+}
+"""Marker and face by kind of value."""
+
+PLAIN: Final = 1e-3, 1e4
+"""Sizes of the largest value that are written without a power of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,87 +34,71 @@ class ValuesData:
     label: str
     """Of the horizontal axis."""
 
-    places: tuple[float, ...]
-    values: tuple[float, ...]
-    completed: tuple[bool, ...]
-    arms: tuple[str, ...]
+    objective: str
+    points: dict[str, Points]
+    """Kind of value -> (place, value); only kinds that occur."""
+
     ticks: tuple[str, ...]
     """Names of the places 0, 1, ...; empty where they are trial numbers."""
 
-    looks: Looks
     caption: str
-    stamp: str = ADAPTIVE
 
 
-def last_value(trial: FrozenTrial) -> float | None:
+def last_value(trial: FrozenTrial, objective: int = 0) -> float | None:
     """Final value, of an unfinished or pruned trial the last finite one it reported; None if there is none."""
     if trial.state == TrialState.COMPLETE:
-        return trial.value if trial.value is not None and np.isfinite(trial.value) else None
-    reported = [value for _, value in sorted(trial.intermediate_values.items()) if np.isfinite(value)]
-    return reported[-1] if reported else None
+        values = trial.values[objective : objective + 1]
+    else:  # what is reported on the way is of the only objective
+        values = [value for _, value in sorted(trial.intermediate_values.items())]
+    finite = [value for value in values if np.isfinite(value)]
+    return finite[-1] if finite else None
 
 
-def by_number(trials: Sequence[FrozenTrial], arm: Arms | None, *, study: str) -> ValuesData:
-    """Values in the order the trials were begun, told apart by the levels of `arm`."""
-    levels = [NOT_SET if arm is None else _level(trial, arm) for trial in trials]
-    return _values(trials, [float(t.number) for t in trials], levels, (), "Values by trial", "trial", study)
-
-
-def by_level(trials: Sequence[FrozenTrial], arm: Arms, *, study: str) -> ValuesData:
-    """Values at each level of a parameter, spread a little sideways in the order of the trials."""
-    names = tuple(level.name for level in arm.levels)
-    levels = [_level(trial, arm) for trial in trials]
-    spread = np.linspace(-0.3, 0.3, len(trials)) if len(trials) > 1 else np.zeros(1)
-    places = [names.index(level) + float(shift) for level, shift in zip(levels, spread, strict=True)]
-    return _values(trials, places, levels, names, f"Values by {arm.parameter}", arm.parameter, study)
+def values_data(study: StoredStudy, objective: int, name: str, arm: Arms | None = None) -> ValuesData:
+    """Values of one objective in the order the trials were begun, or at each level of a parameter, spread a little
+    sideways in that order.
+    """
+    names = () if arm is None else tuple(arm.levels)
+    spread = np.linspace(-0.3, 0.3, len(study.trials)) if len(study.trials) > 1 else np.zeros(1)
+    points: dict[str, list[tuple[float, float]]] = {kind: [] for kind in MARKS}
+    done, violated, other = points.values()
+    for trial, shift in zip(study.trials, spread, strict=True):
+        value = last_value(trial, objective)
+        if value is not None:
+            place = trial.number if arm is None else names.index(level(trial, arm.parameter)) + float(shift)
+            kind = other if trial.state != TrialState.COMPLETE else done if feasible(trial) else violated
+            kind.append((place, value))
+    n = len(study.trials)
+    lost = n - sum(map(len, points.values()))
+    by = "trial" if arm is None else arm.parameter
+    return ValuesData(
+        title=f"{name.capitalize()} by {by}",
+        label=by,
+        objective=name,
+        points={kind: tuple(own) for kind, own in points.items() if own},
+        ticks=names,
+        caption=f"n = {n} trials{f'; {lost} without a value' * (lost > 0)}; study {study.study.study_name}",
+    )
 
 
 @styled
 def draw_values(data: ValuesData) -> Figure:
-    """Filled where the trial completed, hollow where it was pruned, failed or goes on."""
-    figure, (axes,) = canvas(data.title, data.caption, height=3.2, stamp=data.stamp)
-    looks = {arm: look for arm, look in data.looks.items() if arm in data.arms}
-    for arm, (colour, marker) in looks.items():
-        for completed, face in ((True, colour), (False, "white")):
-            own = [i for i, name in enumerate(data.arms) if name == arm and data.completed[i] == completed]
-            points = [(data.places[i], data.values[i]) for i in own] or np.empty((0, 2))
-            axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
-    axes.set(xlabel=data.label, ylabel="last value of the objective")
+    """Filled where the trial completed, crossed where it violates a constraint, hollow where it did not complete."""
+    figure, (axes,) = canvas(data.title, data.caption, height=3.2, stamp=ADAPTIVE)
+    handles: list[Line2D] = []
+    for kind, own in data.points.items():
+        marker, face = MARKS[kind]
+        colour = COLOURS[0] if face == "white" else face
+        handles += axes.plot(*np.transpose(own), marker, color=colour, markerfacecolor=face, markersize=6, label=kind)
+    axes.set(xlabel=short(data.label, 46), ylabel=f"last {short(data.objective, 30)}")
     if data.ticks:
-        axes.set_xticks(range(len(data.ticks)), data.ticks)
+        axes.set_xticks(range(len(data.ticks)), [short(tick, 14) for tick in data.ticks])
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    plain_ticks(axes, "y")
-    handles = [] if data.ticks or set(looks) == {NOT_SET} else dots(looks, looks)
-    for label, face in (("completed", GREY), ("pruned, failed or running", "white")):
-        handles.append(Line2D([], [], color=GREY, marker="o", markerfacecolor=face, linestyle="none", label=label))
+    shown = [value for own in data.points.values() for _, value in own]
+    if spans_decades(shown):
+        log_ticks(axes, "y")
+    elif PLAIN[0] <= max(map(abs, shown)) < PLAIN[1]:
+        plain_ticks(axes, "y")
     legend_below(figure, handles)
     return figure
-
-
-def _level(trial: FrozenTrial, arm: Arms) -> str:
-    return str(trial.params[arm.parameter]) if arm.parameter in trial.params else NOT_SET
-
-
-def _values(
-    trials: Sequence[FrozenTrial],
-    places: Sequence[float],
-    arms: Sequence[str],
-    ticks: tuple[str, ...],
-    title: str,
-    label: str,
-    study: str,
-) -> ValuesData:
-    found = [(i, value) for i, trial in enumerate(trials) if (value := last_value(trial)) is not None]
-    lost = len(trials) - len(found)
-    return ValuesData(
-        title=title,
-        label=label,
-        places=tuple(places[i] for i, _ in found),
-        values=tuple(value for _, value in found),
-        completed=tuple(trials[i].state == TrialState.COMPLETE for i, _ in found),
-        arms=tuple(arms[i] for i, _ in found),
-        ticks=ticks,
-        looks=arm_style(arms),
-        caption=f"n = {len(trials)} trials{f'; {lost} without a value' if lost else ''}; study {study}",
-    )

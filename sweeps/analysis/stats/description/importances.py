@@ -16,6 +16,7 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
     get_param_importances,
 )
+from optuna.trial import TrialState
 
 from embedding_core.config.train_config import TrainConfig, field_types
 from embedding_core.storage.result_tables import Row
@@ -130,26 +131,43 @@ def _in_all(name: str, rows: Sequence[Row]) -> bool:
     return all(row[name] is not None for row in rows)
 
 
-def _shares(rows: Sequence[Row], names: list[str], target: Target, evaluator: str) -> tuple[dict[str, float], str]:
-    """Importances of `names`, largest first, or none and the reason."""
-    if len(rows) < MIN_COMPLETED:
-        return {}, f"{len(rows)} completed trials; at least {MIN_COMPLETED} are needed"
-    if not names:
-        return {}, "no setting varies"
-    if len({row[target.outcome] for row in rows}) == 1:
+def study_shares(
+    study: optuna.Study, evaluator: str, settings: list[str] | None = None
+) -> tuple[dict[str, float], str]:
+    """Importances of the settings of a study's completed trials by Optuna, largest first, or none and the reason.
+
+    Args:
+        study: any.
+        evaluator: of `EVALUATORS`.
+        settings: names; None: all that the evaluator can tell of.
+    """
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(done) < MIN_COMPLETED:
+        return {}, f"{len(done)} completed trials; at least {MIN_COMPLETED} are needed"
+    if len({tuple(trial.values) for trial in done}) == 1:
         return {}, "all trials have the same outcome"
     method: BaseImportanceEvaluator = (
         FanovaImportanceEvaluator(seed=FANOVA_SEED) if evaluator == "fANOVA" else PedAnovaImportanceEvaluator()
     )
-    with _quiet():
-        study = _study(rows, names, target)
-        try:
-            shares = get_param_importances(study, evaluator=method, params=names)
-        except (ValueError, RuntimeError) as error:
-            return {}, f"the evaluator refused: {error}"
-    if not all(math.isfinite(share) for share in shares.values()):
+    try:
+        with quiet_optuna():
+            raw = get_param_importances(study, evaluator=method, params=settings, normalize=False)
+    # Studies of other people hold what no evaluator was tried on; one that fails costs itself alone.
+    except Exception as error:  # noqa: BLE001
+        return {}, f"the evaluator refused: {error or type(error).__name__}"
+    whole = sum(raw.values())
+    if not math.isfinite(whole):
         return {}, "the evaluator gave a value that is not finite"
-    return dict(shares), ""
+    if whole == 0:
+        return {}, "no setting varies, or none tells better trials from worse"
+    return {name: share / whole for name, share in raw.items()}, ""
+
+
+def _shares(rows: Sequence[Row], names: list[str], target: Target, evaluator: str) -> tuple[dict[str, float], str]:
+    """Importances of `names`, largest first, or none and the reason."""
+    with quiet_optuna():
+        study = _study(rows, names, target)
+    return study_shares(study, evaluator, names)
 
 
 def _study(rows: Sequence[Row], names: list[str], target: Target) -> optuna.Study:
@@ -180,13 +198,13 @@ def _distribution(values: list[Any]) -> BaseDistribution:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna announces each study it creates; here that is no news."""
+def quiet_optuna() -> Iterator[None]:
+    """Optuna announces each study it creates and warns of choices and evaluators; in a report that is no news."""
     before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore")
             yield
     finally:
         optuna.logging.set_verbosity(before)

@@ -3,6 +3,8 @@
 import hashlib
 import re
 import sqlite3
+import struct
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,16 +13,18 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from embedding_core.errors import Faults
 from sweeps.analysis.optuna_studies import study_file
-from sweeps.analysis.optuna_studies.counts import arms, endings, pruned_after
-from sweeps.analysis.optuna_studies.report import render_study
-from sweeps.analysis.optuna_studies.study_file import read_study
+from sweeps.analysis.optuna_studies.counts import REASONS, arms, endings, pruned_after
+from sweeps.analysis.optuna_studies.report import optuna_report, render_study
+from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
+from sweeps.analysis.report.render import markdown_of
+from sweeps.analysis.stats.description.importances import study_shares
 from sweeps.commands.report import main
 
 SPACE: dict[str, BaseDistribution] = {
@@ -95,43 +99,42 @@ def journal(file: Path, *names: str) -> Path:
 
 def levels(file: str, name: str) -> dict[str, dict[str, int]]:
     study = read_study(file)
-    (arm,) = [arm for arm in arms(study.trials, maximize=study.maximize) if arm.parameter == name]
-    return {level.name: level.endings for level in arm.levels}
+    (arm,) = [arm for arm in arms(study.trials) if arm.parameter == name]
+    return arm.levels
 
 
 def test_counts_of_a_database_shaped_like_study_1(database: Path) -> None:
     study = read_study(str(database))
     assert endings(study.trials) == {"completed": 15, "pruned": 85}
     assert levels(str(database), "koleo") == {
-        "False": {"completed": 12, "pruned": 68},
         "True": {"completed": 3, "pruned": 17},
+        "False": {"completed": 12, "pruned": 68},
     }
     assert pruned_after(study.trials) == {1: 61, 4: 24}
-    assert [arm.parameter for arm in arms(study.trials, maximize=True)] == ["accum_steps", "koleo", "optimizer"]
+    assert [arm.parameter for arm in arms(study.trials)] == ["accum_steps", "koleo", "optimizer"]
 
 
-def test_its_report_refuses_each_comparison_with_the_reasons(database: Path, tmp_path: Path) -> None:
+def test_its_report_refuses_comparisons_with_each_reason_once(database: Path, tmp_path: Path) -> None:
     page = render_study(str(database), tmp_path / "out")
     text = page.with_name("report.md").read_text(encoding="utf-8")
     assert text.startswith(
         "**Nothing is claimed about an effect: 100 trials of an Optuna study (15 completed, 85 pruned).**"
     )
-    (refused,) = [line for line in text.splitlines() if line.startswith("Not supported: koleo,")]
-    for reason in (
-        "False against True. Adaptive: ",
-        "Unpaired: at no setting of the other parameters did two levels complete.",
-        "One seed per configuration: ",
-        "Starved: fewer than 10 trials completed at True (False 12 of 80, True 3 of 20).",
-        "Censored: pruned trials have no final value (False 68 of 80, True 17 of 20)",
-    ):
-        assert reason in refused
-    assert "| False | 12 | 68 | 80 |" in text
-    assert "PED-ANOVA" in text
-    assert "fANOVA" in text
+    assert "Not supported: comparing the levels of accum_steps, koleo, optimizer, for these reasons." in text
+    found = dict(re.findall(r"^\| ([a-z ]+): .* \| (.*) \|$", text, re.MULTILINE))
+    assert found["unpaired"] == "accum_steps (0), koleo (0), optimizer (0)"
+    assert "koleo (True)" in found["starved"]
+    assert [found[reason] for reason in ("adaptive", "one seed", "censored")] == ["all"] * 3
+    assert list(found) == list(REASONS)
+    for meaning in REASONS.values():
+        assert text.count(meaning) == 1
+    assert "| koleo = False | 12 | 68 | 80 |" in text
+    drawn = (page.parent / "figures" / "importances.svg").read_text(encoding="utf-8")
+    assert {"PED-ANOVA", "fANOVA", "koleo_weight"} <= set(re.findall(r">([^<>]+)</text>", drawn))
     for figure in (page.parent / "figures").glob("*.svg"):
         assert "descriptive: adaptive sample" in figure.read_text(encoding="utf-8")
     assert {f.stem for f in (page.parent / "figures").glob("*.svg")} == {
-        "importances", "values", "values-0", "values-1", "values-2"
+        "importances", "values-0", "values-1", "values-2", "values-3"
     }  # fmt: skip
     assert not re.search(r"\b(raised|lowered|no evidence)\b", text)
 
@@ -157,7 +160,7 @@ def test_one_of_several_studies_is_chosen_by_name(tmp_path: Path) -> None:
     with pytest.raises(Faults, match=r"holds 2 studies; choose one with .*#NAME`: alpha, beta"):
         read_study(str(file))
     study = read_study(f"{file}#beta")
-    assert (study.name, len(study.trials), study.maximize) == ("beta", 12, False)
+    assert (study.study.study_name, len(study.trials)) == ("beta", 12)
     with pytest.raises(Faults, match=r"`bata`.*beta"):
         read_study(f"{file}#bata")
 
@@ -180,35 +183,52 @@ def test_what_a_writer_has_not_committed_is_not_read(tmp_path: Path, monkeypatch
 
 def broken(folder: Path) -> dict[str, str]:
     """What is handed over -> what is said."""
-    files: dict[str, bytes] = {"empty": b"", "words": b"not a study\n", "rows": b'{"a": 1}\n'}
+    files = {"empty": b"", "words": b"not a study\n", "rows": b'{"a": 1}\n', "picture": b"\x89PNG\r\n\x1a\n\0\0"}
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "torn").write_bytes(b"SQLite format 3\0" + bytes(50))
-    with sqlite3.connect(folder / "other.db") as other:
+    with closing(sqlite3.connect(folder / "other.db")) as other:
         other.execute("create table things (a)")
-    optuna.create_study(storage=f"sqlite:///{folder}/none.db", study_name="bare")
-    optuna.create_study(storage=f"sqlite:///{folder}/two.db", study_name="both", directions=["maximize", "minimize"])
+    journal(folder / "bare").write_bytes(b"")
+    optuna.create_study(storage=JournalStorage(JournalFileBackend(str(folder / "bare"))), study_name="bare")
     return {
         "nowhere": "no file",
-        ".": "is a folder",
-        "empty": "is empty",
-        "words": "neither a SQLite database nor a journal",
-        "rows": "neither a SQLite database nor a journal",
+        ".": "no file",
+        "empty": "holds no study",
+        "words": "holds no study",
+        "rows": "cannot be read as an Optuna storage",
+        "picture": "cannot be read as an Optuna storage",
         "torn": "cannot be read as an Optuna storage",
-        "other.db": "without the tables of Optuna",
-        "none.db": "`bare`.*has no trials",
-        "two.db": "2 objectives",
+        "other.db": "cannot be read as an Optuna storage|holds no study",
+        "bare": "`bare`.*has no trials",
     }
 
 
-@pytest.mark.slow
+def refused(file: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command says of a file that it makes no report of: one line."""
+    assert main([f"optuna:{file}", "--output", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert not out.exists()
+    return error
+
+
 def test_what_is_no_study_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, said in broken(tmp_path).items():
-        assert main([f"optuna:{tmp_path / name}", "--output", str(tmp_path / "out")]) == 2
-        error = capsys.readouterr().err
+        error = refused(tmp_path / name, tmp_path / "out", capsys)
         assert re.search(said, error), error
-        assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_every_lost_page_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the page held, an index that no query asks for included: a store with holes is no store."""
+    content = sqlite(tmp_path / "whole.db").read_bytes()
+    (size,) = struct.unpack(">H", content[16:18])
+    for page in range(len(content) // size):
+        damaged = bytearray(content)
+        damaged[page * size : (page + 1) * size] = bytes(size)
+        (tmp_path / "lost.db").write_bytes(damaged)
+        assert re.search("cannot be read|holds no study", refused(tmp_path / "lost.db", tmp_path / "out", capsys))
 
 
 def test_settings_that_both_levels_completed_are_counted() -> None:
@@ -220,16 +240,134 @@ def test_settings_that_both_levels_completed_are_counted() -> None:
         distributions = {name: (SPACE | WEIGHT)[name] for name in params}
         trial = create_trial(params=params, distributions=distributions, value=0.1 * i, system_attrs={"grid_id": i})
         trials.append(trial)
-    (arm,) = arms(trials, maximize=True)
-    assert (arm.shared, arm.against) == (8, ())
-    (lone,) = arms(trials[:2], maximize=True)
-    assert [reason.split(":")[0] for reason in lone.against] == ["unpaired", "one seed per configuration", "starved"]
+    (arm,) = arms(trials)
+    assert (arm.shared, arm.against) == (8, {})
+    (lone,) = arms(trials[:2])
+    assert list(lone.against) == ["unpaired", "one seed", "starved"]
 
 
-def test_best_follows_the_direction() -> None:
-    trials = study1_trials()
-    for maximize, pick in ((True, max), (False, min)):
-        (koleo,) = [arm for arm in arms(trials, maximize=maximize) if arm.parameter == "koleo"]
-        for level in koleo.levels:
-            done = [t.value for t in trials if str(t.params["koleo"]) == level.name and t.state == TrialState.COMPLETE]
-            assert level.best == pick(value for value in done if value is not None)
+def made(folder: Path, *trials: FrozenTrial, **how: Any) -> tuple[StoredStudy, str]:
+    """A study of these trials as it is read, and its report as Markdown."""
+    storage = JournalStorage(JournalFileBackend(str(folder / "made.log")))
+    study = optuna.create_study(storage=storage, study_name="made", **how)
+    for trial in trials:
+        storage.create_new_trial(study._study_id, template_trial=trial)
+    return read_study(str(folder / "made.log")), told(folder / "made.log")
+
+
+def told(file: Path) -> str:
+    """Its report as Markdown."""
+    return markdown_of(optuna_report(read_study(str(file))))
+
+
+def one(params: dict[str, Any], distributions: dict[str, BaseDistribution], **how: Any) -> FrozenTrial:
+    return create_trial(params=params, distributions=distributions, **how)
+
+
+X: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_best_is_the_best_that_keeps_every_constraint(direction: str, tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 9).round(3)
+    trials = [one({"x": x}, X, value=x, constraints={"inner": abs(x - 0.5) - 0.3}) for x in values.tolist()]
+    study, text = made(tmp_path, *trials, direction=direction)
+    assert [trial.number for trial in study.best] == [6 if direction == "maximize" else 2]
+    best = study.best[0]
+    line = (
+        f"Best of 9 completed trials: trial {best.number}, value {best.value}. 5 of 9 keep every constraint; the others"
+    )
+    assert f"{line} do not count." in text
+
+
+def test_without_a_trial_that_keeps_the_constraints_there_is_no_best_one(tmp_path: Path) -> None:
+    study, text = made(tmp_path, one({"x": 0.5}, X, value=1.0, constraints={"c": 1.0}))
+    assert study.best == ()
+    assert "No completed trial keeps every constraint, so there is no best one." in text
+
+
+def test_of_several_objectives_the_pareto_front_is_the_best(tmp_path: Path) -> None:
+    values = [(0.0, 0.0), (1.0, 2.0), (2.0, 1.0), (0.5, 0.5), (1.5, 1.5)]
+    trials = [one({"x": 0.5}, X, values=list(value)) for value in values]
+    study, text = made(tmp_path, *trials, directions=["maximize", "maximize"])
+    assert [trial.number for trial in study.best] == [1, 2, 4]
+    assert "trials 1, 2, 4, none is worse in every objective." in text
+    assert "| value 1 | 2 | 1 | 1.5 | maximized |" in text
+
+
+def test_trials_of_one_best_value_are_all_named(tmp_path: Path) -> None:
+    _, text = made(tmp_path, *[one({"x": 0.5}, X, value=1.0) for _ in range(6)])
+    assert "Best of 6 completed trials: trials 0, 1, 2, 3 and 2 more, value 1." in text
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical")
+def test_choices_of_any_type_are_told_apart(tmp_path: Path) -> None:
+    choices = [1, True, "1", None, [64], [128, 64], 0.5]
+    space: dict[str, BaseDistribution] = {"kind": CategoricalDistribution(choices), "x": FloatDistribution(0, 1)}
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "mixed.log")))
+    study = optuna.create_study(storage=storage, study_name="mixed")
+    for i in range(14):
+        trial = study.ask()
+        storage.set_trial_param(trial._trial_id, "kind", i % 7, space["kind"])  # as a sampler does, by its index
+        storage.set_trial_param(trial._trial_id, "x", i / 14, space["x"])
+        study.tell(trial.number, i / 14)
+    assert levels(str(tmp_path / "mixed.log"), "kind") == {
+        name: {"completed": 2} for name in ("1", "True", "'1'", "None", "[64]", "[128, 64]", "0.5")
+    }
+    assert "| kind = [128, 64] | 2 | 2 |" in told(tmp_path / "mixed.log")
+
+
+def test_a_range_that_was_widened_is_one_range(tmp_path: Path) -> None:
+    trials = [
+        one({"dim": dim}, {"dim": IntDistribution(16, high, step=16)}, value=float(dim))
+        for dim, high in [(16, 64), (48, 64), (64, 64), (208, 512), (512, 512)]
+    ]
+    study, text = made(tmp_path, *trials)
+    assert arms(study.trials) == []
+    assert "| dim | 16 | 16 to 512, changed on the way | 16 to 512 | 5 |" in text
+
+
+def test_few_whole_numbers_are_levels_from_the_lowest_to_the_highest_asked_for(tmp_path: Path) -> None:
+    trials = [
+        one({"layers": n}, {"layers": IntDistribution(low, high)}, value=1.0) for n, low, high in [(3, 2, 3), (1, 1, 4)]
+    ]
+    (arm,) = arms(made(tmp_path, *trials)[0].trials)
+    assert arm.levels == {"1": {"completed": 1}, "2": {}, "3": {"completed": 1}, "4": {}}
+
+
+def test_a_value_enqueued_outside_of_its_range_is_shown_as_it_ran(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=JournalStorage(JournalFileBackend(str(tmp_path / "log"))))
+    study.enqueue_trial({"x": 7.0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert "| x | 7 | 0 to 1 | 7 to 7 | 1 |" in told(tmp_path / "log")
+
+
+def test_trials_that_never_ended_are_counted_and_a_cut_off_line_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    study = optuna.create_study(storage=JournalStorage(JournalFileBackend(str(file))), direction="maximize")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    study.ask(X)
+    study.enqueue_trial({"x": 0.5})
+    study.optimize(lambda trial: float("nan"), n_trials=1)
+    assert endings(read_study(str(file)).trials) == {"completed": 2, "failed": 1, "running": 1}
+    file.write_bytes(file.read_bytes()[:-5])
+    text = told(file)
+    assert "(2 completed, 2 running)" in text
+    assert "The last line of the journal is cut off; Optuna passes it over." in text
+
+
+def test_importances_are_optunas_own(tmp_path: Path) -> None:
+    """Settings that only some trials have, and ranges that changed, among them."""
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "log")))
+    study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(0), study_name="s")
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1 if trial.number < 10 else 2)
+        return x + (trial.suggest_float("y", 0, 1) if trial.suggest_categorical("on", [True, False]) else 0.0)
+
+    study.optimize(objective, n_trials=24)
+    shares, reason = study_shares(read_study(str(tmp_path / "log")).study, "PED-ANOVA")
+    assert reason == ""
+    assert shares == pytest.approx(optuna.importance.get_param_importances(study))
