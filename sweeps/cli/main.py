@@ -17,7 +17,7 @@ from sweeps.cli.messages import announce, say, tell_errors, tell_how_to_go_on
 from sweeps.cli.options import Options, parse
 from sweeps.cli.power_lines import power_lines, sds_of
 from sweeps.cli.preflight import preflight
-from sweeps.cli.sweep_folder import folder_of, plan_of
+from sweeps.cli.sweep_folder import folder_of, held_folder, plan_of
 from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine.interruption import Interruption
@@ -58,13 +58,13 @@ def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) 
     if options.plan:
         _tell_plan(design, options)
         return 0
-    folder = folder_of(design, options)
-    with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
-        plan = carry_out(design, options, folder, console, log, interruption)
-        if plan is not None:
-            announce(plan, folder, argv)
-            return FAILED if tell_errors(folder, console) else 0
-    tell_how_to_go_on(options, folder, argv, console, spent=interruption.budget_spent)
+    with held_folder(design, options) as folder:
+        with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
+            plan = carry_out(design, options, folder, console, log, interruption)
+            if plan is not None:
+                announce(plan, folder, argv)
+                return FAILED if tell_errors(folder, console) else 0
+        tell_how_to_go_on(options, folder, argv, console, spent=interruption.budget_spent)
     return BUDGET_SPENT if interruption.budget_spent else INTERRUPTED
 
 
