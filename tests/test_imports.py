@@ -35,7 +35,7 @@ ORDERS = {
         "embedding_core -> sweeps.results",
     ),
     "sweeps.": (
-        f"results -> design -> engine -> commands -> cli -> {SCRIPTS}",
+        f"results -> doctor -> design -> engine -> commands -> cli -> {SCRIPTS}",
         "results -> analysis.numbers -> analysis.wording -> analysis.stats -> analysis.figures -> analysis.published "
         "-> analysis.report -> analysis.optuna_studies, analysis.sweep_result -> commands",
         "analysis.wording -> analysis.document -> analysis.published",
@@ -144,7 +144,11 @@ def test_imports_keep_the_order() -> None:
             "sweeps.engine.runner imports sweeps.analysis, against",
         ),
         ("trainables.endings", "import sweeps", "trainables.endings imports sweeps, against"),
-        ("sweeps.cli.main", "import sweeps.simclr", "sweeps.cli.main imports sweeps.simclr, against results -> design"),
+        (
+            "sweeps.cli.main",
+            "import sweeps.simclr",
+            "sweeps.cli.main imports sweeps.simclr, against results -> doctor -> design",
+        ),
     ],
 )
 def test_an_import_against_the_order_is_named_with_file_line_and_order(module: str, source: str, said: str) -> None:

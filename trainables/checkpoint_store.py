@@ -1,5 +1,6 @@
 """Where checkpoints and hand-over files lie: a folder that every node sees, or an object store."""
 
+import errno
 import logging
 import shutil
 import time
@@ -158,11 +159,14 @@ def _is_uri(where: str) -> bool:
 
 
 def _move(file: Path, target: Path) -> None:
-    """A rename on the same disk, else a copy first."""
+    """A rename, else a copy first; tried, as bind mounts of one disk have its number and yet no renames across."""
     target.parent.mkdir(exist_ok=True)
-    if file.stat().st_dev == target.parent.stat().st_dev:
+    try:
         file.replace(target)
         return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
     with file.open("rb") as source, whole(target) as copy:
         shutil.copyfileobj(source, copy)
     file.unlink()

@@ -1,8 +1,9 @@
 """The GPU of a trial that holds a share of one: whether torch can use it, and how much of its memory is the trial's."""
 
+import json
 import shutil
 import subprocess
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -49,18 +50,38 @@ def why_unusable(device: torch.device) -> str:
 
 def _what_is_here() -> str:
     """Driver, wheel and card."""
-    program = shutil.which("nvidia-smi")
-    asked = [program or "nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=True).stdout
-        cards = "; ".join(sorted(set(answer.strip().splitlines()))) or "none"
-    except (OSError, subprocess.SubprocessError):
-        cards = "unknown, as `nvidia-smi` does not answer"
     wheel = f"torch {torch.__version__}" + (
         f" for CUDA {torch.version.cuda}" if torch.version.cuda else " without CUDA"
     )
     kernels = ", ".join(torch.cuda.get_arch_list()) or "none"
+    cards = "unknown, as `nvidia-smi` does not answer" if (found := _cards()) is None else "; ".join(found) or "none"
     return f"Card, its compute capability and driver: {cards}; {wheel}, kernels for: {kernels}"
+
+
+def _cards() -> list[str] | None:
+    """Name, compute capability and driver of each kind of card that the driver sees; None: there is no telling."""
+    program = shutil.which("nvidia-smi")
+    asked = [program or "nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return sorted(set(answer.strip().splitlines()))
+
+
+def survey() -> dict[str, Any]:
+    """What torch is and sees here, for who asks in another process: `python -m trainables.gpu` prints it as JSON.
+
+    Returns:
+        `torch`; `cards`, the driver's own count of kinds; `gpus`, each with its `name`, `gib` and `why` it cannot be
+        used (empty: it can); `here`, a sentence on driver, wheel and card.
+    """
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        named = torch.cuda.get_device_properties(index)
+        why = why_unusable(torch.device("cuda", index))
+        gpus.append({"name": named.name, "gib": named.total_memory / 2**30, "why": why})
+    return {"torch": torch.__version__, "cards": len(_cards() or ()), "gpus": gpus, "here": _what_is_here()}
 
 
 def memory_fraction(gpu_share: float, *, total: int, in_use: int) -> float:
@@ -77,3 +98,7 @@ def memory_fraction(gpu_share: float, *, total: int, in_use: int) -> float:
     beside = int(1 / gpu_share + 1e-9) - 1
     others = max(0, in_use - CONTEXT_BYTES - int(beside * gpu_share * total))
     return max(LEAST_FRACTION, (gpu_share * (total - others) - CONTEXT_BYTES) / total)
+
+
+if __name__ == "__main__":
+    print(json.dumps(survey()))

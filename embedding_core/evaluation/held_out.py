@@ -23,6 +23,7 @@ from embedding_core.models.network import EmbeddingNetwork
 from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.colour import has_colour
+from embedding_core.views.optional_rows import OptionalRows
 from embedding_core.views.projections import pca
 from embedding_core.views.sampling import shown_queries
 from embedding_core.views.scatter import point_rows
@@ -48,7 +49,7 @@ class HeldOut(NamedTuple):
     """Results of one run on held-out images."""
 
     row: Row
-    """`test_*` and `unseen_*` columns."""
+    """`test_*` and `unseen_*` columns, and what says how they came about."""
     tables: RowsByTable
     """Longer results."""
 
@@ -88,11 +89,12 @@ def evaluate_held_out(
     inputs = {split: source(part) for split, part in images.parts.items()}
     z = {split: judge(given.plain()) for split, given in inputs.items()}
     tables: RowsByTable = {"evaluations": [], "eval_groups": []}
+    optional = OptionalRows()
     recalls = {"test": RECALLS} if images.disjoint else {}
     found = [
         _of_part(
             split, z[split], part, inputs[split], judge, seed=seed, probes=probes, views=views,
-            recalls=recalls.get(split, ()),
+            recalls=recalls.get(split, ()), optional=optional,
         )
         for split, part in images.parts.items()
     ]  # fmt: skip
@@ -104,13 +106,16 @@ def evaluate_held_out(
         parts = images.train.rows.split(EVALUATION_BATCH)
         train_z = torch.cat([judge(train_inputs.plain(part)) for part in parts])
         known = _of_classes(images.train.labels, z["test"], test)
-        found.append(_of_classifiers(*known, images.train, train_z, seed=seed, views=views))
+        found.append(_of_classifiers(*known, images.train, train_z, seed=seed, views=views, optional=optional))
     for table, own in ((table, own) for one in found for table, own in one.items()):
         tables.setdefault(table, []).extend(own)
     tables["evaluations"] = [{**evaluation, "checkpoint": "final"} for evaluation in tables["evaluations"]]
     columns = {_column(e): e["value"] for e in tables["evaluations"] if not e["metric"].startswith("probe")}
-    scope = images.overlap.sentence() if images.overlap else ""
-    return HeldOut({"test_sha256": test.sha256, **({"classes_tested": scope} if scope else {}), **columns}, tables)
+    said = {
+        "classes_tested": images.overlap.sentence() if images.overlap else "",
+        "views_failed": "; ".join(optional.failed),
+    }
+    return HeldOut({"test_sha256": test.sha256, **{k: v for k, v in said.items() if v}, **columns}, tables)
 
 
 def _judged(network: EmbeddingNetwork, layer: str, inputs: Tensor) -> Float[Tensor, "n d"]:
@@ -142,6 +147,7 @@ def _of_part(
     probes: int,
     views: str,
     recalls: tuple[int, ...],
+    optional: OptionalRows,
 ) -> RowsByTable:
     """What needs no image but those of one part."""
     pairs = verification_by_class(z, part.labels)
@@ -158,7 +164,9 @@ def _of_part(
         queries = shown_queries(part.labels, seed=seed)
         grey_z = judge(inputs.grey(queries)) if coloured else None
         projections = PROJECTIONS_SHOWN[views]
-        tables = compute_views(z, part, split=split, seed=seed, projections=projections, grey_z=grey_z)._asdict()
+        tables = compute_views(
+            z, part, split=split, seed=seed, projections=projections, grey_z=grey_z, optional=optional
+        )._asdict()
     own = {"evaluations": found, "eval_groups": groups}
     for table, added in own.items():
         tables[table] = [{"split": split, **row} for row in added] + tables.get(table, [])
@@ -199,6 +207,7 @@ def _of_classifiers(
     *,
     seed: int,
     views: str,
+    optional: OptionalRows,
 ) -> RowsByTable:
     """Classifiers fitted on all training images; with views, those of raw pixels and the training images' plane too.
 
@@ -212,8 +221,8 @@ def _of_classifiers(
     if views != "none":
         found += pixels.classified(train, test, seed=seed)
         points = point_rows(
-            train_z, train.labels, pca(train_z), name_of=test.name_of, seed=seed,
-            projections=PROJECTIONS_SHOWN[views], most=len(z),
+            train_z, train.labels, pca(train_z), name_of=test.name_of, split="train", seed=seed,
+            projections=PROJECTIONS_SHOWN[views], most=len(z), optional=optional,
         )  # fmt: skip
         tables["views"] = [{"split": "train", **point} for point in points]
     return tables | {"evaluations": [{"split": "test", **row} for row in found]}

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from embedding_core.errors import Faults
 from embedding_core.storage.atomic_write import StorageError
+from embedding_core.storage.places import obstacle, private_temporary
 
 T = TypeVar("T")
 
@@ -21,10 +22,23 @@ class CacheUnwritable(Faults, StorageError):
 
 
 def cache_dir() -> Path:
-    """Folder of the cache: $EMBED_CACHE_DIR, else the user's cache folder."""
+    """Folder of the cache: $EMBED_CACHE_DIR, else the user's cache folder, a temporary one where that is read-only."""
     named = os.environ.get("EMBED_CACHE_DIR")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "koleo-sweeps"
-    return base.expanduser()
+    if named:
+        return Path(named).expanduser()
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "koleo-sweeps"
+    return users if obstacle(users) is None else private_temporary() or users
+
+
+def lend_cache(variable: str, own: Path) -> None:
+    """Point a library to a folder in this cache, by its environment variable, where it cannot write its own.
+
+    Args:
+        variable: names the library's folder; what the user has set stays.
+        own: where it would write without.
+    """
+    if not os.environ.get(variable) and obstacle(own) is not None:
+        os.environ[variable] = str(cache_dir() / variable.lower())
 
 
 def folder_of(key: str) -> Path:

@@ -1,6 +1,8 @@
 """Embeddings in the plane: PCA, UMAP and t-SNE, and an ellipse round each class."""
 
 import math
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from embedding_core.data.class_groups import by_class
 from embedding_core.seeding import stream
+from embedding_core.storage.local_cache import lend_cache
 
 UMAP_NEIGHBOURS = 15
 """umap-learn's default, which study 2 used."""
@@ -69,11 +72,19 @@ def umap(z: Float[Tensor, "n d"], *, seed: int) -> Float[Tensor, "n 2"]:
 
 
 def _umap(z: Float[Tensor, "n d"], seed: int) -> Float[Tensor, "n 2"]:
+    _make_room_for_compiled()
     from umap import UMAP  # its import alone takes a second
 
     neighbours = min(UMAP_NEIGHBOURS, len(z) - 1)
     method = UMAP(n_neighbors=neighbours, random_state=_state(seed, "umap"), n_jobs=1)
     return _fitted(method, z)
+
+
+def _make_room_for_compiled() -> None:
+    """Numba keeps what it compiles beside UMAP's code, and raises on import where it can keep it nowhere."""
+    found = find_spec("umap")
+    if found is not None and found.origin is not None:
+        lend_cache("NUMBA_CACHE_DIR", Path(found.origin).parent / "__pycache__")
 
 
 def tsne(z: Float[Tensor, "n d"], *, seed: int) -> Float[Tensor, "n 2"]:

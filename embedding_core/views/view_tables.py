@@ -1,7 +1,7 @@
 """Views of embeddings, computed where the model is: rows of the store, which the figures are drawn from."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from embedding_core.metrics.retrieval import label_hit_rates
 from embedding_core.storage.result_tables import Row
 from embedding_core.transforms.colour import grey_copies
 from embedding_core.views.exemplars import Ranked, class_exemplars, thumbnail
+from embedding_core.views.optional_rows import OptionalRows
 from embedding_core.views.projections import Principal, class_ellipses, pca
 from embedding_core.views.sampling import images_shown, shown_classes, shown_queries
 from embedding_core.views.scatter import ellipse_rows, point_rows
@@ -50,6 +51,7 @@ def compute_views(
     seed: int,
     projections: Sequence[str] = ("pca",),
     grey_z: Float[Tensor, "q d"] | None = None,
+    optional: OptionalRows | None = None,
 ) -> ViewTables:
     """The views of one split as rows.
 
@@ -63,6 +65,7 @@ def compute_views(
         seed: of the points and queries that are shown, and of the projections.
         projections: some of PROJECTIONS. Distances, ellipses, sheets and spectrum are always there.
         grey_z: embeddings of the grey copies of `shown_queries`, for the neighbours they find; None: no such sheet.
+        optional: is told of views that fail, which are left out; the log is in any case.
 
     Raises:
         ValueError: not one finite embedding for each of two or more images, or an unknown projection.
@@ -72,22 +75,26 @@ def compute_views(
     if not 2 <= finite == len(z) == len(images.labels):
         counts = f"{len(images.labels)} images and {len(z)} embeddings, {finite} of them finite"
         raise ValueError(f"Views need two images or more and a finite embedding for each, but got {counts}.")
-    subject = _Subject(z, images, seed, pca(z))
+    subject, optional = _Subject(z, images, seed, pca(z)), optional or OptionalRows()
     nearest = top_k_neighbours(z, z, k=min(SHOWN_NEIGHBOURS, len(z) - 1), exclude_self=True)
     principal, name_of = subject.principal, images.name_of
-    views = [
-        *point_rows(z, images.labels, principal, seed=seed, projections=projections, name_of=name_of),
-        *ellipse_rows(images.labels, principal, name_of=name_of),
-        *_distances(subject),
-        *_exemplars(subject),
-        *_neighbours(subject, nearest),
-        *(_grey_neighbours(subject, grey_z) if grey_z is not None else []),
-        *_spectrum(subject),
-    ]
+    points = point_rows(
+        z, images.labels, principal, split=split, seed=seed, projections=projections, name_of=name_of, optional=optional
+    )
+    others: dict[str, Callable[[], Iterable[Row]]] = {
+        "ellipses": lambda: ellipse_rows(images.labels, principal, name_of=name_of),
+        "distances": lambda: _distances(subject),
+        "exemplars": lambda: _exemplars(subject),
+        "neighbours": lambda: _neighbours(subject, nearest),
+        "neighbours of grey copies": lambda: _grey_neighbours(subject, grey_z) if grey_z is not None else (),
+        "spectrum": lambda: _spectrum(subject),
+    }
+    views = [*points, *(row for what, make in others.items() for row in optional.of(f"{what} ({split})", make))]
+    groups = optional.of(f"groups ({split})", lambda: _groups(subject, nearest))
     common = {"split": split}
     return ViewTables(
         views=[{**common, "seed": seed, "rank": 0, **row} for row in views],
-        eval_groups=[{**common, **row} for row in _groups(subject, nearest)],
+        eval_groups=[{**common, **row} for row in groups],
         embeddings=[
             {**common, "image_index": i, "label": label, "embedding": vector}
             for i, (label, vector) in enumerate(zip(images.labels.tolist(), z.float().numpy(), strict=True))

@@ -13,7 +13,7 @@ from sweeps.analysis.sweep_result import SweepResult
 from sweeps.cli.command_lines import arguments_of
 from sweeps.cli.options import parse
 from sweeps.cli.session import carry_out
-from sweeps.cli.sweep_folder import folder_of
+from sweeps.cli.sweep_folder import held_folder
 from sweeps.design import Design
 from sweeps.engine.interruption import Interruption
 from sweeps.results.sweep_log import SweepLog
@@ -45,8 +45,9 @@ def run(
     given = parse(design, arguments_of(options))
     if given.plan:
         raise Faults(["`plan=True` would run nothing: the command line's `--plan` prints what a sweep will take."])
-    folder, plan, log = folder_of(design, given), None, SweepLog()
+    plan, log = None, SweepLog()
     with (
+        held_folder(design, given) as folder,
         guarded(log.note),
         Interruption(given.time_budget_s) as interruption,
         suppress(KeyboardInterrupt),

@@ -52,18 +52,18 @@ def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) 
     from sweeps.cli.messages import announce, tell_errors, tell_how_to_go_on
     from sweeps.cli.options import parse
     from sweeps.cli.session import carry_out, tell_plan
-    from sweeps.cli.sweep_folder import folder_of
+    from sweeps.cli.sweep_folder import held_folder
     from sweeps.engine.interruption import Interruption
 
     options = parse(design, argv)
     if options.plan:
         tell_plan(design, options)
         return 0
-    folder = folder_of(design, options)
-    with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
-        plan = carry_out(design, options, folder, console, log, interruption)
-        if plan is not None:
-            announce(plan, folder, argv)
-            return FAILED if tell_errors(folder, console) else 0
-    tell_how_to_go_on(options, folder, argv, console, spent=interruption.budget_spent)
+    with held_folder(design, options) as folder:
+        with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
+            plan = carry_out(design, options, folder, console, log, interruption)
+            if plan is not None:
+                announce(plan, folder, argv)
+                return FAILED if tell_errors(folder, console) else 0
+        tell_how_to_go_on(options, folder, argv, console, spent=interruption.budget_spent)
     return BUDGET_SPENT if interruption.budget_spent else INTERRUPTED

@@ -14,12 +14,14 @@ from embedding_core.errors import Faults
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
 from embedding_core.plugins.builtin import DATASETS
+from embedding_core.storage.places import obstacle
 from sweeps.cli.held_out_checks import held_out_faults, lines_on_data
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
 from sweeps.cli.rung_checks import rung_faults
 from sweeps.design import data_pin, plan_file
 from sweeps.design.plan import Plan
+from sweeps.doctor import local_ray
 from sweeps.engine.machines.cluster import joins_cluster
 from sweeps.engine.machines.resources import share_faults
 from sweeps.results import frozen
@@ -34,7 +36,8 @@ NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "
 
 def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
     """The data set, once everything that can be checked before the first trial has been; all faults at once."""
-    faults = [*config_faults(plan), *_machine_faults(plan, options), *_folder_faults(options, folder)]
+    faults = [*config_faults(plan), *_machine_faults(plan, options), *_start_faults(options)]
+    faults += _folder_faults(options, folder)
     data = None
     try:
         own = f"{DATASETS.kind}."  # fields of the plug-in that the set is from
@@ -95,13 +98,20 @@ def _machine_faults(plan: Plan, options: Options) -> list[str]:
     return share_faults(options.request, [this], gpus=0.0 if asked is None or asked == "auto" else float(asked))
 
 
+def _start_faults(options: Options) -> list[str]:
+    """Why Ray cannot be started on this machine, if it is to be."""
+    if options.plan or joins_cluster(options.where):
+        return []
+    return local_ray.in_the_way(local_ray.before_start())
+
+
 def _folder_faults(options: Options, folder: Path) -> list[str]:
     """Why no sweep can be written there, asked before Ray starts; `Store.create` makes sure of it."""
     if options.plan:
         return []
     if not options.resume and holds_sweep(folder) and not plan_file.missing(folder):
         return [f"`{folder}` already holds a sweep: continue it with `--resume`, or give another `--name`."]
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        return [f"`{folder}` cannot be written, because of `{there}`: give another `--results`."]
+    hindrance = obstacle(folder)
+    if hindrance is not None:
+        return [f"`{folder}` cannot be written, because of `{hindrance}`: give another `--results`."]
     return []

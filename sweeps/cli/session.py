@@ -22,6 +22,7 @@ from sweeps.cli.preflight import pinned, preflight
 from sweeps.cli.sweep_folder import folder_of, keep_plan, one_driver, opened, plan_of
 from sweeps.design import Design
 from sweeps.design.plan import Plan
+from sweeps.doctor import local_ray
 from sweeps.engine import runner
 from sweeps.engine.interruption import Interruption
 from sweeps.engine.machines.cluster import connect, joins_cluster, wants_token
@@ -102,7 +103,8 @@ def run(
             keep_plan(plan, options, folder, checkpoints, pinned(plan, data))
             say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
             if dashboard:
-                token = command(["get-auth-token"], program="ray") if wants_token(dashboard) else ""
+                token = local_ray.names_token() + command(["get-auth-token"], program="ray")
+                token = token if wants_token(dashboard) else ""
                 say(console, f"Ray dashboard: http://{dashboard}" + (f", token: {token}" if token else ""))
             latest.point_to(folder)
             store.tidy()

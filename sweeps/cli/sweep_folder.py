@@ -1,8 +1,9 @@
 """Which folder a command is about, which plan it holds, and that one driver at a time fills it."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,41 @@ from sweeps.engine.records import checkpoint_location
 from sweeps.results import files, frozen
 from sweeps.results.latest import followed
 from sweeps.results.store import Store
+
+
+@contextmanager
+def held_folder(design: Design, options: Options) -> Iterator[Path]:
+    """Folder of a sweep that is about to run, see `folder_of`; of two that start in one moment, each has its own.
+
+    One whose name is made up here is made at once, and gone again if nothing has been put there.
+
+    Raises:
+        Faults: no sweep of this design to resume.
+    """
+    folder = folder_of(design, options)
+    if options.name is not None or options.resume:
+        yield folder
+        return
+    new = [path for path in folder.parents if not os.path.lexists(path)]
+    with suppress(OSError):  # what is in the way of a folder, `preflight` says
+        options.results.mkdir(parents=True, exist_ok=True)
+        while not _made(folder):
+            folder = folder_of(design, options)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # it holds the sweep
+            for path in (folder, *new):
+                path.rmdir()
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; False if another process has been faster."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def folder_of(design: Design, options: Options) -> Path:
@@ -34,7 +70,7 @@ def folder_of(design: Design, options: Options) -> Path:
     preset = str(options.what.get("preset", DEFAULT_PRESET))
     dataset = options.what.get("dataset", design.presets[preset].dataset)
     made_up = re.sub(r"[^\w.-]", "_", f"{design.name}-{preset}-{dataset}")
-    taken = [n for n in range(1, 10_000) if (options.results / f"{made_up}-{n}").exists()]
+    taken = [n for n in range(1, 10_000) if os.path.lexists(options.results / f"{made_up}-{n}")]
     return options.results / f"{made_up}-{max(taken, default=0) + 1}"
 
 

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "verdict": "do scores of anybody's experiments differ, and enough to matter?",
     "export": "the tables of a sweep as CSV, or its curves for TensorBoard",
     "status": "what runs, what ended how, the time left and the cost of a sweep",
+    "doctor": "is this machine, or an AWS account, ready for a sweep?",
     "replay": "train one trial again, without Ray: does it give the stored rows?",
 }
 """Modules of this package, each with a `main(argv)` that returns an exit code, and what they do."""

@@ -135,6 +135,7 @@ TRIALS: Final = pa.schema(
             _STRING,
             "how the classes of the test split relate to those trained on; null where all are, and in older sweeps",
         ),
+        _column("views_failed", _STRING, "views of the embeddings that could not be computed, and why; null: none"),
         _column("git_sha", _STRING, "commit of the code"),
         _column("git_dirty", _BOOL, "whether the code differed from that commit"),
         _column("versions", _STRING, "JSON of the versions of Python, torch, ray, optuna, numpy, pyarrow"),

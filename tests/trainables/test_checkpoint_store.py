@@ -9,6 +9,7 @@ from pyarrow.fs import FileSystem
 
 from embedding_core.errors import Faults
 from embedding_core.storage.retry import PATIENCE_S
+from tests.places import in_own_mounts
 from trainables.checkpoint_store import CheckpointStore, below
 
 
@@ -147,3 +148,23 @@ def test_what_lies_beside_the_stages_is_no_run(tmp_path: Path) -> None:
 def test_opening_a_place_neither_writes_nor_asks(tmp_path: Path) -> None:
     CheckpointStore.at(str(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_disk_that_is_mounted_twice_takes_checkpoints_from_one_place_to_the_other(tmp_path: Path) -> None:
+    """Both have its number, and the kernel renames nothing from one mount to another."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    code = """
+import os, sys
+from pathlib import Path
+from trainables.checkpoint_store import CheckpointStore
+here, there = map(Path, sys.argv[1:])
+store = CheckpointStore.ready(str(there))
+(here / "t.pt").write_bytes(b"weights")
+assert here.stat().st_dev == there.stat().st_dev
+store.put(here / "t.pt", "search/t00000.pt")
+print(*sorted(str(path.relative_to(there)) for path in there.rglob("*.pt")), *here.iterdir())
+"""
+    for place in (here, there):
+        place.mkdir()
+    mounts = "; ".join(f"mount --bind {place} {place}" for place in (here, there))
+    assert in_own_mounts(mounts, code, str(here), str(there)) == "search/t00000.pt\n"

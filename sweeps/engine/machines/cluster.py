@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from http import HTTPStatus
 import ray
 
 from embedding_core.errors import Faults
+from sweeps.doctor.local_ray import make_token
 
 DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -66,6 +66,8 @@ def connect(where: Where) -> str | None:
     if not ray.is_initialized():
         address = where.cluster or "local"
         try:
+            if where.cluster is None:
+                make_token()
             _answers(address)
             context = ray.init(
                 address=address,
@@ -91,15 +93,12 @@ def wants_token(dashboard: str) -> bool:
 
 
 def _not_connected(where: Where, error: Exception) -> str:
-    """Why there is no Ray, with what to do where the cause is known."""
+    """Why there is no Ray; what could be known before, `local_ray.before_start` has said."""
     if where.cluster is not None:
         return f"No Ray cluster answers at `{where.cluster}`: {error}"
-    text = f"Ray cannot be started on this machine: {error}"
-    if "AF_UNIX" in str(error):
-        return (
-            f"{text} Its sockets lie in {tempfile.gettempdir()}, a path too long for one: set TMPDIR to a shorter one."
-        )
-    return text
+    return (
+        f"Ray cannot be started on this machine: {str(error).rstrip('.')}. `koleo-sweeps doctor` looks for the cause."
+    )
 
 
 def _answers(address: str) -> None:

@@ -40,6 +40,7 @@ _FROM_LAST_ROW: Final = (
     "test_fitted_knn_accuracy",
     "test_sha256",
     "classes_tested",
+    "views_failed",
     "unseen_auc",
     "unseen_recall_at_1",
     "unseen_map_at_r",

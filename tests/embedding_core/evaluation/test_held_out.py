@@ -161,6 +161,30 @@ def test_reading_the_test_split_is_no_cost_of_training(
     assert last["elapsed_s"] == 0
 
 
+# What a run can do without
+
+
+def test_a_projection_that_fails_costs_itself_alone(
+    network: EmbeddingNetwork, digits: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where numba has nowhere to keep what it compiles, UMAP cannot even be imported."""
+
+    def fails(*_: object, **__: object) -> Tensor:
+        raise RuntimeError("cannot cache function 'rdist': no locator available\nfor file 'layouts.py'")
+
+    monkeypatch.setattr("embedding_core.views.scatter.umap", fails)
+    monkeypatch.setattr("embedding_core.views.scatter.tsne", lambda z, *, seed: z[:, :2])
+    monkeypatch.setattr("embedding_core.views.view_tables.singular_values", fails)
+    found = evaluated(network, digits, replace(UNSEEN, views="all", probes=0))
+    why = "RuntimeError: cannot cache function 'rdist': no locator available"
+    lost = [f"{view} ({split}): {why}" for split in ("test", "unseen") for view in ("umap", "spectrum")]
+    assert found.row["views_failed"] == "; ".join(lost)
+    assert 0 < found.row["test_auc"] <= 1
+    views = {row["view"] for row in found.tables["views"]}
+    assert not {"umap", "spectrum"} & views
+    assert {"pca", "tsne", "ellipse", "closest", "neighbours", "class_distance"} <= views
+
+
 # By the embedding or by the backbone, and by fitted classifiers
 
 

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,8 @@ from PIL import Image
 
 from sweeps.cli import session
 from sweeps.cli.main import main
+from sweeps.cli.options import parse
+from sweeps.cli.sweep_folder import held_folder
 from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.koleo_accum import DESIGN
@@ -180,6 +184,39 @@ def test_made_up_names_are_counted_on(tmp_path: Path, capsys: pytest.CaptureFixt
     started(tmp_path / "koleo_accum-quick-digits-1")
     assert main(DESIGN, ["--results", str(tmp_path), "--local", "--stages", "confirm", "--cpus-per-trial", "4096"]) == 2
     assert "holds a sweep" not in capsys.readouterr().err
+
+
+def test_sweeps_that_start_in_one_moment_have_a_folder_each(tmp_path: Path) -> None:
+    """And nothing is left of those that put nothing there, nor of the folder above."""
+    options = parse(DESIGN, ["--results", str(tmp_path / "deep" / "results")])
+    together = Barrier(8)
+
+    def start(keeps: bool) -> Path:
+        together.wait()
+        with held_folder(DESIGN, options) as folder:
+            together.wait()
+            if keeps:
+                Store.create(folder)
+        return folder
+
+    with ThreadPoolExecutor(8) as pool:
+        kept = [True, False, False, False, False, True, False, False]
+        folders = list(pool.map(start, kept))
+    assert len(set(folders)) == 8
+    here = {folder for folder, keeps in zip(folders, kept, strict=True) if keeps}
+    assert set(options.results.iterdir()) == here
+    with held_folder(DESIGN, parse(DESIGN, ["--results", str(tmp_path / "other" / "results")])) as folder:
+        assert folder.is_dir()
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_path_too_long_for_rays_sockets(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", f"/tmp/{'x' * 95}")
+    said = refused("--name mine")
+    assert "(TMPDIR) has 100 characters" in said
+    assert said.endswith("name a shorter folder for Ray, `export RAY_TMPDIR=/tmp`.")
+    assert "cluster" not in said
 
 
 def test_resume_of_another_schema_version(refused: Callable[..., str], tmp_path: Path) -> None:
