@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: help setup demo check test bench gpu format cluster-up cluster-dashboard cluster-submit cluster-down
+.PHONY: help setup demo torture check test bench gpu format cluster-up cluster-dashboard cluster-submit cluster-down
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,6 +28,9 @@ setup: $(VENV)/.dev ## virtual environment with everything development needs
 
 demo: $(VENV)/.run ## install, then a first answer on embedded images
 	$(BIN)/python sweeps/koleo_accum.py
+
+torture: $(VENV)/.run ## two minutes: a sweep is killed at random before your eyes, and everything is counted
+	$(BIN)/python benchmarks/torture.py
 
 check: $(VENV)/.dev ## format, lint, types, fast tests: before every commit
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from sweeps.engine.interruption import Interruption
 from sweeps.engine.machines.error_watch import ErrorWatch
 from sweeps.engine.machines.resources import Slots
 from sweeps.engine.machines.room_watch import RoomWatch
+from sweeps.engine.private_api import end_processes
 from sweeps.engine.records import endings
 from sweeps.engine.records.endings import Ending
 from sweeps.engine.records.recorder import Recorder
@@ -83,6 +84,8 @@ class StageCallback(Callback):
             Faults: the results could not be written for long, or no trial can run; it ends the experiment.
             SickNode: so does this; the stage goes on without that node.
         """
+        if self._interruption.asked:
+            end_processes(trials)
         self._interruption.check_loop()
         self._recorder.flush_due()
         self._errors.check(self._slots)

@@ -3,12 +3,13 @@
 `tests/sweeps/engine/test_private_api.py` has a test per name, which fails by that name once a version moves it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
+import ray
 from optuna.trial import FrozenTrial, Trial
 from ray import cloudpickle
 from ray.air.execution._internal import RayActorManager
@@ -45,6 +46,17 @@ def memory_deaths_survived() -> Iterator[None]:
         yield
     finally:
         setattr(tune_controller, name, RayActorManager)
+
+
+def end_processes(trials: Iterable[RayTrial]) -> None:
+    """End the processes of the trials that run, without waiting for the epochs that they are in.
+
+    Tune gives each of them ten seconds to finish its step, as long as a sweep that is asked to stop may take in all.
+    """
+    for trial in trials:
+        process = trial.temporary_state.ray_actor
+        if process is not None:
+            ray.kill(process)
 
 
 def last_error(trial: RayTrial) -> BaseException | None:

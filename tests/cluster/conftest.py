@@ -180,11 +180,12 @@ class Site:
 
 @pytest.fixture(scope="session")
 def addresses() -> dict[str, str]:
-    """Those of the cluster file as it is, for the hosts have a network of their own; and of two hosts outside it."""
+    """Those of the cluster file as it is, for the hosts have a network of their own; and of hosts outside it."""
     provider = yaml.safe_load((ROOT / FILE).read_text())["provider"]
     network = provider["head_ip"].rpartition(".")[0]
     workers = dict(zip(("first", "second"), provider["worker_ips"], strict=True))
-    return {"desk": f"{network}.1", "head": provider["head_ip"], **workers, "stranger": f"{network}.99"}
+    others = {"third": f"{network}.97", "fourth": f"{network}.98", "stranger": f"{network}.99"}
+    return {"desk": f"{network}.1", "head": provider["head_ip"], **workers, **others}
 
 
 @pytest.fixture(scope="session")
@@ -242,10 +243,23 @@ class Cluster:
         logs = Path(f"/proc/{self.head.init}/root/tmp/ray").glob(f"session_2*/logs/job-driver-{job}.log")
         return "".join(log.read_text(errors="replace") for log in logs)
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """What Ray says of those that it holds for alive."""
+        return yaml.safe_load(self.on_head("ray list nodes --format yaml --filter state=ALIVE", check=False)) or []
+
     def alive(self) -> set[str]:
-        """Addresses of the nodes that Ray holds for alive."""
-        nodes = self.on_head("ray list nodes --format yaml --filter state=ALIVE", check=False)
-        return {node["node_ip"] for node in yaml.safe_load(nodes) or []}
+        """Addresses of these nodes."""
+        return {node["node_ip"] for node in self.nodes()}
+
+    def join(self, host: Host) -> None:
+        """A machine that the cluster file does not name is made a worker by hand, of one trial at a time."""
+        token = self.desk.run("cat ~/.ray/auth_token").stdout.strip()
+        start = f".venv/bin/ray start --address={self.head.address}:6379 --num-cpus=1 --block"
+        host.run(
+            f"setsid --fork {start} > ~/worker.log 2>&1 < /dev/null", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token,
+            RAY_USAGE_STATS_ENABLED="0", RAY_gcs_rpc_server_reconnect_timeout_s="30",
+        )  # fmt: skip
+        wait_for(f"{host.name} in the cluster", lambda: host.address in self.alive(), pause_s=3.0)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from sweeps.results import store
 
@@ -21,6 +23,7 @@ PLUGINS = (
     "--plugin /tmp/home/residual_net.py --set backbone=residual_net --set backbone.depth=1 "
     "--plugin /tmp/home/multi_similarity.py --loss multi_similarity"
 )
+AT_WORK = r"(search|confirm): trials \d+/\d+ ended .*, [1-9]\d* running"
 ASK = """
 import urllib.error, urllib.request
 request = urllib.request.Request("{url}", headers={headers}, data={data})
@@ -109,20 +112,58 @@ def test_a_job_that_is_stopped_ends_in_good_order(
     assert "Traceback" not in log
 
 
-def test_a_sweep_survives_the_loss_of_its_only_worker(
-    cluster: Any, submit: Callable[[str, str], str], site: Any, addresses: dict[str, str], wait: Callable[..., Any]
-) -> None:
-    """Submitted as a job; the worker dies mid-run, with its network, and the machine that was off is switched on.
+@pytest.fixture
+def images(site: Any) -> str:
+    """Name of a folder of class folders that all hosts can copy from /mnt."""
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images[:900], digits.target[:900], strict=True)):
+        folder = site.folder / "shared" / "digits" / f"digit {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 15).astype("uint8")).save(folder / f"{number}.png")
+    return "digits"
 
-    Its loss and its backbone are of plug-ins, files that the head alone has.
+
+def test_a_sweep_survives_the_loss_of_its_machines_and_those_that_are_no_use_to_it(
+    cluster: Any,
+    submit: Callable[[str, str], str],
+    images: str,
+    site: Any,
+    stranger: Any,
+    addresses: dict[str, str],
+    wait: Callable[..., Any],
+) -> None:
+    """A job whose plug-ins are files that the head alone has, on one worker after another.
+
+    One has not got the data. The one that has dies mid-run, with its network; the machine that was off is switched on,
+    and is taken back at short notice; one that joins late has not got the share.
     """
+    third, fourth = (site.boot(name, addresses[name]) for name in ("third", "fourth"))
+    cluster.join(third)
     cluster.head.run("cp examples/plugins/residual_net.py examples/plugins/multi_similarity.py ~")
-    job = submit("hurt", f"{FLAGS} {PLUGINS}")
-    running = re.compile(r"search: trials \d+/\d+ ended .*, [1-9]\d* running")
-    wait("trials at work", lambda: running.search(cluster.log_of(job)), told=lambda: cluster.log_of(job))
+    for host in (cluster.head, cluster.first, fourth):
+        host.run(f"cp -r /mnt/{images} ~")
+    job = submit("hurt", f"{FLAGS} {PLUGINS} --dataset folder:{images} --data-root /tmp/home")
+
+    def wait_for_log(what: str, pattern: str, *, after: int = 0) -> None:
+        """Args: after: characters of the log that are passed over."""
+        wait(what, lambda: re.search(pattern, cluster.log_of(job)[after:]), told=lambda: cluster.log_of(job))
+
+    wait_for_log("no data", rf"on without node .*folder:{images} cannot be read here.*\(on third\)")
+    wait_for_log("trials at work", AT_WORK, after=len(cluster.log_of(job)))
     cluster.first.power_off()
-    second = site.boot("second", addresses["second"])
-    wait("the second worker", lambda: addresses["second"] in cluster.alive())
+    site.boot("second", addresses["second"]).run(f"cp -r /mnt/{images} ~")
+    workers = {addresses["second"], third.address}
+    wait("the second in the place of the first", lambda: cluster.alive() - {cluster.head.address} == workers)
+    wait_for_log("trials at work on the second", AT_WORK, after=len(cluster.log_of(job)))
+    cluster.join(fourth)
+    [drained] = [node["node_id"] for node in cluster.nodes() if node["node_ip"] == addresses["second"]]
+    reason = "--reason DRAIN_NODE_REASON_PREEMPTION --reason-message spot --deadline-remaining-seconds 5"
+    cluster.on_head(f"ray drain-node --node-id {drained} {reason}")
+    site.hosts["second"].power_off()
+
+    stranger.run(f"cp -r /mnt/{images} ~ && umount /mnt")
+    cluster.join(stranger)
+    wait_for_log("no share", r"on without node .*/mnt/checkpoints.*\(on stranger\)")
     state = f"ray job status {job}"
     wait("the job's end", lambda: "RUNNING" not in cluster.on_head(state), told=lambda: cluster.log_of(job))
     assert "succeeded" in cluster.on_head(state), cluster.log_of(job)
@@ -140,12 +181,15 @@ def test_a_sweep_survives_the_loss_of_its_only_worker(
     assert stages["confirm"]
     # What the method does to a trial, never what the cluster did.
     assert {row["end_reason"] for row in trials} <= {"completed", "asha_stopped", "collapsed"}
+    assert "fourth" in {row["hostname"] for row in trials} <= {"first", "second", "fourth"}
     assert {(row["backbone"], row["backbone.depth"], row["loss"]) for row in trials} == {
         ("residual_net", 1.0, "multi_similarity")
     }
     curves = Counter((r["stage"], r["trial_id"]) for r in store.read(folder, "curves").to_pylist())
     assert curves == {(row["stage"], row["trial_id"]): row["last_epoch"] for row in trials}
-    assert second.ray_processes()
+    unfit = [row for row in store.read(folder, "trials", attempts="all").to_pylist() if row["end_reason"] == "error"]
+    assert {row["hostname"] for row in unfit} == {"third", "stranger"}
+    assert fourth.ray_processes()
 
 
 def test_ray_down_leaves_no_process_of_ray(cluster: Any, site: Any, wait: Callable[..., Any]) -> None:

@@ -17,7 +17,7 @@ from sweeps.results import frozen, store
 
 pytestmark = pytest.mark.ray
 
-ARGV = "--preset designed --exempt 0.5 --controls --max-concurrent 2"
+ARGV = "--preset designed --exempt 0.5 --controls --max-concurrent 1"
 
 
 @pytest.fixture(scope="module")

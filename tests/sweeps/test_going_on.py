@@ -32,6 +32,9 @@ pytestmark = pytest.mark.ray
 
 Curve = list[dict[str, Any]]
 
+ONE = ("--max-concurrent", "1")
+"""A process of a trial that starts costs more than what it trains."""
+
 
 class Buggy(EmbeddingTrainable):
     """Trains without KoLeo at an absurd rate as long as the bug is there."""
@@ -52,7 +55,7 @@ def _ray(start_ray: Callable[..., None]) -> None:
 def finished(tiny_design: Design, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of four search trials and two replicates, extended by two trials, then by five replicates."""
     folder = tmp_path_factory.mktemp("results") / "longer"
-    argv = ["--results", str(folder.parent), "--name", folder.name]
+    argv = ["--results", str(folder.parent), "--name", folder.name, *ONE]
     assert main(tiny_design, argv) == 0
     (folder / "before.json").write_text((folder / NAME).read_text())
     assert main(tiny_design, [*argv, "--extend", "2"]) == 0
@@ -102,7 +105,7 @@ def test_what_the_sweep_does_not_have_is_not_extended(
     tiny: Design, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["--results", str(finished.parent), "--name", "search_only", "--stages", "search", "--samples", "2"]
-    assert main(tiny, argv) == 0
+    assert main(tiny, [*argv, *ONE]) == 0
     capsys.readouterr()
     assert main(tiny, [*argv[:4], "--extend", "confirm=2"]) == 2
     assert (
@@ -126,7 +129,7 @@ def test_what_a_bug_made_diverge_is_run_again_once_it_is_mended(
     (folder / "bug").touch()
 
     def run(**options: Any) -> list[dict[str, Any]]:
-        sweep = Sweep(plan, folder, store_of, data, Slots(1, 0), Console(file=io.StringIO()), Buggy, **options)
+        sweep = Sweep(plan, folder, store_of, data, Slots(1, 0, most=1), Console(file=io.StringIO()), Buggy, **options)
         assert runner.run(sweep)
         return store.read(folder, "trials").to_pylist()
 

@@ -42,7 +42,7 @@ def test_seeds_merged_are_the_sweep_of_as_many_replicates(
         plan, results = Plan.of(tiny, {**what, "replicates": replicates}), Store.create(folder)
         plan_file.write(folder / plan_file.NAME, plan_file.content_of(plan, folder.name))
         data = DeviceData.load(TrainConfig(), torch.device("cpu"))
-        assert runner.run(Sweep(plan, folder, results, data, Slots(1, 0), Console(file=io.StringIO())))
+        assert runner.run(Sweep(plan, folder, results, data, Slots(1, 0, most=1), Console(file=io.StringIO())))
         return folder
 
     one, parts = run(0, 2), [run(1, 1), run(0, 1)]

@@ -61,7 +61,7 @@ def sweep(results: Path) -> Sweep:
 
     def run(name: str, *arguments: str, plugin: str | Path = "") -> int:
         given = ["--plugin", str(plugin)] if plugin else []
-        return main(MINE, ["--results", str(results), "--name", name, *given, *arguments])
+        return main(MINE, ["--results", str(results), "--name", name, "--max-concurrent", "1", *given, *arguments])
 
     return run
 

@@ -92,12 +92,16 @@ def test_a_plan_tells_the_cost_and_runs_nothing(
     assert not list(tmp_path.iterdir())
 
 
+ONE = ("--max-concurrent", "1")
+"""A process of a trial that starts costs more than what it trains."""
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_quick(design: Design, tmp_path: Path, start_ray: Callable[..., None]) -> None:
     """All runs complete, what ran is what the label says, and the first questions have an answer each."""
     start_ray(num_cpus=2)
-    assert main(design, ["--results", str(tmp_path), "--name", "quick", "--replicates", "4"]) == 0
+    assert main(design, ["--results", str(tmp_path), "--name", "quick", "--replicates", "4", *ONE]) == 0
     trials = store.read(tmp_path / "quick", "trials")
     plan = Plan.of(design, {"replicates": 4})  # the fewest that get a verdict
     assert trials.num_rows == len(plan.cells) * plan.replicates * plan.blocks
@@ -119,7 +123,7 @@ def test_a_study_of_ones_own_is_one_file_anywhere(tmp_path: Path) -> None:
     script = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert script is not None
     (tmp_path / "wider.py").write_text(script[1])
-    command = [sys.executable, "wider.py", "--local", "--epochs", "1", "--name", "mine"]
+    command = [sys.executable, "wider.py", "--local", "--epochs", "1", "--name", "mine", *ONE]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     trials = store.read(tmp_path / "results" / "mine", "trials")

@@ -232,7 +232,7 @@ def test_the_same_command_gives_the_same_curves(swept: Swept, results: Path) -> 
 
 def test_the_best_of_the_search_is_what_is_confirmed(tiny: Design, results: Path) -> None:
     # A single epoch has no rung, so that both cells complete some trial.
-    argv = f"--results {results} --name tuned --preset tuned --epochs 1".split()
+    argv = f"--results {results} --name tuned --preset tuned --epochs 1 --max-concurrent 1".split()
     first = ({"koleo": False, "lr": 1e-3}, {"koleo": True, "koleo_weight": 0.1, "lr": 1e-3})
     design = replace(tiny, presets={"tuned": replace(tiny.presets["tuned"], first_trials=first)})
     assert main(design, argv) == 0
@@ -254,7 +254,7 @@ def test_a_run_that_failed_is_told_and_run_again(
     """Somebody else's checkpoint where a run's own should be stands for what only a person can put right."""
     obstacle = results / "failing" / "checkpoints" / "confirm" / "t00001.pt"
     assert list(train(TrainConfig(subset=64, epochs=1), save_to=obstacle))
-    line = ["--results", str(results), "--name", "failing", "--stages", "confirm"]
+    line = ["--results", str(results), "--name", "failing", "--stages", "confirm", "--max-concurrent", "1"]
     assert main(tiny_design, line) == 1
     captured = capsys.readouterr()
     assert "Not estimated" in captured.out

@@ -25,7 +25,7 @@ from sweeps.commands import replay
 from sweeps.commands.sweep_status import Status, status_of
 from sweeps.design import Design
 from sweeps.engine.watching.prometheus import ENDED, GAUGES
-from sweeps.results import store
+from sweeps.results import files, store
 from sweeps.results.store import Store
 
 pytestmark = pytest.mark.ray
@@ -84,7 +84,7 @@ def scraped() -> list[Sample]:
 def watch(seen: Seen) -> None:
     """Look until everything has been seen, then interrupt the sweep as Ctrl-C does."""
     try:
-        until("trials in the store", lambda: len(list((seen.folder / "v1/trials/stage=search").glob("*"))) >= 2)
+        until("trials in the store", lambda: files.holds_sweep(seen.folder) and len(rows(seen)) >= 2)
         seen.studies = studies_of(seen.folder / "optuna.db")
 
         def all_gauges() -> bool:

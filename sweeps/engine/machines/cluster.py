@@ -23,6 +23,7 @@ DRIVER_ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the trials table has them
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_prestart_worker_first_driver": "0",  # these lack the trials' environment: a second or more each, for nothing
 }
 TRIAL_ENVIRONMENT = {
     "PYTORCH_ALLOC_CONF": "expandable_segments:True",

@@ -82,7 +82,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_a_sweep_is_run_watched_and_read(tiny_design: Design, tmp_path: Path, start_ray: Callable[..., None]) -> None:
     start_ray(num_cpus=2)
     seen: list[dict[str, Any]] = []
-    result = run(tiny_design, results=tmp_path, name="door", blocks=2, on_row=seen.append, quiet=True)
+    result = run(tiny_design, results=tmp_path, name="door", blocks=2, max_concurrent=1, on_row=seen.append, quiet=True)
     assert result.complete
     assert result.folder == tmp_path / "door"
     curves = result.curves()

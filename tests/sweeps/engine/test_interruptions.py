@@ -1,31 +1,44 @@
 """Killed at any point, a sweep goes on where it was: nothing lost, nothing doubled, no number changed."""
 
+import importlib
 import importlib.util
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
+from sweeps.cli import session
 from sweeps.cli.main import BUDGET_SPENT, INTERRUPTED, main
 from sweeps.design import Design
-from sweeps.results import store
+from sweeps.results import files, store
+from trainables.embedding import EmbeddingTrainable
 
 pytestmark = pytest.mark.ray
 
-SAMPLES, EPOCHS = 8, 16
+SAMPLES, EPOCHS, POINTS, REPLICATES = 8, 8, 4, 2
+TUNED = REPLICATES * 2 * POINTS
+"""Trials of the tunings: of two cells each."""
 PATIENCE_S = 300.0
-STOPS_S = 60.0
-"""In which a stop is obeyed; a machine with nothing else to do needs ten for Ray to end."""
+STOPS_S = 10.0
+"""In which a stop is obeyed."""
+ONE = ("--max-concurrent", "1")
+"""A process of a trial that starts costs more than what it trains."""
 MARK = "KOLEO_TEST_DRIVER"
 
 Curve = list[dict[str, Any]]
@@ -48,11 +61,17 @@ DESIGN = Design(
     ),
     arms=(Cell(levels={"koleo": False}), Cell(levels={"koleo": True}, drop_in={"koleo_weight": 0.1})),
     estimands=(Estimand(code="E1", name="koleo", factor="koleo", label="KoLeo"),),
-    fixed={"batch_size": 32, "subset": 192, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
+    fixed={"batch_size": 32, "subset": 96, "embedding_dim": 16, "lr": 1e-3, "views": "none"},
     presets={
-        "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=16, blocks=2, confirm="drop-in"),
-        "six": Preset(
-            purpose="replicates", dataset="digits", points=4, epochs=8, replicates=6, confirm="best of tune"
+        "quick": Preset(purpose="seconds", dataset="digits", samples=8, epochs=8, blocks=2, confirm="drop-in"),
+        "whole": Preset(
+            purpose="all stages",
+            dataset="digits",
+            samples=8,
+            points=4,
+            epochs=8,
+            replicates=2,
+            confirm="best of tune",
         ),
     },
 )
@@ -152,7 +171,48 @@ def driver(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         wait_for("the end of what the driver started", lambda mark=mark: not marked(mark))
 
 
-def test_mid_search_and_again_then_resumed(
+NOT_REPEATED = {"ray_trial_id", "study_id", "plan_sha256", "node_id", "argv", "started_at", "ended_at", "wall_s",
+                "gpu_s", "elapsed_s", "train_s", "attempt"}  # fmt: skip
+"""Columns with ids and times, in which a sweep that was killed may differ from one that was not."""
+
+
+def told(folder: Path, table: str) -> list[dict[str, Any]]:
+    """Rows of tune and confirm without ids and times."""
+    rows = [row for stage in ("tune", "confirm") for row in store.read(folder, table, stage=stage).to_pylist()]
+    return [{k: v for k, v in row.items() if k not in NOT_REPEATED} for row in rows]
+
+
+def interrupted_in(patch: pytest.MonkeyPatch, where: str, number: int, when: Callable[[], bool] = lambda: True) -> None:
+    """A signal comes as soon as a function of the engine is called and `when` holds: no trial runs then."""
+    module, _, name = where.rpartition(".")
+    act = getattr(importlib.import_module(module), name)
+
+    def interrupted(*arguments: Any, **keywords: Any) -> Any:
+        if when():
+            os.kill(os.getpid(), number)
+        return act(*arguments, **keywords)
+
+    patch.setattr(where, interrupted)
+
+
+def check_token(log: str) -> None:
+    """The command that a sweep prints beside its dashboard's address shows the token which that one asks for."""
+    line = re.search(r"Ray dashboard: (http://\S+), token: (.+)", log)
+    assert line is not None, log
+    shown = subprocess.run(shlex.split(line[2]), capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+
+    def jobs(**headers: str) -> int:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{line[1]}/api/jobs/", headers=headers)) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    assert jobs() == HTTPStatus.UNAUTHORIZED
+    assert jobs(Authorization=f"Bearer {shown.stdout.split()[-1]}") == HTTPStatus.OK
+
+
+def test_a_sweep_that_is_stopped_or_killed_in_each_of_its_stages_ends_as_if_nobody_had_touched_it(
     design: Design,
     script: Path,
     driver: Callable[..., subprocess.Popen[str]],
@@ -160,181 +220,122 @@ def test_mid_search_and_again_then_resumed(
     study_states: Callable[[Path], dict[str, str]],
     check_whole: Callable[[Path], None],
     start_ray: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C, then a resume whose driver is killed outright, then a resume to the end."""
-    folder = tmp_path / "results" / "hurt"
-    argv = ["--results", str(folder.parent), "--name", folder.name]
+    """SIGTERM in the search, SIGKILL while settings are proposed, Ctrl-C between stages, SIGTERM during the report."""
+    folder, calm = tmp_path / "results" / "hurt", tmp_path / "results" / "calm"
+    argv = ["--preset", "whole", "--results", str(folder.parent), "--name"]
 
-    first = driver(sys.executable, str(script), "--local", *argv, "--stages", "search")
+    def log_of() -> str:
+        return (tmp_path / "driver.log").read_text()
+
+    first = driver(sys.executable, str(script), "--local", *argv, folder.name)
+    wait_for("the dashboard's address", lambda: first.poll() is not None or "Ray dashboard: " in log_of())
+    check_token(log_of())
     wait_for("a first trial's end", lambda: first.poll() is not None or ended(folder) >= 1)
     # Past its first rung: from there on its rows are in the store, and another start is another attempt.
     wait_for("a trial at work", lambda: first.poll() is not None or stored(folder, "curves") - stored(folder, "trials"))
-    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGTERM)
     assert first.wait(PATIENCE_S) == INTERRUPTED
     done = stored(folder, "trials")
     begun = stored(folder, "curves") - done
-    log = (tmp_path / "driver.log").read_text()
+    assert done
+    assert begun
+    log = log_of()
+    assert "Interrupted; no result is lost. Go on with: " in log
     assert "Traceback" not in log
-    states = Counter(study_states(folder).values())
-    assert states["RUNNING"] >= 1
-    before = ended(folder)
-    assert 1 <= before < SAMPLES
-
-    second = driver(*shlex.split(log.rpartition("Go on with: ")[2]))  # as it was told
-    wait_for("a further trial's end", lambda: second.poll() is not None or ended(folder) > before)
-    second.kill()
-    assert second.wait(PATIENCE_S) == -signal.SIGKILL
-    assert ended(folder) < SAMPLES
     assert Counter(study_states(folder).values())["RUNNING"] >= 1
 
-    start_ray(num_cpus=2)
-    assert main(design, [*argv, "--resume"]) == 0
+    second = driver(*shlex.split(log.rpartition("Go on with: ")[2]))  # as it was told
+    # Half of the points are the plan's; what TPE proposes then depends on the trials that have ended.
+    wait_for("a proposal", lambda: second.poll() is not None or len(stored(folder, "trials", "tune")) > TUNED // 2)
+    second.kill()
+    assert second.wait(PATIENCE_S) == -signal.SIGKILL
     check_whole(folder)
-    attempts = {row["trial_id"]: row["attempt"] for row in store.read(folder, "trials", stage="search").to_pylist()}
-    assert {attempts[trial_id] for trial_id in done} == {1}
-    assert begun
-    assert all(attempts[trial_id] >= 2 for trial_id in begun)
+    tuned = stored(folder, "trials", "tune")
+    assert TUNED // 2 < len(tuned) < TUNED
 
-
-NOT_REPEATED = {"ray_trial_id", "study_id", "plan_sha256", "node_id", "argv", "started_at", "ended_at", "wall_s",
-                "gpu_s", "elapsed_s", "train_s", "attempt"}  # fmt: skip
-"""Columns with ids and times, in which a sweep that was killed may differ from one that was not."""
-
-
-def told(folder: Path, table: str, **others: Any) -> list[dict[str, Any]]:
-    """Rows of tune and confirm without ids and times."""
-    rows = store.read(folder, table, **others).to_pylist()
-    return [{k: v for k, v in row.items() if k not in NOT_REPEATED} for row in rows]
-
-
-def test_in_the_third_of_six_replicates_then_resumed(
-    design: Design,
-    script: Path,
-    driver: Callable[..., subprocess.Popen[str]],
-    tmp_path: Path,
-    start_ray: Callable[..., None],
-) -> None:
-    """What TPE proposes and what ASHA stops afterwards are as in the sweep that nobody touched."""
-    folder, calm = tmp_path / "results" / "hurt", tmp_path / "results" / "calm"
-    argv = ["--preset", "six", "--results", str(folder.parent), "--name"]
-    first = driver(sys.executable, str(script), "--local", *argv, folder.name)
-    third = {f"t{number:05d}" for number in range(2 * 2 * 4, 3 * 2 * 4)}  # trials of both cells
-    wait_for("the third replicate", lambda: first.poll() is not None or third & stored(folder, "trials", "tune"))
-    first.kill()
-    assert first.wait(PATIENCE_S) == -signal.SIGKILL
-    done = stored(folder, "trials", "tune")
-    assert third & done
-    assert len(done) < 6 * 2 * 4
+    # Tune installs handlers for good, which then set a flag at which nobody looks.
     start_ray(num_cpus=2)
-    assert main(design, [*argv, folder.name, "--resume"]) == 0
-    assert main(design, [*argv, calm.name]) == 0
+    resume = [*argv, folder.name, "--resume", *ONE]
+    with monkeypatch.context() as patch:
+        all_tuned = lambda: len(stored(folder, "trials", "tune")) == TUNED  # noqa: E731
+        interrupted_in(patch, "sweeps.engine.runner.keep_best", signal.SIGINT, all_tuned)
+        assert main(design, [*resume, "--time-budget", "1h"]) == INTERRUPTED
+    assert "no result is lost. Go on with" in capsys.readouterr().err
+    assert not stored(folder, "trials", "confirm")
+    with monkeypatch.context() as patch:
+        interrupted_in(patch, "sweeps.cli.messages.compose", signal.SIGTERM)
+        assert main(design, resume) == INTERRUPTED
+    assert not (folder / "report.html").exists()
+    assert main(design, resume) == 0
+    assert (folder / "report.html").exists()
+
+    assert main(design, [*argv, calm.name, "--stages", "tune,confirm", *ONE]) == 0
     for table in ("trials", "curves", "rungs", "evaluations", "eval_groups"):
         assert told(folder, table) == told(calm, table), table
     every = store.read(folder, "trials", attempts="all").to_pylist()
-    assert Counter(row["stage"] for row in every) == {"tune": 6 * 2 * 4, "confirm": 6 * 2}, "nothing lost or doubled"
-    assert {row["attempt"] for row in every if row["stage"] == "tune" and row["trial_id"] in done} == {1}
+    stages = Counter(row["stage"] for row in every)
+    assert stages == {"search": SAMPLES, "tune": TUNED, "confirm": 2 * REPLICATES}, "nothing lost or doubled"
+    attempts = {(row["stage"], row["trial_id"]): row["attempt"] for row in every}
+    assert {attempts["search", trial_id] for trial_id in done} == {1}
+    assert all(attempts["search", trial_id] >= 2 for trial_id in begun)
+    assert {attempts["tune", trial_id] for trial_id in tuned} == {1}
+    assert {attempts["confirm", trial_id] for trial_id in stored(folder, "trials", "confirm")} == {1}
 
 
-@pytest.mark.parametrize(
-    ("flags", "number", "status", "says"),
-    [
-        ((), signal.SIGTERM, INTERRUPTED, "Interrupted; no result is lost."),
-        (("--time-budget", "30s"), None, BUDGET_SPENT, "The time budget of 30 s is spent; no result is lost."),
-    ],
-    ids=["terminated", "time budget"],
-)
-def test_an_orderly_end(
-    script: Path,
-    driver: Callable[..., subprocess.Popen[str]],
+class Stuck(EmbeddingTrainable):
+    """Is in its second epoch for ever."""
+
+    def step(self) -> dict[str, Any]:
+        if self.iteration == 1:
+            (Path(self.config["checkpoint_dir"]).parent / "stuck").touch()
+            time.sleep(10 * PATIENCE_S)
+        return super().step()
+
+
+def test_the_end_of_the_time_budget_does_not_wait_for_the_end_of_an_epoch(
+    design: Design,
     tmp_path: Path,
-    study_states: Callable[[Path], dict[str, str]],
-    flags: tuple[str, ...],
-    number: int | None,
-    status: int,
-    says: str,
+    start_ray: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A job that is stopped, or whose time is up, in the middle of a search that would take for ever."""
-    folder = tmp_path / "results" / "stopped"
-    argv = ["--results", str(folder.parent), "--name", folder.name, "--stages", "search", "--epochs", "1000000"]
-    argv += ["--save-every", "epoch"]
-    process = driver(sys.executable, str(script), "--local", *argv, *flags)
-    if number is not None:
-        wait_for("a trial at work", lambda: process.poll() is not None or checkpoints(folder) > 0)
-        process.send_signal(number)
-    assert process.wait(PATIENCE_S) == status
-    log = (tmp_path / "driver.log").read_text()
-    assert says in log
-    assert "Traceback" not in log
-    if number is not None:
-        endings = set(store.read(folder, "trials")["end_reason"].to_pylist())
-        assert endings <= {"collapsed"}  # one may have, by itself; nothing says that the others were stopped
-        assert "RUNNING" in study_states(folder).values()
+    """Tune gives a trial ten seconds, which is all that the whole sweep may take to end."""
+    start_ray(num_cpus=2)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(session, "Sweep", partial(session.Sweep, trainable=Stuck))
+    asked: list[float] = []
+
+    def spend() -> None:
+        wait_for("an epoch that does not end", (tmp_path / "stuck" / "stuck").exists)
+        asked.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGALRM)  # as the clock does when the budget is spent
+
+    spender = threading.Thread(target=spend)
+    spender.start()
+    argv = ["--results", str(tmp_path), "--name", "stuck", "--stages", "search", "--time-budget", "1h", *ONE]
+    assert main(design, argv) == BUDGET_SPENT
+    assert time.monotonic() - asked[0] < STOPS_S
+    spender.join()
+    assert "The time budget of 3600 s is spent; no result is lost." in capsys.readouterr().err
 
 
-SLOW = """
-import pathlib, time
-from sweeps.cli import messages
-from sweeps.engine import runner
-
-def slow(act):
-    def slowly(*arguments, **keywords):
-        pathlib.Path(sys.argv[sys.argv.index("--results") + 1], "begun").touch()
-        time.sleep(3600)
-        return act(*arguments, **keywords)
-    return slowly
-
-if "--resume" not in sys.argv:
-    {where} = slow({where})
-
-"""
-"""Comes before the last lines of `SCRIPT`: something between two stages, or after the last, takes very long."""
-
-
-@pytest.mark.parametrize(
-    ("where", "number", "status"),
-    [
-        ("runner.keep_best", signal.SIGINT, INTERRUPTED),
-        ("messages.compose", signal.SIGTERM, INTERRUPTED),
-    ],
-    ids=[
-        "Ctrl-C between stages",
-        "SIGTERM during the report",
-    ],
-)
-def test_an_orderly_end_while_no_trial_runs(
-    driver: Callable[..., subprocess.Popen[str]],
-    tmp_path: Path,
-    where: str,
-    number: int,
-    status: int,
-) -> None:
-    """Tune keeps the handlers that it has installed, which then set a flag at which nobody looks."""
-    results, script = tmp_path / "results", tmp_path / "slow_sweep.py"
-    results.mkdir()
-    script.write_text(SCRIPT.replace("if __name__", SLOW.format(where=where) + "if __name__"))
-    argv = [sys.executable, str(script), "--local", "--results", str(results), "--name", "slow"]
-    size = ["--samples", "2", "--epochs", "2", "--replicates", "1"]
-    process = driver(*argv, *size, "--time-budget", "1h")
-    wait_for("what takes so long", lambda: process.poll() is not None or (results / "begun").exists())
-    process.send_signal(number)
-    assert process.wait(STOPS_S) == status
-    log = (tmp_path / "driver.log").read_text()
-    assert "no result is lost. Go on with" in log
-    assert "Traceback" not in log
-    assert driver(*argv, "--resume").wait(PATIENCE_S) == 0
-    assert (results / "slow" / "report.html").exists()
-    rows = store.read(results / "slow", "trials", attempts="all").to_pylist()
-    assert Counter(row["stage"] for row in rows) == {"search": 2, "confirm": 4}, "nothing lost or run twice"
+def rows(folder: Path, table: str, stage: str) -> list[dict[str, Any]]:
+    """Of all attempts, as a reader finds them while a driver writes; none before there is a store."""
+    there = files.holds_sweep(folder)
+    return store.read(folder, table, stage=stage, attempts="all").to_pylist() if there else []
 
 
 def ended(folder: Path) -> int:
-    """Search trials with a final row."""
-    return len(list((folder / "v1" / "trials" / "stage=search").glob("*.parquet")))
+    """Final rows of the search."""
+    return len(rows(folder, "trials", "search"))
 
 
 def stored(folder: Path, table: str, stage: str = "search") -> set[str]:
     """Trials of a stage with rows in a table."""
-    return {file.name[:6] for file in (folder / "v1" / table / f"stage={stage}").glob("*.parquet")}
+    return {row["trial_id"] for row in rows(folder, table, stage)}
 
 
 def checkpoints(folder: Path) -> int:
@@ -384,8 +385,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    argv = ["--results", str(tmp_path), "--name", "hurt", "--stages", "search", "--max-concurrent", "1"]
-    argv += ["--save-every", "epoch"]
+    argv = ["--results", str(tmp_path), "--name", "hurt", "--stages", "search", "--save-every", "epoch", *ONE]
     assert main(design, argv) == 0
     killer.join()
     assert len(killed) == 1

@@ -208,7 +208,7 @@ def test_a_node_that_fails_what_it_is_given_is_left_out_and_its_trials_run_again
     sick, sound = (node.node_id for node in workers(cluster)[-2:])
     monkeypatch.setattr(Sick, "sick", sick)
     monkeypatch.setattr(Sick, "kind", kind)
-    plan = Plan.of(tiny, {"stages": "confirm", "replicates": 1, "blocks": 4, "epochs": EPOCHS})
+    plan = Plan.of(tiny, {"stages": "confirm", "replicates": 1, "blocks": 3, "epochs": EPOCHS})
     folder, told = tmp_path / "sweep", io.StringIO()
     store = Store.create(folder)
     plan_file.write(folder / "plan.json", plan_file.content_of(plan, folder.name))
@@ -216,7 +216,7 @@ def test_a_node_that_fails_what_it_is_given_is_left_out_and_its_trials_run_again
     assert runner.run(Sweep(plan, folder, store, data, Slots(1, 0, most=2), Console(file=told), Sick))
     every = read(folder, "trials", attempts="all").to_pylist()
     final = read(folder, "trials").to_pylist()
-    assert len(final) == 8
+    assert len(final) == 6
     assert {(row["end_reason"], row["node_id"]) for row in final} == {("completed", sound)}
     errors = [row for row in every if row["end_reason"] == "error"]
     assert {row["node_id"] for row in errors} == {sick}

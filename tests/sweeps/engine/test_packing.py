@@ -148,7 +148,7 @@ def test_what_its_share_is_too_small_for_is_tried_on_a_whole_gpu_before_it_is_ju
     plan = Plan.of(tiny, {"stages": "search", "samples": 4, "epochs": 1, "device": "cpu"})
     data = DeviceData.load(TrainConfig(), torch.device("cpu"))
     folder = tmp_path / "short"
-    slots, told = Slots(cpus=1, gpus=0.25), Console(file=io.StringIO())
+    slots, told = Slots(cpus=1, gpus=0.25, most=1), Console(file=io.StringIO())
     assert run(Sweep(plan, folder, Store.create(folder), data, slots, told, NeedsMoreThanItsShare))
     final = {row["trial_id"]: row for row in read(folder, "trials").to_pylist()}
     assert (final["t00001"]["end_reason"], final["t00001"]["gpu_share"]) == ("completed", 1.0)
