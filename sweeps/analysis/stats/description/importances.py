@@ -1,21 +1,11 @@
 """Which settings mattered in the search, by two evaluators that are known to disagree. Descriptive: adaptive sample."""
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import optuna
 import pyarrow as pa
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import (
-    BaseImportanceEvaluator,
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-    get_param_importances,
-)
 
 from embedding_core.config.train_config import TrainConfig, field_types
 from embedding_core.storage.result_tables import Row
@@ -23,16 +13,12 @@ from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.descriptive import selected_by
 
 MIN_COMPLETED: Final = 10
-FANOVA_SEED: Final = 0
 
 EVALUATORS: Final = ("PED-ANOVA", "fANOVA")
 
 NOT_SETTINGS: Final = ("seed", "split_seed", "data_root", "device", "eval_test", "stop_if_collapsed", "plugin_sha256")
 
 SETTINGS: Final = tuple(name for name in field_types(TrainConfig) if name not in NOT_SETTINGS)
-
-MAX_LEVELS: Final = 8
-"""A whole number with more values than these is a range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,55 +124,14 @@ def _shares(rows: Sequence[Row], names: list[str], target: Target, evaluator: st
         return {}, "no setting varies"
     if len({row[target.outcome] for row in rows}) == 1:
         return {}, "all trials have the same outcome"
-    method: BaseImportanceEvaluator = (
-        FanovaImportanceEvaluator(seed=FANOVA_SEED) if evaluator == "fANOVA" else PedAnovaImportanceEvaluator()
-    )
-    with _quiet():
-        study = _study(rows, names, target)
-        try:
-            shares = get_param_importances(study, evaluator=method, params=names)
-        except (ValueError, RuntimeError) as error:
-            return {}, f"the evaluator refused: {error}"
+    from sweeps.analysis.stats.description import optuna_importances  # scikit-learn with it: a report's dearest import
+
+    try:
+        shares = optuna_importances.shares_of(
+            rows, names, outcome=target.outcome, maximize=target.maximize, evaluator=evaluator
+        )
+    except (ValueError, RuntimeError) as error:
+        return {}, f"the evaluator refused: {error}"
     if not all(math.isfinite(share) for share in shares.values()):
         return {}, "the evaluator gave a value that is not finite"
-    return dict(shares), ""
-
-
-def _study(rows: Sequence[Row], names: list[str], target: Target) -> optuna.Study:
-    """In-memory study of the rows; ranges are those observed."""
-    distributions = {name: _distribution([row[name] for row in rows]) for name in names}
-    study = optuna.create_study(direction="maximize" if target.maximize else "minimize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={name: row[name] for name in names}, distributions=distributions, value=row[target.outcome]
-            )
-            for row in rows
-        ]
-    )
-    return study
-
-
-def _distribution(values: list[Any]) -> BaseDistribution:
-    """Numbers get their observed range, on a log scale where it spans a factor of ten; few or other values, levels."""
-    kinds, levels = {type(value) for value in values}, set(values)
-    if kinds == {float}:
-        low, high = min(values), max(values)
-        return FloatDistribution(low, high, log=low > 0 and high >= 10 * low)
-    if kinds == {int} and len(levels) > MAX_LEVELS:
-        low, high = min(values), max(values)
-        return IntDistribution(low, high, log=low > 0 and high >= 10 * low)
-    return CategoricalDistribution(sorted(levels, key=lambda value: (type(value).__name__, value)))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna announces each study it creates; here that is no news."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
+    return shares, ""
