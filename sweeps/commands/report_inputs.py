@@ -8,13 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-import embedding_core
-import sweeps
 from embedding_core.storage.atomic_write import whole
 from sweeps.results import files, frozen
 
 FILE: Final = "report.json"
 """Beside report.html: what the report was made of, by hash."""
+
+PACKAGES: Final = ("embedding_core", "sweeps")
+"""Of this project: what computes a report, and what draws it."""
 
 LIBRARIES: Final = ("matplotlib", "numpy", "optuna", "pyarrow", "scikit-learn", "scipy", "statsmodels", "jinja2")
 """Whose next version may draw or compute something else."""
@@ -74,7 +75,7 @@ def _of_bytes(paths: Iterable[Path]) -> str:
 
 def _code() -> str:
     """Of the packages that compute and draw, and the versions of those that they use."""
-    own = [path for package in (embedding_core, sweeps) for path in _below(Path(package.__path__[0]))]
+    own = [path for package in PACKAGES for path in _below(Path(__file__).parents[2] / package)]
     versions = {name: _version(name) for name in LIBRARIES}
     return _of_bytes(path for path in own if path.suffix in (".py", ".j2")) + json.dumps(versions)
 
