@@ -100,7 +100,8 @@ def run(
         log.open(folder)
         with one_driver(folder):
             keep_plan(plan, options, folder, checkpoints, pinned(plan, data))
-            say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
+            room = held.room()
+            say(console, f"{plan.design.question}\nResults go to {folder}; {room} trial{'s' * (room != 1)} at once.")
             if dashboard:
                 token = command(["get-auth-token"], program="ray") if wants_token(dashboard) else ""
                 say(console, f"Ray dashboard: http://{dashboard}" + (f", token: {token}" if token else ""))
