@@ -1,8 +1,7 @@
 """What a sweep says: what it is doing, what came of it, and how to go on."""
 
-import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from sweeps.cli.command_lines import arguments_of, command, koleo_sweeps, near, 
 from sweeps.cli.console import say
 from sweeps.cli.flags import flag_of
 from sweeps.cli.options import WHAT, Options
+from sweeps.commands import report_inputs
 from sweeps.design import plan_file
 from sweeps.design.plan import Plan
 from sweeps.design.selection import best_trial
@@ -33,8 +33,10 @@ OF_ONE_START = ("--name", "--resume", "--extend", "--retry")
 
 def announce(plan: Plan, folder: Path, argv: Sequence[str]) -> None:
     """Write the report; print the answer, the best configuration, where everything is, and what to run next."""
+    inputs = report_inputs.inputs_of(folder)
     composed = compose(folder)
     page = write_report(folder, composed)
+    report_inputs.remember(folder, inputs)
     print("\n".join(["", *_answer(composed), *_best(plan, folder), ""]))
     print(f"Report: {page}")
     if "search" in plan.stages:
@@ -42,15 +44,18 @@ def announce(plan: Plan, folder: Path, argv: Sequence[str]) -> None:
         print(f"Search in optuna-dashboard: {dashboard}")
     following = next_command(plan, argv)
     if following:
-        print(f"Next: {following}")
+        words = plan.preset.next_command.split()
+        takes = next((preset.takes for name, preset in plan.design.presets.items() if name in words), "")
+        print(f"Next: {following}" + (f"    # {takes}" if takes else ""))
 
 
 def _answer(report: Report) -> list[str]:
     """The plain answer, what limits it, and what was run."""
     if report.first is None:
-        return report.verdicts
-    told = [*(report.first.answer or report.verdicts), *report.first.caveats]
-    return [*told, *([report.first.ran] if report.first.ran else [])]
+        return ["Answer", *_items(report.verdicts)]
+    answer, limits = report.first.answer or report.verdicts, report.first.caveats
+    ran = ["", "What was run", *_items([report.first.ran])] if report.first.ran else []
+    return ["Answer", *_items(answer), *(["", "What limits it", *_items(limits)] if limits else []), *ran]
 
 
 def _best(plan: Plan, folder: Path) -> list[str]:
@@ -59,11 +64,16 @@ def _best(plan: Plan, folder: Path) -> list[str]:
     if best is None:
         return []
     value = f"{named(plan.outcome.validation)} {number(best[plan.outcome.final], decimals=4)}"
-    found = f"Best configuration tried ({best['trial_id']} of {best['stage']}, {best['cell_id']}): {value}."
-    caution = "One run of many, on the images that it was chosen by: no effect follows from it. To train it again:"
+    caution = f"{value} on the images that it was chosen by: the best of many runs, from which no effect follows."
     model = folder / "best" / "model.pt"
     kept = [f"  Its weights: {near(model)}"] if model.exists() else []
-    return ["", *textwrap.wrap(f"{found} {caution}", 120), f"  {command_of(best)}", *kept]
+    heading = f"Best configuration ({best['stage']} {best['trial_id']}, {best['cell_id']}), to train it again"
+    return ["", heading, *_items([f"{caution[:1].upper()}{caution[1:]}"]), f"  {command_of(best)}", *kept]
+
+
+def _items(texts: Iterable[str]) -> list[str]:
+    """A line each, which is the terminal's to wrap."""
+    return [f"  {text}" for text in texts]
 
 
 def next_command(plan: Plan, argv: Sequence[str]) -> str:

@@ -101,7 +101,8 @@ def run(
         log.open(folder)
         with one_driver(folder):
             keep_plan(plan, options, folder, checkpoints, pinned(plan, data))
-            say(console, f"{plan.design.question}\n{folder}: {held.room()} at once.")
+            room = held.room()
+            say(console, f"{plan.design.question}\nResults go to {folder}; {room} trial{'s' * (room != 1)} at once.")
             if dashboard:
                 token = local_ray.names_token() + command(["get-auth-token"], program="ray")
                 token = token if wants_token(dashboard) else ""

@@ -31,7 +31,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     folders = arguments.folders
     if len(folders) != 2:
-        raise Faults([f"`compare` takes the folders of two sweeps, but got {len(folders)}: {', '.join(folders)}."])
+        raise Faults(
+            [f"`compare` takes the folders of two sweeps, but got {len(folders)}: {', '.join(map(str, folders))}."]
+        )
     print(render_comparison(folders[0], folders[1], arguments.output))
     return 0
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedding_core.errors import Faults
+from sweeps.commands import report_inputs
 from sweeps.commands.parser import CommandParser, sweep_folder
 
 
@@ -14,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = CommandParser(
         "report",
         "Writes report.html (self-contained), report.md and figures/*.svg, and prints the path of the page.\n"
-        "The report of a sweep goes into its own folder and replaces an earlier one.",
+        "The report of a sweep goes into its own folder and replaces an earlier one, if that is out of date.",
         examples={
             "results/NAME": "one sweep",
             "results/A results/B": "two sweeps side by side, in compare-A-B/ (as `compare`)",
@@ -55,20 +56,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _merged(arguments: argparse.Namespace) -> Path:
-    from sweeps.analysis.report.compose import render_sweep
     from sweeps.design.merge import merge
 
     if arguments.output is not None:
         raise Faults(["The report of a merge is written into its own folder: leave out `--output`."])
     merge([sweep_folder(target) for target in arguments.targets], arguments.merge, planned=arguments.planned)
-    return render_sweep(arguments.merge)
+    return _of_sweep(arguments.merge)
 
 
 def _rendered(targets: list[str], output: Path | None) -> Path:
-    # What help does not need takes seconds to load.
-    from sweeps.analysis.optuna_studies.report import render_study
-    from sweeps.analysis.optuna_studies.study_file import PREFIX
-    from sweeps.analysis.report.compose import render_comparison, render_sweep
+    from sweeps.analysis.optuna_studies.study_file import PREFIX  # what help does not need takes seconds to load
 
     studies = [target for target in targets if target.startswith(PREFIX)]
     if len(targets) > 2 or (studies and len(targets) > 1):
@@ -79,13 +76,29 @@ def _rendered(targets: list[str], output: Path | None) -> Path:
             ]
         )
     if studies:
+        from sweeps.analysis.optuna_studies.report import render_study
+
         return render_study(studies[0].removeprefix(PREFIX), output)
     folders = [sweep_folder(target) for target in targets]
     if len(folders) == 2:
+        from sweeps.analysis.report.compose import render_comparison
+
         return render_comparison(folders[0], folders[1], output)
     if output is not None:
         raise Faults(["The report of a sweep is written into its own folder; `--output` is for the other kinds."])
-    return render_sweep(folders[0])
+    return _of_sweep(folders[0])
+
+
+def _of_sweep(folder: Path) -> Path:
+    """Drawn anew, unless it is what would be drawn."""
+    inputs = report_inputs.inputs_of(folder)
+    page = report_inputs.current(folder, inputs)
+    if page is None:
+        from sweeps.analysis.report.compose import render_sweep
+
+        page = render_sweep(folder)
+        report_inputs.remember(folder, inputs)
+    return page
 
 
 if __name__ == "__main__":

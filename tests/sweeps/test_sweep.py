@@ -15,6 +15,7 @@ from filelock import FileLock
 from embedding_core import embed
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.train import train
+from sweeps.analysis.report.compose import compose
 from sweeps.cli.main import main
 from sweeps.design import Design, Factor, Levels
 from sweeps.results import store
@@ -67,6 +68,7 @@ def sweep(design: Design, results: Path, name: str) -> Swept:
     printed = io.StringIO()
     with redirect_stdout(printed):
         assert main(design, argv) == 0
+    assert (results / "latest").resolve() == results / name
     return Swept(design, argv, results / name, printed.getvalue())
 
 
@@ -158,10 +160,14 @@ def test_the_answer_is_printed_and_stored(swept: Swept) -> None:
     by_cell = {(row["cell_id"], row["replicate"]): row["test_auc"] for row in swept.rows("trials", "confirm")}
     effects = [by_cell["koleo=on", r] - by_cell["koleo=off", r] for r in range(1, REPLICATES + 1)]
     assert contrast["estimate"] == pytest.approx(sum(effects) / REPLICATES, abs=1e-12)
-    assert contrast["sentence"] in swept.printed
-    assert f"Report: {swept.folder / 'report.html'}" in swept.printed
-    assert "--help" in swept.printed  # the preset's next command
     assert contrast["sentence"] in (swept.folder / "report.md").read_text()
+    first = compose(swept.folder).first
+    assert first is not None
+    report = f"Report: {swept.folder / 'report.html'}"
+    parts = [*first.answer, "Best configuration", " -m embedding_core.train ", report, "Next: "]
+    places = [swept.printed.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "--help" in swept.printed[places[-1] :]  # the preset's next command
     assert (swept.folder / "report.html").stat().st_size > 0
 
 

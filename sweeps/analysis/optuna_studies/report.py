@@ -28,7 +28,8 @@ from sweeps.analysis.optuna_studies.counts import (
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
 from sweeps.analysis.optuna_studies.values import NOT_COMPLETED, draw_values, values_data
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.stats.description.importances import EVALUATORS, MAX_LEVELS, Importances, remarks, study_shares
+from sweeps.analysis.stats.description.importances import EVALUATORS, Importances, remarks
+from sweeps.analysis.stats.description.optuna_importances import MAX_LEVELS, study_shares
 
 MAX_PICTURES: Final = 6
 """Figures of values at the levels of a parameter."""

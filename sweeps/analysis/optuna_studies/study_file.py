@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from embedding_core.errors import Faults, unknown
 from sweeps.analysis.optuna_studies.counts import completed
-from sweeps.analysis.stats.description.importances import quiet_optuna
+from sweeps.analysis.stats.description.optuna_importances import quiet_optuna
 
 PREFIX: Final = "optuna:"
 SQLITE: Final = b"SQLite format 3\0"

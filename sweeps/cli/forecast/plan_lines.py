@@ -117,7 +117,7 @@ def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> l
     return [
         f"time:      about {time_text(duration.total_s)} on this machine"
         + (f", at most about {time_text(duration.most_s)}" if most else "")
-        + f" ({at_once} at once, {pace} images/s each{untimed})",
+        + f" ({at_once} trial{'s' * (at_once != 1)} at once, {pace} images/s each{untimed})",
         "           " + ", ".join(f"{name} {time_text(seconds)}" for name, seconds in parts.items()),
     ]
 

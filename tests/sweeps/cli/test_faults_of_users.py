@@ -121,11 +121,10 @@ def test_labels_outside_the_class_list(
 
 def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable[..., Path], tmp_path: Path) -> None:
     images(100)
-    set_of_100 = f"--dataset mine --data-root {tmp_path / 'data'}"
-    message = refused(f"{set_of_100} --loss arcface --set batch_size=128")
+    message = refused(f"--dataset mine --data-root {tmp_path / 'data'}", DESIGN)
     assert "`batch_size` must be at most the" in message
     assert "but got 128" in message
-    assert refused("--train-triplets 100 --set batch_size=128").endswith(
+    assert refused("--loss triplet --train-triplets 100", DESIGN).endswith(
         "at most the 100 training triplets, but got 128: batch_size=32 fits."
     )
 
@@ -158,7 +157,7 @@ def test_more_cpus_than_the_machine_has(refused: Callable[..., str]) -> None:
 
 
 def test_flags_settings_data_and_machine_are_told_together(refused: Callable[..., str], tmp_path: Path) -> None:
-    message = refused(f"--dataset cifar11 --data-root {tmp_path} --set batch_size=63 --cpus-per-trial 4096")
+    message = refused(f"--dataset cifar11 --data-root {tmp_path} --set batch_size=63 --cpus-per-trial 4096", DESIGN)
     for part in ("cifar11", "batch_size=63", "4096"):
         assert part in message
     message = refused("--sampels 3 --blocks 0 --set koleo_wieght=.1")

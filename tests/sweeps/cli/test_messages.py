@@ -29,8 +29,8 @@ def test_the_question_stays_the_same_and_the_size_changes(after: After) -> None:
     line = "--loss semihard --epochs 2 --replicates 4 --stages confirm --set head=mlp --seed 3 --name mine --local"
     assert after(line) == shlex.split("--preset features --seed 3 --loss semihard --set head=mlp --local")
     assert after("") == ["--preset", "features"]
-    line = "--set freeze_epochs=1 --results out --data-root /data --plugin my.py --controls"
-    kept = after(line)
+    line = "--set freeze_epochs=1 --results out --data-root /data --controls"
+    kept = after(f"{line} --plugin my.py", begun_with=line)
     assert kept[:2] == ["--preset", "features"]
     assert parse(DESIGN, [word for word in kept if word not in ("--plugin", "my.py")]).what == {
         "preset": "features", "controls": True, "data_root": "/data", "freeze_epochs": 1

@@ -8,10 +8,12 @@ import pytest
 from embedding_core.errors import Faults
 from sweeps.cli.help import help_of
 from sweeps.cli.options import parse
+from sweeps.cli.sweep_folder import folder_of
 from sweeps.design import Design
 from sweeps.engine.machines.cluster import Where
 from sweeps.engine.machines.resources import Request
 from sweeps.koleo_accum import DESIGN
+from sweeps.results import latest
 
 
 def faults_of(*argv: str, design: Design = DESIGN) -> tuple[str, ...]:
@@ -105,6 +107,15 @@ def test_one_fault_one_sentence(argv: list[str], sentence: str) -> None:
 @pytest.mark.parametrize("name", ["a/b", "/tmp/x", "..", ".", "", "a/"])
 def test_a_name_is_a_plain_folder_name(name: str) -> None:
     assert faults_of("--name", name) == (f"`--name` must be a plain folder name, but got `{name}`.",)
+
+
+def test_the_link_to_the_latest_sweep_can_be_gone_on_with_and_not_begun(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    latest.point_to(tmp_path / "mine")
+    argv = ["--results", str(tmp_path), "--name", "latest"]
+    (fault,) = faults_of(*argv)
+    assert fault == "`--name latest` is the link to the sweep that was started last: give another name."
+    assert folder_of(DESIGN, parse(DESIGN, [*argv, "--resume"])) == tmp_path / "mine"
 
 
 def test_only_what_was_given_is_kept(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """`report` and `compare`: what they take, where they write and how they end; what a report says is tested elsewhere."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from sweeps.analysis.report import compose
-from sweeps.commands import compare, report, status
+from sweeps.commands import compare, report, report_inputs, status
 from sweeps.design import Design
+from sweeps.results import store
 from sweeps.results.store import Store
 from tests.sweeps.invented_runs import swept
 
@@ -17,6 +19,34 @@ def test_a_report_goes_into_the_folder_of_its_sweep(trained: Path, capsys: pytes
     assert (trained / "report.md").is_file()
     assert report.main([str(trained), "--output", "elsewhere"]) == 2
     assert "is written into its own folder" in capsys.readouterr().err
+
+
+def test_a_report_is_drawn_anew_only_where_something_has_changed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(trained, tmp_path / "sweep")
+    drawn: list[Path] = []
+    render = compose.render_sweep
+    monkeypatch.setattr(compose, "render_sweep", lambda folder: drawn.append(folder) or render(folder))
+
+    def draws() -> int:
+        drawn.clear()
+        assert report.main([str(folder)]) == 0
+        return len(drawn)
+
+    assert (draws(), draws()) == (1, 0)
+    page = (folder / "report.html").read_text()
+    (folder / "report.html").write_text("changed")
+    assert (draws(), draws()) == (1, 0)
+    assert (folder / "report.html").read_text() == page
+    (row,) = store.read(folder, "trials", stage="confirm").slice(0, 1).to_pylist()
+    again = {name: value for name, value in row.items() if name != "stage"} | {"attempt": row["attempt"] + 1}
+    Store.open(folder).write("trials", "confirm", row["trial_id"], again["attempt"], [again])
+    assert (draws(), draws()) == (1, 0)
+    monkeypatch.setattr(report_inputs, "version", lambda _: "another")
+    assert (draws(), draws()) == (1, 0)
+    (folder / "report.json").unlink()
+    assert draws() == 1
 
 
 def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

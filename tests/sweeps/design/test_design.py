@@ -110,8 +110,10 @@ def values(item: object) -> Iterator[object]:
 def test_a_design_is_plain_data() -> None:
     assert {type(value) for value in values(DESIGN)} <= {bool, int, float, str, type(None)}
     assert pickle.loads(pickle.dumps(DESIGN)) == DESIGN
-    text = json.dumps(asdict(DESIGN), sort_keys=True)
-    assert DESIGN.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    content = asdict(DESIGN)
+    for preset in content["presets"].values():
+        del preset["takes"]  # noted after the fact: a sweep that was begun before can still be resumed
+    assert DESIGN.sha256 == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def test_a_design_draws_within_its_domains_after_pickling() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from scipy.stats import binomtest
 
 from sweeps.results.endings import FAILED_TRAINING
 
@@ -66,13 +66,15 @@ def risk_of(trials: pa.Table, cells: Iterable[str], *, name: str) -> Risk:
     # In confirm a collapse is a label, not an ending: the run goes on.
     lost = [row["stage"] for row in rows if row["end_reason"] in FAILED_TRAINING or row["collapsed"]]
     stages = [row["stage"] for row in rows]
-    low, high = proportion_confint(len(lost), len(rows), method="wilson")
+    interval = binomtest(len(lost), len(rows)).proportion_ci(method="wilson")
     by_stage = tuple((s, lost.count(s), stages.count(s)) for s in DESIGNED if s in stages)
-    return Risk(name, len(lost), len(rows), by_stage, max(0.0, float(low)), min(1.0, float(high)))
+    return Risk(name, len(lost), len(rows), by_stage, float(interval.low), float(interval.high))
 
 
 def risk_difference(control: Risk, treatment: Risk) -> RiskDifference:
     """Treatment minus control. Runs of a block share a seed, which this takes no account of."""
+    from statsmodels.stats.proportion import confint_proportions_2indep  # brings pandas and more; few sweeps need it
+
     low, high = confint_proportions_2indep(
         treatment.failed, treatment.n, control.failed, control.n, compare="diff", method="newcomb"
     )

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
-from statsmodels.stats.power import TTestPower
 
 from sweeps.analysis.stats.intervals.effects import ALPHA, Interval, check_terms
 from sweeps.analysis.wording import MIN_REPLICATES
@@ -59,6 +58,8 @@ def power(effect: float, sd: float, n: int, *, family: int = 1) -> float:
 
     Source: non-central t, by statsmodels.
     """
+    from statsmodels.stats.power import TTestPower  # brings pandas and more, and no report needs it
+
     _check_sd(sd)
     return float(TTestPower().power(abs(effect) / sd, n, ALPHA / family))
 

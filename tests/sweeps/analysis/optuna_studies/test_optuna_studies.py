@@ -24,7 +24,7 @@ from sweeps.analysis.optuna_studies.counts import REASONS, arms, endings, pruned
 from sweeps.analysis.optuna_studies.report import optuna_report, render_study
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
 from sweeps.analysis.report.render import markdown_of
-from sweeps.analysis.stats.description.importances import study_shares
+from sweeps.analysis.stats.description.optuna_importances import study_shares
 from sweeps.commands.report import main
 
 SPACE: dict[str, BaseDistribution] = {

@@ -41,7 +41,9 @@ def test_trials_and_images_are_those_of_the_plan(tiny: Design, planned: Planned)
     # ASHA decides after epochs 1 and 2: 5, 3 and 2 of 5 run each.
     assert shown["search"] == f"5 trials, at most {most:,} images, about 1,900 as ASHA stops some"
     assert shown["confirm"] == f"8 trials, at most {8 * 3 * 3 * 64:,} images"  # two cells
-    assert re.match(r"about \d+ s on this machine, at most about \d+ s \(\d+ at once, 1,000 images/s", shown["time"])
+    assert re.match(
+        r"about \d+ s on this machine, at most about \d+ s \(\d+ trials? at once, 1,000 images/s", shown["time"]
+    )
 
 
 def test_a_stage_that_is_not_run_is_not_counted(tiny: Design, planned: Planned) -> None:
