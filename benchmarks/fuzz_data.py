@@ -97,7 +97,7 @@ def label_columns(draw: st.DrawFn) -> Columns:
         (pa.binary(), st.binary(max_size=3)), (pa.list_(pa.int64()), st.lists(st.integers(0, 3), max_size=2)),
         (pa.decimal128(5), st.integers(0, 9)), (pa.date32(), st.integers(0, 9)), (pa.null(), st.none()),
     ]  # fmt: skip
-    names = st.sampled_from(["label", "labels", "fine_label", "coarse_label", "Label", "class", "target", "id"])
+    names = st.sampled_from([*["label"] * 6, "labels", "fine_label", "coarse_label", "Label", "class", "target", "id"])
     columns, values = {}, {}
     for name in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
         kind, each = draw(st.sampled_from(kinds))

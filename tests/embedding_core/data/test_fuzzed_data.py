@@ -13,7 +13,7 @@ def test_whatever_is_drawn_is_read_or_refused(part: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("EMBED_CACHE_DIR", "set for each input")
     found = verdicts(part, 100, 0)
     assert found.keys() <= {"read", "refused"}
-    assert found["read"] > 30
+    assert found["read"] > 20
 
 
 def test_the_oracle_tells_what_was_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
