@@ -21,7 +21,7 @@ from embedding_core.config.parsing import parse_settings
 from embedding_core.config.rules import MARGIN_LOSSES
 from embedding_core.config.train_config import SAVE_EVERY_S, TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.samplers import batch_faults, images_per_epoch, order_of
+from embedding_core.data.samplers import batch_faults, fitted_batch, images_per_epoch, order_of
 from embedding_core.errors import Faults
 from embedding_core.evaluation.collapse import collapsed
 from embedding_core.evaluation.held_out import evaluate_held_out
@@ -326,6 +326,9 @@ def main(argv: list[str]) -> int:
             for line in (data.told(), data.broken_told(test=config.eval_test)):
                 if line:
                     print(f"images: {line}", file=sys.stderr)
+            if not any(setting.startswith("batch_size=") for setting in arguments.settings):
+                config, line = fitted_batch(config, data.split(config))
+                print(f"batch: {line}\n" * bool(line), end="", file=sys.stderr)
             rows = train(
                 config, resume=arguments.resume, save_to=arguments.save, save_every_s=arguments.save_every, data=data
             )

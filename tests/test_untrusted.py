@@ -1,8 +1,7 @@
 """Files of somebody else's are data: nothing in them is executed, and no name in them leads out of a sweep's folder.
 
-Beside what they concern: checkpoints and models (tests/embedding_core/training/test_checkpoint.py), the CIFAR pickles
-(tests/embedding_core/data/readers/test_cifar_pickles.py), `--name` (tests/sweeps/cli/test_options.py), names in reports
-(tests/sweeps/analysis/report/test_report.py).
+Beside what they concern: checkpoints and models (tests/embedding_core/training/test_checkpoint.py), `--name`
+(tests/sweeps/cli/test_options.py), names in reports (tests/sweeps/analysis/report/test_report.py).
 """
 
 import ast
@@ -17,7 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from embedding_core.data.image_sets import load
 from embedding_core.data.readers.image_cache import array_set
+from embedding_core.data.readers.torchvision_sets import UNPACKED
 from embedding_core.embed import load_model
 from embedding_core.errors import Faults
 from embedding_core.models.pretrained import load_weights
@@ -71,6 +72,22 @@ def test_the_image_cache_is_not_executed(sprung: Path, tmp_path: Path, monkeypat
     (entry,) = (tmp_path / "cache").rglob("labels.npy")
     np.save(entry, np.array([Trap(sprung), None], dtype=object), allow_pickle=True)
     assert array_set(images, labels, ("a", "b"), image_size=8)[1].tolist() == [0, 1]
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("cifar10", "cifar-10-batches-py"), *(("cifar-10-python", place) for place in UNPACKED)]
+)
+def test_the_pickles_of_cifar10_are_not_executed_unless_they_are_its_authors(
+    sprung: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
+    monkeypatch.setenv("EMBED_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / place).mkdir(parents=True)
+    for file in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
+        (tmp_path / place / file).write_bytes(pickle.dumps(Trap(sprung)))
+    for split in ("train", "test"):
+        with pytest.raises(Faults, match=f"`{name}` was not found"):
+            load(name, tmp_path, split=split, download=False)
     assert not sprung.exists()
 
 

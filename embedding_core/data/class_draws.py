@@ -29,8 +29,9 @@ def choose_classes(
     present, sizes = labels[labels >= 0].unique(return_counts=True)
     wanted = len(present) if seen is None else seen + unseen
     if wanted > len(present) or wanted - unseen < FEWEST_CLASSES:
-        asked = f"{'all others' if seen is None else seen} seen and {unseen} unseen"
-        raise Faults([f"Two classes at least must be trained on, but of {len(present)} classes {asked} are asked for."])
+        asked = f"of {len(present)} classes {'all others' if seen is None else seen} seen and {unseen} unseen"
+        found = "all images are of one class" if len(present) == 1 else f"{asked} are asked for"
+        raise Faults([f"Two classes at least must be trained on, but {found}."])
     used = present[sizes.argsort(descending=True, stable=True)[:wanted]].sort().values
     shuffled = used[torch.randperm(wanted, generator=generator(CLASS_SEED, "unseen classes"))]
     return shuffled[unseen:].sort().values, shuffled[:unseen].sort().values

@@ -15,13 +15,12 @@ from embedding_core.config.data_root import resolve_root
 from embedding_core.data.broken_images import refused
 from embedding_core.data.class_names import in_training_labels
 from embedding_core.data.content_hash import tensors_sha256
-from embedding_core.data.readers.cifar_pickles import PickledCifar
 from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.image_cache import Decoded, array_set
 from embedding_core.data.readers.image_rows import DEFAULT_SIDE
 from embedding_core.data.readers.parquet_images import ParquetSet
 from embedding_core.data.readers.plugin_sets import PluginSet
-from embedding_core.data.readers.torchvision_sets import PLACES, TorchvisionSet
+from embedding_core.data.readers.torchvision_sets import AUTHORS_CIFAR10, PLACES, TorchvisionSet
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import DATASETS
 
@@ -70,8 +69,8 @@ def load(
     * `digits`: embedded, 1,797 images;
     * `folder:PATH`: class folders, see `ClassFolders`;
     * Parquet files in `<root>/<name>`, see `ParquetSet`; any name;
-    * `cifar-10-python`: pickles, see `PickledCifar`;
-    * `cifar10`, `mnist`, `stl10`, `stl10-unlabelled`, `caltech101`: torchvision's own layout and download.
+    * `cifar-10-python`, `cifar10`, `mnist`, `stl10`, `stl10-unlabelled`, `caltech101`: torchvision's own layout and
+      download (none of the first, which is its authors' archive, unpacked).
 
     Args:
         name: see above.
@@ -138,7 +137,7 @@ class _Digits:
         return array_set(images, raw.target.astype(np.int64), names, image_size=image_size)
 
 
-Source = ClassFolders | ParquetSet | PickledCifar | PluginSet | TorchvisionSet | _Digits
+Source = ClassFolders | ParquetSet | PluginSet | TorchvisionSet | _Digits
 """Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
 
 
@@ -152,9 +151,7 @@ def _source(name: str, base: Path, settings: Mapping[str, Any] | None, *, downlo
     parquet = ParquetSet(base / name, unlabelled=name in UNLABELLED)
     if parquet.found():
         return parquet
-    if name == "cifar-10-python":
-        return PickledCifar(base)
-    if name in PLACES:
+    if name in (*PLACES, AUTHORS_CIFAR10):
         return TorchvisionSet(name, base, download)
     found = {file.parent.name for file in base.glob("*/train.parquet")}
     found |= {file.parents[1].name for file in base.glob("*/*/train-*.parquet")}

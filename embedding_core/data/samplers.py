@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Int64
@@ -73,15 +74,37 @@ def fitting_batch(config: TrainConfig, examples: int) -> int | None:
     return fitting[-1] if fitting and fitting[-1] <= examples else None
 
 
+def fitted_batch(config: TrainConfig, split: Split) -> tuple[TrainConfig, str]:
+    """`config` with a batch size that its examples fill, and the sentence about it; as it is and empty if they do."""
+    examples = len(split.train_examples)
+    size = fitting_batch(config, examples)
+    if examples >= config.batch_size or size is None:
+        return config, ""
+    return replace(config, batch_size=size), batch_told(config, size, config.batch_size, examples)
+
+
+def batch_told(config: TrainConfig, size: int, declared: int, examples: int) -> str:
+    """A sentence about a batch `size` that was guessed, as the `declared` one is more than `examples`."""
+    kind = "triplets" if config.views_per_example == 3 else "images"
+    return (
+        f"{size}, as the declared {declared} is more than the {examples} training {kind}: a guess, for nobody typed a "
+        "batch size (`batch_size=N` does)"
+    )
+
+
 def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[str]:
     """Why no batch of the first epoch can give a gradient: a triplet takes two images of a class and one of another."""
-    seen = config.batch_size
+    # KoLeo learns from any micro-batch, so beside it batches are judged whole.
+    in_parts = config.accum_mode == "naive" and not config.koleo
+    seen = config.micro_batch if in_parts else config.batch_size
+    what = "micro-batches" if in_parts and config.accum_steps > 1 else "batches"
+    remedy = " or fewer accum_steps" if what == "micro-batches" else ""
     parts = labels.split(seen)
     if not any(len(classes := part.unique()) > 1 and len(classes) < len(part) for part in parts):
         yield (
             f"loss={config.loss} learns from two images of one class beside one of another, but of the {len(parts)} "
-            f"batches of {seen} images in the first epoch none holds that ({len(labels)} images of "
-            f"{len(labels.unique())} classes): take batch_sampler=pk or a larger batch_size."
+            f"{what} of {seen} images in the first epoch none holds that ({len(labels)} images of "
+            f"{len(labels.unique())} classes): take batch_sampler=pk or a larger batch_size{remedy}."
         )
 
 

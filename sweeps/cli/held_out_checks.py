@@ -50,5 +50,6 @@ def lines_on_data(plan: Plan, data: DeviceData) -> list[str]:
     if copies and as_it_is is not split:
         copies += "; these and other copies are left out of training and validation"
     broken = data.broken_told(test="confirm" in plan.stages)
-    named = {"test set:": classes, "copies:": copies, "images:": data.told(), "broken:": broken}
-    return [f"{name:<10} {sentence}" for name, sentence in named.items() if sentence]
+    named = {"images:": data.told(), "broken:": broken, "copies:": copies, "test set:": classes}
+    lines = [f"{name:<10} {sentence}" for name, sentence in named.items() if sentence]
+    return [*lines, *(f"batch:     {sentence}" for sentence in plan.guessed)]

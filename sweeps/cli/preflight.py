@@ -1,7 +1,6 @@
 """All that can be checked before the first trial, so that nothing shows after hours."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ import torch
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.samplers import batch_faults
 from embedding_core.errors import Faults
 from embedding_core.models.network import build_network
 from embedding_core.models.pretrained import is_there
 from embedding_core.plugins.builtin import DATASETS
 from embedding_core.storage.places import obstacle
+from sweeps.cli.batch_guess import fitted, plan_batch_faults
 from sweeps.cli.held_out_checks import held_out_faults, lines_on_data
 from sweeps.cli.options import Options
 from sweeps.cli.plan_checks import config_faults, distinct
@@ -28,14 +27,18 @@ from sweeps.results import frozen
 from sweeps.results.files import holds_sweep
 
 READ_BY = ("dataset", "data_root", "image_size", "skip_broken")
-BATCH_FIELDS = ("loss", "batch_size", "accum_steps", "batch_sampler", "images_per_class", "norm_kind", "subset",
-                "max_images_per_class", "val_by", "duplicates")  # fmt: skip
 NETWORK_FIELDS = ("backbone", "norm_kind", "weights", "input_scaling", "head", "head_layers", "head_width")
 """What decides whether a configuration can run on these data; each combination is tried before the first trial."""
 
 
-def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
-    """The data set, once everything that can be checked before the first trial has been; all faults at once."""
+def preflight(plan: Plan, options: Options, folder: Path) -> tuple[Plan, DeviceData]:
+    """The plan and its data set, once everything that can be checked before the first trial has been.
+
+    What nobody typed is made to fit the data where a sweep begins: see `batch_guess.fitted`.
+
+    Raises:
+        Faults: everything impossible, all at once.
+    """
     faults = [*config_faults(plan), *_machine_faults(plan, options), *_start_faults(options)]
     faults += _folder_faults(options, folder)
     data = None
@@ -43,11 +46,12 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         own = f"{DATASETS.kind}."  # fields of the plug-in that the set is from
         where = {k: v for k, v in plan.base.items() if k in READ_BY or k.startswith(own)}
         data = DeviceData.load(TrainConfig.from_flat(where), torch.device("cpu"), download=not options.plan)
+        plan = plan if options.resume else fitted(plan, data)
         config = TrainConfig.from_flat({**plan.run_base, "seed": plan.block_seed(1)})
         split = data.split(config)
         if "confirm" in plan.stages:
             faults += held_out_faults(plan, data, split)
-        faults += [*_batch_faults(plan, data), *rung_faults(plan, data)]
+        faults += [*plan_batch_faults(plan, data), *rung_faults(plan, data)]
         faults += [fault for each in distinct(plan, "duplicates") for fault in data.duplicate_faults(each, split)]
         if options.resume:
             faults += data_pin.change_faults(plan, folder, pinned(plan, data), name=data.name)
@@ -60,26 +64,13 @@ def preflight(plan: Plan, options: Options, folder: Path) -> DeviceData:
         faults += error.faults
     if faults or data is None:
         raise Faults(list(dict.fromkeys(faults)))
-    return data
+    return plan, data
 
 
 def pinned(plan: Plan, data: DeviceData) -> dict[str, Any]:
     """What the sweep's data are, by content: see `data_pin.pin_of`."""
     weights = [config.weights for config in distinct(plan, "weights")]
     return {**data_pin.pin_of(plan, data, weights), frozen.LINES: lines_on_data(plan, data)}
-
-
-def _batch_faults(plan: Plan, data: DeviceData) -> list[str]:
-    """Batches that cannot be made of the examples of some reachable configuration, in some replicate."""
-    faults = []
-    for config in distinct(plan, *BATCH_FIELDS):
-        # What a replicate draws decides the classes of a P x k batch, and how many images whole validation classes
-        # leave; other batches depend on a number that is always the same.
-        drawn_apart = config.batch_sampler == "pk" or config.val_by == "class"
-        for number in range(1, (plan.replicates if drawn_apart else 1) + 1):
-            drawn = replace(config, split_seed=plan.of_replicate(number).run_base["split_seed"])
-            faults += batch_faults(drawn, data.split(drawn))
-    return faults
 
 
 def _machine_faults(plan: Plan, options: Options) -> list[str]:

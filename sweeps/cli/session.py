@@ -50,7 +50,7 @@ def carry_out(
         KeyboardInterrupt: it was interrupted where no run of Tune was under way.
     """
     plan = plan_of(design, options, folder)
-    data = preflight(plan, options, folder)
+    plan, data = preflight(plan, options, folder)
     for line in lines_on_data(plan, data):
         say(console, line)
     return plan if run(plan, data, options, folder, console, log, interruption, on_row=on_row) else None
@@ -64,7 +64,7 @@ def tell_plan(design: Design, options: Options) -> None:
     """
     folder = folder_of(design, options)
     plan = plan_of(design, options, folder)
-    data = preflight(plan, options, folder)
+    plan, data = preflight(plan, options, folder)
     name = options.sd_from.name if options.sd_from else ""
     sds = sds_of(options.sd_from, plan) if options.sd_from else None
     answer("\n".join([plan.design.question, *power_lines(plan, sds, name=name)]))  # before the probe

@@ -69,6 +69,8 @@ class Plan:
     """Share of search trials that ASHA may not stop."""
     base: Settings
     """TrainConfig fields that no factor varies."""
+    guessed: tuple[str, ...] = ()
+    """What was made to fit the data at the start, each with a sentence; `plan.json` has these lines with the data."""
 
     @classmethod
     def of(cls, design: Design, what: Settings) -> "Plan":

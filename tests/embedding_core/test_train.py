@@ -531,6 +531,13 @@ def test_the_command_line_prints_rows_as_json_lines(
     assert timeless([strict(line) for line in printed()]) == timeless(list(train(small(**KOLEO), data=digits)))
 
 
+def test_the_command_line_guesses_a_batch_size_that_fits(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["subset=40", "epochs=1"]) == 0
+    said = capfd.readouterr()
+    assert strict(said.out.splitlines()[-1])["update"] == 3  # 16, 16 and 8
+    assert "batch: 16, as the declared 64 is more than the 40 training triplets: a guess" in said.err
+
+
 def test_the_command_line_prints_a_diverged_row_as_json(printed: Callable[[], list[str]]) -> None:
     assert main(["subset=70", "batch_size=32", "lr=1e30"]) == 0
     last = strict(printed()[-1])

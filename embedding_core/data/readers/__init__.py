@@ -1,6 +1,5 @@
 """Image files of every layout, decoded once per machine into memory-mapped arrays."""
 
-from embedding_core.data.readers.cifar_pickles import PickledCifar
 from embedding_core.data.readers.decode import decode_image, fit
 from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.parquet_images import ParquetSet, decode_parquet
@@ -9,7 +8,6 @@ from embedding_core.data.readers.torchvision_sets import TorchvisionSet
 __all__ = [
     "ClassFolders",
     "ParquetSet",
-    "PickledCifar",
     "TorchvisionSet",
     "decode_image",
     "decode_parquet",

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -117,14 +117,19 @@ class ClassFolders:
         for split in ("train", "test") if "test" in splits else ("train",):
             files, labels, names = self._files(split)
             whence = f" in {splits[split].relative_to(self.path)}" if split in splits else ""
-            counts = _counted(labels, names)
-            parts.append(f"{len(files):,} {split} images of {len(set(labels)):,} classes{whence} ({counts})")
+            counts = counted(Counter(names[label] for label in labels))
+            base = splits.get(split, self.path)
+            within = len({file.parent for file in files if file.parent.parent != base})
+            deeper = f", those of {within:,} folders within class folders among them" if within else ""
+            parts.append(f"{len(files):,} {split} images of {len(set(labels)):,} classes{whence} ({counts}{deeper})")
         used = {folder for split, folder in splits.items() if split in ("train", "test")}
         over = [
             name
             for name in _folders(self.path)
             if splits and not any((self.path / name) in (f, *f.parents) for f in used)
         ]
+        loose = sum(_is_image(name) for folder in {self.path, *used} for name in os.listdir(folder))
+        over += [f"{loose:,} images beside the class folders"] if loose else []
         over += [f"{n:,} {suffix or 'without a suffix'}" for suffix, n in _other_files(self.path).items()]
         over += sorted(name for name in os.listdir(self.path) if name in NOT_THE_USERS)
         return "; ".join([*parts, *([f"passed over: {', '.join(over)}"] if over else [])])
@@ -180,12 +185,11 @@ def _unpacked(folder: Path) -> Path:
     return folder / folder.name if _folders(folder) == [folder.name] else folder
 
 
-def _counted(labels: Sequence[int], class_names: tuple[str, ...]) -> str:
-    """`cat 12, cow 12`; of many classes the range."""
-    counts = Counter(labels)
-    if len(counts) > MAX_COUNTED:
-        return f"{min(counts.values()):,} to {max(counts.values()):,} each"
-    return ", ".join(f"{class_names[label]} {n:,}" for label, n in sorted(counts.items()))
+def counted(images: Mapping[str, int]) -> str:
+    """`cat 12, cow 12`; of many classes the range. `images`: by class."""
+    if len(images) > MAX_COUNTED:
+        return f"{min(images.values()):,} to {max(images.values()):,} each"
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(images.items()))
 
 
 def _other_files(path: Path) -> Counter[str]:
@@ -193,10 +197,12 @@ def _other_files(path: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for _, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not _passed_over(name)]
-        found.update(
-            Path(n).suffix.lower() for n in names if not n.startswith(".") and not n.lower().endswith(SUFFIXES)
-        )
+        found.update(Path(n).suffix.lower() for n in names if not n.startswith(".") and not _is_image(n))
     return Counter(dict(found.most_common()))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _passed_over(name: str) -> bool:
@@ -231,7 +237,7 @@ def _images_below(folder: Path) -> list[Path]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if not _passed_over(name))
-        files += [Path(path, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        files += [Path(path, name) for name in names if _is_image(name)]
     return sorted(files)
 
 

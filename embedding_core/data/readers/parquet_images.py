@@ -5,11 +5,12 @@ import json
 import os
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from embedding_core.data.readers.decode import decode_image
+from embedding_core.data.readers.folders import counted
 from embedding_core.data.readers.image_cache import Decoded, cached
 from embedding_core.data.readers.image_rows import ImageRows
 from embedding_core.errors import Faults
@@ -86,8 +88,10 @@ class ParquetSet:
                 where = str(files[0].relative_to(self.folder)) + (
                     f" and {len(files) - 1} more" if len(files) > 1 else ""
                 )
+                classes = _by_class(files, chosen[1])
                 parts.append(
-                    f"{sum(map(parquet_rows, files)):,} {split} images of {where}, columns {' and '.join(chosen)}"
+                    f"{sum(map(parquet_rows, files)):,} {split} images of {len(classes):,} classes "
+                    f"({counted(classes)}) of {where}, columns {' and '.join(chosen)}"
                 )
                 over |= dict.fromkeys(f"column {name}" for name in schema.names if name not in chosen)
         return "; ".join([*parts, *([f"passed over: {', '.join(over)}"] if over else [])])
@@ -331,6 +335,19 @@ def _names_in(file: Path) -> list[str]:
     return [name for name in pc.unique(found).to_pylist() if name is not None]
 
 
+def _by_class(files: Sequence[Path], label: str) -> dict[str, int]:
+    """Rows by the name of their class."""
+    try:
+        tables = [pq.read_table(file, columns=[label]) for file in files]
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(files[0], error) from error
+    found: Counter[Any] = Counter(value for table in tables for value in table[label].to_pylist())
+    if _is_text(tables[0][label].type) or not found:
+        return {str(name): n for name, n in found.items()}
+    names = _class_names(files[0], tables[0], np.array([value or 0 for value in found]))
+    return {names[value] if value in range(len(names)) else str(value): n for value, n in found.items()}
+
+
 def _schema(file: Path) -> pa.Schema:
     try:
         return pq.read_schema(file)
@@ -351,7 +368,7 @@ def _class_names(file: Path, table: pa.Table, labels: npt.NDArray[np.int64]) -> 
             names = json.loads(metadata[b"class_names"])
         else:
             features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-            names = features.get(table.column_names[1], {}).get("names")
+            names = features.get(table.column_names[-1], {}).get("names")
     except (ValueError, AttributeError, RecursionError) as error:
         raise Faults([f"{file}: the class names in its schema metadata cannot be read: {error}."]) from error
     if names is None:

@@ -20,6 +20,12 @@ from embedding_core.data.readers.image_rows import ImageRows
 from embedding_core.errors import Faults
 from embedding_core.storage.local_cache import cache_dir
 
+AUTHORS_CIFAR10 = "cifar-10-python"
+"""CIFAR-10 as its authors pack it, unpacked by hand."""
+
+UNPACKED = (AUTHORS_CIFAR10, f"{AUTHORS_CIFAR10}/cifar-10-batches-py", "cifar-10-batches-py")
+"""Where that may lie below the root; the first that is there."""
+
 PLACES = {
     "cifar10": "cifar-10-batches-py",
     "mnist": "MNIST/raw",
@@ -29,7 +35,7 @@ PLACES = {
 }
 """Where torchvision keeps each set, below the root."""
 
-TEST_SIZES = {"cifar10": 10_000, "mnist": 10_000, "stl10": 8_000, "stl10-unlabelled": 8_000}
+TEST_SIZES = {"cifar10": 10_000, AUTHORS_CIFAR10: 10_000, "mnist": 10_000, "stl10": 8_000, "stl10-unlabelled": 8_000}
 """Of the published files; Caltech-101 comes in one piece."""
 
 FAILURES = (
@@ -47,7 +53,10 @@ FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class TorchvisionSet:
-    """One of `PLACES`. `stl10-unlabelled` is the labelled training images and then 100,000 with the label -1."""
+    """One of `PLACES`, or `AUTHORS_CIFAR10`, which is never fetched.
+
+    `stl10-unlabelled` is the labelled training images and then 100,000 with the label -1.
+    """
 
     name: str
     root: Path
@@ -67,8 +76,8 @@ class TorchvisionSet:
         from torchvision import datasets
 
         train = split == "train"
-        if self.name == "cifar10":
-            raw = self._fetch(lambda: datasets.CIFAR10(str(self.root), train=train, download=self.download))
+        if self.name in ("cifar10", AUTHORS_CIFAR10):
+            raw = self._fetch(lambda: self._cifar10(train=train))
             images = np.ascontiguousarray(raw.data.transpose(0, 3, 1, 2))
             return array_set(images, np.array(raw.targets, np.int64), tuple(raw.classes), image_size=image_size)
         if self.name == "mnist":
@@ -83,6 +92,20 @@ class TorchvisionSet:
         raw = self._fetch(lambda: datasets.STL10(str(self.root), split=split, download=self.download))
         return self._stl10(raw, split, image_size)
 
+    def _cifar10(self, *, train: bool) -> Any:
+        from torchvision.datasets import CIFAR10
+
+        if self.name == "cifar10":
+            return CIFAR10(str(self.root), train=train, download=self.download)
+
+        class Unpacked(CIFAR10):  # type: ignore[misc]  # torchvision has no types
+            base_folder = self._unpacked()
+
+        return Unpacked(str(self.root), train=train)
+
+    def _unpacked(self) -> str:
+        return next((name for name in UNPACKED if (self.root / name / "data_batch_1").exists()), UNPACKED[0])
+
     def _fetch(self, make: Callable[[], Any]) -> Any:
         """One process downloads, the others wait. torchvision checks MD5 sums before it unpickles anything."""
         lock = cache_dir() / f"download-{hashlib.sha256(str(self.root).encode()).hexdigest()}.lock"
@@ -94,6 +117,12 @@ class TorchvisionSet:
             raise Faults([self._missing(error)]) from error
 
     def _missing(self, error: Exception) -> str:
+        if self.name == AUTHORS_CIFAR10:
+            return (
+                f"`{self.name}` was not found: {self.root / self._unpacked()} must hold its authors' files, "
+                "data_batch_1 to data_batch_5, test_batch and batches.meta, unchanged. Nothing else is "
+                "unpickled: their MD5 sums are checked before."
+            )
         failed = (
             f"and the download failed ({' '.join(str(error).split())})" if self.download else "and a plan fetches none"
         )

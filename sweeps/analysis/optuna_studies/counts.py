@@ -8,8 +8,7 @@ from typing import Any, Final
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.analysis.stats.description.importances import MIN_COMPLETED
-from sweeps.analysis.stats.description.optuna_importances import MAX_LEVELS
+from sweeps.analysis.stats.description.optuna_importances import MAX_LEVELS, MIN_COMPLETED
 from sweeps.analysis.stats.intervals.effects import MIN_BLOCKS
 
 ENDINGS: Final = {

@@ -12,7 +12,7 @@ CONTENTS: Final = {
         "A/A controls", "Seed by seed", "Replicate by replicate",
     ),
     "How far it can be trusted": (
-        "What this can and cannot say", "Sensitivity", "Winner's curse", "Failure risk",
+        "What this can and cannot say", "Data", "Sensitivity", "Winner's curse", "Failure risk",
     ),
     "What the models do": (
         "Accuracy", "Few labels", "Colour", "Cells", "Beside", "Learning curves", "Losses and similarities",

@@ -15,7 +15,7 @@ from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, sele
 from sweeps.analysis.stats.intervals.anytime import FIRST_LOOK
 from sweeps.analysis.stats.reading.pairing import place_of
 from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
-from sweeps.analysis.wording import capital, cell_name
+from sweeps.analysis.wording import cell_name
 from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
@@ -73,12 +73,6 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
         lines += reach(found)
         lines.append(f"Nothing here extends beyond what was run: {setting}.")
     return lines
-
-
-def of_data(lines: Sequence[str]) -> list[str]:
-    """What a sweep said of its data when it began, in sentences; how classes were tested its rows tell."""
-    told = (line.partition(":") for line in lines if not line.startswith("test set:"))
-    return [f"{capital(name)}: {sentence.strip().removesuffix('.')}." for name, _, sentence in told]
 
 
 def _tested(trials: pa.Table) -> list[str]:

@@ -10,6 +10,7 @@ from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.published import study1
 from sweeps.analysis.published.beside import STUDIES, beside
 from sweeps.analysis.report import (
+    data_section,
     derived_sections,
     effect_sections,
     embedding_figures,
@@ -27,7 +28,7 @@ from sweeps.analysis.report.contents import arranged
 from sweeps.analysis.report.first_screen import first_screen, limits_of
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
-from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, of_data, reach, retries, scope
+from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, reach, retries, scope
 from sweeps.analysis.stats.answers.contrast_table import contrast_rows
 from sweeps.analysis.stats.answers.derived import codes
 from sweeps.analysis.stats.answers.findings import Finding, findings
@@ -88,11 +89,9 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
         effect_sections.sensitivity(found),
         Section(
             "What this can and cannot say",
-            [
-                *of_data(plan.data_lines),
-                *(line for line in dict.fromkeys([*about, *limits]) if line not in first.caveats),
-            ],
+            [line for line in dict.fromkeys([*about, *limits]) if line not in first.caveats],
         ),
+        data_section.section(plan.data_lines),
         effect_sections.exploratory(found),
         effect_sections.controls(found),
         # A plan that names no study may fit the first.

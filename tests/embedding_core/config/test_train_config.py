@@ -19,7 +19,7 @@ from embedding_core.errors import Faults
 OTHER: dict[str, Any] = {
     "dataset": "cifar10", "data_root": "/elsewhere", "image_size": 48, "subset": 100, "val_share": 0.1,
     "val_by": "class", "val_images": 500, "max_images_per_class": 20, "seen_classes": 6, "unseen_classes": 3,
-    "triplets": "study", "duplicates": "drop",
+    "triplets": "study", "duplicates": "drop", "skip_broken": True,
     "batch_sampler": "pk", "images_per_class": 8, "augmentation": "simclr", "augmentation_strength": 0.5,
     "crop_padding": 2, "flip": True, "backbone": "vgg11", "weights": "imagenet", "norm_kind": "batch",
     "input_scaling": "imagenet", "head": "mlp", "head_layers": 6, "head_width": 512, "dropout": 0.2,

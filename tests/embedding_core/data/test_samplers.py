@@ -1,5 +1,6 @@
 """Orders of an epoch: the laws of P classes by k images, checked batch by batch and class by class."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -34,6 +35,15 @@ def test_a_batch_that_is_too_large_names_one_that_fits(digits: DeviceData) -> No
     assert fault.endswith("training images, but got 2048: batch_size=512 fits.")
     fitting = replace(config, batch_size=512)
     assert batch_faults(fitting, digits.split(fitting)) == []
+
+
+def test_micro_batches_that_never_hold_a_pair_are_refused_unless_koleo_learns_from_them(digits: DeviceData) -> None:
+    alone = TrainConfig(loss="semihard", batch_size=64, accum_steps=32)
+    (fault,) = batch_faults(alone, digits.split(alone))
+    assert re.search(r"of the \d+ micro-batches of 2 images .* none holds that .* or fewer accum_steps\.", fault)
+    for learns in ({"accum_mode": "cached"}, {"koleo": True, "koleo_weight": 0.1}, {"accum_steps": 2}):
+        other = replace(alone, **learns)
+        assert batch_faults(other, digits.split(other)) == []
 
 
 @pytest.mark.parametrize(("batch_size", "learns"), [(2, False), (32, True)])

@@ -59,7 +59,7 @@ def start(tiny: Design, tmp_path: Path, images: Path) -> Start:
         plan = Plan.of(design, {**options.what, **what})
         if options.extend is not None:
             plan = plan_file.extended(design, plan, *options.extend)
-        data = preflight(plan, options, folder)
+        plan, data = preflight(plan, options, folder)
         if not options.resume:
             Store.create(folder)
         keep_plan(plan, options, folder, "", pinned(plan, data))

@@ -121,10 +121,10 @@ def test_labels_outside_the_class_list(
 
 def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable[..., Path], tmp_path: Path) -> None:
     images(100)
-    message = refused(f"--dataset mine --data-root {tmp_path / 'data'}", DESIGN)
+    message = refused(f"--dataset mine --data-root {tmp_path / 'data'} --set batch_size=128", DESIGN)
     assert "`batch_size` must be at most the" in message
     assert "but got 128" in message
-    assert refused("--loss triplet --train-triplets 100", DESIGN).endswith(
+    assert refused("--loss triplet --train-triplets 100 --set batch_size=128", DESIGN).endswith(
         "at most the 100 training triplets, but got 128: batch_size=32 fits."
     )
 

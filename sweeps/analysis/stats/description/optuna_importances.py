@@ -1,4 +1,4 @@
-"""Importances of settings by Optuna's evaluators: of a study, or of rows as the study that they might have come from."""
+"""Importances of settings by Optuna's evaluators: of a study, or of rows as if they came from one."""
 
 import math
 import warnings

@@ -1,7 +1,6 @@
 """Whatever lies in the files: images, or one clear error that names the rows; no other exception, and no crash."""
 
 import io
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,20 +216,3 @@ def test_damaged_parquet_loads_or_is_told(tmp_path: Path, cache: Path, content: 
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
     assert all(str(file) in fault or fault.startswith("Images of `mine` that") for fault in told("mine", tmp_path))
-
-
-def batch(protocol: int) -> bytes:
-    pixels = np.zeros((2, 3072), np.uint8)
-    return pickle.dumps({"data": pixels, "labels": [1, 2], "filenames": ["a", "b"]}, protocol)
-
-
-@in_files
-@given(damaged([batch(protocol) for protocol in (0, 1, 2, 4, 5)]))
-def test_damaged_pickles_load_or_are_told(tmp_path: Path, cache: Path, content: bytes) -> None:
-    folder = tmp_path / "cifar-10-python"
-    folder.mkdir(exist_ok=True)
-    for i in range(1, 6):
-        (folder / f"data_batch_{i}").write_bytes(content if i == 1 else batch(2))
-    faults = told("cifar-10-python", tmp_path)
-    assert len(faults) <= 1
-    assert all(str(folder / "data_batch_1") in fault for fault in faults)

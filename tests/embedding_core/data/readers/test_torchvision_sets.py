@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, STL10
 
 from embedding_core.data.image_sets import load, size_of_test_file
-from embedding_core.data.readers.torchvision_sets import PLACES
+from embedding_core.data.readers.torchvision_sets import PLACES, UNPACKED
 from embedding_core.errors import Faults
 
 pytestmark = pytest.mark.usefixtures("cache", "no_network")
@@ -66,7 +66,9 @@ def test_parquet_goes_first(write_set: Callable[..., Path], tmp_path: Path) -> N
     assert size_of_test_file("mnist", tmp_path) is None
 
 
-def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Array]:
+    """Images of each file, three in each, of the classes 1, 2 and 9; their sums are those that torchvision expects."""
     folder = tmp_path / PLACES["cifar10"]
     folder.mkdir()
     images, sums = {}, {}
@@ -74,23 +76,42 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         images[name] = np.roll(noise(3, 3072), len(images))
         (folder / name).write_bytes(pickle.dumps({"data": images[name], "labels": [1, 2, 9]}))
         sums[name] = md5(folder / name)
-    names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [*"abcdefghij"]}))
     monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name, _ in CIFAR10.train_list])
     monkeypatch.setattr(CIFAR10, "test_list", [[name, sums[name]] for name, _ in CIFAR10.test_list])
     monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": md5(folder / "batches.meta")})
+    return images
+
+
+def test_cifar10(cifar10: dict[str, Array], tmp_path: Path) -> None:
     train = load("cifar10", tmp_path)
-    expected = np.concatenate([images[f"data_batch_{i}"] for i in range(1, 6)]).reshape(-1, 3, 32, 32)
+    expected = np.concatenate([cifar10[f"data_batch_{i}"] for i in range(1, 6)]).reshape(-1, 3, 32, 32)
     assert torch.equal(train.images, torch.from_numpy(expected))
     assert train.labels.tolist() == [1, 2, 9] * 5
-    assert train.class_names == tuple(names)
+    assert train.class_names == tuple("abcdefghij")
     assert torch.equal(
-        load("cifar10", tmp_path, split="test").images.flatten(1), torch.from_numpy(images["test_batch"])
+        load("cifar10", tmp_path, split="test").images.flatten(1), torch.from_numpy(cifar10["test_batch"])
     )
     assert load("cifar10", tmp_path, image_size=16).images.shape == (15, 3, 16, 16)
-    (folder / "data_batch_3").write_bytes(pickle.dumps({"data": images["test_batch"], "labels": [0, 0, 0]}))
+    file = tmp_path / PLACES["cifar10"] / "data_batch_3"
+    file.write_bytes(pickle.dumps({"data": cifar10["test_batch"], "labels": [0, 0, 0]}))
     with pytest.raises(Faults, match=r"no intact .*cifar-10-batches-py"):
         load("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("place", UNPACKED)
+def test_cifar10_as_its_authors_pack_it(cifar10: dict[str, Array], tmp_path: Path, place: str) -> None:
+    there = (tmp_path / PLACES["cifar10"]).rename(tmp_path / "away")
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    folder = there.rename(tmp_path / place)
+    train, test = (load("cifar-10-python", tmp_path, split=split) for split in ("train", "test"))
+    assert train.labels.tolist() == [1, 2, 9] * 5
+    assert torch.equal(test.images.flatten(1), torch.from_numpy(cifar10["test_batch"]))
+    assert size_of_test_file("cifar-10-python", tmp_path) == 10_000  # of the published files
+    (folder / "test_batch").unlink()
+    with pytest.raises(Faults, match=rf"`cifar-10-python` was not found: {folder} must hold .* MD5 sums") as caught:
+        load("cifar-10-python", tmp_path)
+    assert len(caught.value.faults) == 1
 
 
 def test_mnist(tmp_path: Path) -> None:
