@@ -13,13 +13,22 @@ from sweeps.analysis.stats.intervals.effects import Interval
 from sweeps.commands.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "AGENTS.md", "Makefile", "docs/plugins.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "AGENTS.md",
+    "Makefile",
+    "docs/plugins.md",
+    "docs/cluster.md",
+)
 GUIDES = (
     "README.md",
     "CONTRIBUTING.md",
     "AGENTS.md",
     "docs/koleo.md",
     "docs/plugins.md",
+    "docs/cluster.md",
     *(f"docs/design/{file.name}" for file in (ROOT / "docs/design").glob("*.md")),
 )
 ROOMS = ("embedding_core", "trainables", "sweeps", "tests", "docs", "cluster", "benchmarks", "examples", "dashboards")

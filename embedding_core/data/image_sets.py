@@ -23,6 +23,7 @@ from embedding_core.data.readers.plugin_sets import PluginSet
 from embedding_core.data.readers.torchvision_sets import PLACES, TorchvisionSet
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import DATASETS
+from embedding_core.storage.fetched import fetched, is_uri
 
 UNLABELLED = ("stl10-unlabelled",)
 """Sets in which the label -1 means that the class is not known."""
@@ -49,9 +50,10 @@ class ImageSet:
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
 
 
-def resolve_root(root: str | Path | None) -> Path:
-    """Folder that holds the data sets: `root`, else $EMBED_DATA_ROOT, else `data`; absolute."""
-    return Path(root or os.environ.get("EMBED_DATA_ROOT") or "data").expanduser().resolve()
+def resolve_root(root: str | Path | None) -> Path | str:
+    """Folder that holds the data sets, absolute, or its URI: `root`, else $EMBED_DATA_ROOT, else `data`."""
+    named = root or os.environ.get("EMBED_DATA_ROOT") or "data"
+    return str(named) if is_uri(named) else Path(named).expanduser().resolve()
 
 
 def load(
@@ -139,11 +141,12 @@ Source = ClassFolders | ParquetSet | PickledCifar | PluginSet | TorchvisionSet |
 """Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
 
 
-def _source(name: str, base: Path, settings: Mapping[str, Any] | None, *, download: bool = True) -> Source:
+def _source(name: str, root: Path | str, settings: Mapping[str, Any] | None, *, download: bool = True) -> Source:
     if name in DATASETS and DATASETS[name].sha256 is not None:
-        return PluginSet(name, base, settings or {})
+        return PluginSet(name, Path(root), settings or {})
     if name == "digits":
         return _Digits()
+    base = fetched(str(root), name.removeprefix(FOLDER)) if is_uri(root) else Path(root)
     if name.startswith(FOLDER):
         return ClassFolders(base / Path(name.removeprefix(FOLDER)).expanduser())
     parquet = ParquetSet(base / name, unlabelled=name in UNLABELLED)

@@ -56,7 +56,7 @@ def _add_what(add: _Add, design: Design) -> None:
         metavar="NAME",
         help=f"{', '.join(DATASETS)}, folder:PATH, or a folder of Parquet files; the preset's",
     )
-    add("--data-root", metavar="DIR", help="folder of the data sets; $EMBED_DATA_ROOT, else data")
+    add("--data-root", metavar="DIR", help="folder of the data sets, or s3://...; $EMBED_DATA_ROOT, else data")
     add("--stages", metavar="A,B", help=f"of {', '.join(STAGES)}; the preset's")
     add("--samples", type=_lenient(int), metavar="N", help="trials of the search; the preset's")
     add(
@@ -142,6 +142,11 @@ def _add_where(add: _Add) -> None:
         "--checkpoints",
         metavar="DIR|URI",
         help="folder that all nodes see, or s3://bucket/prefix, for checkpoints; a folder in that of the sweep",
+    )
+    add(
+        "--mirror",
+        metavar="DIR|URI",
+        help="where a copy of the results is kept, after each stage and every ten minutes; none",
     )
     add(
         "--epoch-deadline",

@@ -21,6 +21,7 @@ from sweeps.cli.sweep_folder import folder_of, held_folder, plan_of
 from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.engine.interruption import Interruption
+from sweeps.engine.records.mirror import mirrored
 from sweeps.results.sweep_log import SweepLog
 
 FAILED = 1
@@ -58,7 +59,10 @@ def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) 
     if options.plan:
         _tell_plan(design, options)
         return 0
-    with held_folder(design, options) as folder:
+    with (
+        held_folder(design, options) as folder,
+        mirrored(folder, options.mirror, log.note, new=not options.resume),
+    ):
         with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
             plan = carry_out(design, options, folder, console, log, interruption)
             if plan is not None:
