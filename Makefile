@@ -81,7 +81,8 @@ cluster-%: export RAY_USAGE_STATS_ENABLED = 0
 $(HOME)/.ray/auth_token:
 	umask 077 && $(BIN)/ray get-auth-token --generate > /dev/null
 
-cluster-up: $(VENV)/.aws $(HOME)/.ray/auth_token ## start the cluster of CLUSTER, or bring it up to date
+cluster-up: $(VENV)/.aws $(HOME)/.ray/auth_token ## see whether the cluster of CLUSTER can be started, and start it, or bring it up to date
+	$(BIN)/python -m sweeps.commands.doctor --cluster $(CLUSTER)
 	$(BIN)/ray up $(CLUSTER) $(ARGS)
 
 cluster-dashboard: $(VENV)/.aws ## Ray's dashboard on 127.0.0.1:PORT, as long as this runs; cluster-submit goes through it

@@ -2,6 +2,7 @@
 
 import faulthandler
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ STANDARD_ERROR = 2
 
 NODE_TYPE_LABEL = "ray.io/node-group"
 """Node label that holds the autoscaler's name of a node's type."""
+
+MACHINE_IMAGE = "EMBED_MACHINE_IMAGE"
+"""Variable that says from which image a rented node was started."""
 
 _Result = TypeVar("_Result")
 
@@ -81,6 +85,7 @@ class EmbeddingTrainable(tune.Trainable):
             **row,
             "ray_node_id": node.get_node_id(),
             "node_type": node.get_node_labels().get(NODE_TYPE_LABEL),
+            "machine_image": os.environ.get(MACHINE_IMAGE) or None,
             "done": done,
         }
 

@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 
-def resolve_root(root: str | Path | None) -> Path:
-    """Folder that holds the data sets: `root`, else $EMBED_DATA_ROOT, else `data`; absolute."""
-    return Path(root or os.environ.get("EMBED_DATA_ROOT") or "data").expanduser().resolve()
+def is_uri(root: str | Path) -> bool:
+    """Whether this names an object store and not a folder."""
+    return "://" in str(root)
+
+
+def resolve_root(root: str | Path | None) -> Path | str:
+    """Folder that holds the data sets, absolute, or its URI: `root`, else $EMBED_DATA_ROOT, else `data`."""
+    named = root or os.environ.get("EMBED_DATA_ROOT") or "data"
+    return str(named) if is_uri(named) else Path(named).expanduser().resolve()

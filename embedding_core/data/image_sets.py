@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from embedding_core.config.data_root import resolve_root
+from embedding_core.config.data_root import is_uri, resolve_root
 from embedding_core.data.broken_images import refused
 from embedding_core.data.class_names import in_training_labels
 from embedding_core.data.content_hash import tensors_sha256
@@ -23,6 +23,7 @@ from embedding_core.data.readers.plugin_sets import PluginSet
 from embedding_core.data.readers.torchvision_sets import AUTHORS_CIFAR10, PLACES, TorchvisionSet
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import DATASETS
+from embedding_core.storage.fetched import fetched
 
 UNLABELLED = ("stl10-unlabelled",)
 """Sets in which the label -1 means that the class is not known."""
@@ -141,11 +142,12 @@ Source = ClassFolders | ParquetSet | PluginSet | TorchvisionSet | _Digits
 """Each has `test_size() -> int | None` and `decoded(split, *, image_size) -> Decoded`."""
 
 
-def _source(name: str, base: Path, settings: Mapping[str, Any] | None, *, download: bool = True) -> Source:
+def _source(name: str, root: Path | str, settings: Mapping[str, Any] | None, *, download: bool = True) -> Source:
     if name in DATASETS and DATASETS[name].sha256 is not None:
-        return PluginSet(name, base, settings or {})
+        return PluginSet(name, Path(root), settings or {})
     if name == "digits":
         return _Digits()
+    base = fetched(str(root), name.removeprefix(FOLDER)) if is_uri(root) else Path(root)
     if name.startswith(FOLDER):
         return ClassFolders(base / Path(name.removeprefix(FOLDER)).expanduser())
     parquet = ParquetSet(base / name, unlabelled=name in UNLABELLED)

@@ -65,7 +65,7 @@ def _add_what(add: _Add, design: Design, default_of: Callable[[str], str]) -> No
     add("--preset", metavar="NAME", help=f"one of {', '.join(design.presets)}; default: {DEFAULT_PRESET}")
     named = ", ".join(DATASETS)
     add_with("--dataset", f"{named}, folder:PATH, or a folder of Parquet files in --data-root", metavar="NAME")
-    add("--data-root", metavar="DIR", help="folder of the data sets; default: $EMBED_DATA_ROOT, else data")
+    add("--data-root", metavar="DIR", help="folder of the data sets, or s3://...; default: $EMBED_DATA_ROOT, else data")
     add_with("--loss", f"base loss, of {', '.join(LOSSES)}, or a plug-in's", metavar="NAME")
     outcomes = ", ".join(outcome.name for outcome in design.outcomes)
     add_with("--outcome", f"what cells are tuned and judged by, of {outcomes}", metavar="NAME")
@@ -166,6 +166,11 @@ def _add_where(add: _Add) -> None:
         "--checkpoints",
         metavar="DIR|URI",
         help="a folder that all nodes see, or s3://bucket/prefix; default: in the sweep's folder",
+    )
+    add(
+        "--mirror",
+        metavar="DIR|URI",
+        help="where a copy of the results is kept, after each stage and every ten minutes; default: none",
     )
     add(
         "--save-every",

@@ -16,6 +16,7 @@ from sweeps.cli.session import carry_out
 from sweeps.cli.sweep_folder import held_folder
 from sweeps.design import Design
 from sweeps.engine.interruption import Interruption
+from sweeps.engine.records.mirror import mirrored
 from sweeps.results.sweep_log import SweepLog
 
 
@@ -49,6 +50,7 @@ def run(
     with (
         held_folder(design, given) as folder,
         guarded(log.note),
+        mirrored(folder, given.mirror, log.note, new=not given.resume),
         Interruption(given.time_budget_s) as interruption,
         suppress(KeyboardInterrupt),
     ):

@@ -54,12 +54,16 @@ def _main(design: Design, argv: Sequence[str], console: Console, log: SweepLog) 
     from sweeps.cli.session import carry_out, tell_plan
     from sweeps.cli.sweep_folder import held_folder
     from sweeps.engine.interruption import Interruption
+    from sweeps.engine.records.mirror import mirrored
 
     options = parse(design, argv)
     if options.plan:
         tell_plan(design, options)
         return 0
-    with held_folder(design, options) as folder:
+    with (
+        held_folder(design, options) as folder,
+        mirrored(folder, options.mirror, log.note, new=not options.resume),
+    ):
         with Interruption(options.time_budget_s) as interruption, suppress(KeyboardInterrupt):
             plan = carry_out(design, options, folder, console, log, interruption)
             if plan is not None:

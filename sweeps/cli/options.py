@@ -48,6 +48,8 @@ class Options:
     time_budget_s: float | None
     checkpoints: str | None
     """Absolute folder or URI."""
+    mirror: str | None
+    """Likewise; where a copy of the results is kept."""
     epoch_deadline_s: float
     room_deadline_s: float
     save_every_s: float
@@ -87,6 +89,7 @@ def parse(design: Design, argv: Sequence[str]) -> Options:
         retry=kinds(arguments.retry),
         time_budget_s=seconds_of(arguments.time_budget) if arguments.time_budget is not None else None,
         checkpoints=_place(arguments.checkpoints) if arguments.checkpoints else None,
+        mirror=_place(arguments.mirror) if arguments.mirror else None,
         epoch_deadline_s=0.0 if arguments.epoch_deadline == NEVER else seconds_of(arguments.epoch_deadline) or 0.0,
         room_deadline_s=0.0 if arguments.room_deadline == NEVER else seconds_of(arguments.room_deadline) or 0.0,
         save_every_s=0.0 if arguments.save_every == EACH_EPOCH else seconds_of(arguments.save_every) or 0.0,

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from embedding_core.config.data_root import is_uri
 from embedding_core.storage.local_cache import cache_dir
 from embedding_core.storage.places import obstacle
 from sweeps.doctor.finding import Finding, note, ok, red
@@ -74,6 +75,8 @@ def compiled() -> Finding:
 def data_root(given: str | None) -> Finding:
     """The folder of the data sets. Args: given: as `--data-root` has it; None: $EMBED_DATA_ROOT, else `data`."""
     named = given or os.environ.get("EMBED_DATA_ROOT")
+    if named and is_uri(named):
+        return ok("data root", f"{named}, copied to {cache_dir()} on each node")
     folder = Path(named or "data").expanduser().absolute()
     if not os.path.isdir(folder):
         if named:

@@ -145,6 +145,7 @@ TRIALS: Final = pa.schema(
         _column("hostname", _STRING, "machine that trained"),
         _column("node_id", _STRING, "Ray node that trained"),
         _column("node_type", _STRING, "the autoscaler's name of that node's type; null on machines of one's own"),
+        _column("machine_image", _STRING, "image that node was started from, an AMI; null on machines of one's own"),
         _column("argv", _STRING, "command line of the driver"),
     ]
 )

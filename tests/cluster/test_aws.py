@@ -1,7 +1,9 @@
 """The cluster file for AWS: Ray's own schema, bootstrap and node provider against an AWS that is made up."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,17 @@ from ray.autoscaler.tags import (
     TAG_RAY_NODE_STATUS,
     TAG_RAY_USER_NODE_TYPE,
 )
+from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "123456789012"
+MY_ADDRESS = "203.0.113.7/32"
+SPOT = ("g6_spot", "g5_spot", "g4dn_spot")
 COMMANDS = (
     "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
     "head_start_ray_commands", "worker_start_ray_commands",
@@ -50,6 +58,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             StackName="koleo-sweeps",
             TemplateBody=(ROOT / "cluster" / "iam.yaml").read_text(),
             Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[{"ParameterKey": "SshFrom", "ParameterValue": MY_ADDRESS}],
         )
         for cache in (aws_utils.resource_cache, aws_utils.client_cache, aws_config._get_subnets_or_die):
             cache.cache_clear()
@@ -69,10 +78,11 @@ def bootstrapped(account: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def machines(bootstrapped: dict[str, Any]) -> dict[str, Any]:
-    """What Ray's provider starts of it, as EC2 describes them: a head and a worker."""
+    """What Ray's provider starts of it, as EC2 describes them: the head and a worker of each type."""
     provider = AWSNodeProvider(bootstrapped["provider"], bootstrapped["cluster_name"])
     head = bootstrapped["head_node_type"]
-    for node_type, kind in ((head, NODE_KIND_HEAD), ("gpu", NODE_KIND_WORKER)):
+    for node_type in bootstrapped["available_node_types"]:
+        kind = NODE_KIND_HEAD if node_type == head else NODE_KIND_WORKER
         tags = {
             TAG_RAY_NODE_KIND: kind,
             TAG_RAY_NODE_NAME: f"ray-{kind}",
@@ -82,7 +92,7 @@ def machines(bootstrapped: dict[str, Any]) -> dict[str, Any]:
         node_config = bootstrapped["available_node_types"][node_type]["node_config"]
         provider.create_node({**node_config, **(bootstrapped["head_node"] if node_type == head else {})}, tags, 1)
     reservations = boto3.client("ec2").describe_instances()["Reservations"]
-    found: dict[str, Any] = {"head": [], "gpu": []}
+    found: dict[str, Any] = {node_type: [] for node_type in bootstrapped["available_node_types"]}
     for instance in (each for reservation in reservations for each in reservation["Instances"]):
         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
         found[tags[TAG_RAY_USER_NODE_TYPE]].append(instance)
@@ -93,24 +103,52 @@ def test_head_has_no_room_for_trials_and_workers_have_a_gpu(bootstrapped: dict[s
     types = bootstrapped["available_node_types"]
     assert types["head"]["resources"]["CPU"] == 0
     assert types["head"]["resources"]["GPU"] == 0
-    assert types["gpu"]["resources"]["CPU"] == 4
-    assert types["gpu"]["resources"]["GPU"] == 1
-    assert types["gpu"]["min_workers"] == 0
-    assert types["gpu"]["max_workers"] == bootstrapped["max_workers"]
+    assert types["head"]["max_workers"] == 0
+    for name in (*SPOT, "g5_on_demand"):
+        assert types[name]["resources"]["CPU"] == 4
+        assert types[name]["resources"]["GPU"] == 1
+        assert types[name]["min_workers"] == 0
+        assert types[name]["max_workers"] == bootstrapped["max_workers"]
 
 
-def test_head_is_on_demand_and_workers_are_spot(machines: dict[str, Any]) -> None:
-    assert len(machines["head"]) == 1
-    assert len(machines["gpu"]) == 1
-    assert "InstanceLifecycle" not in machines["head"][0]
-    assert {instance["InstanceLifecycle"] for instance in machines["gpu"]} == {"spot"}
-    assert {instance["InstanceType"] for instance in machines["gpu"]} == {"g5.xlarge"}
+def test_head_is_on_demand_and_workers_are_spot_but_the_last_resort(machines: dict[str, Any]) -> None:
+    assert {name: len(instances) for name, instances in machines.items()} == dict.fromkeys(machines, 1)
+    kinds = {name: instance["InstanceType"] for name, (instance,) in machines.items() if name != "head"}
+    assert kinds == {
+        "g6_spot": "g6.xlarge",
+        "g5_spot": "g5.xlarge",
+        "g4dn_spot": "g4dn.xlarge",
+        "g5_on_demand": "g5.xlarge",
+    }
+    assert {name for name, (instance,) in machines.items() if instance.get("InstanceLifecycle") == "spot"} == set(SPOT)
+
+
+def test_spot_is_asked_for_first_and_what_aws_has_none_of_last(bootstrapped: dict[str, Any]) -> None:
+    """By the scheduler of Ray's own autoscaler: four trials wait, each with a quarter of a GPU."""
+    config = AutoscalingConfig(bootstrapped, skip_content_hash=True)
+    trial = ResourceRequestByCount(request=ResourceRequestUtil.make({"CPU": 1, "GPU": 0.25}), count=4)
+
+    def next_type(failed: tuple[str, ...]) -> str:
+        request = SchedulingRequest(
+            disable_launch_config_check=True,
+            node_type_configs=config.get_node_type_configs(),
+            max_num_nodes=config.get_max_num_nodes(),
+            resource_requests=[trial],
+            recoverable_resource_availabilities=dict.fromkeys(failed, 0.0),
+        )
+        (launch,) = ResourceDemandScheduler(None).schedule(request).to_launch
+        assert launch.count == 1
+        return str(launch.instance_type)
+
+    order = ("g6_spot", "g5_spot", "g4dn_spot", "g5_on_demand")
+    assert tuple(next_type(order[:failed]) for failed in range(4)) == order
 
 
 def test_workers_may_use_the_bucket_but_start_no_machines(machines: dict[str, Any]) -> None:
     profile = f"arn:aws:iam::{ACCOUNT}:instance-profile/koleo-sweeps-"
     assert machines["head"][0]["IamInstanceProfile"]["Arn"] == f"{profile}head"
-    assert {instance["IamInstanceProfile"]["Arn"] for instance in machines["gpu"]} == {f"{profile}worker"}
+    workers = {machines[name][0]["IamInstanceProfile"]["Arn"] for name in machines if name != "head"}
+    assert workers == {f"{profile}worker"}
     iam = boto3.client("iam")
     attached = iam.list_attached_role_policies(RoleName="koleo-sweeps-worker")["AttachedPolicies"]
     assert iam.list_role_policies(RoleName="koleo-sweeps-worker")["PolicyNames"] == []
@@ -123,14 +161,38 @@ def test_workers_may_use_the_bucket_but_start_no_machines(machines: dict[str, An
     ]
 
 
-def test_the_world_reaches_ssh_alone(machines: dict[str, Any]) -> None:
+def test_the_head_may_start_and_end_machines_of_this_cluster_alone(account: str) -> None:
+    iam = boto3.client("iam")
+    (attached,) = iam.list_attached_role_policies(RoleName="koleo-sweeps-head")["AttachedPolicies"]
+    assert "UseBucket" in attached["PolicyName"]
+    inline = iam.get_role_policy(RoleName="koleo-sweeps-head", PolicyName="start-workers")["PolicyDocument"]
+    document = yaml.safe_load(str(inline))  # the imitation gives Python's text of it, which reads as YAML
+    statements = [
+        {**one, "Action": [one["Action"]] if isinstance(one["Action"], str) else one["Action"]}
+        for one in document["Statement"]
+    ]
+    changing = [one for one in statements if not any(":Describe" in action for action in one["Action"])]
+    assert not [one for one in changing if one["Resource"] == "*"]
+    assert not [action for one in statements for action in one["Action"] if "*" in action]
+    instances = [one for one in changing if ":instance/*" in json.dumps(one["Resource"])]
+    tags = [next(iter(one["Condition"]["StringEquals"].items())) for one in instances]
+    assert tags == [
+        ("aws:RequestTag/ray-cluster-name", "koleo-sweeps"),
+        ("aws:ResourceTag/ray-cluster-name", "koleo-sweeps"),
+    ]
+    assert yaml.safe_load((ROOT / "cluster.yaml").read_text())["cluster_name"] == "koleo-sweeps"
+
+
+def test_nobody_but_the_owners_address_reaches_ssh_and_nothing_else_is_open(machines: dict[str, Any]) -> None:
     groups = {g["GroupId"] for instances in machines.values() for i in instances for g in i["SecurityGroups"]}
     assert len(groups) == 1
     described = boto3.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"][0]
-    assert described["GroupName"] == "koleo-sweeps"
-    open_to_the_world = [rule for rule in described["IpPermissions"] if rule.get("IpRanges") or rule.get("Ipv6Ranges")]
-    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in open_to_the_world] == [("tcp", 22, 22)]
-    members = [rule for rule in described["IpPermissions"] if rule not in open_to_the_world]
+    assert described["GroupName"] == "koleo-sweeps-nodes"
+    outside = [rule for rule in described["IpPermissions"] if rule.get("IpRanges") or rule.get("Ipv6Ranges")]
+    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in outside] == [("tcp", 22, 22)]
+    assert [one["CidrIp"] for one in outside[0]["IpRanges"]] == [MY_ADDRESS]
+    members = [rule for rule in described["IpPermissions"] if rule not in outside]
+    assert members
     assert all(pair["GroupId"] in groups for rule in members for pair in rule["UserIdGroupPairs"])
 
 
@@ -159,3 +221,20 @@ def test_commands_are_ours_pinned_and_open_nothing(file: str) -> None:
     assert "--constraint constraints.txt" in install
     assert re.search(r"^ray==2\.60\.", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert all((ROOT / local).is_file() for local in config["file_mounts"].values() if not local.startswith("~"))
+
+
+def test_workers_tell_trials_the_image_that_latest_came_to(tmp_path: Path) -> None:
+    """The command that starts Ray there, with stand-ins for `curl` and `ray`."""
+    stands_in = {
+        "curl": '#!/bin/sh\ncase "$*" in *-X*PUT*) echo key;; *"token: key"*ami-id) printf ami-0123;; esac\n',
+        "ray": "#!/bin/sh\necho $EMBED_MACHINE_IMAGE $*\n",
+    }
+    for name, text in stands_in.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    *_, start = yaml.safe_load((ROOT / "cluster.yaml").read_text())["worker_start_ray_commands"]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    command = f"ulimit() {{ :; }}; {start}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True,
+                          env={"PATH": path, "RAY_HEAD_IP": "10.0.0.1"})  # fmt: skip
+    assert done.stdout == "ami-0123 start --address=10.0.0.1:6379 --object-manager-port=8076\n"

@@ -52,7 +52,7 @@ _FROM_LAST_ROW: Final = (
 )
 """Columns of `trials` that the training process knows and sends with each row."""
 
-_FROM_GIVING_UP: Final = ("error_type", "traceback", "hostname", "ray_node_id", "node_type")
+_FROM_GIVING_UP: Final = ("error_type", "traceback", "hostname", "ray_node_id", "node_type", "machine_image")
 """Those of a result that ends a trial and is no row of an epoch."""
 
 _ABOUT_TRIPLETS: Final = ("val_triplet_auc_se", "val_triplet_pairs", "val_leak_share")
@@ -123,6 +123,7 @@ def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Judge | Non
         "gpu_share": gpu_share,
         "node_id": last.get("ray_node_id"),
         "node_type": last.get("node_type"),
+        "machine_image": last.get("machine_image"),
     }
 
 
