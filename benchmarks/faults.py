@@ -44,6 +44,8 @@ from sweeps.results import store
 SAMPLES, BLOCKS, EPOCHS = 16, 4, 10
 BETWEEN_SHARE = 0.4
 """Of the drivers, those that are asked to end between two stages."""
+EARLY_SHARE = 0.25
+"""Of the drivers, those that something happens to before trials are at work."""
 SCAN_EVERY_S = 0.2
 ON_SICK_NODES = 3
 """Drivers that are hurt in the sweep on a cluster."""
@@ -132,7 +134,7 @@ class Record:
         """Hurt one sweep under readers, and count."""
         readers = Readers(sweep.folder)
         with readers.beside():
-            for blow in hurt(sweep, draw, ways, most=most):
+            for blow in hurt(sweep, draw, ways, early=EARLY_SHARE, most=most):
                 self.blows.append(blow)
                 took = "" if blow.took_s is None else f", over after {blow.took_s:.1f} s"
                 where = f" while {blow.where}" if blow.where else ""

@@ -38,8 +38,6 @@ PAUSE_S = (0.0, 4.0)
 """Before each blow, drawn evenly: from the driver's start, or from when its trials are at work."""
 TRIALS_FIRST = (0, 1, 2)
 """Processes of trials that are killed before something happens to their driver."""
-AT_WORK_SHARE = 0.75
-"""Of the starts, those that nothing happens to before trials are at work."""
 LEFT_ALONE_SHARE = 0.5
 """Of the killed drivers, those whose processes are not ended before the next one starts."""
 SAVE_EVERY = "0.5s"
@@ -55,6 +53,7 @@ PLACES = {
     "writing the report": "sweeps.cli.messages.compose",
 }
 """What goes on between two stages or after the last one, by the function that does it."""
+TRIAL_KILLED = "trial killed"
 STATE_OF = {"completed": "COMPLETE", "error": "FAIL", "preempted": "FAIL"}
 """Optuna's state by ending; any other is PRUNED."""
 ZEROS = (
@@ -198,7 +197,9 @@ class Hurt:
             raise RuntimeError(f"The driver ended with {status}: see {self.folder.with_suffix('.log')}.")
 
 
-def hurt(sweep: Hurt, draw: random.Random, ways: Iterable[str], *, most: int = sys.maxsize) -> Iterator[Blow]:
+def hurt(
+    sweep: Hurt, draw: random.Random, ways: Iterable[str], *, early: float = 0, most: int = sys.maxsize
+) -> Iterator[Blow]:
     """Run a sweep to its end under blows, each told when it has fallen.
 
     Args:
@@ -206,6 +207,7 @@ def hurt(sweep: Hurt, draw: random.Random, ways: Iterable[str], *, most: int = s
         draw: of moments and victims.
         ways: what happens to one start of the driver after the other: `kill`, `signal`, `terminal`, or one of PLACES
             that it is signalled in; the start after the last of them is left alone.
+        early: share of the starts that something happens to before trials are at work, in [0, 1].
         most: blows.
     """
     left_alone: list[Driver] = []
@@ -213,13 +215,14 @@ def hurt(sweep: Hurt, draw: random.Random, ways: Iterable[str], *, most: int = s
         planned = _signal_in(PLACES[way], draw, sweep.folder.with_suffix(".signalled")) if way in PLACES else {}
         driver = sweep.start(**({SIGNAL: json.dumps(planned)} if planned else {}))
         blows = chain(
-            _on_trials(driver, draw) if not sweep.address else (),  # those of a cluster are not this driver's
+            _on_trials(driver, draw, early) if not sweep.address else (),  # those of a cluster are not this driver's
             _signalled(driver, way, planned) if planned else _on_driver(driver, way, draw),
         )
+        struck = False
         for blow in islice(blows, most):
-            most -= 1
+            most, struck = most - 1, blow.what != TRIAL_KILLED
             yield blow
-        if driver.process.poll() is None or driver.process.returncode in COMPLETE:
+        if not struck:  # it goes on to the end of its sweep
             sweep.check(driver.process.wait())
             most = 0
         if most and draw.random() < LEFT_ALONE_SHARE:
@@ -240,9 +243,9 @@ def _signal_in(place: str, draw: random.Random, note: Path) -> dict[str, Any]:
     return {"place": place, "call": call, "after_s": after_s, "number": number, "note": str(note)}
 
 
-def _on_trials(driver: Driver, draw: random.Random) -> Iterator[Blow]:
+def _on_trials(driver: Driver, draw: random.Random, early: float) -> Iterator[Blow]:
     """Kill some of the processes that train."""
-    if draw.random() < AT_WORK_SHARE:
+    if draw.random() >= early:
         while not driver.trials() and not driver.ended(0.1):
             pass
     for _ in range(draw.choice(TRIALS_FIRST)):
@@ -250,7 +253,7 @@ def _on_trials(driver: Driver, draw: random.Random) -> Iterator[Blow]:
             return
         victims = driver.trials()
         if victims and kill(draw.choice(victims)):
-            yield Blow("trial killed")
+            yield Blow(TRIAL_KILLED)
 
 
 def _on_driver(driver: Driver, way: str, draw: random.Random) -> Iterator[Blow]:

@@ -14,7 +14,7 @@ from sweeps.results import store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
-SAMPLES, BLOCKS, EPOCHS = 4, 2, 30
+SAMPLES, BLOCKS, EPOCHS = 4, 2, 20
 FLAGS = (
     f"--stages search,confirm --samples {SAMPLES} --replicates 1 --blocks {BLOCKS} --epochs {EPOCHS} "
     "--train-triplets 400 --set views=none --checkpoints /mnt/checkpoints"
