@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from numpy.typing import ArrayLike
@@ -134,7 +135,7 @@ def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str
     )
 
 
-CELL: Final = re.compile(r"[a-z_]+=(?:\.?[\w+-]+)+(?:,[a-z_]+=(?:\.?[\w+-]+)+)*")
+CELL: Final = re.compile(r"[a-z_]+=(?:[./]?[\w+-]+)+(?:,[a-z_]+=(?:[./]?[\w+-]+)+)*")
 """A cell_id: its levels, without spaces."""
 
 
@@ -145,13 +146,15 @@ def cell_name(text: str) -> str:
     levels = dict(part.split("=", 1) for part in text.split(","))
     same_class = levels.pop("koleo_exclude_same_class", None)
     whom = {"on": " (other-class)", "off": " (any)"}.get(same_class or "", "")
-    short = {
+    short: dict[str, Callable[[str], str]] = {
         "koleo": lambda level: f"KoLeo{whom}" if level == "on" else f"KoLeo {level}",
+        "koleo_weight": "weight {}".format,
         "accum_steps": "K={}".format,
         "batch_size": "B={}".format,
         "accum_mode": str,
     }
-    return ", ".join(short.get(name, f"{name.replace('_', ' ')} {{}}".format)(level) for name, level in levels.items())
+    order = sorted(levels, key=lambda name: (name != "koleo", name in ("accum_steps", "accum_mode")))
+    return ", ".join(short.get(name, f"{name.replace('_', ' ')} {{}}".format)(levels[name]) for name in order)
 
 
 def capital(text: str) -> str:

@@ -138,7 +138,7 @@ def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
 
 def wrapped(name: str, width: int) -> str:
     """A name on lines of at most `width`; of a cell what people call it."""
-    return "\n".join(textwrap.wrap(_breakable(named_cells(name)), width))
+    return "\n".join(textwrap.wrap(_breakable(named_cells(name)), width, break_on_hyphens=False))
 
 
 def named_cells(text: str) -> str:
