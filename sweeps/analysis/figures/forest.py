@@ -140,6 +140,7 @@ def draw_forest(data: ForestData) -> Figure:
             if row.panel == panel:
                 _draw_row(axes, row, centres[row.label], heights[row.label])
         axes.axvline(0, color=GREY, linewidth=1)
+        axes.margins(x=0.07)
         axes.set(ylim=(sum(lines), 0), xlabel=wrapped(f"difference in {panel}", 44 // len(panels)))
         axes.set_yticks(list(centres.values()), names if axes is drawn[0] else [""] * len(names), fontsize=8)
         axes.tick_params(axis="y", length=0)

@@ -266,7 +266,7 @@ def _per_arm(trials: pa.Table) -> str:
     search = rows_of(trials, "search", ("cell_id", "end_reason"))
     arms = Counter(row["cell_id"] for row in search)
     done = Counter(row["cell_id"] for row in search if row["end_reason"] == "completed")
-    return "; ".join(f"{arm} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
+    return "; ".join(f"{cell_name(arm)} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
 
 
 def _distinct(rows: Sequence[Row], name: str) -> str:
