@@ -116,6 +116,6 @@ class SweepResult:
             return f"<p>{escape(str(error))}</p>"
         parts = [f"<p><b>{escape(verdict)}</b></p>" for verdict in report.verdicts]
         for one in report.pictures[:1] if report.first is not None and report.first.picture is not None else ():
-            svg = inline_svg(svg_of(one.figure), name=one.name, label=one.reading)
+            svg = inline_svg(svg_of(one.drawn()), name=one.name, label=one.reading)
             parts.append(f'<div style="max-width: 34em">{svg}</div>')
         return "\n".join([*parts, f"<p>{escape(str(self.folder))}</p>"])

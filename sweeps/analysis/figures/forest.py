@@ -164,5 +164,5 @@ def _draw_row(axes: Axes, row: ForestItem, y: float, high: float) -> None:
     y -= 0.35
     titled(axes.plot([effect.ci_low, effect.ci_high], [y, y], color=colour, linewidth=2)[0], told)
     titled(axes.plot([effect.estimate], [y], marker, color=colour, markersize=6.5, markeredgecolor="white")[0], told)
-    place = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
-    axes.text(0.5, y + 0.85, interval(effect), fontsize=6.5, bbox=_NUMBERS, **place)
+    text = axes.text(0.5, y + 0.85, interval(effect), fontsize=6.5, bbox=_NUMBERS, transform=axes.get_yaxis_transform())
+    text.set(ha="center", va="center")

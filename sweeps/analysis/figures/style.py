@@ -193,11 +193,11 @@ def titled(artist: Artist, *texts: str) -> None:
 def _of_each(group: re.Match[str]) -> str:
     """The marks of an artist, each with its title."""
     texts = iter(group[1].split(BETWEEN))
-    return (
-        "<g>"
-        + re.sub(r"<use ([^>]*)/>", lambda use: f"<use {use[1]}><title>{next(texts)}</title></use>", group[2])
-        + "</g>"
-    )
+
+    def marked(use: re.Match[str]) -> str:
+        return f"<use {use[1]}><title>{next(texts, '')}</title></use>"
+
+    return f"<g>{re.sub(r'<use ([^>]*)/>', marked, group[2])}</g>"
 
 
 def inline_svg(svg: str, *, name: str, label: str) -> str:
