@@ -135,7 +135,7 @@ def control_sentence(values: ArrayLike, *, sesoi: float, what: str, outcome: str
     )
 
 
-CELL: Final = re.compile(r"[a-z_]+=(?:\.?[\w+-]+)+(?:,[a-z_]+=(?:\.?[\w+-]+)+)*")
+CELL: Final = re.compile(r"[a-z_]+=(?:[./]?[\w+-]+)+(?:,[a-z_]+=(?:[./]?[\w+-]+)+)*")
 """A cell_id: its levels, without spaces."""
 
 
@@ -148,11 +148,13 @@ def cell_name(text: str) -> str:
     whom = {"on": " (other-class)", "off": " (any)"}.get(same_class or "", "")
     short: dict[str, Callable[[str], str]] = {
         "koleo": lambda level: f"KoLeo{whom}" if level == "on" else f"KoLeo {level}",
+        "koleo_weight": "weight {}".format,
         "accum_steps": "K={}".format,
         "batch_size": "B={}".format,
         "accum_mode": str,
     }
-    return ", ".join(short.get(name, f"{name.replace('_', ' ')} {{}}".format)(level) for name, level in levels.items())
+    order = sorted(levels, key=lambda name: (name != "koleo", name in ("accum_steps", "accum_mode")))
+    return ", ".join(short.get(name, f"{name.replace('_', ' ')} {{}}".format)(levels[name]) for name in order)
 
 
 def capital(text: str) -> str:

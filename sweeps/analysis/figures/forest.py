@@ -140,6 +140,7 @@ def draw_forest(data: ForestData) -> Figure:
             if row.panel == panel:
                 _draw_row(axes, row, centres[row.label], heights[row.label])
         axes.axvline(0, color=GREY, linewidth=1)
+        axes.margins(x=0.07)
         axes.set(ylim=(sum(lines), 0), xlabel=wrapped(f"difference in {panel}", 44 // len(panels)))
         axes.set_yticks(list(centres.values()), names if axes is drawn[0] else [""] * len(names), fontsize=8)
         axes.tick_params(axis="y", length=0)
@@ -163,5 +164,5 @@ def _draw_row(axes: Axes, row: ForestItem, y: float, high: float) -> None:
     y -= 0.35
     titled(axes.plot([effect.ci_low, effect.ci_high], [y, y], color=colour, linewidth=2)[0], told)
     titled(axes.plot([effect.estimate], [y], marker, color=colour, markersize=6.5, markeredgecolor="white")[0], told)
-    across = axes.get_yaxis_transform()
-    axes.text(0.5, y + 0.85, interval(effect), transform=across, ha="center", va="center", fontsize=6.5, bbox=_NUMBERS)
+    text = axes.text(0.5, y + 0.85, interval(effect), fontsize=6.5, bbox=_NUMBERS, transform=axes.get_yaxis_transform())
+    text.set(ha="center", va="center")

@@ -29,6 +29,9 @@ READING: Final = (
     "whether there is one."
 )
 
+MOST_SPREAD: Final = 0.8
+"""Of all arms at one K, where 1 is the way to the next."""
+
 EVERY_K: Final = (0, (5, 3))
 """Dashes of an arm that one cell stands for at every K."""
 
@@ -137,7 +140,7 @@ def draw_interaction(outcomes: Sequence[InteractionData]) -> Figure:
 
 def _draw_outcome(axes: Axes, data: InteractionData) -> None:
     place = {k: i for i, k in enumerate(data.ks)}
-    spread = 0.16 * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
+    spread = min(0.16, MOST_SPREAD / len(data.series)) * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
     for series, offset in zip(data.series, spread, strict=True):
         colour, marker = data.looks[series.name]
         xs = np.array([place[k] for k in series.ks]) + offset

@@ -94,7 +94,7 @@ def reading(data: PairedData) -> str:
 def _side(cells: Sequence[str]) -> str:
     """One cell, or how many a side is the mean of, by what they have in common."""
     common = [level for level in cells[0].split(",") if all(level in cell.split(",") for cell in cells)]
-    return cells[0] if len(cells) == 1 else f"{','.join(common)}, mean of {len(cells)}".lstrip(", ")
+    return cells[0] if len(cells) == 1 else f"{','.join(common)}, mean of {len(cells)} cells".lstrip(", ")
 
 
 @styled

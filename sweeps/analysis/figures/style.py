@@ -138,7 +138,7 @@ def head(title: str, caption: str, stamp: str = "") -> tuple[str, str]:
 
 def wrapped(name: str, width: int) -> str:
     """A name on lines of at most `width`; of a cell what people call it."""
-    return "\n".join(textwrap.wrap(_breakable(named_cells(name)), width))
+    return "\n".join(textwrap.wrap(_breakable(named_cells(name)), width, break_on_hyphens=False))
 
 
 def named_cells(text: str) -> str:
@@ -193,11 +193,11 @@ def titled(artist: Artist, *texts: str) -> None:
 def _of_each(group: re.Match[str]) -> str:
     """The marks of an artist, each with its title."""
     texts = iter(group[1].split(BETWEEN))
-    return (
-        "<g>"
-        + re.sub(r"<use ([^>]*)/>", lambda use: f"<use {use[1]}><title>{next(texts)}</title></use>", group[2])
-        + "</g>"
-    )
+
+    def marked(use: re.Match[str]) -> str:
+        return f"<use {use[1]}><title>{next(texts, '')}</title></use>"
+
+    return f"<g>{re.sub(r'<use ([^>]*)/>', marked, group[2])}</g>"
 
 
 def inline_svg(svg: str, *, name: str, label: str) -> str:

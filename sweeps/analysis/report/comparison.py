@@ -35,7 +35,7 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     told = any(one.difference is not None for one in pairs)
     rows = [
         [
-            one.first.contrast.label.removesuffix(","),
+            one.first.name,
             *_cells(one.first, one.other_outcomes),
             *_cells(one.second, one.other_outcomes),
             *([or_absent(one.difference, interval)] if told else []),

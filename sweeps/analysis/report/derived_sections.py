@@ -66,7 +66,7 @@ def _intervals_of(one: Comparison, names: dict[str, str]) -> list[str]:
     """Which intervals stand in the table: of a primary, or of their own, and whether they hold at every look."""
     if one.bare:
         return [BARE]
-    own = f"95 % intervals{', valid at every look,' * one.anytime} each on its own"
+    own = f"95 % intervals{', valid at every look' * one.anytime}, each on its own"
     if not one.shared:
         return [f"{own[:1].upper()}{own[1:]}."]
     shared = "; ".join(names[part] for part in one.shared)

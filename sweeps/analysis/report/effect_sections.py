@@ -115,7 +115,7 @@ def _primaries(found: Sequence[Finding], what: str) -> list[Table]:
         at_one = effect.unit == "block"
         cells = {
             f"p{f' (times {effect.family})' if effect.family > 1 else ''}": "" if at_one else p_text(effect.p_value),
-            "of": runs.counted(),
+            "based on": runs.counted(),
             "P(A > B)": "" if at_one else or_absent(finding.superiority, _share),
             "variance due to tuning": "" if finding.due_to_tuning is None else percent(finding.due_to_tuning),
             "detectable (power .8)": "" if finding.detectable is None else _range(finding.detectable, effect),
@@ -162,7 +162,7 @@ def intervals(title: str, found: Sequence[Finding]) -> Table:
         for name, one in zip(treatment_names(found), found, strict=True)
         if one.estimated is not None and one.runs is not None
     ]
-    return Table([title, "effect", "95 % interval", "of"], rows)
+    return Table([title, "effect", "95 % interval", "based on"], rows)
 
 
 def refused(found: Sequence[Finding]) -> list[str]:

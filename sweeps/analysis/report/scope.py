@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
+from sweeps.analysis.report.plain_answer import joined
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by, trials_by_stage, unfinished
 from sweeps.analysis.stats.intervals.anytime import FIRST_LOOK
@@ -61,7 +62,7 @@ def scope(trials: pa.Table, found: list[Finding]) -> list[str]:
     confirm = rows_of(trials, "confirm", ("replicate", "block", *names))
     confirm.sort(key=place_of)
     told = [f.contrast for f in found if f.runs is not None and f.contrast.family in ("primary", "control")]
-    lines += list(dict.fromkeys(_cells_differ(confirm, contrast) for contrast in told))
+    lines += cells_differ(confirm, told)
     if "search" in _values(trials, "stage"):
         lines.append(
             "Search only describes: its sampler visits the arms unevenly and ASHA stops slow starters, so nothing "
@@ -221,19 +222,33 @@ def _tuned(trials: pa.Table) -> str:
     )
 
 
-def _cells_differ(confirm: Sequence[Row], contrast: Contrast) -> str:
-    """Settings in which the cells of a contrast differ in any replicate, read from the configurations that ran."""
+def cells_differ(confirm: Sequence[Row], contrasts: Sequence[Contrast]) -> list[str]:
+    """Settings in which the cells of contrasts differ, a sentence for those that differ alike.
+
+    Args:
+        confirm: rows of `trials` with their configurations.
+        contrasts: whose cells.
+    """
+    found: dict[str, list[Contrast]] = {}
+    for contrast in contrasts:
+        found.setdefault(", ".join(_differing_settings(confirm, contrast)) or "nothing", []).append(contrast)
+    lines = []
+    for settings, own in found.items():
+        who = f"The cells compared for {joined(list(dict.fromkeys(one.name for one in own)), 'and')}"
+        if len(own) == 1 and len(own[0].weights) == 2:
+            who = f"{cell_name(own[0].treatment)} and {cell_name(own[0].control)}"
+        lines.append(f"{who} differ in: {settings}.")
+    return lines
+
+
+def _differing_settings(confirm: Sequence[Row], contrast: Contrast) -> list[str]:
+    """In any replicate, read from the configurations that ran."""
     by_replicate: dict[int, dict[str, Row]] = {}
     for row in confirm:
         if row["cell_id"] in contrast.weights:
             configs = by_replicate.setdefault(place_of(row).replicate, {})
             configs.setdefault(row["cell_id"], json.loads(row["config_json"]))
-    differing = sorted({name for configs in by_replicate.values() for name in _differing(list(configs.values()))})
-    if len(contrast.weights) == 2:
-        who = f"{cell_name(contrast.treatment)} and {cell_name(contrast.control)}"
-    else:
-        who = f"The cells compared for {contrast.name}"
-    return f"{who} differ in: {', '.join(differing) or 'nothing'}."
+    return sorted({name for configs in by_replicate.values() for name in _differing(list(configs.values()))})
 
 
 def _differing(configs: Sequence[Row]) -> list[str]:
@@ -245,7 +260,7 @@ def _per_arm(trials: pa.Table) -> str:
     search = rows_of(trials, "search", ("cell_id", "end_reason"))
     arms = Counter(row["cell_id"] for row in search)
     done = Counter(row["cell_id"] for row in search if row["end_reason"] == "completed")
-    return "; ".join(f"{arm} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
+    return "; ".join(f"{cell_name(arm)} {n}, of which {done[arm]} completed" for arm, n in sorted(arms.items()))
 
 
 def _distinct(rows: Sequence[Row], name: str) -> str:

@@ -11,6 +11,7 @@ from embedding_core.storage.result_tables import Row
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import number, or_absent
 from sweeps.analysis.stats.description.descriptive import mean_of_known, rows_of, selected_by
+from sweeps.analysis.wording import cell_name
 from sweeps.results.columns import named
 
 HEADING: Final = "What the search alone would have suggested"
@@ -92,15 +93,19 @@ def _differences(control: ArmRows, arm: ArmRows) -> list[tuple[str, float]]:
 def _read_naively(arms: Sequence[ArmRows]) -> list[str]:
     """Every arm against the first."""
     lines = []
+
+    def said(arm: ArmRows) -> str:
+        return cell_name(arm.name)
+
     for arm in arms[1:]:
         differences = _differences(arms[0], arm)
         if not differences:
-            lines.append(f"{arm.name} and {arms[0].name} have no reading in common.")
+            lines.append(f"{said(arm)} and {said(arms[0])} have no reading in common.")
             continue
         read = ", ".join(f"{number(value, signed=True)} by the {name}" for name, value in differences)
         signs = {np.sign(value) for _, value in differences}
         torn = " The readings disagree even in sign." if {-1.0, 1.0} <= signs else ""
-        lines.append(f"Read naively, {arm.name} differs from {arms[0].name} by {read}.{torn}")
+        lines.append(f"Read naively, {said(arm)} differs from {said(arms[0])} by {read}.{torn}")
     return lines
 
 

@@ -99,11 +99,15 @@ def _risks(first: Contrast, trials: pa.Table) -> Section:
     )
     between = "equal shares" if difference.estimate == 0 else f"a difference of {estimate} percentage points"
     line = (
-        f"With {first.treatment}, {treatment.failed} of {treatment.n} runs failed; with {first.control}, "
-        f"{control.failed} of {control.n}: {between} (95 % interval {low} to {high}; Newcombe, taking runs as "
-        "independent; exploratory)."
+        f"With {_called(first.treatment_cells)}, {treatment.failed} of {treatment.n} runs failed; with "
+        f"{_called(first.control_cells)}, {control.failed} of {control.n}: {between} (95 % interval {low} to {high}; "
+        "Newcombe, taking runs as independent; exploratory)."
     )
     return Section(RISK_HEADING, [RISKS, line], tables=[Table(["failed runs", "tune", "confirm", "95 %"], rows)])
+
+
+def _called(cells: Sequence[str]) -> str:
+    return " + ".join(map(cell_name, cells))
 
 
 def _costs(first: Contrast, trials: pa.Table) -> Section:
@@ -113,6 +117,6 @@ def _costs(first: Contrast, trials: pa.Table) -> Section:
         [ratio.cell_id, *(or_absent(ratio.ratios[name], "{:.2f}".format) for name in costs.RATIOS)]
         for ratio in costs.cost_ratios(trials, reference=reference)
     ]
-    note = f"Relative to {reference}: geometric means over the seeds that completed in both."
+    note = f"Relative to {cell_name(reference)}: geometric means over the seeds that completed in both."
     tables = [Table(["ratio", *(MEASURED[name].header for name in costs.RATIOS)], rows)] if rows else []
     return Section("Relative cost", [note], tables=tables)

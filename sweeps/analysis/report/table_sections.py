@@ -13,6 +13,7 @@ from sweeps.analysis.stats.description import costs, descriptive
 from sweeps.analysis.stats.description.censoring import ipw_means
 from sweeps.analysis.stats.description.descriptive import selected_by
 from sweeps.analysis.stats.description.mechanism import SHOWN, final_means
+from sweeps.analysis.wording import cell_name
 from sweeps.results.columns import MEASURED, named
 from sweeps.results.schema import STAGES
 
@@ -31,13 +32,14 @@ def configurations(trials: pa.Table) -> Section:
     paragraphs = []
     if best:
         paragraphs.append(
-            f"Best completed search trial: {best[0].trial_id} ({best[0].cell_id}), final {named(selected_by(trials))} "
-            f"{number(best[0].value)}. Best of each arm, a maximum that favours the arm with more trials: "
-            + "; ".join(f"{b.cell_id} {number(b.value)} of {b.n_completed} completed" for b in best)
+            f"Best completed search trial: {best[0].trial_id} ({cell_name(best[0].cell_id)}), final "
+            f"{named(selected_by(trials))} {number(best[0].value)}. Best of each arm, a maximum that favours the arm "
+            "with more trials: "
+            + "; ".join(f"{cell_name(b.cell_id)} {number(b.value)} of {b.n_completed} completed" for b in best)
             + "."
         )
-    lines = [(f"{b.trial_id}, best of {b.cell_id}", b.command) for b in best]
-    lines += [(f"confirm, {cell}, first block", command) for cell, command in commands.items()]
+    lines = [(f"{b.trial_id}, best of {cell_name(b.cell_id)}", b.command) for b in best]
+    lines += [(f"confirm, {cell_name(cell)}, first block", command) for cell, command in commands.items()]
     if lines:
         paragraphs.append("To run one again, without Ray:")
     return Section("Best configuration" if best else "Configurations", paragraphs, lines)
@@ -57,7 +59,7 @@ def endings(trials: pa.Table, curves: pa.Table) -> Section:
     for row in descriptive.censoring(trials):
         if row["stopped"]:
             when = "" if row["median_epoch"] is None else f"; median epoch {row['median_epoch']:g}"
-            stops.append(f"{row['cell_id']} {row['stopped']} of {row['n']} ({percent(row['share'])}{when})")
+            stops.append(f"{cell_name(row['cell_id'])} {row['stopped']} of {row['n']} ({percent(row['share'])}{when})")
     paragraphs = [f"Stopped early by ASHA: {'; '.join(stops)}."] if stops else []
     errors = Counter(reason for reason in trials["error_type"].to_pylist() if reason is not None)
     paragraphs += [f"{count} trial{'s' * (count != 1)}: {reason}" for reason, count in sorted(errors.items())]

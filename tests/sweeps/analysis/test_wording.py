@@ -219,6 +219,11 @@ def test_no_sentence_contradicts_the_interval_that_it_prints(effect: Effect) -> 
         ("koleo=on,accum_steps=4", "KoLeo, K=4"),
         ("koleo=on,koleo_exclude_same_class=on,accum_steps=1,accum_mode=cached", "KoLeo (other-class), K=1, cached"),
         ("koleo=on,koleo_exclude_same_class=off,batch_size=64", "KoLeo (any), B=64"),
+        (
+            "koleo_weight=.03,koleo_exclude_same_class=off,accum_steps=1,koleo=on",
+            "KoLeo (any), weight .03, K=1",
+        ),
+        ("mining=easy/semihard", "mining easy/semihard"),
         ("loss=mined,margin=.5", "loss mined, margin .5"),
         ("K=4 against 1", "K=4 against 1"),
         ("n = 4", "n = 4"),

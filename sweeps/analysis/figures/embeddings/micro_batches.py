@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from sweeps.analysis.figures.canvas import styled
 from sweeps.analysis.figures.embeddings.stored_views import Shown, where
 from sweeps.analysis.figures.panel_grid import panel_grid
-from sweeps.analysis.figures.style import COLOURS, GREY
+from sweeps.analysis.figures.style import COLOURS, GREY, named_cells
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.stats.reading.pairing import Place
 
@@ -50,6 +50,7 @@ class MicroBatchData:
         """What the slider of the page needs."""
         width = float(np.ptp(np.array(self.points), axis=0).max())
         return {
+            "about": named_cells(self.caption),
             "points": [[round(value, 4) for value in point] for point in self.points],
             "neighbours": [[k, list(own)] for k, own in self.neighbours.items()],
             "arrow": round(ARROW * width, 5),
@@ -89,7 +90,7 @@ def draw_micro_batches(data: MicroBatchData) -> Figure:
     names = [f"K={k}: {sum(data.seen(k))} of {len(data.points)} see it" for k in data.neighbours]
     handles = [
         Line2D([], [], color=SEEN, linewidth=1.2, label="nearest neighbour, seen"),
-        Line2D([], [], color=ARROWS, marker=r"$\rightarrow$", linestyle="none", markersize=9, label="KoLeo pushes"),
+        Line2D([], [], color=ARROWS, marker=">", linewidth=1.2, markersize=4, label="where KoLeo pushes"),
     ]
     figure, panels = panel_grid("What a micro-batch sees of a batch", data.caption, names, handles, height=1.9)
     points = np.array(data.points)

@@ -50,7 +50,7 @@ LABEL_ROOM: Final = 0.14
 
 PUSHES: Final = 60
 
-_LEADER: Final = {"arrowstyle": "-", "color": "#444444", "linewidth": 0.5}
+_LEADER: Final[dict[str, Any]] = {"arrowstyle": "-", "color": "#444444", "linewidth": 0.5}
 
 _LABEL_BOX: Final = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
 
@@ -201,9 +201,8 @@ def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, 
         axes.add_patch(Ellipse((x, y), width, height, angle=angle, fill=False, color=looks[name][0], linewidth=1.3))
     for (name, (x, y)), (at_x, at_y) in zip(centres.items(), _apart(list(centres.values())), strict=True):
         text = marks[name].split(NUMBERED)[0]
-        axes.annotate(
-            text, (x, y), xytext=(at_x, at_y), ha="center", va="center", fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER
-        )
+        label = axes.annotate(text, (x, y), xytext=(at_x, at_y), fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER)
+        label.set(ha="center", va="center")
     if not panel.ellipses:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)

@@ -104,7 +104,7 @@ def test_effects_come_first_and_what_follows_from_them_after(report: Report) -> 
     assert primary.header[1:3] == ["KoLeo", "accumulation (K=4 against 1) with KoLeo"]
     assert not any(re.match(r"E\d", name) for name in primary.header)
     assert [row[0] for row in primary.rows] == [
-        "p (times 4)", "of", "P(A > B)", "variance due to tuning", "detectable (power .8)",
+        "p (times 4)", "based on", "P(A > B)", "variance due to tuning", "detectable (power .8)",
     ]  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def test_equal_weights_on_one_outcome_have_one_interval_everywhere(name: str, to
 def test_seeds_without_tuning_are_called_seeds(told: Told) -> None:
     _, report = told("drop-in")
     text = markdown_of(report)
-    assert {row[0]: row[1] for row in table_of(report, "Effect").rows}["of"] == "7 seeds"
+    assert {row[0]: row[1] for row in table_of(report, "Effect").rows}["based on"] == "7 seeds"
     assert "of a t test over seeds" in text
     assert "Each line is one seed" in text
     assert "the mean over its seeds" not in text
@@ -311,7 +311,7 @@ def test_one_tuning_says_so_in_sentence_and_table(told: Told) -> None:
     _, report = told("one tuning")
     assert all("at one tuning: 8 seeds" in sentence for sentence in report.verdicts)
     primary = {row[0]: row[1:] for row in table_of(report, "Effect").rows}
-    assert primary["of"] == ["at one tuning: 8 seeds"] * 4
+    assert primary["based on"] == ["at one tuning: 8 seeds"] * 4
     assert report.first is not None
     assert report.first.table is not None
     assert [row[2] for row in report.first.table.rows] == ["pilot, no verdict"] * 4

@@ -121,14 +121,14 @@ def test_a_full_sweep_has_every_section_in_order(rendered: Path) -> None:
     assert re.findall("^## (.*)$", markdown, flags=re.MULTILINE) == headings(html)
     text = markdown.replace("\\", "")
     for said in (
-        "unequal numbers of trials per arm (koleo=off 39, of which",
+        "unequal numbers of trials per arm (KoLeo off 39, of which",
         "koleo=on: 1 diverged of 7 runs, counted as .5 (test AUC).",
         "KoLeo (weight .1), test AUC: without the blocks of failed runs the difference is -.0",
         "At one tuning: the interval is over seeds alone.",
         "python -m embedding_core.train ",
         "unfinished",
         "koleo_weight, which only",
-        "Read naively, koleo=on differs from koleo=off by",
+        "Read naively, KoLeo differs from KoLeo off by",
         "None of these is an estimate of an effect",
         "Paired runs, on the test split: Pilot, no verdict on whether KoLeo (weight .1) changes AUC",
     ):

@@ -50,7 +50,7 @@ def test_replicates_have_a_median_with_a_range_and_a_row_each(make_factorial: Ma
     assert [float(x.strip("[],")) for x in text.split()] == [
         float(f"{x:.3g}") for x in (np.median(rates), min(rates), max(rates))
     ]
-    assert f"{CELL}: lr at the high end in 2 of 5 replicates." in shown.paragraphs[-1]
+    assert "KoLeo, K=4: lr at the high end in 2 of 5 replicates." in shown.paragraphs[-1]
     details = shown.tables[1]
     own = [row for row in details.rows if row[0] == CELL]
     assert [row[1] for row in own] == ["1", "2", "3", "4", "5"]

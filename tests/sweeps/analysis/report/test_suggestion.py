@@ -37,7 +37,7 @@ def starved(make_confirm: Make) -> Any:
 def test_the_search_is_read_in_three_ways_beside_what_was_confirmed(starved: Any) -> None:
     found = suggestion.section(starved, ("KoLeo left AUC equivalent.", -0.001, 0.006))
     assert found.paragraphs[0] == (
-        "Read naively, koleo=on differs from koleo=off by -.135 by the mean of all last values, +.005 by the mean of "
+        "Read naively, KoLeo differs from KoLeo off by -.135 by the mean of all last values, +.005 by the mean of "
         "completed trials, -.005 by the best trial. The readings disagree even in sign."
     )
     assert found.paragraphs[1] == suggestion.WHY_NOT
@@ -62,9 +62,7 @@ def test_numbers_of_accumulation_steps_are_read_likewise_over_all_arms(make_conf
         row = tables.add("search", index, f"koleo={'on' if on else 'off'}", 0, config, final_val_auc=auc)
         row["end_reason"] = "completed"
     found = suggestion.section(tables.trials, None, ("Accumulation lowered AUC.", -0.02, -0.01))
-    assert any(
-        line.startswith("Read naively, accum_steps=4 differs from accum_steps=1 by +.030") for line in found.paragraphs
-    )
+    assert any(line.startswith("Read naively, K=4 differs from K=1 by +.030") for line in found.paragraphs)
     assert column(found, 1, "accum_steps=4")["mean of completed trials"] == ".930"
     assert column(found, 1, "accum_steps=2")["trials"] == "1"
 

@@ -61,7 +61,7 @@ def test_every_supporting_section_is_there_with_few_columns(make_factorial: Make
     own = next(row for row in sections[0].tables[0].rows if row[0] == K4)
     mean = (np.nansum(made.values(K4)) + 0.5) / 7
     assert own[1:4:2] == [f"{mean:.4f}".removeprefix("0"), "7"]
-    assert f"With {K1} + {K4}, 1 of 14 runs failed; with {OFF}, 0 of 7: a difference of +" in text
+    assert "With KoLeo, K=1 + KoLeo, K=4, 1 of 14 runs failed; with KoLeo off, 0 of 7: a difference of +" in text
 
 
 def test_where_no_run_failed_nothing_is_said_of_risks(make_factorial: Make) -> None:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from sweeps.analysis.report.effect_sections import effects
-from sweeps.analysis.report.scope import _cells_differ
+from sweeps.analysis.report.scope import cells_differ
 from sweeps.analysis.stats.answers.contrast_table import contrast_rows
 from sweeps.analysis.stats.answers.findings import Finding, findings
 from sweeps.analysis.stats.answers.koleo_against_accumulation import comparisons
@@ -316,8 +316,8 @@ def test_settings_in_which_cells_differ_are_those_of_every_replicate(make_factor
     row = made.row("koleo=on", 2)
     row["config_json"] = json.dumps(json.loads(row["config_json"]) | {"lr": 0.123})
     rows = sorted((row for row in made.tables.trial_rows), key=lambda row: row["replicate"])
-    assert _cells_differ(rows[:2], made.stored.contrasts[0]) == "KoLeo and KoLeo off differ in: koleo, koleo_weight."
-    assert "differ in: koleo, koleo_weight, lr." in _cells_differ(rows, made.stored.contrasts[0])
+    assert cells_differ(rows[:2], made.stored.contrasts[:1]) == ["KoLeo and KoLeo off differ in: koleo, koleo_weight."]
+    assert "differ in: koleo, koleo_weight, lr." in cells_differ(rows, made.stored.contrasts[:1])[0]
 
 
 CLAIMS = {
