@@ -11,7 +11,7 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import LOSSES
 from embedding_core.train import SAVE_EVERY_S
 from sweeps.design import Design
-from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
+from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, ETA, GRACE, SEARCHERS, TUNERS
 from sweeps.design.plan_file import EXTENDABLE
 from sweeps.results.endings import RETRIABLE
 from sweeps.results.schema import STAGES
@@ -109,6 +109,14 @@ def _add_what(add: _Add, design: Design) -> None:
         type=_lenient(float),
         metavar="SHARE",
         help="share of search trials drawn to run on when ASHA would stop them, to audit the stopping; 0",
+    )
+    add("--searcher", metavar="HOW", help=f"what proposes settings, of {', '.join(SEARCHERS)}; {SEARCHERS[0]}")
+    add("--eta", type=_lenient(int), metavar="N", help=f"at each rung of ASHA the best 1/N go on; {ETA}")
+    add(
+        "--grace",
+        type=_lenient(float),
+        metavar="SHARE",
+        help=f"share of its epochs before ASHA may stop a trial; {GRACE:g}",
     )
     add("--seed", type=_lenient(int), metavar="N", help="master seed; 0")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="fix another TrainConfig field, or loss.alpha")
@@ -215,6 +223,7 @@ _LEAST = {
     "epochs": 1,
     "blocks": 1,
     "seed": 0,
+    "eta": 2,
     "subset": 1,
     "max_concurrent": 1,
     "gpus_per_trial": 0,
@@ -228,6 +237,7 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
     for name, known in (
         ("confirm", tuple(CONFIRM)),
         ("tuner", TUNERS),
+        ("searcher", SEARCHERS),
         ("loss", LOSSES),
         ("duplicates", CHOICES["duplicates"]),
     ):
@@ -256,7 +266,7 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
 
 def _number_faults(arguments: argparse.Namespace) -> list[str]:
     faults = []
-    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt"):
+    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt", "grace"):
         value = getattr(arguments, name)
         if name == "gpus_per_trial" and value == "auto":
             continue
@@ -269,6 +279,8 @@ def _number_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
         elif name == "exempt" and value is not None and not 0 <= value < 1:
             faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
+        elif name == "grace" and value is not None and not 0 < value <= 1:
+            faults.append(f"`{flag}` must be above 0 and at most 1, but got {value:g}.")
         elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
         elif name == "gpus_per_trial" and value is not None and value > 1:
