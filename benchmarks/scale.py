@@ -1,12 +1,15 @@
 """What a large sweep costs beyond its training: the driver, the gaps between trials, the report.
 
-    python benchmarks/scale.py [--part driver] [--part search] [--part wall] [--part report] [--trials 2000]
+    python benchmarks/scale.py [--part driver] [--part search] [--part live] [--part wall] [--part report] [--trials N]
 
 driver: a listed plan of no-op trials with 10 reports each through the real engine, a tenth of the trials and all of
 them, each in a driver of its own. Time per trial is counted from the first trial's end to the last one's, so that
 starting Ray does not hide growth; memory is the driver's peak above what it held before the sweep. Targets: time and
 memory per trial grow <= 1.3 x.
 search: the same with the study and ASHA, fewer trials; the sampler's work grows with what it has seen. No target.
+live: `--at-once` trials of 500 epochs of 10 s, played through the real searcher, ASHA, callback and recorder, with
+`--known` ended before; see `played.py`. Targets: the driver's processor time is <= 60 % of a core, and <= 5 % of the
+epochs are answered more than half a second late.
 wall: a real sweep on digits, as many runs at once as the machine has cores: from the first trial's start to the last
 one's end, over (sum of the trials' training time / runs at once). Target: <= 1.15.
 report: the report of a sweep of `--trials` trials x 50 epochs, composed and written. Target: <= 20 s.
@@ -24,11 +27,13 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import analysis
 import numpy as np
 import orchestration
+import played
+import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 from machine import machine_class
@@ -40,6 +45,9 @@ from sweeps.results.store import Store
 from trainables.embedding import EmbeddingTrainable
 
 TARGET_GROWTH, TARGET_WALL, TARGET_REPORT_S = 1.3, 1.15, 20.0
+TARGET_SHARE, TARGET_DELAYED = 60.0, 5.0
+"""Percent."""
+
 EPOCHS = 10
 GROWTH = 10
 SEARCH_SHARE = 5
@@ -74,28 +82,32 @@ class Clocked(Store):
     ends: ClassVar[list[tuple[float, float]]] = []
     """Wall and processor seconds."""
 
-    def publish(self, table: str, *ids: Any, **content: Any) -> Path | None:
+    def publish(self, table: str, stage: str, content: pa.Table) -> Path | None:
         """As `Store.publish`, through which the driver's buffer writes."""
         if table == "trials":
-            self.ends.append((time.perf_counter(), time.process_time()))
-        return super().publish(table, *ids, **content)
+            self.ends += [(time.perf_counter(), time.process_time())] * content.num_rows
+        return super().publish(table, stage, content)
 
 
 def main() -> None:
     """Print each part with its target."""
-    parts = {"driver": driver, "search": search, "wall": wall, "report": report}
+    parts = {"driver": driver, "search": search, "live": live, "wall": wall, "report": report}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=parts, help="may be given several times (default: all)")
     parser.add_argument("--trials", type=int, default=2000, help="of the larger sweep (default: %(default)s)")
+    parser.add_argument("--at-once", type=int, default=1000, help="of the part live (default: %(default)s)")
+    parser.add_argument("--known", type=int, default=2000, help="that have ended before it (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="that it plays (default: %(default)s)")
     arguments = parser.parse_args()
     print(machine_class())
     for name in arguments.part or parts:
-        print(f"\n{name}")
-        parts[name](arguments.trials)
+        print(f"\n{name}", flush=True)
+        parts[name](arguments)
 
 
-def driver(trials: int) -> None:
+def driver(arguments: argparse.Namespace) -> None:
     """Time and memory per trial of a listed plan."""
+    trials = arguments.trials
     few, many = growth_of("confirm", trials)
     print(verdict("wall time per trial grows", many.wall_s / few.wall_s, TARGET_GROWTH, "x"))
     print(verdict("the driver's processor time per trial grows", many.cpu_s / few.cpu_s, TARGET_GROWTH, "x"))
@@ -103,10 +115,30 @@ def driver(trials: int) -> None:
     print(verdict("memory per trial grows", memory, TARGET_GROWTH, "x"))
 
 
-def search(trials: int) -> None:
+def search(arguments: argparse.Namespace) -> None:
     """The same with Optuna's sampler and ASHA."""
-    few, many = growth_of("search", trials // SEARCH_SHARE)
+    few, many = growth_of("search", arguments.trials // SEARCH_SHARE)
     print(f"processor time per trial grows {many.cpu_s / few.cpu_s:.2f} x, the sampler's included (no target)")
+
+
+def live(arguments: argparse.Namespace) -> None:
+    """Share of a core that the driver takes, and epochs that it keeps waiting."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = memory_mib("VmRSS")
+        of = played.play(
+            Path(folder) / "sweep", at_once=arguments.at_once, seconds=arguments.seconds, known=arguments.known
+        )
+        memory = memory_mib("VmRSS") - before
+    print(f"{arguments.at_once:,} trials at once, {arguments.known:,} ended before: {of.rows:,} epochs, "
+          f"{of.ended:,} ends in {of.simulated_s:g} s of search")  # fmt: skip
+    for what, cpu_s in of.of.most_common():
+        print(f"{what:>20}{1000 * cpu_s / of.rows:10.2f} ms of processor time per epoch")
+    print(f"the first trials: {1000 * of.started_cpu_s / arguments.at_once:.0f} ms each; {of.files:,} files; "
+          f"{memory:.0f} MiB more than before")  # fmt: skip
+    print(f"an epoch waited {of.worst_s:.1f} s at most, where an fsync takes {1000 * of.sync_s:.1f} ms")
+    print(verdict("the driver's processor time, of a core", 100 * of.cpu_s / of.simulated_s, TARGET_SHARE, "%"))
+    late = f"epochs answered more than {played.LATE_S:g} s late"
+    print(verdict(late, 100 * of.delayed / of.rows, TARGET_DELAYED, "%"))
 
 
 def growth_of(stage: str, trials: int) -> tuple[Cost, Cost]:
@@ -142,7 +174,7 @@ def per_trial(ends: np.ndarray) -> tuple[float, float]:
     return float(wall_s), float(cpu_s)
 
 
-def wall(trials: int) -> None:
+def wall(arguments: argparse.Namespace) -> None:
     """Wall time of a real sweep over its training time."""
     start_ray()
     at_once = int(ray.cluster_resources()["CPU"])
@@ -156,8 +188,9 @@ def wall(trials: int) -> None:
     print(verdict("wall / (training / runs at once)", took / (training / at_once), TARGET_WALL, ""))
 
 
-def report(trials: int) -> None:
+def report(arguments: argparse.Namespace) -> None:
     """Seconds for the report of a finished sweep, the first in its process."""
+    trials = arguments.trials
     with tempfile.TemporaryDirectory(dir=analysis.MEMORY if analysis.MEMORY.is_dir() else None) as folder:
         sweep = analysis.written(Path(folder) / "sweep", trials)
         started = time.perf_counter()

@@ -4,6 +4,8 @@ import errno
 import logging
 import shutil
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -21,6 +23,9 @@ MARKER: Final = ".checkpoints"
 DAMAGED: Final = ".damaged"
 """Suffix of a file that could not be read and was put aside."""
 
+DELETED_AT_ONCE: Final = 16
+"""Requests to an object store that are under way side by side."""
+
 _LOCAL: Final = fs.LocalFileSystem()
 
 _logger = logging.getLogger(__name__)
@@ -29,8 +34,8 @@ _logger = logging.getLogger(__name__)
 class CheckpointStore:
     """Files by name, `search/t00012.pt`. A file is there whole or not at all, whenever a process is killed.
 
-    In a folder it appears by renaming, in an object store when its upload is complete. Every method but `tidy` and
-    `delete` raises an OSError while the place is not to be reached.
+    In a folder it appears by renaming, in an object store when its upload is complete. Every method but `tidy`,
+    `delete` and `delete_all` raises an OSError while the place is not to be reached.
     """
 
     def __init__(self, filesystem: fs.FileSystem, root: str) -> None:
@@ -125,12 +130,25 @@ class CheckpointStore:
 
     def delete(self, name: str) -> None:
         """Delete if there; one that cannot be deleted stays, which the log says."""
-        path = f"{self._root}/{name}"
         try:
-            if self._has(path):
-                self._filesystem.delete_file(path)
+            self._filesystem.delete_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            return
         except OSError as error:
             _logger.warning("%s stays: %s", name, error)
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete those that are there: each folder is listed once, and they go side by side."""
+        wanted = set(names)
+        selectors = [fs.FileSelector(f"{self._root}/{one}", allow_not_found=True) for one in _folders(wanted)]
+        try:
+            found = [one.path for selector in selectors for one in self._filesystem.get_file_info(selector)]
+        except OSError as error:
+            _logger.warning("%d files stay: %s", len(wanted), error)
+            return
+        there = wanted & {path.removeprefix(f"{self._root}/") for path in found}
+        with ThreadPoolExecutor(DELETED_AT_ONCE) as pool:
+            list(pool.map(self.delete, sorted(there)))
 
     def _has(self, path: str) -> bool:
         return bool(self._filesystem.get_file_info(path).type == fs.FileType.File)
@@ -141,6 +159,10 @@ class CheckpointStore:
             text = f"the share of {self._root} is not mounted here, or the checkpoints are gone"
             raise FileNotFoundError(f"{text}; to go on without them, make the file {self._root}/{MARKER}")
         return f"{self._root}/{name}"
+
+
+def _folders(names: Iterable[str]) -> set[str]:
+    return {name.rpartition("/")[0] for name in names}
 
 
 def below(where: str, name: str) -> str:

@@ -11,7 +11,7 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import LOSSES
 from sweeps.analysis.wording import MIN_REPLICATES
 from sweeps.design import Design
-from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
+from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, ETA, GRACE, SEARCHERS, TUNERS
 from sweeps.design.plan_file import EXTENDABLE
 from sweeps.results.endings import RETRIABLE
 from sweeps.results.latest import NAME as LATEST
@@ -124,6 +124,18 @@ def _add_what(add: _Add, design: Design, default_of: Callable[[str], str]) -> No
         metavar="FILE|MODULE",
         help="losses, backbones and data sets of your own, see docs/plugins.md; can be repeated",
     )
+    add(
+        "--searcher",
+        metavar="HOW",
+        help=f"what proposes settings, of {', '.join(SEARCHERS)}; default: {SEARCHERS[0]}",
+    )
+    add("--eta", **number, help=f"at each rung of ASHA the best 1/N go on; default: {ETA}")
+    add(
+        "--grace",
+        type=_lenient(float),
+        metavar="SHARE",
+        help=f"share of its epochs before ASHA may stop a trial; default: {GRACE:g}",
+    )
 
 
 def _add_how(add: _Add) -> None:
@@ -230,6 +242,7 @@ _LEAST = {
     "epochs": 1,
     "blocks": 1,
     "seed": 0,
+    "eta": 2,
     "subset": 1,
     "max_concurrent": 1,
     "gpus_per_trial": 0,
@@ -243,6 +256,7 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
     for name, known in (
         ("confirm", tuple(CONFIRM)),
         ("tuner", TUNERS),
+        ("searcher", SEARCHERS),
         ("loss", LOSSES),
         ("duplicates", CHOICES["duplicates"]),
     ):
@@ -273,7 +287,7 @@ def value_faults(arguments: argparse.Namespace) -> list[str]:
 
 def _number_faults(arguments: argparse.Namespace) -> list[str]:
     faults = []
-    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt"):
+    for name in (*_LEAST, "cpus_per_trial", "memory_per_trial", "exempt", "grace"):
         value = getattr(arguments, name)
         if name == "gpus_per_trial" and value == "auto":
             continue
@@ -286,6 +300,8 @@ def _number_faults(arguments: argparse.Namespace) -> list[str]:
             faults.append(f"`{flag}` must be at most {MAX_SEED}, but got {value}.")
         elif name == "exempt" and value is not None and not 0 <= value < 1:
             faults.append(f"`{flag}` must be in [0, 1), but got {value:g}.")
+        elif name == "grace" and value is not None and not 0 < value <= 1:
+            faults.append(f"`{flag}` must be above 0 and at most 1, but got {value:g}.")
         elif name in ("cpus_per_trial", "memory_per_trial") and value is not None and not value > 0:
             faults.append(f"`{flag}` must be above 0, but got {value:g}.")
         elif name == "gpus_per_trial" and value is not None and value > 1:

@@ -21,7 +21,8 @@ from sweeps.results.schema import STAGES
 
 WHAT = (
     "preset", "dataset", "outcome", "samples", "replicates", "points", "epochs", "blocks", "seed", "confirm", "tuner",
-    "controls", "exempt", "subset", "loss", "duplicates", "skip_broken", "stages", "data_root",
+    "controls", "exempt", "searcher", "eta", "grace", "subset", "loss", "duplicates", "skip_broken", "stages",
+    "data_root",
 )  # fmt: skip
 """Flags that determine the results, in the order in which a plan lists them."""
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import product
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.errors import Faults
 from sweeps.design import Range
+from sweeps.design.corners import corners
 from sweeps.design.design import Settings, Value
 from sweeps.design.plan import BLOCKS_PER_SEED, FIRST_POINT_BLOCK, Plan
 from sweeps.design.runs import confirm_base, drawn_at
@@ -36,9 +36,9 @@ def searched(plan: Plan) -> list[Settings]:
 def tuned(plan: Plan) -> dict[str, list[Settings]]:
     """Settings of the corners of what is tuned, by id of the cell."""
     ends = [(0.0, 1.0) if isinstance(f.domain, Range) else _places(len(f.domain.values)) for f in plan.nuisances]
-    corners = list(product(*ends))
+    crossed = list(corners(ends))
     return {
-        cell.cell_id: [{**plan.tune_base, **drawn_at(plan, u, cell), **cell.settings} for u in corners]
+        cell.cell_id: [{**plan.tune_base, **drawn_at(plan, u, cell), **cell.settings} for u in crossed]
         for cell in plan.factorial.distinct
     }
 
@@ -95,6 +95,9 @@ def _stage_faults(plan: Plan) -> Iterator[str]:
     for name in ("points", "tuner"):
         if name in plan.what and "tune" not in plan.stages:
             yield f"`--{name}` is for the stage tune, which is not run: add `--confirm tuned`."
+    for name in ("searcher", "eta", "grace"):
+        if name in plan.what and "search" not in plan.stages and plan.tuner != "optuna":
+            yield f"`--{name}` is for stages that Optuna and ASHA tune, and none of them is run."
     if "tune" in plan.stages and not plan.points:
         yield "The stage tune needs `--points`; this preset tunes nothing."
     elif plan.tuner == "sobol" and plan.points & (plan.points - 1):

@@ -12,14 +12,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from embedding_core.errors import Faults, unknown
 from sweeps.analysis.stats.description import costs
 from sweeps.analysis.stats.description.costs import CellCost, NodeCost, Saving
 from sweeps.design.planned_counts import planned_trials
 from sweeps.results import files, frozen, store
+from sweeps.results.scan import scan, written_at
 from sweeps.results.schema import STAGES
+from sweeps.results.snapshots import SEQ
 
 COLUMNS: Final = (
     "trial_id",
@@ -150,19 +151,16 @@ def _stage(folder: Path, trials: pa.Table, stage: str, planned: int) -> StageSta
 
 
 def _running(folder: Path, stage: str, finished: Mapping[str, int]) -> list[Running]:
-    """Told by the names of files; only those of running trials are opened."""
-    latest: dict[str, list[files.Part]] = {}
-    for part in files.parts(folder, "curves", stage):
-        if part.attempt > finished.get(part.trial_id, 0):
-            known = latest.setdefault(part.trial_id, [])
-            latest[part.trial_id] = [p for p in known if p.attempt == part.attempt] + [part]
+    """Of each trial that has rows since its latest end, the last one, and the age of the file that this came in."""
+    rows, _ = scan(folder, "curves", stage, ["trial_id", "attempt", "epoch", "elapsed_s"])
+    latest: dict[str, dict[str, Any]] = {}
+    for row in rows.sort_by([("attempt", "ascending"), (SEQ, "ascending")]).to_pylist():  # stable: epochs stay in order
+        if row["attempt"] > finished.get(row["trial_id"], 0):
+            latest[row["trial_id"]] = row
     now, found = time.time(), []
-    for trial_id, parts in sorted(latest.items()):
-        paths = [files.stage_dir(folder, "curves", stage) / part.file_name for part in parts]
-        curve = pa.concat_tables([pq.read_table(path, columns=["epoch", "elapsed_s"]) for path in paths])
-        last = max(curve.to_pylist(), key=lambda row: row["epoch"])
-        silent = max(now - max(path.stat().st_mtime for path in paths), 0.0)
-        found.append(Running(trial_id, parts[-1].attempt, last["epoch"], last["elapsed_s"] or 0.0, silent))
+    for trial_id, last in sorted(latest.items()):
+        silent = max(now - written_at(folder, "curves", stage, last), 0.0)
+        found.append(Running(trial_id, last["attempt"], last["epoch"], last["elapsed_s"] or 0.0, silent))
     return found
 
 

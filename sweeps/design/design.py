@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import product
 from typing import Final, Literal
 
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import REGISTRIES
+from sweeps.design.corners import corners
 
 Value = bool | int | float | str | None
 Settings = Mapping[str, Value]
@@ -250,9 +250,9 @@ class Design:
         raise ValueError(f"No arm of {self.name} has the levels of {dict(settings)}.")
 
     def corners(self) -> Iterator[Settings]:
-        """Every combination of the factors' levels and ends of range: what must be valid before any trial starts."""
+        """Combinations of the factors' levels and ends of range, see `corners`; the first has the first of each."""
         ends = [(f.domain.low, f.domain.high) if isinstance(f.domain, Range) else f.domain.values for f in self.factors]
-        for values in product(*ends):
+        for values in corners(ends):
             drawn: dict[str, Value] = {}
             for factor, value in zip(self.factors, values, strict=True):
                 if factor.is_drawn(drawn):

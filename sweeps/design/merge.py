@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from embedding_core.errors import Faults
 from sweeps.design.merged_plan import Source, differences, merged_content, new_id, replicates_of, shared_seeds
 from sweeps.design.planned_counts import planned_trials
-from sweeps.results import files, frozen, store
+from sweeps.results import frozen, store
 from sweeps.results.renumber import Place, copy_trials, trial_name
 from sweeps.results.store import Store
 
@@ -83,7 +83,7 @@ def _read(folders: Iterable[Path]) -> tuple[list[Source], list[str]]:
 def _unfinished(source: Source) -> Iterator[str]:
     """Planned runs that have not ended, or that are being run again, by stage."""
     for stage, planned in planned_trials(source.plan).items():
-        ended = {part.trial_id: part.attempt for part in files.parts(source.folder, "trials", stage)}
+        ended = store.attempts(source.folder, stage=stage, table="trials")
         begun = store.attempts(source.folder, stage=stage)
         ids = [trial_name(number) for number in range(planned)]
         left = [trial_id for trial_id in ids if ended.get(trial_id, 0) < max(1, begun.get(trial_id, 0))]

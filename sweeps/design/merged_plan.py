@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from embedding_core.errors import Faults
+from sweeps.design.plan import ETA, GRACE, SEARCHERS
 from sweeps.design.planned_counts import planned_trials
 from sweeps.results import files, frozen
 from sweeps.results.renumber import trial_name
@@ -61,7 +62,8 @@ class Source:
         asked = {name: value for name, value in self.plan["what"].items() if name not in {*FREE, *base}}
         settled = {name: self.plan[name] for name in ("samples", "points", "blocks", "confirm", "tuner")}
         named = {"stages": ",".join(self.plan["stages"]), "outcome": self.plan["outcome"]["name"]}
-        return {"controls": False, "exempt": 0.0, **base, **asked, **settled, **named}
+        default = {"controls": False, "exempt": 0.0, "searcher": SEARCHERS[0], "eta": ETA, "grace": GRACE}
+        return {**default, **base, **asked, **settled, **named}
 
     def per_replicate(self, stage: str) -> int:
         """Runs of each replicate in `tune` or `confirm`."""

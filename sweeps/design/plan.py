@@ -37,6 +37,15 @@ CONTROL_BLOCKS: Final = 4
 TUNERS: Final = ("optuna", "sobol")
 """`optuna`: a study per cell and replicate, stopped early by ASHA. `sobol`: common points alone, all to the end."""
 
+SEARCHERS: Final = ("tpe", "random")
+"""What proposes settings where Optuna tunes."""
+
+ETA: Final = 2
+"""At each rung of ASHA the better 1/eta goes on."""
+
+GRACE: Final = 0.25
+"""Share of its epochs in which no trial is stopped: early values say little, and stop slow starters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -67,6 +76,12 @@ class Plan:
     """Whether the A/A controls of the design run as well."""
     exempt: float
     """Share of search trials that ASHA may not stop."""
+    searcher: str
+    """One of `SEARCHERS`."""
+    eta: int
+    """Of ASHA, >= 2: see `ETA`."""
+    grace: float
+    """Likewise, in (0, 1]: see `GRACE`."""
     base: Settings
     """TrainConfig fields that no factor varies."""
     guessed: tuple[str, ...] = ()
@@ -113,6 +128,9 @@ class Plan:
             outcome=_outcome(design, str(what.get("outcome", preset.outcome))),
             controls=bool(what.get("controls", False)),
             exempt=float(what.get("exempt", 0.0)),  # type: ignore[arg-type]
+            searcher=str(what.get("searcher", SEARCHERS[0])),
+            eta=int(what.get("eta", ETA)),  # type: ignore[arg-type]
+            grace=float(what.get("grace", GRACE)),  # type: ignore[arg-type]
             base=base,
         )
 
@@ -203,6 +221,9 @@ class Plan:
             "outcome": self.outcome.name,
             "controls": self.controls,
             "exempt": self.exempt,
+            "searcher": self.searcher,
+            "eta": self.eta,
+            "grace": self.grace,
         }
         return {**self.base, **self.what, **settled}.get(name, "not set")
 

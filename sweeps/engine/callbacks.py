@@ -56,8 +56,7 @@ class StageCallback(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has ended by itself, or the scheduler has stopped it."""
-        results = self._recorder.live(trial).results
-        self._end(trial, endings.of_last_row(results[-1] if results else {}, gpu_share=self._slots.gpus))
+        self._end(trial, endings.of_last_row(self._recorder.live(trial).last, gpu_share=self._slots.gpus))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial's process has died, and its retries are used up."""

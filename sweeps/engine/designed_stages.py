@@ -9,7 +9,7 @@ from sweeps.design.design import Settings
 from sweeps.design.runs import Run, confirm_runs, tune_runs
 from sweeps.engine import tuner
 from sweeps.engine.records import split_files
-from sweeps.engine.search.asha import REDUCTION_FACTOR, Decision, Rungs, RungsByStudy, milestones
+from sweeps.engine.search.asha import Decision, Rungs, RungsByStudy, milestones, scheduler_name
 from sweeps.engine.search.cell_study import CellStudy, ShownStudies
 from sweeps.engine.search.searchers import PlannedSearch
 from sweeps.engine.search.tuning_search import TuningSearch
@@ -18,6 +18,9 @@ from sweeps.engine.tuner import Remainder
 from sweeps.engine.watching.audience import Audience
 from sweeps.results import store
 from trainables.run_label import RunLabel, to_flat, trial_name
+
+PROPOSALS = {"tpe": "TPE", "random": "random draws"}
+"""What `trials.sampler` calls each of `SEARCHERS`."""
 
 Labelled = Sequence[tuple[Run, RunLabel]]
 
@@ -44,8 +47,8 @@ def tune(sweep: Sweep, again: Collection[str]) -> bool:
         done=finished,
         images_per_trial=_most_images(sweep, runs),
         constants={
-            "sampler": f"Sobol({sweep.plan.common_points}), then TPE",
-            "scheduler": f"ASHA(eta={REDUCTION_FACTOR}) in each study",
+            "sampler": f"Sobol({sweep.plan.common_points}), then {PROPOSALS[sweep.plan.searcher]}",
+            "scheduler": f"{scheduler_name(sweep.plan.eta, sweep.plan.grace)} in each study",
         },
     )
     return tuner.run(sweep, remainder)
@@ -121,9 +124,9 @@ def _rungs(sweep: Sweep, labelled: Labelled, left: Collection[str]) -> RungsBySt
     rungs = {}
     for study, run in first.items():
         config = run.config()
-        marks = milestones(sweep.epoch_images(config), config.epochs)
+        marks = milestones(sweep.epoch_images(config), config.epochs, eta=sweep.plan.eta, grace=sweep.plan.grace)
         own = [decision for decision in replay if study_of[decision.trial_id] == study]
-        rungs[study] = Rungs(marks, REDUCTION_FACTOR, replay=own)
+        rungs[study] = Rungs(marks, sweep.plan.eta, replay=own)
     return RungsByStudy(study_of, rungs)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import optuna
 import ray
+from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.trial import FrozenTrial, Trial
 from ray import cloudpickle
 from ray.air.execution._internal import RayActorManager
@@ -82,3 +83,56 @@ def gone_on_with(study: optuna.Study, trial: FrozenTrial) -> Trial:
 def reported(trial: Trial) -> Mapping[int, float]:
     """Values by step as the storage has them: Optuna warns of a step reported twice, and does not say which were."""
     return trial.storage.get_trial(trial._trial_id).intermediate_values
+
+
+class SoleWriter(_CachedStorage):
+    """The studies of a file that no other process writes to: of what was read, only what was written since is read
+    again.
+
+    Optuna's own reads every unfinished trial again, several times for each suggestion, as another process could have
+    gone on with it: seconds with a thousand of them.
+    """
+
+    def __init__(self, backend: optuna.storages.RDBStorage) -> None:
+        super().__init__(backend)
+        self._written: set[int] = set()
+        """Ids of trials that may have changed since they were read."""
+        self._newest: dict[int, int] = {}
+        """The highest id read, by study."""
+
+    def set_trial_param(self, trial_id: int, *arguments: Any, **named: Any) -> None:
+        """As the base class, like all below."""
+        self._written.add(trial_id)
+        super().set_trial_param(trial_id, *arguments, **named)
+
+    def set_trial_state_values(self, trial_id: int, *arguments: Any, **named: Any) -> bool:
+        """Its state."""
+        self._written.add(trial_id)
+        return super().set_trial_state_values(trial_id, *arguments, **named)
+
+    def set_trial_intermediate_value(self, trial_id: int, *arguments: Any, **named: Any) -> None:
+        """A value that is reported."""
+        self._written.add(trial_id)
+        super().set_trial_intermediate_value(trial_id, *arguments, **named)
+
+    def set_trial_user_attr(self, trial_id: int, *arguments: Any, **named: Any) -> None:
+        """One of ours."""
+        self._written.add(trial_id)
+        super().set_trial_user_attr(trial_id, *arguments, **named)
+
+    def set_trial_system_attr(self, trial_id: int, *arguments: Any, **named: Any) -> None:
+        """One of a sampler, or a constraint."""
+        self._written.add(trial_id)
+        super().set_trial_system_attr(trial_id, *arguments, **named)
+
+    def _read_trials_from_remote_storage(self, study_id: int) -> None:
+        with self._lock:
+            self._studies.setdefault(study_id, _StudyInfo())
+            newest = self._newest.get(study_id, -1)
+            trials = self._backend._get_trials(
+                study_id, states=None, included_trial_ids=self._written, trial_id_greater_than=newest
+            )
+            self._add_trials_to_cache(study_id, trials)
+            ids = {trial._trial_id for trial in trials}
+            self._written -= ids
+            self._newest[study_id] = max({newest} | ids)

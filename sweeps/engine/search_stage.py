@@ -1,6 +1,6 @@
 """The stage search: TPE suggests, ASHA stops, over all factors in one block."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import optuna
 
@@ -8,7 +8,7 @@ from embedding_core.config.train_config import TrainConfig
 from sweeps.design.plan import SEARCH_BLOCK
 from sweeps.engine import tuner
 from sweeps.engine.records import split_files
-from sweeps.engine.search.asha import REDUCTION_FACTOR, Decision, Exemption, Rungs, milestones
+from sweeps.engine.search.asha import Decision, Exemption, Rungs, milestones, scheduler_name
 from sweeps.engine.search.optuna_study import STARTUP_TRIALS, open_study, reconcile
 from sweeps.engine.search.searchers import StudySearch
 from sweeps.engine.sweep import Sweep
@@ -27,33 +27,41 @@ def search(sweep: Sweep, again: Collection[str]) -> bool:
     finished = store.finished(folder, "search", retry=again)
     rows = store.read(folder, "trials", stage="search")
     first_trials = () if rows.num_rows else plan.preset.first_trials
-    study = open_study(folder / "optuna.db", seed=plan.seed, first_trials=first_trials)
+    study = open_study(folder / "optuna.db", seed=plan.seed, first_trials=first_trials, searcher=plan.searcher)
     reconcile(study, plan.design, rows, finished, measure=plan.outcome.final)
     if len(finished) >= plan.samples:
         return True
     retried = store.finished(folder, "search") - finished
     config = TrainConfig.from_flat({**plan.search_base, **next(plan.design.corners())})
     split_files.write(folder, sweep.data, [config])
+    marks = milestones(sweep.epoch_images(config), config.epochs, eta=plan.eta, grace=plan.grace)
     left = Remainder(
         stage="search",
-        searcher=_searcher(sweep, study, finished, retried),
-        rungs=_rungs(sweep, config, retried),
+        searcher=_searcher(sweep, study, marks, finished, retried),
+        rungs=_rungs(sweep, marks, retried),
         done=finished,
         images_per_trial=sweep.epoch_images(config) * config.epochs,
         constants={
-            "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})",
-            "scheduler": f"ASHA(eta={REDUCTION_FACTOR})",
+            "sampler": f"TPE(n_startup_trials={STARTUP_TRIALS})" if plan.searcher == "tpe" else "random draws",
+            "scheduler": scheduler_name(plan.eta, plan.grace),
         },
     )
     return tuner.run(sweep, left)
 
 
-def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retried: Collection[str]) -> StudySearch:
+def _searcher(
+    sweep: Sweep,
+    study: optuna.Study,
+    marks: Collection[int],
+    finished: Collection[str],
+    retried: Collection[str],
+) -> StudySearch:
     return StudySearch(
         sweep.plan.design,
         study,
         outcome=sweep.plan.outcome,
         base=sweep.plan.search_base,
+        rungs=marks,
         label={
             "study_id": sweep.study_id,
             "stage": "search",
@@ -72,10 +80,9 @@ def _searcher(sweep: Sweep, study: optuna.Study, finished: Collection[str], retr
     )
 
 
-def _rungs(sweep: Sweep, config: TrainConfig, retried: Collection[str]) -> Rungs:
+def _rungs(sweep: Sweep, marks: Sequence[int], retried: Collection[str]) -> Rungs:
     """ASHA as an earlier start has left it."""
     decided = store.read(sweep.folder, "rungs", stage="search").to_pylist()
     # A value that was not finite stopped its trial; what is tried again is judged anew.
     replay = [Decision.of_row(row) for row in decided if row["is_finite"] or row["trial_id"] not in retried]
-    rungs = milestones(sweep.epoch_images(config), config.epochs)
-    return Rungs(rungs, REDUCTION_FACTOR, replay=replay, exempt=Exemption(sweep.plan.exempt, sweep.plan.seed))
+    return Rungs(marks, sweep.plan.eta, replay=replay, exempt=Exemption(sweep.plan.exempt, sweep.plan.seed))

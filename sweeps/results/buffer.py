@@ -2,25 +2,18 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import pyarrow as pa
 
 from embedding_core.storage.result_tables import Row
 from sweeps.results.store import Store, check_rows
 
-
-class _Group(NamedTuple):
-    """Rows that share a file."""
-
-    table: str
-    stage: str
-    trial_id: str
-    attempt: int
+_Group = tuple[str, str]
+"""Table and stage, whose rows share a file."""
 
 
 class Buffer:
-    """Collects rows, and publishes them one file per table, trial and attempt.
+    """Collects rows, and publishes them one file per table and stage.
 
     Taking a row needs no disk. A row leaves the buffer only once it is published: after an OSError (disk full, say)
     call `flush` again.
@@ -51,7 +44,7 @@ class Buffer:
         # Here and not when flushing: one bad row must not keep good ones from the disk.
         taken = check_rows(table, stage, trial_id, attempt, rows)
         if rows:
-            group = _Group(table, stage, trial_id, attempt)
+            group = (table, stage)
             self._rows.setdefault(group, []).append(taken)
             self._since.setdefault(group, self._clock())
 
@@ -63,15 +56,16 @@ class Buffer:
         """
         if self._since and self._clock() - min(self._since.values()) >= self._max_age_s:
             self.flush()
+        self._store.compact_new()
 
-    def flush(self, trial_id: str | None = None) -> None:
-        """Publish now: one trial's rows, at its end, or all.
+    def flush(self, table: str | None = None) -> None:
+        """Publish now what waits for one table, or all.
 
         Raises:
             OSError: e.g. disk full; names the file. What is not published stays in the buffer.
         """
-        groups = [group for group in self._rows if trial_id in (None, group.trial_id)]
+        groups = [group for group in self._rows if table in (None, group[0])]
         # A row in `trials` says that the trial is finished: it comes after all the others.
-        for group in sorted(groups, key=lambda group: group.table == "trials"):
+        for group in sorted(groups, key=lambda group: group[0] == "trials"):
             self._store.publish(*group, pa.concat_tables(self._rows[group]).combine_chunks())
             del self._rows[group], self._since[group]

@@ -1,10 +1,12 @@
 """Where the files of a sweep lie, and how one appears: whole, under a name nobody else took.
 
     <results>/<name>/schema_version
-    <results>/<name>/v1/<table>/stage=<stage>/<trial_id>-a<attempt>-<seq>.parquet   closed, never changed
-    <results>/<name>/v1/contrasts/contrasts.parquet                                 replaced as a whole
-    <results>/<name>/compact/<table>/stage=<stage>.parquet                          snapshot of the files above
-    <results>/<name>/_staging/                                                      unfinished files
+    <results>/<name>/v1/<table>/stage=<stage>/rows-<number>.parquet   of any trials; closed, never changed
+    <results>/<name>/v1/contrasts/contrasts.parquet                   replaced as a whole
+    <results>/<name>/compact/                                         copies of many files in one: see `snapshots`
+    <results>/<name>/_staging/                                        unfinished files
+
+Older sweeps have a file for each trial and attempt, `<trial_id>-a<attempt>-<number>.parquet`.
 
 DuckDB and polars read every file their glob meets, dot-files included, so an unfinished one must not lie under `v1`.
 """
@@ -34,27 +36,34 @@ CONTRASTS_FILE: Final = "contrasts.parquet"
 STALE_S: Final = 60.0
 """A report may be rendered, and its contrasts be staged, while a driver starts; no write takes this long."""
 
-_NAME: Final = re.compile(r"(?P<trial_id>.+)-a(?P<attempt>\d+)-(?P<seq>\d{5,})\.parquet")
+_NAME: Final = re.compile(r"rows-(?P<seq>\d{8,})\.parquet")
+_OF_ONE_TRIAL: Final = re.compile(r"(?P<trial_id>.+)-a(?P<attempt>\d+)-(?P<seq>\d{5,})\.parquet")
 _TRIAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Part(NamedTuple):
-    """What the name of a published file says; parts order by trial, attempt, then age."""
+    """What the name of a published file says; of two with rows of one attempt the later has the higher number."""
 
-    trial_id: str
-    attempt: int
     seq: int
+    trial_id: str = ""
+    """Whose rows these are, if older code wrote them; else empty."""
+    attempt: int = 0
+    """Likewise."""
 
     @property
     def file_name(self) -> str:
         """The name, the inverse of `parse`."""
+        if not self.trial_id:
+            return f"rows-{self.seq:08d}.parquet"
         return f"{self.trial_id}-a{self.attempt}-{self.seq:05d}.parquet"
 
     @classmethod
     def parse(cls, file_name: str) -> "Part | None":
         """The parts of a file name; None if it is not one of ours."""
-        match = _NAME.fullmatch(file_name)
-        return cls(match["trial_id"], int(match["attempt"]), int(match["seq"])) if match else None
+        if match := _NAME.fullmatch(file_name):
+            return cls(int(match["seq"]))
+        match = _OF_ONE_TRIAL.fullmatch(file_name)
+        return cls(int(match["seq"]), match["trial_id"], int(match["attempt"])) if match else None
 
 
 def table_dir(results_dir: Path, table: str) -> Path:
@@ -65,11 +74,6 @@ def table_dir(results_dir: Path, table: str) -> Path:
 def stage_dir(results_dir: Path, table: str, stage: str) -> Path:
     """Folder of one table's files of one stage."""
     return table_dir(results_dir, table) / f"stage={stage}"
-
-
-def snapshot_path(results_dir: Path, table: str, stage: str) -> Path:
-    """File that compaction writes for one table and stage."""
-    return results_dir / "compact" / table / f"stage={stage}.parquet"
 
 
 def parts(results_dir: Path, table: str, stage: str) -> list[Part]:
@@ -91,17 +95,17 @@ def check_stage(stage: str) -> None:
         raise Faults([unknown("stage", stage, STAGES)])
 
 
-def check_part(part: Part) -> None:
-    """Refuse what cannot be a file name.
+def check_trial(trial_id: str, attempt: int) -> None:
+    """Refuse what files cannot be named after.
 
     Raises:
         Faults: `trial_id` is not letters, digits, `_`, `.` and `-`, or `attempt` is not at least 1.
     """
     faults = []
-    if not _TRIAL_ID.fullmatch(part.trial_id):
-        faults.append(f"`trial_id` must be letters, digits, `_`, `.` and `-`, but got {part.trial_id!r}.")
-    if part.attempt < 1:
-        faults.append(f"`attempt` must be at least 1, but got {part.attempt}.")
+    if not _TRIAL_ID.fullmatch(trial_id):
+        faults.append(f"`trial_id` must be letters, digits, `_`, `.` and `-`, but got {trial_id!r}.")
+    if attempt < 1:
+        faults.append(f"`attempt` must be at least 1, but got {attempt}.")
     if faults:
         raise Faults(faults)
 

@@ -1,16 +1,17 @@
 """Trials of one sweep written into another one's folder, under other ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from sweeps.results import files
 from sweeps.results.rows import schema_of
-from sweeps.results.scan import read_file
+from sweeps.results.scan import scan
 from sweeps.results.schema import KEYS
+from sweeps.results.snapshots import SEQ
 from sweeps.results.store import Store
 
 
@@ -29,7 +30,7 @@ def trial_name(number: int) -> str:
 
 
 def copy_trials(source: Path, target: Store, stage: str, places: Mapping[str, Place]) -> None:
-    """Publish every row of these trials in `target`, file by file: attempts stay, and so does which row is the latest.
+    """Publish every row of these trials in `target`: attempts stay, and so does which row is the latest.
 
     Args:
         source: folder of a sweep that no driver runs.
@@ -43,27 +44,22 @@ def copy_trials(source: Path, target: Store, stage: str, places: Mapping[str, Pl
     """
     # A row in `trials` says that the trial has ended: as the engine does, they come after all the others.
     for table in sorted(KEYS, key=lambda name: name == "trials"):
-        for part in files.parts(source, table, stage):
-            place = places.get(part.trial_id)
-            if place is not None:
-                rows = read_file(files.stage_dir(source, table, stage) / part.file_name, None, table)
-                others = place.columns if table == "trials" else {}
-                target.publish(
-                    table,
-                    stage,
-                    place.trial_id,
-                    part.attempt,
-                    _restated(table, rows, {**others, "trial_id": place.trial_id}),
-                )
+        rows, _ = scan(source, table, stage)  # in their order, which one file keeps
+        rows = rows.drop_columns([SEQ])
+        rows = rows.filter(pc.is_in(rows["trial_id"], pa.array(list(places), pa.string())))
+        placed = [places[trial_id] for trial_id in rows["trial_id"].to_pylist()]
+        columns = {"trial_id": [place.trial_id for place in placed]}
+        if table == "trials":
+            names = dict.fromkeys(name for place in placed for name in place.columns)
+            columns |= {name: [place.columns[name] for place in placed] for name in names}
+        target.publish(table, stage, _restated(table, rows, columns))
 
 
-def _restated(table: str, rows: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
-    """The rows with all columns of the schema, these filled with one value each."""
+def _restated(table: str, rows: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """The rows with all columns of the schema, these filled with other values."""
     schema = schema_of(table)
     whole = pa.concat_tables([schema.empty_table(), rows], promote_options="default")
-    for name, value in columns.items():
+    for name, values in columns.items():
         field = schema.field(name)
-        whole = whole.set_column(
-            schema.get_field_index(name), field, pa.repeat(pa.scalar(value, field.type), rows.num_rows)
-        )
+        whole = whole.set_column(schema.get_field_index(name), field, pa.array(values, field.type))
     return whole.replace_schema_metadata(schema.metadata)

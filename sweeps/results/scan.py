@@ -1,10 +1,9 @@
-"""Files to one Arrow table: the published files of a table and stage, or a snapshot and the files newer than it."""
+"""Files to one Arrow table: the published files of a table and stage, or snapshots and the files that none covers."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +11,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedding_core.errors import Faults
-from sweeps.results import files
+from sweeps.results import files, snapshots
+from sweeps.results.files import Part
 from sweeps.results.rows import schema_of
-from sweeps.results.schema import KEYS, is_plugin_column
+from sweeps.results.schema import KEYS
+from sweeps.results.snapshots import SEQ
 
-SEQ: Final = "_seq"
-"""Column that carries a row's file number, which settles duplicates within an attempt."""
+AT_ONCE: Final = 256
+"""Published files that are copied into one snapshot while a sweep runs; its driver does nothing else meanwhile."""
 
-_COVERS: Final = b"covers"
-"""Metadata key of a snapshot: JSON list of the file names whose rows it holds."""
+_IDS: Final = ["trial_id", "attempt"]
 
 
 def read_file(path: Path, columns: Sequence[str] | None, table: str) -> pa.Table:
@@ -32,16 +32,9 @@ def read_file(path: Path, columns: Sequence[str] | None, table: str) -> pa.Table
     try:
         with pq.ParquetFile(path) as file:
             # Columns it does not have are left out.
-            return file.read(_asked(columns, table, file.schema_arrow.names), use_threads=False)
+            return file.read(snapshots.asked(columns, table, file.schema_arrow.names), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise Faults([f"`{path}` is damaged: move it away to read the rest without its rows ({error})."]) from error
-
-
-def _asked(columns: Sequence[str] | None, table: str, there: Sequence[str]) -> list[str]:
-    if columns is not None:
-        return list(columns)
-    known = schema_of(table).names
-    return [*known, *(name for name in there if is_plugin_column(name) and name not in known)]
 
 
 def scan(results_dir: Path, table: str, stage: str, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[str]]:
@@ -53,32 +46,70 @@ def scan(results_dir: Path, table: str, stage: str, columns: Sequence[str] | Non
     Raises:
         Faults: a damaged file, or rows of what cannot be a trial; names it.
     """
-    # The snapshot before the list of files: a file published in between is then read on its own.
-    old, covered = _read_snapshot(files.snapshot_path(results_dir, table, stage), table, columns)
+    # The snapshots before the list of files: a file published in between is then read on its own.
+    old, covered = snapshots.read(results_dir, table, stage, columns)
     fresh = [part for part in files.parts(results_dir, table, stage) if part.file_name not in covered]
-    folder = files.stage_dir(results_dir, table, stage)
-    with ThreadPoolExecutor() as pool:
-        new = list(pool.map(lambda part: read_file(folder / part.file_name, columns, table), fresh))
-    seq = np.repeat(np.array([part.seq for part in fresh], dtype=np.int64), [rows.num_rows for rows in new])
+    new = _rows_of(results_dir, table, stage, fresh, columns)
     # First the empty table, whose columns and metadata are those of this code; a column an older file lacks is null.
-    rows = pa.concat_tables([_no_rows(table, columns), *new], promote_options="default").append_column(SEQ, [seq])
-    if old is not None:
-        rows = pa.concat_tables([rows, old], promote_options="default")
-    files.check_ids(pc.unique(rows["trial_id"]).to_pylist(), f"`{folder}`")
+    rows = pa.concat_tables([_no_rows(table, columns), new, *old], promote_options="default")
+    files.check_ids(pc.unique(rows["trial_id"]).to_pylist(), f"`{files.stage_dir(results_dir, table, stage)}`")
     # A stable sort: rows of one file keep their order.
     order = [(name, "ascending") for name in (*KEYS[table], "attempt", SEQ)]
     return rows.combine_chunks().sort_by(order), sorted(covered | {part.file_name for part in fresh})
 
 
+def attempts_of(results_dir: Path, table: str, stage: str) -> dict[str, int]:
+    """The highest attempt that a table and stage have rows of, by trial id; a damaged file does not count.
+
+    Raises:
+        Faults: a damaged snapshot, or rows of what cannot be a trial; names it.
+    """
+    folder = files.stage_dir(results_dir, table, stage)
+    old, covered = snapshots.read(results_dir, table, stage, _IDS)
+    fresh = [part for part in files.parts(results_dir, table, stage) if part.file_name not in covered]
+    shared = [folder / part.file_name for part in fresh if not part.trial_id]
+    with ThreadPoolExecutor() as pool:
+        new = list(pool.map(lambda path: _ids_in(path, table), shared))
+    rows = pa.concat_tables([_no_rows(table, _IDS), *new, *old], promote_options="default").select(_IDS)
+    highest = rows.group_by("trial_id").aggregate([("attempt", "max")])
+    found = dict(zip(highest["trial_id"].to_pylist(), highest["attempt_max"].to_pylist(), strict=True))
+    files.check_ids(found, f"`{folder}`")
+    for part in fresh:
+        if part.trial_id:
+            found[part.trial_id] = max(part.attempt, found.get(part.trial_id, 0))
+    return found
+
+
+def _ids_in(path: Path, table: str) -> pa.Table:
+    try:
+        return read_file(path, _IDS, table)
+    except Faults:  # is `scan`'s to report: the sweep can still be resumed
+        return _no_rows(table, _IDS)
+
+
+def written_at(results_dir: Path, table: str, stage: str, row: Mapping[str, Any]) -> float:
+    """When the file was published that a row is from, in seconds since 1970.
+
+    Args:
+        results_dir: folder of the sweep.
+        table: one of KEYS.
+        stage: one of STAGES.
+        row: of `scan`, with its ids and `SEQ`.
+    """
+    folder = files.stage_dir(results_dir, table, stage)
+    own = folder / Part(row[SEQ], row["trial_id"], row["attempt"]).file_name
+    return (own if own.exists() else folder / Part(row[SEQ]).file_name).stat().st_mtime
+
+
 def compact(results_dir: Path | str) -> list[Path]:
-    """Write a snapshot of each table and stage that grew, so that a large sweep reads fast; return the paths.
+    """Write one snapshot of each table and stage that grew, in place of those there were; return the paths.
 
     Published files stay as they are, and `store.read` returns the same with a snapshot or without. A snapshot may be
     deleted at any time.
 
     Raises:
         Faults: no sweep there, or a damaged file.
-        OSError: e.g. disk full; names the file, and the older snapshot still serves.
+        OSError: e.g. disk full; names the file, and the older snapshots still serve.
     """
     results_dir = Path(results_dir)
     files.check_sweep(results_dir)
@@ -86,31 +117,44 @@ def compact(results_dir: Path | str) -> list[Path]:
     for table in KEYS:
         for folder in sorted(files.table_dir(results_dir, table).glob("stage=*/")):
             stage = folder.name.removeprefix("stage=")
-            path = files.snapshot_path(results_dir, table, stage)
-            schema = schema_of(table)
-            _, covered = _read_snapshot(path, table, ())
+            path, parted = snapshots.whole(results_dir, table, stage), snapshots.added(results_dir, table, stage)
+            _, covered = snapshots.read(results_dir, table, stage, ())
             rows, names = scan(results_dir, table, stage)
-            if set(names) == covered:
+            if set(names) == covered and not parted:
                 continue
-            metadata = {**schema.metadata, _COVERS: json.dumps(names).encode()}
-            files.publish_over(results_dir, path, files.parquet(rows.replace_schema_metadata(metadata)))
+            snapshots.write(results_dir, path, table, rows, names)
+            for part in parted:  # only now: whoever reads meanwhile passes over what is there twice
+                part.unlink(missing_ok=True)
             written.append(path)
     return written
 
 
-def _read_snapshot(path: Path, table: str, columns: Sequence[str] | None) -> tuple[pa.Table | None, set[str]]:
-    """Rows of the snapshot and the files they cover; None and {} without a snapshot that can serve."""
-    if not path.exists():
-        return None, set()
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            # Code older than a column may have covered files that have it: then the files must be read again.
-            if not set(schema_of(table).names) <= set(schema.names):
-                return None, set()
-            return file.read([*_asked(columns, table, schema.names), SEQ]), set(json.loads(schema.metadata[_COVERS]))
-    except (pa.ArrowException, OSError) as error:
-        raise Faults([f"`{path}` is damaged: delete it, nothing is lost with a snapshot ({error})."]) from error
+def compact_new(results_dir: Path, table: str, stage: str) -> None:
+    """Add a snapshot of the oldest `AT_ONCE` published files that none covers yet.
+
+    Raises:
+        Faults: a damaged file.
+        OSError: e.g. disk full; names the file, and nothing has changed.
+    """
+    _, covered = snapshots.read(results_dir, table, stage, ())
+    fresh = [part for part in files.parts(results_dir, table, stage) if part.file_name not in covered][:AT_ONCE]
+    rows = _rows_of(results_dir, table, stage, fresh, None)
+    # With all columns of this code, so that it can tell the snapshot from one of older code.
+    rows = pa.concat_tables([_no_rows(table, None), rows], promote_options="default")
+    names = [part.file_name for part in fresh]
+    snapshots.write(results_dir, snapshots.next_added(results_dir, table, stage), table, rows, names)
+
+
+def _rows_of(
+    results_dir: Path, table: str, stage: str, parts: Sequence[Part], columns: Sequence[str] | None
+) -> pa.Table:
+    """All rows of published files, and `SEQ`."""
+    folder = files.stage_dir(results_dir, table, stage)
+    with ThreadPoolExecutor() as pool:
+        new = list(pool.map(lambda part: read_file(folder / part.file_name, columns, table), parts))
+    seq = np.repeat(np.array([part.seq for part in parts], dtype=np.int64), [rows.num_rows for rows in new])
+    rows = pa.concat_tables([_no_rows(table, columns), *new], promote_options="default")
+    return rows.append_column(SEQ, [seq])
 
 
 def _no_rows(table: str, columns: Sequence[str] | None) -> pa.Table:

@@ -1,8 +1,10 @@
 """The Parquet store of one sweep: one writer, any number of readers in any engine, killed at any time."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +12,17 @@ import pyarrow.compute as pc
 
 from embedding_core.errors import Faults, unknown
 from embedding_core.storage.result_tables import Row
-from sweeps.results import files
+from sweeps.results import files, scan
 from sweeps.results.endings import END_REASONS
 from sweeps.results.files import Part
 from sweeps.results.rows import cast, schema_of
-from sweeps.results.scan import SEQ, read_file, scan
+from sweeps.results.scan import attempts_of, read_file
 from sweeps.results.scan import compact as compact  # part of the store's public names
 from sweeps.results.schema import KEYS, SCHEMA_VERSION, STAGES
+from sweeps.results.snapshots import SEQ
+
+COMPACT_AFTER: Final = 64
+"""Published files of a table and stage after which a running driver adds a snapshot of them."""
 
 
 class Store:
@@ -24,7 +30,10 @@ class Store:
 
     def __init__(self, results_dir: Path) -> None:
         self.results_dir = results_dir
-        self._next_seq: dict[tuple[str, str, str, int], int] = {}
+        self._next_seq: dict[tuple[str, str], int] = {}
+        """By table and stage."""
+        self._not_compact: Counter[tuple[str, str]] = Counter()
+        """Files published since the last snapshot, likewise."""
 
     @classmethod
     def create(cls, results_dir: Path | str) -> Self:
@@ -78,30 +87,44 @@ class Store:
             Faults: unknown names, values that do not fit; nothing is written.
             OSError: e.g. disk full; names the file, and nothing is written.
         """
-        return self.publish(table, stage, trial_id, attempt, check_rows(table, stage, trial_id, attempt, rows))
+        return self.publish(table, stage, check_rows(table, stage, trial_id, attempt, rows))
 
-    def publish(self, table: str, stage: str, trial_id: str, attempt: int, content: pa.Table) -> Path | None:
-        """As `write`, of rows that `check_rows` has cast under the same names.
+    def publish(self, table: str, stage: str, content: pa.Table) -> Path | None:
+        """As `write`, of rows of any trials that `check_rows` has cast for this table and stage.
 
         Raises:
             OSError: as `write` does.
         """
         if not content.num_rows:
             return None
-        key = (table, stage, trial_id, attempt)
+        key = (table, stage)
+        if key not in self._next_seq:
+            there = [part.seq for part in files.parts(self.results_dir, table, stage) if not part.trial_id]
+            self._next_seq[key] = max(there, default=-1) + 1
         while True:
-            part = Part(trial_id, attempt, self._next_seq.get(key, 0))
+            part = Part(self._next_seq[key])
             path = files.stage_dir(self.results_dir, table, stage) / part.file_name
             try:
                 files.publish_new(self.results_dir, path, files.parquet(content))
                 published = True
             except FileExistsError:
-                published = False  # From an earlier run of the driver, or a second one.
-            # Not after another error: the next run of the driver takes the first free number, so none may be left out
-            # lest its rows seem older than these.
-            self._next_seq[key] = part.seq + 1
+                published = False  # a second driver's
+            self._next_seq[key] = part.seq + 1  # not after another error: no number is left out
             if published:
+                self._not_compact[key] += 1
                 return path
+
+    def compact_new(self) -> None:
+        """Add a snapshot wherever enough files have been published since the last one; it never fails.
+
+        Without it reading is slower and nothing else: a disk that is full, or a file that is damaged, is left to
+        whoever needs it.
+        """
+        for (table, stage), published in list(self._not_compact.items()):
+            if published >= COMPACT_AFTER:
+                self._not_compact[table, stage] = 0
+                with suppress(OSError, Faults):
+                    scan.compact_new(self.results_dir, table, stage)
 
     def replace(self, table: Literal["contrasts"], rows: Sequence[Row]) -> Path:
         """Put these rows, in this order, in place of the whole table; same rows, same bytes.
@@ -128,7 +151,7 @@ def check_rows(table: str, stage: str, trial_id: str, attempt: int, rows: Sequen
     if table not in KEYS:
         raise Faults([f"`{table}` belongs to no trial: write it with `Store.replace`."])
     files.check_stage(stage)
-    files.check_part(Part(trial_id, attempt, 0))
+    files.check_trial(trial_id, attempt)
     ids = {"trial_id": trial_id, "attempt": attempt}
     for row in rows:
         if any(row.get(name, value) != value for name, value in ids.items()):
@@ -173,7 +196,7 @@ def read(
         files.check_stage(stage)
     found = []
     for name in STAGES if stage is None else (stage,):
-        rows, _ = scan(results_dir, table, name)
+        rows, _ = scan.scan(results_dir, table, name)
         rows = _latest(rows, KEYS[table]) if attempts == "latest" else rows
         found.append(rows.drop_columns([SEQ]).append_column("stage", pa.repeat(name, rows.num_rows)))
     return pa.concat_tables(found, promote_options="default")
@@ -187,25 +210,26 @@ def _latest(rows: pa.Table, key: Sequence[str]) -> pa.Table:
     return rows.take(np.sort(last.to_numpy()))
 
 
-def attempts(results_dir: Path | str, *, stage: str | None = None) -> dict[str, int]:
-    """The highest attempt published in any table, by trial id; read from file names alone.
+def attempts(results_dir: Path | str, *, stage: str | None = None, table: str | None = None) -> dict[str, int]:
+    """The highest attempt with a row in any table, by trial id.
 
     Args:
         results_dir: folder of the sweep.
         stage: only this one; None: over all stages.
+        table: only this one; None: any.
 
     Raises:
-        Faults: no sweep there, another schema version, unknown stage.
+        Faults: no sweep there, another schema version, unknown stage, a damaged file.
     """
     results_dir = Path(results_dir)
     files.check_sweep(results_dir)
     if stage is not None:
         files.check_stage(stage)
     highest: dict[str, int] = {}
-    for table in KEYS:
+    for one in KEYS if table is None else (table,):
         for name in STAGES if stage is None else (stage,):
-            for part in files.parts(results_dir, table, name):
-                highest[part.trial_id] = max(part.attempt, highest.get(part.trial_id, 0))
+            for trial_id, attempt in attempts_of(results_dir, one, name).items():
+                highest[trial_id] = max(attempt, highest.get(trial_id, 0))
     return highest
 
 
@@ -215,7 +239,7 @@ def finished(results_dir: Path | str, stage: str, *, retry: Collection[str] = fr
     Args:
         results_dir: folder of the sweep.
         stage: one of STAGES.
-        retry: some of END_REASONS. Without it only file names are read.
+        retry: some of END_REASONS.
 
     Raises:
         Faults: no sweep there, another schema version, unknown stage or end reason, a damaged file.
@@ -227,8 +251,8 @@ def finished(results_dir: Path | str, stage: str, *, retry: Collection[str] = fr
     if faults:
         raise Faults(faults)
     if not retry:
-        return {part.trial_id for part in files.parts(results_dir, "trials", stage)}
-    rows, _ = scan(results_dir, "trials", stage, ["trial_id", "attempt", "end_reason"])
+        return set(attempts_of(results_dir, "trials", stage))
+    rows, _ = scan.scan(results_dir, "trials", stage, ["trial_id", "attempt", "end_reason"])
     rows = _latest(rows, KEYS["trials"])
     again = pc.is_in(rows["end_reason"], pa.array(list(retry), pa.string()))
     return set(rows.filter(pc.invert(again))["trial_id"].to_pylist())

@@ -12,7 +12,7 @@
 create or replace macro published(results, name) as table
 select
     * exclude (filename, file_row_number),
-    regexp_extract(filename, '-a(\d+)-(\d+)\.parquet$', 2)::bigint as file_seq,
+    regexp_extract(filename, '-(\d+)\.parquet$', 1)::bigint as file_seq,
     file_row_number as file_row
 from read_parquet(
     results || '/v1/' || name || '/*/*.parquet',

@@ -3,9 +3,11 @@
 import os
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
-from pyarrow.fs import FileSystem
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
 from embedding_core.errors import Faults
 from embedding_core.storage.retry import PATIENCE_S
@@ -41,6 +43,48 @@ def test_what_was_put_is_got_again_until_it_is_deleted(checkpoint_store: Checkpo
         checkpoint_store.delete("search/t00000.pt")
     assert not checkpoint_store.get("search/t00000.pt", there)
     assert checkpoint_store.is_empty()
+
+
+def test_many_are_deleted_and_no_others(checkpoint_store: CheckpointStore, tmp_path: Path) -> None:
+    for number in range(5):
+        checkpoint_store.put(file_of(tmp_path, b"weights"), f"search/t{number:05d}.pt")
+    checkpoint_store.put(file_of(tmp_path, b"weights"), "tune/t00000.pt")
+    checkpoint_store.delete_all(f"search/t{number:05d}.pt" for number in (0, 2, 3, 7))
+    checkpoint_store.delete_all(["confirm/t00000.pt"])
+    checkpoint_store.delete_all([])
+    names = ["search/t00000.pt", "search/t00001.pt", "search/t00002.pt", "search/t00004.pt", "tune/t00000.pt"]
+    left = [name for name in names if checkpoint_store.get(name, tmp_path / "got")]
+    assert left == ["search/t00001.pt", "search/t00004.pt", "tune/t00000.pt"]
+
+
+class Counting(FSSpecHandler):  # type: ignore[misc]
+    """A file system that counts what it is asked."""
+
+    asked: ClassVar[list[str]] = []
+
+    def get_file_info(self, paths: list[str]) -> Any:
+        self.asked.append("head")
+        return super().get_file_info(paths)
+
+    def get_file_info_selector(self, selector: Any) -> Any:
+        self.asked.append("list")
+        return super().get_file_info_selector(selector)
+
+    def delete_file(self, path: str) -> None:
+        self.asked.append("delete")
+        super().delete_file(path)
+
+
+def test_a_resume_asks_an_object_store_once_and_not_for_each_trial() -> None:
+    filesystem = PyFileSystem(Counting(fsspec.filesystem("memory")))
+    filesystem.create_dir("/bucket/search")
+    for number in (3, 5):
+        with filesystem.open_output_stream(f"/bucket/search/t{number:05d}.pt") as stream:
+            stream.write(b"weights")
+    Counting.asked.clear()
+    CheckpointStore(filesystem, "/bucket").delete_all(f"search/t{number:05d}.pt" for number in range(1000))
+    assert sorted(Counting.asked) == ["delete", "delete", "list"]
+    assert not filesystem.get_file_info("/bucket/search/t00003.pt").is_file
 
 
 def test_a_damaged_file_is_put_aside_under_one_name(checkpoint_store: CheckpointStore, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _search(plan: Plan) -> Iterator[Work]:
     corners = list(plan.design.corners())
     for corner in corners:
         config = TrainConfig.from_flat({**plan.search_base, **corner})
-        epochs = expected_epochs(plan.samples, config.epochs, exempt=plan.exempt)
+        epochs = expected_epochs(plan.samples, config.epochs, exempt=plan.exempt, eta=plan.eta, grace=plan.grace)
         yield Work(config, plan.samples / len(corners), epochs)
 
 
@@ -67,7 +67,9 @@ def _tune(plan: Plan) -> Iterator[Work]:
     base = {**plan.tune_base, "seed": plan.block_seed(FIRST_POINT_BLOCK)}
     for cell in plan.factorial.distinct:
         config = TrainConfig.from_flat({**base, **_middle(plan, cell), **cell.settings})
-        epochs = expected_epochs(plan.points, config.epochs) if plan.tuner == "optuna" else float(config.epochs)
+        epochs = float(config.epochs)
+        if plan.tuner == "optuna":
+            epochs = expected_epochs(plan.points, config.epochs, eta=plan.eta, grace=plan.grace)
         yield Work(config, plan.replicates * plan.points, epochs)
 
 

@@ -74,15 +74,15 @@ class Recorder:
         """Take a row; it is stored in time."""
         live = self.live(trial)
         live.heard_at = time.monotonic()
-        live.results.append(result)
+        live.hear(result)
         if "epoch" in result:
             self._add("curves", live.label, {name: result[name] for name in _CURVE_COLUMNS if name in result})
 
     def decision(self, trial: Trial, decision: Decision) -> bool:
-        """Store what ASHA has decided; whether it is on the disk now, with all rows of the trial before it."""
-        label = self.live(trial).label
-        self._add("rungs", label, decision.row())
-        self._patiently(lambda: self._buffer.flush(label.trial_id))
+        """Store what ASHA has decided; whether it is on the disk now. Rows can wait: an unfinished trial sends them
+        again."""
+        self._add("rungs", self.live(trial).label, decision.row())
+        self._patiently(lambda: self._buffer.flush("rungs"))
         return self._given_up is None
 
     def silent_s(self, trial: Trial) -> float:
@@ -104,12 +104,12 @@ class Recorder:
                 lost, ending = error, endings.of_lost_results(error)
                 self._patiently(lambda: handover.put_aside(self._checkpoint_store, label, lost))
         row = trial_row(trial, live, ending["end_reason"], self._rungs) | self._constants | ending
-        tables["evaluations"] = [*validation_evaluations(live.curve), *tables.get("evaluations", [])]
+        tables["evaluations"] = [*validation_evaluations(live.last_row), *tables.get("evaluations", [])]
         del self._live[trial.trial_id]
         for table, rows in tables.items():
             self._buffer.extend(table, label.stage, label.trial_id, label.attempt, rows)
         self._add("trials", label, row)
-        self._patiently(lambda: self._buffer.flush(label.trial_id))
+        self.flush()
         if self._given_up is not None:
             return None
         self._checkpoint_store.delete(label.held_out)  # until here an interrupted driver would read it again

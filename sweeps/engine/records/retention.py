@@ -1,7 +1,7 @@
 """Which weights stay on disk: the best of each cell where settings are tried, all of the confirmation, one model."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,9 +59,8 @@ def keep_best(folder: Path, checkpoint_store: CheckpointStore, *, measure: str) 
 
 def start_anew(checkpoint_store: CheckpointStore, stage: str, rows: Iterable[Row]) -> None:
     """Delete the checkpoints of those `trials` that came to an end by themselves: going on would be to end again."""
-    for row in rows:
-        if row["end_reason"] in FAILED_TRAINING:
-            checkpoint_store.delete(checkpoint_name(stage, row["trial_id"]))
+    failed = (row["trial_id"] for row in rows if row["end_reason"] in FAILED_TRAINING)
+    checkpoint_store.delete_all(checkpoint_name(stage, trial_id) for trial_id in failed)
 
 
 class CheckpointKeeper:
@@ -72,24 +71,25 @@ class CheckpointKeeper:
         self._best: dict[tuple[int, str], tuple[float, str]] = {}
         """By replicate and cell."""
         self._stage, self._checkpoint_store, self._measure = stage, checkpoint_store, measure
-        for row in store.read(folder, "trials", stage=stage).to_pylist() if stage in TRYING else []:
-            self._consider(row)
+        rows = store.read(folder, "trials", stage=stage).to_pylist() if stage in TRYING else []
+        checkpoint_store.delete_all([name for row in rows for name in self._superseded_by(row)])
 
     def on_stored(self, row: Row) -> None:
         """Take note of a final row of `trials`."""
-        if self._stage in TRYING:
-            self._consider(row)
+        for name in self._superseded_by(row) if self._stage in TRYING else ():
+            self._checkpoint_store.delete(name)
 
-    def _consider(self, row: Row) -> None:
-        """Keep the best of its cell; of equal values the first trial's, which `settle` and `keep_best` take too."""
+    def _superseded_by(self, row: Row) -> Iterator[str]:
+        """Checkpoints that are not needed once this is known: all but the best of its cell; of equal values the first
+        trial's stays, which `settle` and `keep_best` take too."""
         if row["end_reason"] in RESUMABLE:
             return  # a resume runs it again, from where it was
         value, trial_id, tuned = row[self._measure], row["trial_id"], (row["replicate"], row["cell_id"])
         best = self._best.get(tuned)
         completed = row["end_reason"] == "completed" and value is not None
         if not completed or (best is not None and (-value, trial_id) > (-best[0], best[1])):
-            self._checkpoint_store.delete(checkpoint_name(self._stage, trial_id))
+            yield checkpoint_name(self._stage, trial_id)
             return
         if best is not None and best[1] != trial_id:
-            self._checkpoint_store.delete(checkpoint_name(self._stage, best[1]))
+            yield checkpoint_name(self._stage, best[1])
         self._best[tuned] = (value, trial_id)

@@ -1,6 +1,6 @@
 """The final row of a trial: what was asked for, what ran, how it ended and what it took."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -69,20 +69,29 @@ class LiveTrial:
     """Of the latest attempt that Tune made; None: it never came to that."""
     heard_at: float | None = None
     """Reading of a monotonic clock, in seconds, when it was started or sent a result."""
-    results: list[Row] = field(default_factory=list)
+    last: Row = field(default_factory=dict)
+    """The last result: a row of an epoch, or what a trial that gave up sent in place of one."""
+    last_row: Row = field(default_factory=dict)
+    """The last row of an epoch."""
+    best_val_auc: float | None = None
+    best_epoch: int | None = None
 
     @classmethod
     def of(cls, trial: Trial) -> Self:
         """From Ray's config."""
         return cls(*from_flat(trial.config))
 
-    @property
-    def curve(self) -> list[Row]:
-        """Its rows by epoch, the latest of each, up to the last one sent: a process that took the trial over may have
-        trained some again. A result of one that gave up has no epoch and is none."""
-        sent = [result for result in self.results if "epoch" in result]
-        latest = {row["epoch"]: row for row in sent}
-        return [latest[epoch] for epoch in sorted(latest) if epoch <= sent[-1]["epoch"]]
+    def hear(self, result: Row) -> None:
+        """Take a result. A process that takes a trial over sends its rows again from the first one on, and may train
+        some once more: those of its predecessor do not count any longer."""
+        self.last = result
+        if "epoch" not in result:
+            return
+        if self.best_epoch is not None and result["epoch"] <= self.best_epoch:
+            self.best_val_auc = self.best_epoch = None
+        self.last_row, value = result, result["val_auc"]
+        if value == value and (self.best_val_auc is None or value > self.best_val_auc):
+            self.best_val_auc, self.best_epoch = value, result["epoch"]
 
 
 def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Judge | None) -> dict[str, Any]:
@@ -94,10 +103,9 @@ def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Judge | Non
         end_reason: its ending.
         rungs: what ASHA decided, if it was asked.
     """
-    config, label, curve = live.config, live.label, live.curve
+    config, label = live.config, live.label
     gave_up = {key: trial.last_result[key] for key in _FROM_GIVING_UP if key in trial.last_result}
-    last: dict[str, Any] = {**(curve[-1] if curve else {}), **gave_up}
-    best = max((row for row in curve if row["val_auc"] == row["val_auc"]), key=lambda row: row["val_auc"], default=None)
+    last: dict[str, Any] = {**live.last_row, **gave_up}
     resources = trial.placement_group_factory
     gpu_share = resources.required_resources.get("GPU", 0.0) if resources else 0.0
     wall_s = last.get("elapsed_s", 0.0)
@@ -114,8 +122,8 @@ def trial_row(trial: Trial, live: LiveTrial, end_reason: str, rungs: Judge | Non
         "last_epoch": last.get("epoch", 0),
         "updates_done": last.get("update", 0),
         **{f"final_{measure}": last.get(measure) for measure in MEASURES},
-        "best_val_auc": best["val_auc"] if best else None,
-        "best_epoch": best["epoch"] if best else None,
+        "best_val_auc": live.best_val_auc,
+        "best_epoch": live.best_epoch,
         "started_at": live.started_at,
         "ended_at": datetime.now(UTC),
         "wall_s": wall_s,
@@ -139,11 +147,12 @@ def _stopping(trial_id: str, end_reason: str, rungs: Judge | None) -> dict[str, 
     }
 
 
-def validation_evaluations(curve: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    """The final row's validation metrics, one per row of `evaluations`; those of held-out images are handed over."""
-    if not curve:
-        return
-    last = curve[-1]
+def validation_evaluations(last: Row) -> Iterator[dict[str, Any]]:
+    """The final row's validation metrics, one per row of `evaluations`; those of held-out images are handed over.
+
+    Args:
+        last: row of the trial's last epoch; empty: there was none.
+    """
     for column, value in last.items():
         if column.startswith("val_") and column not in _ABOUT_TRIPLETS:
             of_pairs = {}

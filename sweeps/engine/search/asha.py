@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from embedding_core.seeding import STREAMS, stream
+from sweeps.design.plan import ETA, GRACE
 
 _Study = TypeVar("_Study", bound=Hashable)
 
@@ -17,25 +18,25 @@ Decided = dict[str, float | int | str | bool | None]
 """One row of the `rungs` table, with its `trial_id`."""
 
 
-REDUCTION_FACTOR = 2
-"""Eta: at each rung the better half goes on."""
-
-GRACE_SHARE = 4
-"""No trial is stopped in the first quarter of its epochs: early values say little, and stop slow starters."""
-
-
-def milestones(epoch_images: int, epochs: int) -> tuple[int, ...]:
+def milestones(epoch_images: int, epochs: int, *, eta: int = ETA, grace: float = GRACE) -> tuple[int, ...]:
     """Rungs r, r * eta, r * eta^2, ... before the end of a run, in images; exact integers, as rows come at them.
 
     Args:
         epoch_images: forwarded per epoch.
         epochs: of a full run.
+        eta: >= 2.
+        grace: share of the epochs up to the first rung, in (0, 1].
     """
-    rungs, rung = [], epoch_images * max(1, epochs // GRACE_SHARE)
+    rungs, rung = [], epoch_images * max(1, math.floor(epochs * grace + 1e-9))  # .29 of 100 are 29
     while rung < epoch_images * epochs:
         rungs.append(rung)
-        rung *= REDUCTION_FACTOR
+        rung *= eta
     return tuple(rungs)
+
+
+def scheduler_name(eta: int, grace: float) -> str:
+    """As `trials.scheduler` has it."""
+    return f"ASHA(eta={eta})" if grace == GRACE else f"ASHA(eta={eta}, grace={grace:g})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,20 +31,20 @@ class CellStudy:
         self._cell, self._seed, self._measure = cell, seed, plan.outcome.final
         self._settled = {**plan.base, **cell.settings}
         self._nuisances, self._common = plan.nuisances, plan.common_points
+        self._searcher = plan.searcher
 
     def propose(self, rows: Sequence[Row], point: int) -> Settings:
-        """TPE's proposal.
+        """TPE's proposal, or a draw where the plan has no TPE.
 
         Args:
             rows: final rows of `trials` of the study, in the order of their points; those that infrastructure ended
                 tell nothing.
             point: index of the run, so that each draws from a stream of its own.
         """
-        sampler = optuna.samplers.TPESampler(
-            seed=stream(self._seed, "tuner", self._cell.cell_id, point) % 2**32,
-            n_startup_trials=self._common,
-            multivariate=True,
-        )
+        draw = stream(self._seed, "tuner", self._cell.cell_id, point) % 2**32
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=draw)
+        if self._searcher == "tpe":
+            sampler = optuna.samplers.TPESampler(seed=draw, n_startup_trials=self._common, multivariate=True)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.add_trials([self.told(row) for row in rows if row["end_reason"] not in INFRASTRUCTURE])
         return drawn(self._nuisances, study.ask(), self._settled)

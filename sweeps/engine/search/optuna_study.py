@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from embedding_core.seeding import stream
 from sweeps.design import Design, Factor, Levels
 from sweeps.design.design import Settings, Value
+from sweeps.design.plan import SEARCHERS
 from sweeps.engine.machines.filesystems import is_local
-from sweeps.engine.private_api import gone_on_with, reported
+from sweeps.engine.private_api import SoleWriter, gone_on_with, reported
 from sweeps.results.endings import INFEASIBLE, UNINFORMATIVE
 from trainables.run_label import trial_name
 
@@ -35,37 +36,43 @@ CONSTRAINT = "ran to a finite result"
 """Name of the constraint that diverged and out-of-memory trials violate; FAIL would teach TPE nothing."""
 
 
-def open_study(file: Path, *, seed: int, first_trials: tuple[Settings, ...]) -> optuna.Study:
+def open_study(
+    file: Path, *, seed: int, first_trials: tuple[Settings, ...], searcher: str = SEARCHERS[0]
+) -> optuna.Study:
     """Create or reopen the study in the SQLite file that optuna-dashboard browses live.
 
     Args:
         file: best on a disk of this machine; on a network share, which must lock files, commits are slower.
-        seed: of the TPE sampler; together with the number of trials it already has.
+        seed: of the sampler; together with the number of trials it already has.
         first_trials: factor values to try first in a new study.
+        searcher: one of `SEARCHERS`.
     """
     study = optuna.create_study(
         storage=storage_at(file), study_name=STUDY_NAME, direction="maximize", load_if_exists=True
     )
     known = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(
-        seed=stream(seed, "sampler", known) % 2**32,
-        n_startup_trials=STARTUP_TRIALS,
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-    )
+    draw = stream(seed, "sampler", known) % 2**32
+    if searcher == "random":
+        study.sampler = optuna.samplers.RandomSampler(seed=draw)
+    else:
+        study.sampler = optuna.samplers.TPESampler(
+            seed=draw, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
+        )
     if known == 0:
         for settings in first_trials:
             study.enqueue_trial(dict(settings))
     return study
 
 
-def storage_at(file: Path) -> optuna.storages.RDBStorage:
-    """The studies of a file, and Optuna's remarks kept to itself."""
+def storage_at(file: Path) -> SoleWriter:
+    """The studies of a file that this process alone writes to, and Optuna's remarks kept to itself."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` and `multivariate`, pinned
     # `creator` opens the file; a folder name with a question mark would not survive in a URL.
-    return optuna.storages.RDBStorage(f"sqlite:///{file.name}", engine_kwargs={"creator": partial(_connect, str(file))})
+    backend = optuna.storages.RDBStorage(
+        f"sqlite:///{file.name}", engine_kwargs={"creator": partial(_connect, str(file))}
+    )
+    return SoleWriter(backend)
 
 
 def latest(study: optuna.Study) -> dict[str, FrozenTrial]:

@@ -1,5 +1,6 @@
 """Where Tune gets its runs from: an Optuna study that is told how each one ended, or a plan handed out in its order."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -39,8 +40,9 @@ class RunSearcher(Searcher):
 class StudySearch(RunSearcher):
     """Suggests whole runs from an Optuna study, and tells it how each one ended.
 
-    A completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its values
-    up to then; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials that are not
+    Between ASHA's rungs a study is told nothing: TPE goes by a trial's last value alone, and each report is a commit. A
+    completed run is COMPLETE with its last value; one that ASHA stopped or that collapsed is PRUNED with its
+    last value; diverged and out-of-memory ones are PRUNED and infeasible; an error is FAIL. Trials that are not
     finished are handed out again first, with their stored parameters and their own id: those an interrupted
     sweep left RUNNING, those whose row is not in the table although the study knows their end, and those that are to
     be retried. What has ended stays so in Optuna, which reopens no trial: a retry is a further one, marked `RETRY_OF`.
@@ -53,6 +55,7 @@ class StudySearch(RunSearcher):
         *,
         outcome: Outcome,
         base: Settings,
+        rungs: Collection[int],
         label: Mapping[str, Any],
         attempts: dict[str, int],
         finished: Collection[str],
@@ -66,6 +69,7 @@ class StudySearch(RunSearcher):
             study: from `open_study`.
             outcome: whose validation measure is told.
             base: fixed settings.
+            rungs: ASHA's, in images: where the study is told of a value before a trial ends.
             label: RunLabel fields all trials share.
             attempts: highest so far by trial id.
             finished: trial ids that are left alone.
@@ -75,9 +79,11 @@ class StudySearch(RunSearcher):
         super().__init__(metric=outcome.validation, mode="max")
         self._study, self._outcome = study, outcome
         self._design, self._base, self._label, self._attempts = design, dict(base), dict(label), attempts
-        self._finished = frozenset(finished)
+        self._rungs, self._finished = frozenset(rungs), frozenset(finished)
         self._handed_out: dict[str, Trial] = {}
         """By Ray's trial id."""
+        self._last: dict[str, tuple[int, float]] = {}
+        """Images and value of the last row with a finite one, likewise."""
         self._waiting = self._left()
         self._unsure = False
         self._pause = pause
@@ -125,20 +131,29 @@ class StudySearch(RunSearcher):
         return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report the value at its `images_seen`."""
-        trial = self._handed_out[trial_id]
-        if trial.number not in self._told:
-            self._waited_for(lambda: report(trial, result["images_seen"], result[self._outcome.validation]))
+        """Keep the value, and report it at a rung."""
+        images_seen, value = result["images_seen"], result[self._outcome.validation]
+        if math.isfinite(value):
+            self._last[trial_id] = images_seen, value
+        if images_seen in self._rungs:
+            self._report(trial_id, images_seen, value)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing yet: what a run ended with counts once it is stored. An interrupted one stays RUNNING."""
 
     def on_stored(self, row: Row) -> None:
         """Tell the study how the run ended, as its row says; after a kill before this `reconcile` does."""
-        trial = self._handed_out[row["ray_trial_id"]]
+        trial_id, value = row["ray_trial_id"], row[self._outcome.final]
+        trial, last = self._handed_out[trial_id], self._last.pop(trial_id, None)
+        if last is not None and (value is None or not math.isfinite(value)):
+            self._report(trial_id, *last)
         if trial.number not in self._told:
-            value = row[self._outcome.final]
             self._waited_for(lambda: tell(self._study, trial, row["end_reason"], row["images_seen"], value))
+
+    def _report(self, trial_id: str, images_seen: int, value: float) -> None:
+        trial = self._handed_out[trial_id]
+        if trial.number not in self._told:
+            self._waited_for(lambda: report(trial, images_seen, value))
 
     def _waited_for(self, act: Callable[[], _Result]) -> _Result | None:
         """What needs the study's file, which an outage of its disk must not cost the sweep; None: it is to end."""

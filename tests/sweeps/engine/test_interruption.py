@@ -138,8 +138,8 @@ def test_a_wait_for_the_study_ends_with_a_signal(tiny: Design, tmp_path: Path, m
 
     with Interruption() as interruption, interruption.within_loop():
         search = StudySearch(
-            plan.design, study, outcome=plan.outcome, base=plan.search_base, label={}, attempts={}, finished=(),
-            pause=interruption.pause,
+            plan.design, study, outcome=plan.outcome, base=plan.search_base, rungs=(), label={}, attempts={},
+            finished=(), pause=interruption.pause,
         )  # fmt: skip
         monkeypatch.setattr(study, "ask", refused)
         assert within(5, lambda: search.suggest("r")) is None

@@ -28,6 +28,7 @@ from sweeps.engine.machines.cluster import DRIVER_ENVIRONMENT, TRIAL_ENVIRONMENT
 from sweeps.engine.private_api import (
     AUTOSCALER_CONFIG,
     HostMemoryError,
+    SoleWriter,
     end_processes,
     gone_on_with,
     last_error,
@@ -111,6 +112,54 @@ def test_a_stored_trial_has_its__trial_id_and_trial_takes_it(begun: tuple[optuna
 def test_a_trial_has_its_storage_which_knows_the_steps_reported(begun: tuple[optuna.Study, FrozenTrial]) -> None:
     study, stored = begun
     assert reported(gone_on_with(study, stored)) == {300: 0.5}
+
+
+def test_the_cached_storage_of_a_sole_writer_holds_what_the_file_holds(tmp_path: Path) -> None:
+    """After each kind of write, in two studies of one file, and in one that was there before."""
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    optuna.create_study(storage=url, study_name="a").add_trial(optuna.create_trial(value=1.0))
+    storage = SoleWriter(optuna.storages.RDBStorage(url))
+    a, b = (optuna.create_study(storage=storage, study_name=name, load_if_exists=True) for name in "ab")
+
+    def same() -> None:
+        for study in (a, b):
+            assert (
+                study.get_trials(deepcopy=False) == optuna.load_study(study_name=study.study_name, storage=url).trials
+            )
+
+    same()
+    a.enqueue_trial({"x": 0.25})
+    first, second, other = a.ask(), a.ask(), b.ask()
+    same()
+    first.suggest_float("x", 0, 1)
+    first.report(0.5, 300)
+    other.suggest_categorical("c", ["u", "v"])
+    same()
+    second.set_user_attr("of", "ours")
+    second.set_constraint("finite", 1.0)
+    same()
+    a.tell(first, 0.5)
+    b.tell(other, state=TrialState.FAIL)
+    same()
+    a.tell(gone_on_with(a, a.get_trials()[-1]), state=TrialState.PRUNED)
+    a.ask().report(0.1, 1)
+    same()
+
+
+def test__get_trials_reads_what_was_written_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = SoleWriter(optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}"))
+    study = optuna.create_study(storage=storage)
+    trials = [study.ask() for _ in range(5)]
+    study.get_trials()
+    read = []
+    original = storage._backend._get_trials
+    monkeypatch.setattr(
+        storage._backend, "_get_trials", lambda *a, **k: read.append(found := original(*a, **k)) or found
+    )
+    trials[2].report(0.5, 1)
+    study.get_trials()
+    study.get_trials()
+    assert [[trial.number for trial in found] for found in read] == [[2], []]
 
 
 def test_ray_up_leaves_the_autoscalers_config_in_ray_bootstrap_config() -> None:

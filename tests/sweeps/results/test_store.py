@@ -54,7 +54,7 @@ def test_a_sweep_without_rows_reads_as_empty_tables_of_the_right_schema(store: S
 
 def test_a_file_lies_where_globs_look_and_carries_the_schema_version(store: Store) -> None:
     path = store.write("curves", "tune", "t00012", 3, [curve(1)])
-    assert path == store.results_dir / "v1/curves/stage=tune/t00012-a3-00000.parquet"
+    assert path == store.results_dir / "v1/curves/stage=tune/rows-00000000.parquet"
     assert pq.read_schema(path).metadata[b"schema_version"] == b"1"
     assert list((store.results_dir / "_staging").iterdir()) == []
 
@@ -102,7 +102,7 @@ def test_a_driver_that_starts_again_writes_after_what_is_there(store: Store) -> 
     for _ in range(3):
         store.write("curves", "tune", "t00000", 1, [curve(1, 0.1)])
     again = Store.open(store.results_dir)
-    assert again.write("curves", "tune", "t00000", 1, [curve(1, 0.2)]).name == "t00000-a1-00003.parquet"
+    assert again.write("curves", "tune", "t00000", 1, [curve(1, 0.2)]).name == "rows-00000003.parquet"
     assert read(store.results_dir, "curves")["val_auc"].to_pylist() == [0.2]
 
 
@@ -325,7 +325,7 @@ def _folder(folder: Path) -> None:
 
 
 def _metadata(folder: Path) -> None:
-    path = folder / "v1/curves/stage=tune/t00000-a1-00000.parquet"
+    path = folder / "v1/curves/stage=tune/rows-00000000.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"epoch": [1]}).replace_schema_metadata({"schema_version": "2"}), path)
 
@@ -391,9 +391,9 @@ def test_a_damaged_file_is_named_and_does_not_block_resuming(store: Store, keep:
     store.write("curves", "tune", "t00000", 1, [curve(1)])
     path = store.write("curves", "tune", "t00001", 1, [curve(1)])
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(Faults, match=r"t00001-a1-00000\.parquet` is damaged: move it away"):
+    with pytest.raises(Faults, match=r"rows-00000001\.parquet` is damaged: move it away"):
         read(store.results_dir, "curves")
-    assert attempts(Store.open(store.results_dir).results_dir) == {"t00000": 1, "t00001": 1}
+    assert attempts(Store.open(store.results_dir).results_dir) == {"t00000": 1}
 
 
 @contextmanager
@@ -412,7 +412,7 @@ def test_a_write_that_fails_halfway_leaves_nothing_and_names_the_file(store: Sto
     contrasts = store.replace("contrasts", [{"estimand": "koleo"}])
     before = contrasts.read_bytes()
     with full_disk():
-        with pytest.raises(OSError, match="t00000-a1-00001") as caught:
+        with pytest.raises(OSError, match="rows-00000001") as caught:
             store.write("curves", "tune", "t00000", 1, [curve(1, 0.2)])
         with pytest.raises(OSError, match="contrasts"):
             store.replace("contrasts", [{"estimand": "accum"}])

@@ -94,7 +94,7 @@ def test_writers_that_want_the_same_names_lose_nothing(store: Store) -> None:
     expected = [("t0", 1000 * writer + number, number / 1000) for writer in (0, 1) for number in range(files)]
     assert with_read(pattern_of(store)) == expected
     names = sorted(path.name for path in store.results_dir.glob("v1/curves/stage=tune/*"))
-    assert names == [f"t0-a1-{seq:05d}.parquet" for seq in range(2 * files)], "no number twice, none left out"
+    assert names == [f"rows-{seq:08d}.parquet" for seq in range(2 * files)], "no number twice, none left out"
 
 
 ROWS_PER_FILE = 20

@@ -1,5 +1,6 @@
 """What the driver stores of a trial that has ended, without Ray."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,14 +73,24 @@ def left(tmp_path: Path) -> Path:
 def test_rows_trained_again_count_once_and_the_later_ones_alone() -> None:
     """A process took the trial over from a checkpoint before the third epoch, and did not get as far as the first."""
     label: Any = None
-    sent = [{"epoch": epoch, "elapsed_s": s} for epoch, s in ((1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0))]
-    again = [{"epoch": epoch, "elapsed_s": s} for epoch, s in ((1, 1.0), (2, 2.0), (3, 3.5))]
-    gave_up = {"end_reason": "preempted"}
-    live = LiveTrial(TrainConfig(), label, results=[*sent, *again, gave_up])
-    assert live.curve == again
-    live = LiveTrial(TrainConfig(), label, results=[*sent, *again, {"epoch": 4, "elapsed_s": 4.5}])
-    assert live.curve == [*again, {"epoch": 4, "elapsed_s": 4.5}]
-    assert LiveTrial(TrainConfig(), label, results=[gave_up]).curve == []
+    live = LiveTrial(TrainConfig(), label)
+    for epoch, auc in ((1, 0.5), (2, 0.7), (3, 0.6), (4, 0.9)):
+        live.hear({"epoch": epoch, "val_auc": auc})
+    assert (live.last_row["epoch"], live.best_epoch, live.best_val_auc) == (4, 4, 0.9)
+    for epoch, auc in ((1, 0.5), (2, 0.7), (3, 0.65)):
+        live.hear({"epoch": epoch, "val_auc": auc})
+    assert (live.last_row["epoch"], live.best_epoch, live.best_val_auc) == (3, 2, 0.7)
+    gave_up = {"end_reason": "preempted", "val_auc": math.nan}
+    live.hear(gave_up)
+    assert (live.last, live.last_row["epoch"], live.best_epoch) == (gave_up, 3, 2)
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_finite_value() -> None:
+    label: Any = None
+    live = LiveTrial(TrainConfig(), label)
+    for epoch, auc in enumerate((math.nan, 0.5, 0.8, 0.8, math.nan), 1):
+        live.hear({"epoch": epoch, "val_auc": auc})
+    assert (live.last_row["epoch"], live.best_epoch, live.best_val_auc) == (5, 3, 0.8)
 
 
 def test_what_was_handed_over_is_stored_and_then_deleted(

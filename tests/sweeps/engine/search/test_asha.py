@@ -183,6 +183,14 @@ def test_milestones(epoch_images: int, epochs: int, expected: tuple[int, ...]) -
     assert milestones(epoch_images, epochs) == expected
 
 
+@pytest.mark.parametrize(
+    ("eta", "grace", "expected"),
+    [(3, 0.1, (300, 900, 2700)), (4, 0.5, (1500,)), (2, 1.0, ()), (2, 0.001, (100, 200, 400, 800, 1600))],
+)
+def test_milestones_of_another_eta_and_grace(eta: int, grace: float, expected: tuple[int, ...]) -> None:
+    assert milestones(100, 30, eta=eta, grace=grace) == expected
+
+
 def test_a_trial_is_compared_with_those_of_its_own_study_alone() -> None:
     """What another cell or replicate has reached stops nobody; each study decides as it would alone."""
     reports = [("a1", 0.9), ("b1", 0.2), ("a2", 0.5), ("b2", 0.3), ("b3", 0.1), ("a3", 0.95)]

@@ -70,6 +70,12 @@ def test_each_ending_is_told_with_what_it_says(ending: str, value: float, state:
     assert trial.value == (value if ending == "completed" else None)
 
 
+def test_random_draws_go_by_no_row_and_repeat_themselves() -> None:
+    study = CellStudy(Plan.of(DESIGN, {**PLAN.what, "searcher": "random"}), OFF, seed=3)
+    assert study.propose(steep(8), 8) == study.propose([], 8) != study.propose([], 9)
+    assert study.propose(steep(8), 8) != CellStudy(PLAN, OFF, seed=3).propose(steep(8), 8)
+
+
 @pytest.mark.parametrize("ending", ["error", "oom", "preempted"])
 def test_what_infrastructure_ended_says_nothing_of_the_settings(ending: str) -> None:
     study = CellStudy(PLAN, OFF, seed=0)

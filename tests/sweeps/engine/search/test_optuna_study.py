@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,6 +21,7 @@ from sweeps.design import Design
 from sweeps.design.plan import Plan
 from sweeps.design.runs import tune_runs
 from sweeps.engine.machines import filesystems
+from sweeps.engine.search.asha import Rungs, milestones
 from sweeps.engine.search.optuna_study import CONSTRAINT, _connect, open_study, reconcile
 from sweeps.engine.search.searchers import StudySearch
 from sweeps.koleo_accum import DESIGN
@@ -27,6 +29,7 @@ from sweeps.results.rows import cast
 from sweeps.results.schema import TRIALS
 from trainables.run_label import RunLabel, from_flat, trial_name
 
+RUNGS = (100, 300, 600)
 LABEL = {"study_id": "s", "stage": "search", "block": 0, "checkpoint_dir": "/checkpoints"}
 
 
@@ -51,6 +54,7 @@ class Driver:
             self.study,
             outcome=plan.outcome,
             base=plan.search_base,
+            rungs=RUNGS,
             label=LABEL,
             attempts=attempts or {},
             finished=finished,
@@ -105,6 +109,73 @@ def test_a_completed_run_has_its_last_value_at_images_seen(driver: Driver, file:
     (trial,) = stored(file)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
     assert trial.intermediate_values == {300: 0.7, 600: 0.9, 900: 0.8}
+
+
+def test_between_rungs_the_study_is_told_nothing(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    for images_seen in range(50, 900, 50):
+        driver.row("r", images_seen, images_seen / 1000)
+    (trial,) = stored(file)
+    assert trial.intermediate_values == {rung: rung / 1000 for rung in RUNGS}
+
+
+def test_a_last_value_that_is_not_finite_leaves_the_last_one_that_was(driver: Driver, file: Path) -> None:
+    driver.start("r")
+    driver.row("r", 400, 0.7)
+    driver.row("r", 500, math.nan)
+    driver.end("r", 500, math.nan, None)
+    (trial,) = stored(file)
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {400: 0.7})
+
+
+EPOCHS, AT_ONCE = 8, 3
+
+
+def replayed(tiny: Design, told_at: Collection[int]) -> list[tuple[TrainConfig, str, int]]:
+    """Settings, ending and last epoch of each trial of a search by TPE and ASHA, some of which diverge or die."""
+    plan = Plan.of(tiny, {})
+    sampler = optuna.samplers.TPESampler(
+        seed=0, n_startup_trials=5, multivariate=True, group=True, constant_liar=True, n_ei_candidates=8
+    )
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    search = StudySearch(
+        plan.design, study, outcome=plan.outcome, base=plan.search_base, rungs=told_at, label=LABEL, attempts={},
+        finished=(),
+    )  # fmt: skip
+    rungs = Rungs(milestones(1, EPOCHS), 2)
+    found, running, begun = [], [], 0
+    while len(found) < 30:
+        while len(running) < AT_ONCE:
+            suggested = search.suggest(f"r{begun}")
+            assert suggested is not None
+            running.append([f"r{begun}", *from_flat(suggested), 0])
+            begun += 1
+        one = running.pop(0)
+        ray_id, config, label, epoch = one
+        epoch += 1
+        value = -((math.log10(config.lr) + 3) ** 2) + epoch / EPOCHS + 0.1 * math.sin(7 * begun + epoch)
+        decision = rungs.decide(label.trial_id, epoch, value)
+        if decision is None or not decision.stop:
+            search.on_trial_result(ray_id, {"images_seen": epoch, "val_auc": value})
+        if config.lr > 5e-3 and epoch == 3:
+            reason, value = ("diverged", math.nan) if begun % 2 else ("preempted", value)
+        elif decision is not None and decision.stop:
+            reason = "asha_stopped"
+        elif epoch == EPOCHS:
+            reason = "completed"
+        else:
+            running.append([ray_id, config, label, epoch])
+            continue
+        row = {"ray_trial_id": ray_id, "end_reason": reason, "images_seen": epoch, "final_val_auc": value}
+        search.on_stored(row)
+        found.append((config, reason, epoch))
+    return found
+
+
+def test_tpe_and_asha_decide_as_if_the_study_were_told_every_epoch(tiny: Design) -> None:
+    every_epoch = replayed(tiny, range(1, EPOCHS + 1))
+    assert replayed(tiny, milestones(1, EPOCHS)) == every_epoch
+    assert {"completed", "asha_stopped"} <= {reason for _, reason, _ in every_epoch}
 
 
 @pytest.mark.parametrize("end_reason", [None, "collapsed"])
@@ -325,6 +396,17 @@ def test_the_same_seed_suggests_the_same(tmp_path: Path) -> None:
         return configs
 
     assert suggestions("a.db") == suggestions("b.db")
+
+
+def test_a_random_search_goes_by_no_value(tmp_path: Path) -> None:
+    def asked(name: str, values: Callable[[int], float]) -> list[dict[str, Any]]:
+        study = open_study(tmp_path / name, seed=0, first_trials=(), searcher="random")
+        trials = [study.ask({"x": FloatDistribution(0, 1)}) for _ in range(12)]
+        for number, trial in enumerate(trials):
+            study.tell(trial, values(number))
+        return [trial.params for trial in (*trials, study.ask({"x": FloatDistribution(0, 1)}))]
+
+    assert asked("up.db", float) == asked("down.db", lambda number: -float(number))
 
 
 def test_an_ending_is_told_once_its_row_is_stored(driver: Driver, file: Path) -> None:
