@@ -103,7 +103,7 @@ def _levels(asked: Sequence[BaseDistribution]) -> list[str]:
 def _arms(trials: Sequence[FrozenTrial], name: str, values: Sequence[str]) -> Arms:
     of_level: dict[str, list[FrozenTrial]] = {value: [] for value in values}
     for trial in trials:
-        if trial.state != TrialState.WAITING and trial.params:  # else not drawn yet
+        if trial.state.is_finished() or name in trial.params:  # else it may be drawn yet
             of_level.setdefault(level(trial, name), []).append(trial)
     levels = {value: endings(own) for value, own in of_level.items()}
     shared = _shared(trials, name)

@@ -79,7 +79,7 @@ def _best(study: StoredStudy) -> Section:
     shown = study.best[:MAX_BEST]
     rows = [
         [name, *(plain(trial.values[i]) for trial in shown), f"{direction.name.lower()}d", ABSENT, ABSENT]
-        for i, (name, direction) in enumerate(_objectives(study).items())
+        for i, (name, direction) in enumerate(_objectives(study))
     ]
     for name in sorted({name for trial in study.trials for name in trial.params}):
         best = (plain(trial.params[name]) if name in trial.params else NOT_SET for trial in shown)
@@ -101,15 +101,15 @@ def _best_line(study: StoredStudy) -> str:
     which = f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers[:MAX_BEST])}"
     if len(numbers) > MAX_BEST:
         which += f" and {len(numbers) - MAX_BEST} more"
-    names = list(_objectives(study))
-    how = f"{names[0]} {plain(study.best[0].values[0])}" if len(names) == 1 else "none is worse in every objective"
+    ((name, _), *others) = _objectives(study)
+    how = f"{name} {plain(study.best[0].values[0])}" if not others else "the Pareto front"
     return f"Best of {len(done)} completed trial{'s' * (len(done) > 1)}: {which}, {how}.{limits}"
 
 
-def _objectives(study: StoredStudy) -> dict[str, StudyDirection]:
+def _objectives(study: StoredStudy) -> list[tuple[str, StudyDirection]]:
     directions = study.study.directions
     default = ["value"] if len(directions) == 1 else [f"value {i}" for i in range(len(directions))]
-    return dict(zip(study.study.metric_names or default, directions, strict=True))
+    return list(zip(study.study.metric_names or default, directions, strict=True))
 
 
 def _visited(trials: Sequence[FrozenTrial], name: str) -> list[str]:
@@ -165,7 +165,7 @@ def _levels(found: Sequence[Arms]) -> Section:
 
 
 def _values(study: StoredStudy, found: Sequence[Arms]) -> Section:
-    objectives = list(enumerate(_objectives(study)))
+    objectives = [(i, name) for i, (name, _) in enumerate(_objectives(study))]
     drawn = [(i, name, arm) for arm in found if len(arm.levels) <= MAX_LEVELS for i, name in objectives][:MAX_PICTURES]
     each = [values_data(study, i, name) for i, name in objectives]
     each += [values_data(study, i, name, arm) for i, name, arm in drawn]

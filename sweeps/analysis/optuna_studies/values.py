@@ -64,8 +64,9 @@ def values_data(study: StoredStudy, objective: int, name: str, arm: Arms | None 
     done, violated, other = points.values()
     for trial, shift in zip(study.trials, spread, strict=True):
         value = last_value(trial, objective)
-        if value is not None:
-            place = trial.number if arm is None else names.index(level(trial, arm.parameter)) + float(shift)
+        own = "" if arm is None else level(trial, arm.parameter)
+        if value is not None and (arm is None or own in names):  # else its level may be drawn yet
+            place = trial.number if arm is None else names.index(own) + float(shift)
             kind = other if trial.state != TrialState.COMPLETE else done if feasible(trial) else violated
             kind.append((place, value))
     n = len(study.trials)

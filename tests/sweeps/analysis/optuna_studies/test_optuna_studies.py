@@ -291,7 +291,7 @@ def test_of_several_objectives_the_pareto_front_is_the_best(tmp_path: Path) -> N
     trials = [one({"x": 0.5}, X, values=list(value)) for value in values]
     study, text = made(tmp_path, *trials, directions=["maximize", "maximize"])
     assert [trial.number for trial in study.best] == [1, 2, 4]
-    assert "trials 1, 2, 4, none is worse in every objective." in text
+    assert "trials 1, 2, 4, the Pareto front." in text
     assert "| value 1 | 2 | 1 | 1.5 | maximized |" in text
 
 
