@@ -74,6 +74,9 @@ def test_a_folder_of_images(
         place = folder / ("deeper" if i % 2 else ".")
         Image.fromarray(digits.images[i, 0].numpy()).save(place / f"{i}.png")
     (folder / "notes.txt").write_text("not an image")
+    (folder / "._0.png").write_text("what a Mac leaves beside its images")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "1.png").write_text("and in its archives")
     out = tmp_path / "out.parquet"
     assert main([str(model), str(folder), "--out", str(out)]) == 0
     assert "5 embeddings of 16 numbers" in capsys.readouterr().out

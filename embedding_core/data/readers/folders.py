@@ -61,20 +61,17 @@ class ClassFolders:
         """Images and labels of a split, by class and then by path.
 
         Raises:
-            Faults: no class folders, classes without images, files that cannot be read or are no images.
+            Faults: no class folders, classes without images, files that cannot be read.
         """
         files, labels, class_names = self._files(split)
         content = _sha256(files, labels, class_names)
-
-        def picture(row: int) -> Image.Image:
-            try:
-                if not files[row].is_file():  # a pipe would be waited on for ever
-                    raise ValueError("not a file, or a link that leads nowhere")
-                return decode_image(files[row].read_bytes())
-            except OSError as error:
-                raise ValueError(str(error)) from error
-
-        rows = ImageRows(np.array(labels, np.int64), class_names, picture, lambda row: str(files[row]), str(self.path))
+        rows = ImageRows(
+            np.array(labels, np.int64),
+            class_names,
+            lambda row: picture_of(files[row]),
+            lambda row: str(files[row]),
+            str(self.path),
+        )
         return cached(content, lambda: rows, image_size=image_size)
 
     def _classes(self, train: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
@@ -87,11 +84,7 @@ class ClassFolders:
         if not class_names:
             raise Faults([f"{train} holds no class folders of images."])
         one = train / class_names[0]
-        if (
-            len(class_names) == 1
-            and (below := _folders(one))
-            and not any(one / f.name == f for f in _images_below(one))
-        ):
+        if len(class_names) == 1 and (below := _folders(one)) and not any(one / f.name == f for f in images_below(one)):
             some = ", ".join([*below[:MAX_FAULTS], *(["..."] if len(below) > MAX_FAULTS else [])])
             raise Faults(
                 [f"{train} holds one class folder alone, {class_names[0]}, which holds the folders {some}. If these "
@@ -162,7 +155,7 @@ class ClassFolders:
         files: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(class_names):
-            of_class = _images_below(folder / name) if (folder / name).is_dir() else []
+            of_class = images_below(folder / name) if (folder / name).is_dir() else []
             if not of_class and split == "train":
                 faults.append(f"{folder / name} holds no images ({', '.join(SUFFIXES)}).")
             files += of_class
@@ -172,6 +165,16 @@ class ClassFolders:
         if faults:
             raise Faults(few(faults, f"{len(faults) - MAX_FAULTS} more class folders are wrong."))
         return files, labels, class_names
+
+
+def picture_of(file: Path) -> Image.Image:
+    """See `decode_image`; a file that cannot be read is no image either."""
+    try:
+        if not file.is_file():  # a pipe would be waited on for ever
+            raise ValueError("not a file, or a link that leads nowhere")
+        return decode_image(file.read_bytes())
+    except OSError as error:
+        raise ValueError(str(error)) from error
 
 
 def split_of(name: str) -> str | None:
@@ -223,8 +226,12 @@ def _folders(path: Path) -> list[str]:
         raise Faults([f"{path} cannot be listed: {error}"]) from error
 
 
-def _images_below(folder: Path) -> list[Path]:
-    """Image files at any depth, sorted."""
+def images_below(folder: Path) -> list[Path]:
+    """Image files at any depth, sorted, but for hidden ones and those of archives, file managers and file systems.
+
+    Raises:
+        Faults: a folder that cannot be listed.
+    """
 
     def cannot_list(error: OSError) -> None:
         raise Faults([f"{error.filename} cannot be listed: {error}"]) from error

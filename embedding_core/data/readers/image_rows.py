@@ -117,13 +117,16 @@ def write_images(file: Path, rows: ImageRows, *, image_size: int | None) -> tupl
 
 def _emptied(rows: ImageRows, kept: ImageRows) -> list[str]:
     """Classes that lose all of their images: no data set to go on with, whatever is left of the others."""
-    lost, sizes = np.unique(rows.labels[~np.isin(rows.labels, kept.labels)], return_counts=True)
+    if not len(kept.labels):
+        return [f"{rows.where}: none of the {len(rows.labels):,} images can be read."]
+    gone = ~np.isin(rows.labels, kept.labels) & (rows.labels >= 0)
+    if not gone.any():
+        return []
+    lost, sizes = np.unique(rows.labels[gone], return_counts=True)
     names = [rows.class_names[c] if 0 <= c < len(rows.class_names) else str(c) for c in lost]
     counts = [f"{name} ({n})" for name, n in zip(names, sizes, strict=True)]
     more = f" and {len(counts) - MAX_FAULTS} more" if len(counts) > MAX_FAULTS else ""
-    return (
-        [f"{rows.where}: no image of the class {', '.join(counts[:MAX_FAULTS])}{more} can be read."] if counts else []
-    )
+    return [f"{rows.where}: no image of the class {', '.join(counts[:MAX_FAULTS])}{more} can be read."]
 
 
 def _natural(rows: ImageRows) -> _Layout:

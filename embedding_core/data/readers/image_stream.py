@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
+from embedding_core.data.readers.folders import images_below, picture_of
 from embedding_core.data.readers.parquet_images import (
     encoded_images,
     image_column,
@@ -47,7 +48,7 @@ class ImageStream:
 
     @classmethod
     def of(cls, source: Path) -> "ImageStream":
-        """Of an image, a Parquet file, or a folder: the images in it, at any depth, or else its Parquet files.
+        """Of an image, a Parquet file, or a folder: the images in it (see `images_below`), or else its Parquet files.
 
         Parquet files have a column of images in the Hugging Face layout, and perhaps one of labels.
 
@@ -57,9 +58,8 @@ class ImageStream:
         if not source.is_dir():
             files = [source]
         else:
-            below = sorted(source.rglob("*"))
-            files = [file for file in below if file.suffix.lower() in SUFFIXES]
-            files = files or [file for file in below if file.suffix == ".parquet"]
+            files = images_below(source)
+            files = files or sorted(file for file in source.rglob("*.parquet") if not file.name.startswith("."))
         faults = [] if files else [f"{source} holds no images ({', '.join(SUFFIXES)}) and no Parquet files."]
         for file in files:
             if file.suffix == ".parquet":
@@ -82,14 +82,7 @@ class ImageStream:
             if file.suffix == ".parquet":
                 yield from _rows_of(file)
             else:
-                yield StreamedImage(str(file), None, partial(_of_file, file))
-
-
-def _of_file(file: Path) -> Image.Image:
-    try:
-        return decode_image(file.read_bytes())
-    except OSError as error:
-        raise ValueError(str(error)) from error
+                yield StreamedImage(str(file), None, partial(picture_of, file))
 
 
 def _rows_of(file: Path) -> Iterator[StreamedImage]:

@@ -131,7 +131,7 @@ def decode_parquet(
             places in a list): equal names are one class in both.
 
     Raises:
-        Faults: not Parquet, wrong columns, rows that are no images, labels outside the class list.
+        Faults: not Parquet, wrong columns, labels outside the class list, a class none of whose rows is an image.
     """
     content = hashlib.sha256(repr(unlabelled).encode())
     for file in files:

@@ -191,6 +191,9 @@ def test_a_class_of_broken_images_alone_is_refused_in_any_case(
     for skip_broken in (False, True):
         with pytest.raises(Faults, match=r"no image of the class 2 \(2\) can be read"):
             load("mine", tmp_path, skip_broken=skip_broken)
+    write_set([b"broken", b"broken"], [0, 1])
+    with pytest.raises(Faults, match="none of the 2 images can be read"):
+        load("mine", tmp_path, skip_broken=True)
     assert entries(cache) == []
 
 

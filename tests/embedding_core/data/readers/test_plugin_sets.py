@@ -113,8 +113,8 @@ def test_what_is_no_data_set_is_refused(made: str, said: str, plug: Callable[...
     ("row", "said"),
     [
         ("np.random.default_rng().integers(0, 255, (4, 4), dtype=np.uint8), 0", "whenever it is read, but does not"),
-        ("np.zeros((4, 4)) + 2, 0", "mine[0] is not an image with a label: an image must be uint8, or float from 0 to"),
-        ("np.zeros((4, 4), np.uint8)", "mine[0] is not an image with a label: it must be (image, label), but is a nd"),
+        ("np.zeros((4, 4)) + 2, 0", "mine[0] is not an image: an image must be uint8, or float from 0 to"),
+        ("np.zeros((4, 4), np.uint8)", "mine[0] is not an image: it must be (image, label), but is a nd"),
         ("np.zeros((4, 4), np.uint8), 'cat'", "its label must be a whole number, but is 'cat'"),
         ("np.zeros((4, 4), np.uint8), [][row]", "The dataset `mine` cannot give row 0: IndexError"),
     ],
@@ -124,3 +124,13 @@ def test_a_row_that_is_no_image_with_a_label_is_named(row: str, said: str, plug:
     with pytest.raises(Faults) as caught:
         load("mine")
     assert said in str(caught.value)
+
+
+def test_rows_that_are_broken_are_left_out_on_request(plug: Callable[..., None]) -> None:
+    plug("(None if row in (0, 7) else np.full((4, 4), row, np.uint8)), row % 2")
+    with pytest.raises(Faults, match=r"mine\[7\] is not an image: "):
+        load("mine")
+    data = load("mine", skip_broken=True)
+    assert data.images[:, 0, 0, 0].tolist() == [row for row in range(40) if row not in (0, 7)]
+    assert data.labels.tolist() == [row % 2 for row in range(40) if row not in (0, 7)]
+    assert len(data.broken) == 2

@@ -76,3 +76,14 @@ def test_what_fails_on_this_machine_is_not_said_of_a_cluster(monkeypatch: pytest
     assert str(error.value) == (
         "Ray cannot be started on this machine: no memory. `koleo-sweeps doctor` looks for the cause."
     )
+
+
+def test_a_node_that_is_too_slow_to_start_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is overloaded Ray raises a bare Exception."""
+
+    def fails(**options: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", fails)
+    with pytest.raises(Faults, match="Ray cannot be started on this machine: The current node timed out"):
+        connect(Where(local=True))
