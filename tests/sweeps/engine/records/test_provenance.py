@@ -10,7 +10,7 @@ import pytest
 from sweeps.engine.machines.cluster import TRIAL_ENVIRONMENT
 from sweeps.engine.records.provenance import GIT_DIRTY, GIT_SHA, Provenance
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def submitted() -> list[str]:

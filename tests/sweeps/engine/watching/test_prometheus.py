@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.engine.watching.prometheus import ENDED, GAUGES, tags_of, values_of
 
-DASHBOARD = Path(__file__).parents[3] / "dashboards" / "koleo_sweeps.json"
+DASHBOARD = Path(__file__).parents[4] / "dashboards" / "koleo_sweeps.json"
 ROW = {"epoch": 4, "images_seen": 1200, "train_s": 0.5, "val_auc": 0.9, "peak_gpu_bytes": 1000}
 
 

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
+from sweeps.analysis.stats.answers import sensitivity
 from sweeps.analysis.stats.answers.sensitivity import class_parts, crossed_interval, over_classes
-from sweeps.analysis.stats.intervals import sensitivity
 from sweeps.analysis.stats.intervals.effects import t_interval
 from sweeps.analysis.stats.reading.contrasts import CellRuns, cell_runs
 
