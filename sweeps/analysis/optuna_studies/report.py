@@ -166,7 +166,8 @@ def _levels(found: Sequence[Arms]) -> Section:
 def _values(study: StoredStudy, found: Sequence[Arms]) -> Section:
     objectives = [(i, name) for i, (name, _) in enumerate(_objectives(study))]
     drawn = [(i, name, arm) for arm in found if len(arm.levels) <= MAX_LEVELS for i, name in objectives][:MAX_PICTURES]
-    each = [values_data(study, *one) for one in [*objectives, *drawn]]
+    each = [values_data(study, i, name) for i, name in objectives]
+    each += [values_data(study, i, name, arm) for i, name, arm in drawn]
     pictures = [
         Picture(f"values-{i}", draw_values(data), "Each mark is a trial.") for i, data in enumerate(each) if data.points
     ]
