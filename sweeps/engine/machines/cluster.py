@@ -75,7 +75,7 @@ def connect(where: Where) -> str | None:
                 logging_level=logging.ERROR,
                 runtime_env={"env_vars": TRIAL_ENVIRONMENT},
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises a bare one where its processes do not come up in time
             raise Faults([_not_connected(where, error)]) from error
         dashboard = context.dashboard_url
     return dashboard
