@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = CommandParser(
         "doctor",
         "Whether this machine is ready for a sweep, or with --cluster, whether a cluster can be raised from it: one\n"
-        "line per check, with what to do beside what is wrong. It starts nothing and makes nothing.",
+        "line per check, with what to do beside what is wrong. It starts no Ray.",
         examples={
             "": "before a sweep on this machine",
             "--results /scratch/results --data-root /data": "for these folders",

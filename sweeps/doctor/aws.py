@@ -77,7 +77,7 @@ def account(client: Client) -> Iterator[Finding]:
 def refused(error: Exception) -> Iterator[Finding]:
     """Why AWS does not know one: no credentials, wrong ones, no network, or a clock that is wrong."""
     remedy = "`aws configure`, or `export AWS_PROFILE=NAME`"
-    yield red("AWS account", f"no answer: {_first_line(error)}", remedy)
+    yield red("AWS account", f"no answer: {_first_line(error)}; stack, network and quotas are not asked for", remedy)
     yield from _clock(getattr(error, "response", {}))
 
 
@@ -142,6 +142,7 @@ def ssh(client: Client, cluster: dict[str, Any], region: str) -> Iterator[Findin
 class Wanted:
     """What one kind of node asks of a quota."""
 
+    is_head: bool
     instance_type: str
     machines: int
     vcpus: int
@@ -151,7 +152,7 @@ class Wanted:
 
 
 def wanted_of(cluster: dict[str, Any], vcpus: Mapping[str, int]) -> list[Wanted]:
-    """By node type of the cluster file, the head first.
+    """By node type of the cluster file.
 
     Args:
         cluster: see `cluster_file.read`.
@@ -159,14 +160,14 @@ def wanted_of(cluster: dict[str, Any], vcpus: Mapping[str, int]) -> list[Wanted]
     """
     head, most = cluster.get("head_node_type"), cluster.get("max_workers", 0)
     found = []
-    for name, node in sorted(cluster["available_node_types"].items(), key=lambda item: item[0] != head):
+    for name, node in cluster["available_node_types"].items():
         given = node["node_config"]
         kind, letters = given["InstanceType"], re.match(r"[a-z]+", given["InstanceType"])
         family = FAMILIES.get(letters[0] if letters else "")
         spot = given.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
         if family is not None and kind in vcpus:
             machines = 1 if name == head else min(node.get("max_workers", most), most)
-            found.append(Wanted(kind, machines, vcpus[kind], (family, "spot" if spot else "on-demand")))
+            found.append(Wanted(name == head, kind, machines, vcpus[kind], (family, "spot" if spot else "on-demand")))
     return found
 
 
@@ -175,12 +176,14 @@ def quotas(client: Client, cluster: dict[str, Any], region: str) -> Iterator[Fin
     kinds = sorted({node["node_config"]["InstanceType"] for node in cluster["available_node_types"].values()})
     described = client("ec2").describe_instance_types(InstanceTypes=kinds)["InstanceTypes"]
     vcpus = {each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"] for each in described}
-    head, *workers = wanted_of(cluster, vcpus)
-    there = {code: _quota(client, code) for code in {QUOTAS[one.quota] for one in (head, *workers)}}
-    yield _of_quota([head], there, region, needed=True)
+    wanted = wanted_of(cluster, vcpus)
+    there = {code: _quota(client, code) for code in {QUOTAS[one.quota] for one in wanted}}
     by_quota: dict[tuple[str, str], list[Wanted]] = defaultdict(list)
-    for one in workers:
-        by_quota[one.quota].append(one)
+    for one in wanted:
+        if one.is_head:
+            yield _of_quota([one], there, region, needed=True)
+        else:
+            by_quota[one.quota].append(one)
     some = any(there[QUOTAS[quota]] >= min(one.vcpus for one in group) for quota, group in by_quota.items())
     for group in by_quota.values():
         yield _of_quota(group, there, region, needed=not some)

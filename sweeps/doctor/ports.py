@@ -3,7 +3,7 @@
 import socket
 from typing import Final
 
-from sweeps.doctor.finding import Finding, ok, red
+from sweeps.doctor.finding import Finding, note, ok, red
 
 DASHBOARD_PORT: Final = 8265
 
@@ -24,8 +24,8 @@ def forwarded() -> Finding:
     """Whether the port is free to which `make cluster-dashboard` forwards the dashboard of a cluster."""
     if is_free(DASHBOARD_PORT):
         return ok("ports", f"{DASHBOARD_PORT} is free for the cluster's dashboard")
-    remedy = "end what listens there, or give both commands another, `make cluster-dashboard PORT=8266`"
-    return red("ports", f"{DASHBOARD_PORT} is taken, which `make cluster-dashboard` and `-submit` use", remedy)
+    remedy = "nothing, if that is this cluster's already; else give both another, `make cluster-dashboard PORT=8266`"
+    return note("ports", f"{DASHBOARD_PORT} is taken, which `make cluster-dashboard` and `-submit` use", remedy)
 
 
 def is_free(port: int) -> bool:

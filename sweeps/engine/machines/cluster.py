@@ -76,7 +76,7 @@ def connect(where: Where) -> str | None:
                 logging_level=logging.ERROR,
                 runtime_env={"env_vars": TRIAL_ENVIRONMENT},
             )
-        except Exception as error:  # a bare one of Ray's for a node that is slow to start
+        except Exception as error:  # Ray raises a bare one where its processes do not come up in time
             raise Faults([_not_connected(where, error)]) from error
         dashboard = context.dashboard_url
     return dashboard

@@ -119,6 +119,7 @@ def test_the_installed_script_is_the_same(trained: Path, capsys: pytest.CaptureF
         ("compare", "ray torch"),
         ("verdict", "ray torch optuna matplotlib"),
         ("export", "ray torch optuna matplotlib scipy"),
+        ("doctor", "ray torch optuna matplotlib pandas"),
     ],
 )
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from sweeps.doctor.aws import QUOTAS, wanted_of
 from sweeps.doctor.clock import compared, of_header
 from sweeps.doctor.finding import Finding
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = cluster_file.read(ROOT / "cluster.yaml")
 NEW_ACCOUNT = {("standard", "on-demand"): 5.0, ("standard", "spot"): 5.0}
@@ -136,7 +138,7 @@ available_node_types:
   odd: {max_workers: 1, node_config: {InstanceType: inf2.xlarge}}
 """
     wanted = wanted_of(yaml.safe_load(text), {"p4d.24xlarge": 96, "m6i.large": 2, "inf2.xlarge": 4})
-    assert [(one.instance_type, one.machines, one.quota) for one in wanted] == [
-        ("m6i.large", 1, ("standard", "on-demand")),
-        ("p4d.24xlarge", 3, ("P", "spot")),
+    assert [(one.is_head, one.instance_type, one.machines, one.quota) for one in wanted] == [
+        (False, "p4d.24xlarge", 3, ("P", "spot")),
+        (True, "m6i.large", 1, ("standard", "on-demand")),
     ]
