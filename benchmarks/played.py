@@ -20,7 +20,8 @@ import pyarrow as pa
 from orchestration import IMAGES_PER_EPOCH
 from rich.console import Console
 
-from sweeps.design.plan import ETA, Plan
+from sweeps.design.plan import Plan
+from sweeps.design.tuning import ETA
 from sweeps.engine.callbacks import StageCallback
 from sweeps.engine.interruption import Interruption
 from sweeps.engine.machines.error_watch import ErrorWatch

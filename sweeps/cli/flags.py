@@ -11,8 +11,9 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import LOSSES
 from sweeps.analysis.wording import MIN_REPLICATES
 from sweeps.design import Design
-from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, ETA, GRACE, SEARCHERS, TUNERS
+from sweeps.design.plan import CONFIRM, DEFAULT_PRESET, TUNERS
 from sweeps.design.plan_file import EXTENDABLE
+from sweeps.design.tuning import ETA, GRACE, SEARCHERS
 from sweeps.results.endings import RETRIABLE
 from sweeps.results.latest import NAME as LATEST
 from sweeps.results.schema import STAGES

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from embedding_core.errors import Faults
-from sweeps.design.plan import ETA, GRACE, SEARCHERS
 from sweeps.design.planned_counts import planned_trials
+from sweeps.design.tuning import ETA, GRACE, SEARCHERS
 from sweeps.results import files, frozen
 from sweeps.results.renumber import trial_name
 

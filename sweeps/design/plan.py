@@ -10,6 +10,7 @@ from embedding_core.config.plugin_fields import plugin_fields
 from embedding_core.config.train_config import TrainConfig, field_types
 from sweeps.design.cells import Contrast, Factorial, Kept, contrasts_of
 from sweeps.design.design import Cell, Design, Factor, Outcome, Preset, Settings, Value, is_one_of, spelled
+from sweeps.design.tuning import ETA, GRACE, SEARCHERS
 from sweeps.results.schema import STAGES
 
 DEFAULT_PRESET: Final = "quick"
@@ -36,15 +37,6 @@ CONTROL_BLOCKS: Final = 4
 
 TUNERS: Final = ("optuna", "sobol")
 """`optuna`: a study per cell and replicate, stopped early by ASHA. `sobol`: common points alone, all to the end."""
-
-SEARCHERS: Final = ("tpe", "random")
-"""What proposes settings where Optuna tunes."""
-
-ETA: Final = 2
-"""At each rung of ASHA the better 1/eta goes on."""
-
-GRACE: Final = 0.25
-"""Share of its epochs in which no trial is stopped: early values say little, and stop slow starters."""
 
 
 @dataclass(frozen=True, kw_only=True)

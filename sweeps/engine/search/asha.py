@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from embedding_core.seeding import STREAMS, stream
-from sweeps.design.plan import ETA, GRACE
+from sweeps.design.tuning import ETA, GRACE
 
 _Study = TypeVar("_Study", bound=Hashable)
 

@@ -1,6 +1,6 @@
 """What ASHA is expected to save, before anything runs."""
 
-from sweeps.design.plan import ETA, GRACE
+from sweeps.design.tuning import ETA, GRACE
 from sweeps.engine.search.asha import milestones
 
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from embedding_core.seeding import stream
 from sweeps.design import Design, Factor, Levels
 from sweeps.design.design import Settings, Value
-from sweeps.design.plan import SEARCHERS
+from sweeps.design.tuning import SEARCHERS
 from sweeps.engine.machines.filesystems import is_local
 from sweeps.engine.private_api import SoleWriter, gone_on_with, reported
 from sweeps.results.endings import INFEASIBLE, UNINFORMATIVE

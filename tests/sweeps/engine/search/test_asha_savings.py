@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sweeps.design.plan import ETA
+from sweeps.design.tuning import ETA
 from sweeps.engine.search.asha import Exemption, Rungs, milestones
 from sweeps.engine.search.asha_savings import expected_epochs
 
