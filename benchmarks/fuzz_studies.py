@@ -39,7 +39,7 @@ from sweeps.analysis.optuna_studies.counts import endings
 from sweeps.analysis.optuna_studies.report import optuna_report
 from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
 from sweeps.analysis.report.render import markdown_of, write_pages
-from sweeps.analysis.stats.description.importances import quiet_optuna
+from sweeps.analysis.stats.description.optuna_importances import quiet_optuna
 
 HANG_S: Final = 60.0
 """Of the clock."""

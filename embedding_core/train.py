@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from embedding_core.config.parsing import parse_settings
-from embedding_core.config.rules import MARGIN_LOSSES
 from embedding_core.config.train_config import SAVE_EVERY_S, TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults, fitted_batch, images_per_epoch, order_of
@@ -252,7 +251,7 @@ def _epochs(
         if not row["is_finite"]:
             row["end_reason"] = "diverged"
         else:
-            row["collapsed"] = collapsed(rows, margin=config.margin if config.loss in MARGIN_LOSSES else None)
+            row["collapsed"] = collapsed(rows)
             if row["collapsed"] and config.stop_if_collapsed:
                 row["end_reason"] = "collapsed"
             elif epoch + 1 == config.epochs:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
+from random import Random
 from typing import Final, TypeVar
-
-import numpy as np
 
 _Value = TypeVar("_Value")
 
@@ -26,7 +25,6 @@ def corners(ends: Sequence[Sequence[_Value]]) -> Iterator[tuple[_Value, ...]]:
         yield from product(*ends)
         return
     yield tuple(values[0] for values in ends)
-    draw = np.random.default_rng(0)
-    columns = [draw.permutation(np.arange(1, MOST) % len(values)) for values in ends]
-    for places in zip(*columns, strict=True):
-        yield tuple(values[place] for values, place in zip(ends, places, strict=True))
+    draw = Random(0)
+    columns = [draw.sample([values[n % len(values)] for n in range(1, MOST)], MOST - 1) for values in ends]
+    yield from zip(*columns, strict=True)

@@ -106,7 +106,8 @@ def test_truncated_parquet(refused: Callable[..., str], images: Callable[..., Pa
 def test_rows_that_are_no_images(refused: Callable[..., str], images: Callable[..., Path], tmp_path: Path) -> None:
     file = images(broken={3: b"GIF89a, or so it says", 7: png(7)[:60]})
     lines = refused(f"--dataset mine --data-root {tmp_path / 'data'}").splitlines()
-    assert [line.split(" is not an image")[0] for line in lines[:-1]] == [f"{file}: row 3", f"{file}: row 7"]
+    broken = [f"{one}: row {row}" for one in (file, file.with_name("test.parquet")) for row in (3, 7)]
+    assert [line.split(" is not an image")[0] for line in lines[:-1]] == broken
     assert "`--skip-broken`" in lines[-1]
 
 

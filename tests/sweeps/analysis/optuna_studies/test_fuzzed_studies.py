@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzz_studies import Invented, damages, empty_database, judged, studies, write_study
-from sweeps.analysis.stats.description.importances import quiet_optuna
+from sweeps.analysis.stats.description.optuna_importances import quiet_optuna
 
 # A failure prints the example and the `@reproduce_failure` line that makes it again.
 FUZZED = settings(

@@ -94,7 +94,7 @@ def test_it_is_kept_after_each_stage_and_at_the_end_and_an_outage_ends_nothing(
         assert not (copy / "schema_version").exists()  # ten minutes are not over
         snapshot.parent.mkdir(parents=True)
         snapshot.write_bytes(b"of a stage that has ended")
-        eventually(lambda: (copy / "compact" / "trials" / snapshot.name).exists())
+        eventually(lambda: (copy / "compact" / "trials" / snapshot.name).exists() and any(copy.glob("v1/**/*.parquet")))
         (copy / "v1").rename(tmp_path / "away")
         (copy / "v1").write_text("in the way")
         store.write("trials", "confirm", "t00001", 1, [ROW])

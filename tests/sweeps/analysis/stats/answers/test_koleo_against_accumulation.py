@@ -81,7 +81,7 @@ def test_after_a_look_parts_hold_at_every_look_or_have_no_interval(make_factoria
     bare = comparisons(few.trials, replace(few.stored, looked=True))[0]
     assert (bare.bare, bare.share) == (True, None)
     section = against([bare])
-    assert "Estimates alone" in section.paragraphs[1]
+    assert "Estimates only" in section.paragraphs[1]
     assert not any("[" in text or "nan" in text for text in section.tables[0].rows[0])
     assert contrast_rows([], [bare]) == []
 
