@@ -243,6 +243,7 @@ def test_commands_need_neither_ray_nor_torch_but_where_a_trial_is_trained() -> N
     assert_never_reaches("sweeps.commands", "torch", "trainables", "sweeps.engine", but="sweeps.commands.replay")
 
 
+@pytest.mark.slow
 def test_a_fresh_process_reads_results_without_ray_and_torch(tmp_path: Path) -> None:
     Store.create(tmp_path / "sweep")
     code = (

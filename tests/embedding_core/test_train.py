@@ -208,6 +208,7 @@ def test_each_image_of_a_triplet_is_augmented_for_itself_and_anew_each_epoch(
 # Resume
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, EVERYTHING, {**KOLEO, "accum_steps": 2, "optimizer": "rmsprop"}])
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(
@@ -261,6 +262,7 @@ def test_a_short_run_is_saved_once(small: Small, digits: DeviceData, tmp_path: P
     assert there == [False] * 19 + [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, EVERYTHING])
 def test_a_run_killed_between_checkpoints_trains_again_what_it_had_not_saved(
     small: Small, digits: DeviceData, tmp_path: Path, clock: Clock, settings: dict[str, Any]
@@ -416,6 +418,7 @@ def test_colour_images_from_parquet(colour_set: Path) -> None:
     assert timeless(list(train(other_place))) == timeless(rows)
 
 
+@pytest.mark.slow
 def test_a_resnet_of_small_images_is_a_start_and_goes_on_without_its_file(
     small: Small, digits: DeviceData, tmp_path: Path
 ) -> None:
@@ -433,6 +436,7 @@ def test_a_resnet_of_small_images_is_a_start_and_goes_on_without_its_file(
     assert load_model(tmp_path / "model.pt").backbone.conv1.kernel_size == (3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("triplets", ["disjoint", "study"])
 def test_an_epoch_on_cifar10(real_root: Callable[[str], Path], triplets: str) -> None:

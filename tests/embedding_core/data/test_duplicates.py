@@ -67,6 +67,7 @@ def pixels_of(data: DeviceData, places: Tensor) -> set[bytes]:
     return {image.numpy().tobytes() for image in data.images[places]}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.lists(st.integers(0, 9), max_size=20))
 def test_copies_are_those_that_comparing_all_pairs_finds(numbers: list[int], tested: list[int]) -> None:
@@ -117,6 +118,7 @@ def test_parts_of_one_file_are_told_apart_too(leaky: Leaky, tmp_path: Path) -> N
     assert kept.test.tolist() == as_it_is.test.tolist()  # the test split is fixed per data set
 
 
+@pytest.mark.slow
 def test_one_in_a_thousand_may_be_there_twice_and_a_copy_of_another_class_is_counted(leaky: Leaky) -> None:
     data = leaky(list(range(40)), [*range(8), *range(100, 8092)], labels=lambda n: n % 4 if n >= 100 else n % 2)
     found = data.shared(data.split(TrainConfig(loss="softmax")))

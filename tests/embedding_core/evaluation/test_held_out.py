@@ -390,6 +390,7 @@ def test_a_run_ends_with_all_of_it(small: Small, digits: DeviceData, tmp_path: P
     assert {len(row["embedding"]) for row in tables["embeddings"]} == {128}
 
 
+@pytest.mark.slow
 def test_pixels_are_measured_once_per_machine(
     network: EmbeddingNetwork, digits: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_unknown_names_are_refused() -> None:
 # Random triplets
 
 
+@pytest.mark.slow
 def test_random_triplets_are_uniform_over_the_candidates_of_each_anchor() -> None:
     labels = torch.tensor([4, 0, 4, 2, 0, 4, 2, 9])
     generator = torch.Generator().manual_seed(0)

@@ -177,6 +177,7 @@ def test_every_loss_with_koleo_is_one_graph_without_a_look(settings: Settings, g
     check_traces(settings, graphs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "look", [lambda x: torch.ones(x.max().item()), lambda x: x[x > 0], lambda x: x * x.nonzero().sum()]
 )

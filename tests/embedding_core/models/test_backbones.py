@@ -154,6 +154,7 @@ def test_images_that_a_backbone_cannot_take(backbone: str, side: tuple[int, int]
         build((3, *side), backbone=backbone, **NONE)
 
 
+@pytest.mark.slow
 def test_a_backbone_needs_no_configuration_and_no_unknown_name() -> None:
     whole, first = (
         build_backbone("efficientnet_v2_s", channels=3, side=(64, 64), norm_kind="batch", stages=stages)

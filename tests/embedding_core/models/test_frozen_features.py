@@ -105,6 +105,7 @@ def test_the_backbone_is_run_once_on_each_image_and_not_again_by_the_next_run(pa
     assert sum(passes) == 1797
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"seed": 5}, {"image_size": 12}, {"input_scaling": "imagenet"}, {"head": "study3"}], ids=str
 )
@@ -116,6 +117,7 @@ def test_other_weights_images_scaling_or_pooling_are_other_features(changes: dic
     assert measured(rows[-1]) == measured(rows_of(replace(FROZEN, **changes))[-1])
 
 
+@pytest.mark.slow
 def test_images_are_drawn_from_the_computed_views(passes: list[int]) -> None:
     config = replace(FROZEN, augmentation="crop", feature_views=3)
     data = DeviceData.load(config, CPU)
@@ -134,6 +136,7 @@ def test_images_are_drawn_from_the_computed_views(passes: list[int]) -> None:
     assert share.sub(1 / 3).abs().max() < 0.1
 
 
+@pytest.mark.slow
 def test_the_two_views_of_an_image_differ() -> None:
     config = replace(FROZEN, loss="nt_xent", augmentation="auto", feature_views=2)
     data = DeviceData.load(config, CPU)
@@ -150,6 +153,7 @@ def test_exact_accumulation_runs_a_frozen_backbone_once(passes: list[int]) -> No
     assert set(trained) == {24}  # no more at a time than a micro-batch of 8 triplets
 
 
+@pytest.mark.slow
 def test_a_resumed_run_on_features_gives_the_rows_of_a_calm_one(tmp_path: Path) -> None:
     config = replace(FROZEN, loss="arcface", epochs=4, freeze_epochs=4)
     calm = rows_of(config)
@@ -184,6 +188,7 @@ def test_frozen_for_more_epochs_than_there_are_is_frozen_throughout(passes: list
     ]
 
 
+@pytest.mark.slow
 def test_an_unfinished_entry_is_made_again(cache: Path, passes: list[int]) -> None:
     rows_of(FROZEN)
     (file,) = cache.glob("*/features.npy")
@@ -208,6 +213,7 @@ def test_threads_and_mode_are_as_they_were() -> None:
         assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads()
 
 
+@pytest.mark.slow
 def test_training_begins_when_its_features_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     pooled = EmbeddingNetwork.pooled
     monkeypatch.setattr(EmbeddingNetwork, "pooled", lambda self, images: time.sleep(0.01) or pooled(self, images))

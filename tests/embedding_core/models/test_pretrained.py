@@ -137,6 +137,7 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [32, 64])
 def test_a_resnet_has_the_stem_of_its_file(side: int, tmp_path: Path) -> None:
     """One of one's own was trained below 64 pixels with a small stem; torchvision's has the large one at any size."""

@@ -109,6 +109,7 @@ def test_a_failed_write_leaves_the_previous_checkpoint(
     assert saved.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_no_byte_can_change_unnoticed(saved: Path) -> None:
     """torch.load looks at no checksum: most flipped bytes would become other weights."""
     whole, state = saved.read_bytes(), checkpoint.read(saved)

@@ -49,6 +49,7 @@ def compiled() -> int:
     return int(counters["frames"]["ok"])
 
 
+@pytest.mark.slow
 def test_networks_beyond_what_torch_keeps_are_compiled_all_the_same() -> None:
     for width in range(1, NETWORKS + 1):
         network = Net(width)

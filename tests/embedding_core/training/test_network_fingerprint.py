@@ -57,6 +57,7 @@ def differing(network: EmbeddingNetwork, config: TrainConfig = CONFIG, *, frozen
     return network_differences(config, network, frozen=frozen, optimized={id(p) for p in network.parameters()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "side", "settings"),
     [

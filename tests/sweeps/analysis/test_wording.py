@@ -177,6 +177,7 @@ def effects(draw: Any) -> Effect:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(effects())
 def test_no_sentence_contradicts_the_interval_that_it_prints(effect: Effect) -> None:

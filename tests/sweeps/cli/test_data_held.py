@@ -105,6 +105,7 @@ def test_weights_that_were_trained_again_are_told(
     assert f"the weights in {file} (sha256 " in fault
 
 
+@pytest.mark.slow
 def test_a_plan_that_pins_nothing_is_held_to_its_rows(start: Start, tiny: Design, tmp_path: Path, images: Path) -> None:
     """Of sweeps that older code began: without a row there is nothing to compare."""
     folder = tmp_path / "results" / "s"
@@ -151,6 +152,7 @@ def test_an_extension_keeps_the_pin(start: Start, tmp_path: Path) -> None:
     assert after[frozen.DATA] == before[frozen.DATA]
 
 
+@pytest.mark.slow
 def test_replicates_of_other_test_files_are_not_merged(tiny: Design, tmp_path: Path) -> None:
     def with_test_file(seed: int, sha256: str) -> Path:
         folder = swept(tiny, tmp_path / f"s{seed}", preset="quick", blocks=2, seed=seed, replicates=1)

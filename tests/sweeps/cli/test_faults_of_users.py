@@ -120,6 +120,7 @@ def test_labels_outside_the_class_list(
     )
 
 
+@pytest.mark.slow
 def test_fewer_images_than_a_batch(refused: Callable[..., str], images: Callable[..., Path], tmp_path: Path) -> None:
     images(100)
     message = refused(f"--dataset mine --data-root {tmp_path / 'data'} --set batch_size=128", DESIGN)
@@ -172,6 +173,7 @@ def started(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_name_in_use(refused: Callable[..., str], tmp_path: Path) -> None:
     folder = started(tmp_path / "results" / "mine")
     assert refused("--name mine", DESIGN) == (
@@ -186,6 +188,7 @@ def test_made_up_names_are_counted_on(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "holds a sweep" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sweeps_that_start_in_one_moment_have_a_folder_each(tmp_path: Path) -> None:
     """And nothing is left of those that put nothing there, nor of the folder above."""
     options = parse(DESIGN, ["--results", str(tmp_path / "deep" / "results")])

@@ -33,6 +33,7 @@ def data(plan: Plan) -> DeviceData:
     return DeviceData.load(TrainConfig(dataset="digits", image_size=16), torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_nothing_is_left_for_the_trials_to_compute(
     plan: Plan, data: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_all_faults_come_at_once_as_an_exception_and_nothing_is_written(tmp_path
         run(DESIGN, plan=True)
 
 
+@pytest.mark.slow
 def test_folders_are_compared_and_all_that_cannot_be_are_named(folders: tuple[Path, Path]) -> None:
     one, other = folders
     frame = compare(one, other)
@@ -58,6 +59,7 @@ def test_folders_are_compared_and_all_that_cannot_be_are_named(folders: tuple[Pa
     assert len(caught.value.faults) == 2
 
 
+@pytest.mark.slow
 def test_a_result_shows_its_answer_in_a_notebook(folders: tuple[Path, Path]) -> None:
     result = SweepResult(folders[0])
     page = result._repr_html_()

@@ -21,6 +21,7 @@ def test_a_report_goes_into_the_folder_of_its_sweep(trained: Path, capsys: pytes
     assert "is written into its own folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_report_is_drawn_anew_only_where_something_has_changed(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_comparison_takes_two_sweeps(trained: Path, tmp_path: Path, capsys: py
     assert "is not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sweeps_are_merged_and_the_merge_is_reported(
     tiny: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

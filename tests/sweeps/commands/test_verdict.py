@@ -313,6 +313,7 @@ def sweep(tiny: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     return make
 
 
+@pytest.mark.slow
 def test_seeds_of_a_sweep_of_which_nothing_was_tuned(sweep: Callable[..., Path], said: Any) -> None:
     a, b = (sweep(name, stages="confirm", replicates=5, blocks=1) for name in "ab")
     altered(b, "koleo=on", test_auc=lambda row: row["test_auc"] + 0.1 + row["seed"] % 3 / 1000)
@@ -327,6 +328,7 @@ def test_seeds_of_a_sweep_of_which_nothing_was_tuned(sweep: Callable[..., Path],
     assert said(f"{a}#koleo=on", f"{a}#koleo=on", "--metric", "test_auc")[0] == 3
 
 
+@pytest.mark.slow
 def test_a_score_of_a_tuned_sweep_is_the_mean_over_the_seeds_of_a_tuning(sweep: Callable[..., Path], said: Any) -> None:
     what = {"preset": "designed", "stages": "tune,confirm", "tuner": "sobol", "points": 2, "blocks": 2}
     a = sweep("a", **what, replicates=4)
@@ -344,6 +346,7 @@ def test_a_score_of_a_tuned_sweep_is_the_mean_over_the_seeds_of_a_tuning(sweep: 
     assert "2 pairs of seeds at one tuning by seed, at the settings compared" in line
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_sweep_is_said(sweep: Callable[..., Path], said: Any) -> None:
     a, b = (sweep(name, stages="confirm", replicates=4, blocks=1) for name in "ab")
     assert said(a, f"{b}#koleo=of", "results/c", "--metric", "test_auc") == (

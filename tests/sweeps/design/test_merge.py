@@ -20,6 +20,8 @@ from sweeps.results import frozen, store
 from sweeps.results.store import Store
 from tests.sweeps.invented_runs import go_on, swept, unlike
 
+pytestmark = pytest.mark.slow
+
 TUNED = {"preset": "designed", "stages": "tune,confirm", "tuner": "sobol"}
 DROP_IN = {"preset": "quick", "blocks": 2}
 

@@ -79,6 +79,7 @@ def killed_before(step: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_compaction_killed_at_any_step_neither_loses_nor_doubles_a_row(
     store: Store, step: str, monkeypatch: pytest.MonkeyPatch

@@ -207,6 +207,7 @@ def test_finished_trials_are_those_whose_latest_ending_is_not_to_be_retried(stor
 # Snapshots
 
 
+@pytest.mark.slow
 def test_a_snapshot_changes_nothing_but_the_files_read(store: Store) -> None:
     for trial in range(4):
         for attempt in (1, 2):

@@ -180,12 +180,14 @@ in_files = settings(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, suppress_health_check=[HealthCheck.large_base_example])
 @given(damaged(IMAGES))
 def test_damaged_images_are_images_or_told(encoded: bytes) -> None:
     assert why_not(encoded) != ""
 
 
+@pytest.mark.slow
 @in_files
 @given(st.lists(damaged(IMAGES), min_size=1, max_size=10))
 def test_sets_of_damaged_images_load_or_name_the_broken_rows(

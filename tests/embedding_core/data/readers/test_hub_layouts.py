@@ -79,6 +79,7 @@ def test_labels_that_are_names_are_the_same_classes_in_both_splits(tmp_path: Pat
     assert train.class_names == test.class_names == ("cat", "cow", "owl")
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=8),

@@ -165,6 +165,7 @@ def test_one_of_several_studies_is_chosen_by_name(tmp_path: Path) -> None:
         read_study(f"{file}#bata")
 
 
+@pytest.mark.slow
 def test_what_a_writer_has_not_committed_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a write-ahead log changes go into the file itself before they are committed."""
     file = tmp_path / "live.db"

@@ -148,6 +148,7 @@ def test_the_scope_says_whom_the_interval_is_for(report: Report) -> None:
     ) in markdown_of(report)
 
 
+@pytest.mark.slow
 def test_the_scope_says_what_classes_were_tested_where_they_are_others(make_factorial: Make) -> None:
     made = make_factorial()
     assert "Test images" not in markdown_of(composed(made))
@@ -347,6 +348,7 @@ def test_a_proposing_tuner_and_recall_are_told_as_what_they_are(make_factorial: 
     assert "By validation recall at 1: its value at tuning" in text
 
 
+@pytest.mark.slow
 def test_effects_are_a_frame_with_a_row_per_contrast(make_factorial: Make, tmp_path: Path) -> None:
     frame = effects(make_factorial(replicates=4, points=2).write(tmp_path / "sweep"))
     assert list(frame.columns) == TABLES["contrasts"].names

@@ -80,6 +80,7 @@ def test_the_templates_are_part_of_the_package() -> None:
     assert "*.j2" in declared["tool"]["setuptools"]["package-data"]["sweeps.analysis.report"]
 
 
+@pytest.mark.slow
 def test_verdict_comes_first_and_is_in_every_output(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_confirm(effect=-0.021).write(tmp_path / "quick", plan=plan)
     page = page_of(render_sweep(folder))
@@ -318,6 +319,7 @@ def test_collapsed_runs_and_errors_are_told(make_confirm: Make, tmp_path: Path) 
     assert "1 trial: OSError: disk full" in text
 
 
+@pytest.mark.slow
 def test_outcomes_that_a_retry_replaced_are_named_by_cell(
     make_confirm: Make, plan: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -338,6 +340,7 @@ def test_outcomes_that_a_retry_replaced_are_named_by_cell(
     assert "were run again" not in markdown_of(compose(make_confirm().write(tmp_path / "once", plan=plan)))
 
 
+@pytest.mark.slow
 def test_two_thousand_trials_stay_small(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     folder = make_confirm(blocks=10).write(tmp_path / "few", plan=plan)
     few = [read(folder, name) for name in ("trials", "curves")]

@@ -63,6 +63,7 @@ def test_disk_counts_the_checkpoints_that_are_kept_and_those_at_work(tiny: Desig
     assert many / few == pytest.approx((2 * 400 + 1) / (2 * 2 + 1), rel=0.15)  # whole MiB are shown
 
 
+@pytest.mark.slow
 def test_the_quick_preset_is_planned_on_embedded_images(planned: Planned) -> None:
     shown = planned(DESIGN)
     quick = DESIGN.presets["quick"]
@@ -88,6 +89,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 TUNED = "--preset tuned --set image_size=32"
 
 
+@pytest.mark.slow
 def test_without_published_weights_there_is_a_plan_that_says_so(
     tiny: Design, no_network: None, planned: Planned
 ) -> None:

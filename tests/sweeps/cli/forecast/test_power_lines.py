@@ -73,6 +73,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return factorial_sweep(replicates=4, blocks=2).write(tmp_path_factory.mktemp("results") / "earlier")
 
 
+@pytest.mark.slow
 def test_sds_of_an_earlier_sweep_stand_by_their_estimand(earlier: Path) -> None:
     plan = Plan.of(DESIGN, {"preset": "minimal", "loss": "semihard"})
     sds = sds_of(earlier, plan)
@@ -84,6 +85,7 @@ def test_sds_of_an_earlier_sweep_stand_by_their_estimand(earlier: Path) -> None:
     assert absent[2].startswith("  not estimated there: accumulation")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_cannot_tell_is_one_message(
     tiny: Design, earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

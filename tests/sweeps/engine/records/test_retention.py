@@ -55,6 +55,7 @@ def end(keeper: CheckpointKeeper, folder: Path, trial: tuple[str, str, str, floa
     keeper.on_stored(row(*trial))
 
 
+@pytest.mark.slow
 def test_the_best_of_each_cell_stays_in_any_order(tmp_path: Path) -> None:
     Store.create(tmp_path)
     for order in permutations(ENDINGS):

@@ -82,6 +82,7 @@ def test_what_infrastructure_ended_says_nothing_of_the_settings(ending: str) -> 
     assert study.propose([*steep(8), row(8, 0.005, 0.9, ending)], 9) == study.propose(steep(8), 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "design", [koleo_accum, image_leak, mining_curriculum, semi_hard_phases, simclr], ids=lambda m: m.__name__
 )

@@ -233,6 +233,7 @@ def test_too_little_memory_on_a_share_of_a_gpu_says_nothing_about_the_settings(d
     assert (trial.state, constraint(trial)) == (TrialState.FAIL, {})
 
 
+@pytest.mark.slow
 def test_infeasible_runs_teach_the_sampler(tmp_path: Path, tiny: Design) -> None:
     """Where every rate above 1e-3, half of the range, diverges, TPE turns to lower ones; FAIL would not tell it."""
 
@@ -327,6 +328,7 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     assert waiting.start("x")[1].trial_id == trial_name(len(endings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom", "oom_shared"])
 def test_a_retried_run_is_a_further_trial_with_its_parameters_and_our_id(
     driver: Driver, file: Path, end_reason: str

@@ -113,6 +113,7 @@ def test_as_many_run_at_once_as_there_are_studies(tmp_path: Path) -> None:
     assert [config["trial_id"] for config in started[:3] if config] == ["t00000", "t00001", "t00002"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slots", "rounds"), [(1, 24), (2, 12), (4, 6), (5, 5), (6, 4)])
 def test_no_slot_idles_while_a_study_could_go_on(tmp_path: Path, slots: int, rounds: int) -> None:
     """Six studies of four runs that take one round each."""
@@ -129,6 +130,7 @@ def test_no_slot_idles_while_a_study_could_go_on(tmp_path: Path, slots: int, rou
     assert needed == rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2, 6])
 def test_what_is_proposed_depends_neither_on_the_order_of_endings_nor_on_the_room(
     calm: Driver, tmp_path: Path, at_once: int
@@ -138,6 +140,7 @@ def test_what_is_proposed_depends_neither_on_the_order_of_endings_nor_on_the_roo
     assert settings(driver) == settings(calm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 7, 15])
 def test_nor_on_an_interruption(calm: Driver, tmp_path: Path, most: int) -> None:
     """What was under way when the driver was killed is proposed again with the settings of its checkpoint."""

@@ -144,6 +144,7 @@ def test_settings_that_differ_are_named_by_cell(make_confirm: Make) -> None:
     assert found == {"koleo=on": ["koleo_weight: 0.1, 0.05"]}
 
 
+@pytest.mark.slow
 def test_what_each_replicate_tunes_for_itself_is_no_difference_of_the_sweeps(make_factorial: Make) -> None:
     one, other = (make_factorial(replicates=4, seed=seed) for seed in (0, 9))
     for made, first in ((one, 0.001), (other, 0.002)):

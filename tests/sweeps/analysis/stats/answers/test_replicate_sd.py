@@ -14,6 +14,7 @@ from sweeps.results import store
 from tests.sweeps.analysis.invented.factorial import factorial_sweep
 
 
+@pytest.mark.slow
 def test_it_is_that_of_the_contrasts_of_the_replicates(tmp_path: Path) -> None:
     folder = factorial_sweep(replicates=6, blocks=2).write(tmp_path / "sweep")
     trials = store.read(folder, "trials")
@@ -27,6 +28,7 @@ def test_it_is_that_of_the_contrasts_of_the_replicates(tmp_path: Path) -> None:
         assert (found[contrast.estimand].replicates, found[contrast.estimand].blocks) == (6, 2)
 
 
+@pytest.mark.slow
 def test_an_outcome_shown_beside_will_do_and_one_that_is_not_there_will_not(tmp_path: Path) -> None:
     folder = factorial_sweep(replicates=4).write(tmp_path / "sweep")
     trials = store.read(folder, "trials")
@@ -36,6 +38,7 @@ def test_an_outcome_shown_beside_will_do_and_one_that_is_not_there_will_not(tmp_
         replicate_sds(trials, plan, "unseen_auc")
 
 
+@pytest.mark.slow
 def test_one_tuning_has_none(tmp_path: Path) -> None:
     folder = factorial_sweep(replicates=1, blocks=8).write(tmp_path / "sweep")
     trials = store.read(folder, "trials")

@@ -78,6 +78,7 @@ def test_classes_that_agree_add_nothing_and_classes_that_differ_widen() -> None:
     assert (alike.ci_high - alike.estimate) / stats.t.ppf(0.975, 3) == pytest.approx(resampled, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("units", "classes"), [(7, 40), (12, 3000), (5, 1499)])
 def test_resamples_in_blocks_are_those_of_all_at_once(
     units: int, classes: int, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +93,7 @@ def test_resamples_in_blocks_are_those_of_all_at_once(
     assert crossed_interval(parts, pairs) == found
 
 
+@pytest.mark.slow
 def test_of_eleven_thousand_classes_a_hundred_megabytes_are_never_taken() -> None:
     """As a whole, what is drawn would be several arrays of 176 MB."""
     parts = np.random.default_rng(0).normal(0, 1, (8, 11_000))

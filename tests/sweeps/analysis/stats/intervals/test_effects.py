@@ -55,6 +55,7 @@ def test_above_16_blocks_the_test_is_seeded_monte_carlo() -> None:
     assert first.p_value == pytest.approx(exact, abs=0.01)
 
 
+@pytest.mark.slow
 def test_thousands_of_pairs_are_flipped_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     d = np.random.default_rng(4).normal(0.05, 1, 1000)
     whole = paired_effect(np.zeros(d.size), d).p_value
