@@ -144,7 +144,7 @@ Source = ClassFolders | ParquetSet | PluginSet | TorchvisionSet | _Digits
 
 def _source(name: str, root: Path | str, settings: Mapping[str, Any] | None, *, download: bool = True) -> Source:
     if name in DATASETS and DATASETS[name].sha256 is not None:
-        return PluginSet(name, Path(root), settings or {})
+        return PluginSet(name, root, settings or {})
     if name == "digits":
         return _Digits()
     base = fetched(str(root), name.removeprefix(FOLDER)) if is_uri(root) else Path(root)

@@ -68,7 +68,7 @@ def dataset(name: str, *, flips: bool = True) -> Callable[[_Factory], _Factory]:
         flips: whether a mirrored image is still one of its class.
 
     The factory's parameters with a default become the fields `dataset.PARAMETER`. Without one it may ask for `split`
-    (`train` or `test`; without, a test split is carved out) and `root`, the folder of the data sets.
+    (`train` or `test`; without, a test split is carved out) and `root`, the folder of the data sets or its URI.
     """
     return _marked(Dataset(name=name, flips=flips), [])
 

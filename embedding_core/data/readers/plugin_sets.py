@@ -29,7 +29,7 @@ class PluginSet:
     """The data set of a plug-in; see `embedding_core.plugins.dataset`."""
 
     name: str
-    root: Path
+    root: Path | str
     settings: Mapping[str, Any]
 
     def test_size(self) -> int | None:

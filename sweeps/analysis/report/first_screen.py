@@ -91,7 +91,8 @@ def ran(trials: pa.Table, counted: str = "") -> str:
     runs = f"{counted}{': ' * bool(counted)}{trials.num_rows:,} run{'s' * (trials.num_rows != 1)}{of_stages}"
     what = [_spelled(trials, "dataset", DATASETS), distinct(trials, "backbone"), _spelled(trials, "loss", LOSSES)]
     what += [
-        f"{distinct(trials, name)} {text}" for name, text in (("epochs", "epochs"), ("batch_size", "images a step"))
+        f"{distinct(trials, name).replace(', ', ' or ')} {text}"
+        for name, text in (("epochs", "epochs"), ("batch_size", "images a step"))
     ]
     rows = costs.cost_rows(trials)
     unit = costs.unit_of(rows)
