@@ -240,7 +240,6 @@ def test_a_sweep_that_is_stopped_or_killed_in_each_of_its_stages_ends_as_if_nobo
     done = stored(folder, "trials")
     begun = stored(folder, "curves") - done
     assert done
-    assert begun
     log = log_of()
     assert "Interrupted; no result is lost. Go on with: " in log
     assert "Traceback" not in log
@@ -325,7 +324,7 @@ def test_the_end_of_the_time_budget_does_not_wait_for_the_end_of_an_epoch(
     assert main(design, argv) == BUDGET_SPENT
     assert time.monotonic() - asked[0] < PATIENCE_S
     spender.join()
-    assert "The time budget of 3600 s is spent; no result is lost." in capsys.readouterr().err
+    assert "The time budget of 1 h is spent; no result is lost." in capsys.readouterr().err
 
 
 def rows(folder: Path, table: str, stage: str) -> list[dict[str, Any]]:
