@@ -22,7 +22,7 @@ WAYS = ("kill", "kill", "signal", "terminal")
 LAST = "writing the report"
 WORDS = {
     "trial killed": "killed a process that was training; another one takes its trial over",
-    "driver killed": "killed the driver, and with it everything that it had started",
+    "driver killed": "killed the driver",
     "terminal closed": "closed the driver's terminal",
     "SIGINT": "pressed Ctrl-C",
     "SIGTERM": "sent the driver SIGTERM, as a batch system does",
@@ -35,7 +35,7 @@ def told(blow: Blow) -> str:
     text = WORDS[blow.what] + (f" while it was {blow.where}" if blow.where else "")
     if blow.took_s is not None:
         text += f"; it stopped in good order after {blow.took_s:.1f} s"
-    return text + ("" if blow.what == "trial killed" else ". Resumed")
+    return text + ("" if blow.what == "trial killed" else ". It goes on")
 
 
 def main() -> int:

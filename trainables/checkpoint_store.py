@@ -104,6 +104,11 @@ class CheckpointStore:
         found = self._filesystem.get_file_info(fs.FileSelector(self._root, allow_not_found=True, recursive=True))
         return not any(one.is_file and one.path.count("/") > self._root.count("/") + 1 for one in found)
 
+    def runs(self, stage: str) -> set[str]:
+        """Trial ids of the runs of a stage that have left a file."""
+        found = self._filesystem.get_file_info(fs.FileSelector(f"{self._root}/{stage}", allow_not_found=True))
+        return {one.base_name.partition(".")[0] for one in found if one.is_file and not one.base_name.startswith(".")}
+
     def put(self, file: Path, name: str) -> None:
         """Move a local file there, in place of an older one."""
         path = self._path(name)

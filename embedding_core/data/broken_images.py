@@ -27,7 +27,7 @@ def left_out(broken: Mapping[str, tuple[str, ...]], folder: Path) -> str:
     every = [sentence for part in broken.values() for sentence in part]
     if not every:
         return ""
-    counts = [f"{len(own):,} {part} images" for part, own in broken.items()]
+    counts = [f"{len(own):,} {part} image{'s' * (len(own) != 1)}" for part, own in broken.items()]
     names = [one.partition(WHY)[0].removeprefix(f"{folder}/") for one in every[:MAX_FAULTS]]
     if more := len(every) - len(names):
         file = list_file(every)

@@ -147,9 +147,10 @@ def _source(name: str, root: Path | str, settings: Mapping[str, Any] | None, *, 
         return PluginSet(name, root, settings or {})
     if name == "digits":
         return _Digits()
-    base = fetched(str(root), name.removeprefix(FOLDER)) if is_uri(root) else Path(root)
+    below = Path(name.removeprefix(FOLDER)).expanduser()
+    base = fetched(str(root), str(below)) if is_uri(root) and not below.is_absolute() else Path(root)
     if name.startswith(FOLDER):
-        return ClassFolders(base / Path(name.removeprefix(FOLDER)).expanduser())
+        return ClassFolders(base / below)
     parquet = ParquetSet(base / name, unlabelled=name in UNLABELLED)
     if parquet.found():
         return parquet

@@ -87,8 +87,8 @@ def batch_told(config: TrainConfig, size: int, declared: int, examples: int) -> 
     """A sentence about a batch `size` that was guessed, as the `declared` one is more than `examples`."""
     kind = "triplets" if config.views_per_example == 3 else "images"
     return (
-        f"{size}, as the declared {declared} is more than the {examples} training {kind}: a guess, for nobody typed a "
-        "batch size (`batch_size=N` does)"
+        f"{size}, as the declared {declared} is more than the {examples} training {kind}: a guess, as no batch size "
+        "was given"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.commands.parser import PROGRAM
+from sweeps.results import frozen
 
 
 def command(argv: Sequence[str], *, program: str | None = None) -> str:
@@ -21,6 +22,15 @@ def koleo_sweeps(name: str, *arguments: str) -> str:
     if Path(sys.executable).with_name(PROGRAM).exists():
         return command([name, *arguments], program=PROGRAM)
     return command(["-m", f"sweeps.commands.{name}", *arguments], program="python")
+
+
+def again_in(line: str, folder: Path) -> str:
+    """A line of `command_of` to paste: run by this interpreter, with the plug-ins kept in `folder`."""
+    kept = [near(file) for file in sorted((folder / frozen.PLUGINS).glob("*"))]
+    plugins = " ".join(f"--plugin {shlex.quote(file)}" for file in kept) or "--plugin FILE"
+    return line.replace("python -m", f"{shlex.quote(near(Path(sys.executable)))} -m", 1).replace(
+        "--plugin FILE", plugins
+    )
 
 
 def without(argv: Sequence[str], *flags: str) -> list[str]:

@@ -140,7 +140,7 @@ def _add_what(add: _Add, design: Design, default_of: Callable[[str], str]) -> No
 
 
 def _add_how(add: _Add) -> None:
-    add("--plan", action="store_true", help="print what would run, take and could be told; nothing is run or fetched")
+    add("--plan", action="store_true", help="print what would run, take and could be told; no trial is run")
     add("--sd-from", metavar="DIR", help="with --plan: an earlier sweep, whose SDs between replicates give the power")
     add("--results", default="results", metavar="DIR", help="default: %(default)s")
     add("--name", metavar="NAME", help="folder in DIR; default: made of script, preset and data set, and a number")

@@ -11,7 +11,7 @@ from sweeps.analysis.document import Report
 from sweeps.analysis.numbers import number
 from sweeps.analysis.report.compose import compose, write_report
 from sweeps.analysis.stats.description.descriptive import command_of
-from sweeps.cli.command_lines import arguments_of, command, koleo_sweeps, near, without
+from sweeps.cli.command_lines import again_in, arguments_of, command, koleo_sweeps, near, without
 from sweeps.cli.console import say
 from sweeps.cli.flags import flag_of
 from sweeps.cli.options import WHAT, Options
@@ -68,7 +68,13 @@ def _best(plan: Plan, folder: Path) -> list[str]:
     model = folder / "best" / "model.pt"
     kept = [f"  Its weights: {near(model)}"] if model.exists() else []
     heading = f"Best configuration ({best['stage']} {best['trial_id']}, {best['cell_id']}), to train it again"
-    return ["", heading, *_items([f"{caution[:1].upper()}{caution[1:]}"]), f"  {command_of(best)}", *kept]
+    return [
+        "",
+        heading,
+        *_items([f"{caution[:1].upper()}{caution[1:]}"]),
+        f"  {again_in(command_of(best), folder)}",
+        *kept,
+    ]
 
 
 def _items(texts: Iterable[str]) -> list[str]:
@@ -88,7 +94,8 @@ def next_command(plan: Plan, argv: Sequence[str]) -> str:
     if not following or other_data or set(following) <= set(argv):
         return ""
     default = {"dataset": plan.preset.dataset, "data_root": str(resolve_root(None))}
-    asked = {name: value for name, value in plan.what.items() if name not in SIZES and value != default.get(name)}
+    passed_over = {*SIZES, "batch_size"} if plan.guessed else SIZES
+    asked = {name: value for name, value in plan.what.items() if name not in passed_over and value != default.get(name)}
     flags = {flag_of(name).removeprefix("--"): value for name, value in asked.items() if name in WHAT}
     settings = {name: value for name, value in asked.items() if name not in WHAT}
     kept = [*arguments_of({**flags, "set": settings}), *without(argv, "--set", *map(flag_of, WHAT), *OF_ONE_START)]
@@ -106,9 +113,8 @@ def tell_errors(folder: Path, console: Console) -> bool:
 
 def tell_how_to_go_on(options: Options, folder: Path, argv: Sequence[str], console: Console, *, spent: bool) -> None:
     """Say how an unfinished sweep goes on. `spent`: whether it ended for its time budget."""
-    name = [] if options.name else ["--name", folder.name]
     resume = ["--resume"] if (folder / plan_file.NAME).exists() else []
-    again = command([*without(argv, "--resume", "--extend"), *name, *resume])
+    again = command([*without(argv, "--resume", "--extend", "--name"), "--name", folder.name, *resume])
     why = f"The time budget of {time_text(options.time_budget_s or 0)} is spent" if spent else "Interrupted"
     say(console, f"{why}; no result is lost. Go on with: {again}")
     if spent:

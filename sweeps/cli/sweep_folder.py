@@ -15,6 +15,7 @@ from sweeps.design import Design, plan_file, planned_plugins
 from sweeps.design.plan import DEFAULT_PRESET, Plan
 from sweeps.engine.records import checkpoint_location
 from sweeps.results import files, frozen
+from sweeps.results.latest import NAME as LATEST
 from sweeps.results.latest import followed
 from sweeps.results.store import Store
 
@@ -63,6 +64,9 @@ def folder_of(design: Design, options: Options) -> Path:
     if options.name is not None:
         return followed(options.results / options.name)
     if options.resume:
+        linked = followed(options.results / LATEST)
+        if linked.name.startswith(f"{design.name}-") and (linked / plan_file.NAME).is_file():
+            return linked
         started = [path for path in options.results.glob(f"{design.name}-*/{plan_file.NAME}") if path.is_file()]
         if not started:
             raise Faults([f"`--resume` found no sweep of {design.name} in {options.results}; name one with `--name`."])

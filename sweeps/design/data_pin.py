@@ -62,6 +62,8 @@ def change_faults(plan: Plan, folder: Path, now: Mapping[str, Any], *, name: str
         old, new = there.get(part), now[part]
         if old and new and old["sha256"] != new["sha256"]:
             changes.append(f"the {what} ({_difference(old, new)})")
+        elif part in there and bool(old) != bool(new):
+            changes.append(f"the {what} ({'which were not there' if new else 'which are gone'})")
     for file, sha256 in now["weights"].items():
         old_sha256 = there.get("weights", {}).get(file, sha256)
         if old_sha256 != sha256:

@@ -9,4 +9,5 @@ ETA: Final = 2
 """At each rung of ASHA the better 1/eta goes on."""
 
 GRACE: Final = 0.25
-"""Share of its epochs in which no trial is stopped: early values say little, and stop slow starters."""
+"""Share of its epochs in which no trial is stopped: early values say little, and to trust them would
+stop slow starters."""

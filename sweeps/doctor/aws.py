@@ -64,7 +64,7 @@ def findings(cluster: dict[str, Any]) -> Iterator[Finding]:
         try:
             yield from check()
         except (BotoCoreError, ClientError) as error:
-            yield red(name, f"cannot be asked for: {_first_line(error)}", "let your user read it, or ask who may")
+            yield note(name, f"cannot be asked for: {_first_line(error)}", "let your user read it, or ask who may")
 
 
 def account(client: Client) -> Iterator[Finding]:
@@ -167,6 +167,8 @@ def wanted_of(cluster: dict[str, Any], vcpus: Mapping[str, int]) -> list[Wanted]
         spot = given.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
         if family is not None and kind in vcpus:
             machines = 1 if name == head else min(node.get("max_workers", most), most)
+            if machines == 0:  # ruled out
+                continue
             found.append(Wanted(name == head, kind, machines, vcpus[kind], (family, "spot" if spot else "on-demand")))
     return found
 

@@ -81,7 +81,8 @@ def own_token() -> Finding:
         return ok("token", f"in {file}")
     if named or os.path.lexists(file):
         of = f", which {TOKEN_PATH} names," if named else ""
-        return red("token", f"{file}{of} is no file that can be read", f"make it one, or unset {TOKEN_PATH}")
+        remedy = f"make it one, or unset {TOKEN_PATH}" if named else "make it one"
+        return red("token", f"{file}{of} is no file that can be read", remedy)
     place = _place_of_token()
     if place is None:
         return red(

@@ -28,7 +28,9 @@ def search(sweep: Sweep, again: Collection[str]) -> bool:
     rows = store.read(folder, "trials", stage="search")
     first_trials = () if rows.num_rows else plan.preset.first_trials
     study = open_study(folder / "optuna.db", seed=plan.seed, first_trials=first_trials, searcher=plan.searcher)
-    reconcile(study, plan.design, rows, finished, measure=plan.outcome.final)
+    # A study that is older than the checkpoints, as a copy on a new machine is, must not give their numbers away.
+    begun = {*store.attempts(folder, stage="search"), *sweep.checkpoint_store().runs("search")}
+    reconcile(study, plan.design, rows, finished, measure=plan.outcome.final, begun=begun)
     if len(finished) >= plan.samples:
         return True
     retried = store.finished(folder, "search") - finished

@@ -3,7 +3,7 @@
 from typing import Final
 
 IN_SECONDS: Final = 180.0
-"""Below, seconds are told."""
+"""Shorter times are given in seconds."""
 
 
 def time_text(seconds: float) -> str:

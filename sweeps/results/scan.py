@@ -83,7 +83,7 @@ def attempts_of(results_dir: Path, table: str, stage: str) -> dict[str, int]:
 def _ids_in(path: Path, table: str) -> pa.Table:
     try:
         return read_file(path, _IDS, table)
-    except Faults:  # is `scan`'s to report: the sweep can still be resumed
+    except Faults:  # is `scan`'s to report
         return _no_rows(table, _IDS)
 
 

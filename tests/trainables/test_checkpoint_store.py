@@ -45,6 +45,14 @@ def test_what_was_put_is_got_again_until_it_is_deleted(checkpoint_store: Checkpo
     assert checkpoint_store.is_empty()
 
 
+def test_runs_that_left_a_file_are_known_by_stage(checkpoint_store: CheckpointStore, tmp_path: Path) -> None:
+    for name in ("search/t00002.pt", "search/t00010.pt", "tune/t00003.pt"):
+        (tmp_path / "local").write_bytes(b"x")
+        checkpoint_store.put(tmp_path / "local", name)
+    assert checkpoint_store.runs("search") == {"t00002", "t00010"}
+    assert checkpoint_store.runs("confirm") == set()
+
+
 def test_many_are_deleted_and_no_others(checkpoint_store: CheckpointStore, tmp_path: Path) -> None:
     for number in range(5):
         checkpoint_store.put(file_of(tmp_path, b"weights"), f"search/t{number:05d}.pt")

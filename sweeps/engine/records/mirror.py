@@ -1,5 +1,6 @@
 """A copy of a sweep's folder in another place, such as an object store: results outlive the machine of their driver."""
 
+import os
 import sqlite3
 import tempfile
 import threading
@@ -20,10 +21,13 @@ EVERY_S: Final = 600.0
 """Most seconds of results that a machine takes with it."""
 
 LOOK_S: Final = 5.0
-"""Between looks whether a stage has ended, which leaves a snapshot of its tables."""
+"""Between looks whether another stage has begun."""
 
-PASSED_OVER: Final = (files.LOCK, files.STAGING, "checkpoints")
+PASSED_OVER: Final = (files.LOCK, files.STAGING, "checkpoints", "ray")
 """What is of one driver alone; checkpoints have places of their own."""
+
+LAST: Final = "trials"
+"""Table that says which trials have ended: copied after all that a trial leaves, as it stood before."""
 
 BESIDE_DATABASE: Final = ("-wal", "-shm", "-journal")
 
@@ -77,30 +81,51 @@ class Mirror:
         Raises:
             OSError, pyarrow.ArrowException: the place is not to be reached; what is missing is copied the next time.
         """
-        for path in sorted(self._folder.rglob("*")):
-            within = path.relative_to(self._folder)
-            if within.parts[0] in PASSED_OVER or path.name.endswith(BESIDE_DATABASE) or not path.is_file():
+        ended = [path for path in self._files() if LAST in path.relative_to(self._folder).parts]
+        others = [path for path in self._files() if LAST not in path.relative_to(self._folder).parts]
+        for path in (*others, *ended):
+            try:
+                found = path.stat()
+                state = found.st_mtime_ns, found.st_size
+                # What a database has committed may stand beside it.
+                if self._copied.get(path) != state or path.suffix == ".db":
+                    self._put(path, f"{self._root}/{path.relative_to(self._folder).as_posix()}")
+            except FileNotFoundError:
+                if path.exists():  # it is the place that is gone
+                    raise
                 continue
-            found = path.stat()
-            state = found.st_mtime_ns, found.st_size
-            if self._copied.get(path) != state:
-                self._put(path, f"{self._root}/{within.as_posix()}")
-                self._copied[path] = state
+            self._copied[path] = state
 
-    def newest_snapshot(self) -> float:
-        """When the last stage ended that left a snapshot, in seconds since 1970; 0: none has."""
-        return max((path.stat().st_mtime for path in (self._folder / "compact").glob("*/*.parquet")), default=0.0)
+    def stages_begun(self) -> int:
+        """How many stages have rows: one more, and the stage before it has ended."""
+        return len(list(files.table_dir(self._folder, LAST).glob("stage=*")))
+
+    def _files(self) -> list[Path]:
+        found = []
+        for folder, folders, names in os.walk(self._folder):
+            if Path(folder) == self._folder:
+                folders[:] = [name for name in folders if name not in PASSED_OVER]
+                names = [name for name in names if name not in PASSED_OVER]
+            found += [Path(folder) / name for name in names if not name.endswith(BESIDE_DATABASE)]
+        return sorted(found)
 
     def _put(self, path: Path, target: str) -> None:
-        self._filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-        if path.suffix != ".db":
-            fs.copy_files(str(path), target, source_filesystem=_LOCAL, destination_filesystem=self._filesystem)
-            return
+        folder, _, name = target.rpartition("/")
+        self._filesystem.create_dir(folder, recursive=True)
         with tempfile.TemporaryDirectory() as scratch:
-            whole = Path(scratch) / path.name
-            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(whole)) as copy:
-                source.backup(copy)
-            fs.copy_files(str(whole), target, source_filesystem=_LOCAL, destination_filesystem=self._filesystem)
+            whole = path
+            if path.suffix == ".db":
+                whole = Path(scratch) / path.name
+                with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(whole)) as copy:
+                    source.backup(copy)
+            # An object appears at once; a file is put in place once it is whole.
+            partial = target
+            if isinstance(self._filesystem, fs.LocalFileSystem):
+                partial = f"{self._root}/{files.STAGING}/{name}"
+                self._filesystem.create_dir(f"{self._root}/{files.STAGING}", recursive=True)
+            fs.copy_files(str(whole), partial, source_filesystem=_LOCAL, destination_filesystem=self._filesystem)
+            if partial != target:
+                self._filesystem.move(partial, target)
 
 
 @contextmanager
@@ -134,19 +159,19 @@ def mirrored(
 
 
 def _keep(mirror: Mirror, note: Callable[[str], None], over: threading.Event, every_s: float) -> None:
-    copied, snapshot, reached = time.monotonic(), mirror.newest_snapshot(), True
+    copied, begun, reached = time.monotonic(), mirror.stages_begun(), True
     while True:
         ended = over.wait(LOOK_S)
-        newest = mirror.newest_snapshot()
-        if not ended and newest == snapshot and time.monotonic() - copied < every_s:
+        stages = mirror.stages_begun()
+        if not ended and stages <= max(begun, 1) and time.monotonic() - copied < every_s:
             continue
         try:
             mirror.copy()
             reached = True
         except (OSError, sqlite3.Error, pa.ArrowException) as error:
             if reached or ended:
-                note(f"The copy of the results cannot be kept ({error}).")
+                note(f"The mirror could not be brought up to date ({error}); it is tried again.")
             reached = False
-        copied, snapshot = time.monotonic(), newest
+        copied, begun = time.monotonic(), stages
         if ended:
             return

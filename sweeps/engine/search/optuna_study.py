@@ -3,7 +3,7 @@
 import math
 import sqlite3
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,13 @@ def latest(study: optuna.Study) -> dict[str, FrozenTrial]:
 
 
 def reconcile(
-    study: optuna.Study, design: Design, trials: pa.Table, finished: Collection[str], *, measure: str
+    study: optuna.Study,
+    design: Design,
+    trials: pa.Table,
+    finished: Collection[str],
+    *,
+    measure: str,
+    begun: Iterable[str] = (),
 ) -> None:
     """Tell the study what the trials table knows and it does not: its file may be older, or gone.
 
@@ -94,8 +100,9 @@ def reconcile(
         trials: rows of the search.
         finished: trial ids whose row is final; the others are to be run again.
         measure: column of `trials` with the value that is told.
+        begun: trial ids of which anything is left, a checkpoint say: no other settings get such a number.
     """
-    _restore(study, design, {row["trial_id"]: row for row in trials.to_pylist()})
+    _restore(study, design, {row["trial_id"]: row for row in trials.to_pylist()}, begun)
     running = {name: trial for name, trial in latest(study).items() if trial.state == TrialState.RUNNING}
     for row in trials.to_pylist():
         if row["trial_id"] in running and row["trial_id"] in finished:
@@ -103,13 +110,13 @@ def reconcile(
             tell(study, trial, row["end_reason"], row["images_seen"], row[measure])
 
 
-def _restore(study: optuna.Study, design: Design, rows: Mapping[str, Mapping[str, Any]]) -> None:
+def _restore(study: optuna.Study, design: Design, rows: Mapping[str, Mapping[str, Any]], begun: Iterable[str]) -> None:
     """Begin, with their parameters, the trials whose numbers the study has not reached.
 
     Numbers without a row, of trials that had not ended, are passed over: nothing tells their parameters.
     """
     known = len(study.get_trials(deepcopy=False))
-    for number in range(known, max((int(name[1:]) + 1 for name in rows), default=0)):
+    for number in range(known, max((int(name[1:]) + 1 for name in (*rows, *begun)), default=0)):
         row = rows.get(trial_name(number))
         if row is None:
             lost = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={LOST: True})

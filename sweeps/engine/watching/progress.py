@@ -20,8 +20,8 @@ LIVE_EVERY_S = 1.0
 """Between two states of the display, on one."""
 
 PURPOSES: Final = {
-    "search": "try settings, and stop slow starters",
-    "tune": "find the best settings of every cell, each replicate anew",
+    "search": "try settings, and stop those that fall behind",
+    "tune": "find the best settings of every cell, separately in each replicate",
     "confirm": "train the cells on fresh seeds; effects come from these runs alone",
 }
 """What each stage is for."""

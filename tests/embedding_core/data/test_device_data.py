@@ -216,7 +216,7 @@ def test_a_split_counts_the_test_images_that_are_left(write_set: Callable[..., P
     data = DeviceData.load(config, torch.device("cpu"))
     split = data.split(config)
     assert len(split.test) == len(data.test(split).labels) == 4
-    assert data.broken_told(test=True) == (f"1 test images cannot be decoded and are left out: {file.name}: row 3")
+    assert data.broken_told(test=True) == (f"1 test image cannot be decoded and are left out: {file.name}: row 3")
     assert not data.broken_told(test=False)
     assert not data.serves(replace(config, skip_broken=False), torch.device("cpu"))
     assert replace(config, skip_broken=False).sha256 != config.sha256

@@ -53,8 +53,7 @@ def test_a_batch_size_that_nobody_typed_fits_and_is_kept(tiny: Design, begun: An
     assert plan.base["batch_size"] == 64  # declared as a level beside 128, which 75 triplets do not fill
     assert {config["batch_size"] for config in (stored["base"], stored["what"])} == {64}
     assert (
-        "batch:     64, as the declared 128 is more than the 75 training triplets: a guess, for nobody typed a batch "
-        "size (`batch_size=N` does)"
+        "batch:     64, as the declared 128 is more than the 75 training triplets: a guess, as no batch size was given"
     ) in stored[frozen.DATA][frozen.LINES]
     again, _ = begun(design, "--resume")
     assert replace(plan, guessed=()) == again

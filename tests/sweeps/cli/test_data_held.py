@@ -106,6 +106,17 @@ def test_weights_that_were_trained_again_are_told(
 
 
 @pytest.mark.slow
+def test_a_test_split_that_is_gone_is_a_change(start: Start, images: Path) -> None:
+    start()
+    (images / "test").rename(images.with_name("away"))
+    for split in (images / "train").iterdir():
+        split.rename(images / split.name)
+    (images / "train").rmdir()
+    (fault,) = faults(start, "--resume")
+    assert "the test images (which are gone)" in fault
+
+
+@pytest.mark.slow
 def test_a_plan_that_pins_nothing_is_held_to_its_rows(start: Start, tiny: Design, tmp_path: Path, images: Path) -> None:
     """Of sweeps that older code began: without a row there is nothing to compare."""
     folder = tmp_path / "results" / "s"
@@ -138,7 +149,7 @@ def test_broken_images_are_refused_all_at_once_or_left_out_and_pinned(
         assert pin[part]["broken"][0].startswith(f"{file} is not an image: ")
     (line,) = [line for line in pin[frozen.LINES] if line.startswith("broken:")]
     assert line.endswith(
-        "1 train images and 1 test images cannot be decoded and are left out: train/cat/0.png, test/owl/1.png"
+        "1 train image and 1 test image cannot be decoded and are left out: train/cat/0.png, test/owl/1.png"
     )
     start("--resume", "--skip-broken")
 

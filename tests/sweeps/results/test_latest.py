@@ -48,6 +48,15 @@ def test_somebodys_own_folder_of_that_name_is_left_alone(one: Path) -> None:
     assert not own.is_symlink()
 
 
+@pytest.mark.parametrize("target", ["../elsewhere", "one/"])
+def test_a_link_of_somebodys_own_is_left_alone(one: Path, target: str) -> None:
+    link = one.with_name("latest")
+    os.symlink(target, link)
+    latest.point_to(one)
+    assert os.readlink(link) == target if target.startswith("..") else link.resolve() == one
+    assert latest.followed(link).resolve() == link.resolve()
+
+
 def test_a_file_system_without_links_is_no_fault(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))

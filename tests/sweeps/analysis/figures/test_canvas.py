@@ -24,7 +24,7 @@ def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Ma
     tables = make_confirm(tables=make_search())
     confirm = make_confirm()
     runs = cell_runs(confirm.trials, CONTRAST)
-    paired = paired_data(runs, runs.effect(), CONTRAST, dataset="digits", origin="drop-in")
+    paired = paired_data(runs, runs.effect(), CONTRAST, looks={}, dataset="digits", origin="drop-in")
     curves = curve_data(tables.trials, tables.curves, stage="search", dataset="digits")
     search = search_data(tables.trials, dataset="digits")
     bars = importance_data([Importances("fANOVA", 30, {"lr": 1.0}, {}, "")], dataset="digits")

@@ -37,5 +37,5 @@ def test_the_drawing_names_probes_cells_and_budgets(make_arms: Make) -> None:
     data = label_data(sweep.evaluations, sweep.trials, [ARCFACE, CURRICULUM], split="unseen", dataset="digits")
     assert data is not None
     words = texts(svg_of(draw_labels(data)))
-    for text in ("SVC (RBF)", "linear SVM", "kNN", ARCFACE, "1,000", "few labels: unseen"):
+    for text in ("SVC (RBF)", "linear SVM", "kNN", "loss arcface", "1,000", "few labels: unseen"):
         assert text in words

@@ -328,6 +328,13 @@ def test_what_the_table_knows_and_the_study_does_not_is_told(driver: Driver, fil
     assert waiting.start("x")[1].trial_id == trial_name(len(endings))
 
 
+def test_no_other_settings_get_the_number_of_a_trial_that_has_left_anything(file: Path) -> None:
+    """As on a new machine, where a copy of the study is older than the checkpoints in a bucket."""
+    study = open_study(file, seed=0, first_trials=())
+    reconcile(study, DESIGN, cast("trials", []), set(), measure="final_val_auc", begun=["t00000", "t00003"])
+    assert Driver(file).start("x")[1].trial_id == "t00004"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("end_reason", ["error", "preempted", "diverged", "oom", "oom_shared"])
 def test_a_retried_run_is_a_further_trial_with_its_parameters_and_our_id(

@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_stage_begins_with_what_it_is_for(shown: Progress, written: io.StringIO) -> None:
     shown.start()
-    assert written.getvalue() == "search: try settings, and stop slow starters (8 trials)\n"
+    assert written.getvalue() == "search: try settings, and stop those that fall behind (8 trials)\n"
 
 
 def test_without_a_node_a_line_says_who_waits(clock: list[float], shown: Progress, written: io.StringIO) -> None:
