@@ -14,7 +14,7 @@ from sweeps.results import store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
-SAMPLES, BLOCKS, EPOCHS = 4, 2, 20
+SAMPLES, BLOCKS, EPOCHS = 4, 2, 60
 FLAGS = (
     f"--stages search,confirm --samples {SAMPLES} --replicates 1 --blocks {BLOCKS} --epochs {EPOCHS} "
     "--train-triplets 400 --set views=none --checkpoints /mnt/checkpoints"
@@ -23,7 +23,6 @@ PLUGINS = (
     "--plugin /tmp/home/residual_net.py --set backbone=residual_net --set backbone.depth=1 "
     "--plugin /tmp/home/multi_similarity.py --loss multi_similarity"
 )
-AT_WORK = r"(search|confirm): trials \d+/\d+ ended .*, [1-9]\d* running"
 ASK = """
 import urllib.error, urllib.request
 request = urllib.request.Request("{url}", headers={headers}, data={data})
@@ -144,17 +143,19 @@ def test_a_sweep_survives_the_loss_of_its_machines_and_those_that_are_no_use_to_
         host.run(f"cp -r /mnt/{images} ~")
     job = submit("hurt", f"{FLAGS} {PLUGINS} --dataset folder:{images} --data-root /tmp/home")
 
-    def wait_for_log(what: str, pattern: str, *, after: int = 0) -> None:
-        """Args: after: characters of the log that are passed over."""
-        wait(what, lambda: re.search(pattern, cluster.log_of(job)[after:]), told=lambda: cluster.log_of(job))
+    def wait_for_log(what: str, pattern: str) -> None:
+        wait(what, lambda: re.search(pattern, cluster.log_of(job)), told=lambda: cluster.log_of(job))
+
+    def at_work(host: Any) -> bool:
+        return any("EmbeddingTrainable.train" in process for process in host.ray_processes())
 
     wait_for_log("no data", rf"on without node .*folder:{images} cannot be read here.*\(on third\)")
-    wait_for_log("trials at work", AT_WORK, after=len(cluster.log_of(job)))
+    wait("trials at work", lambda: at_work(cluster.first), told=lambda: cluster.log_of(job))
     cluster.first.power_off()
     site.boot("second", addresses["second"]).run(f"cp -r /mnt/{images} ~")
     workers = {addresses["second"], third.address}
     wait("the second in the place of the first", lambda: cluster.alive() - {cluster.head.address} == workers)
-    wait_for_log("trials at work on the second", AT_WORK, after=len(cluster.log_of(job)))
+    wait("trials at work on the second", lambda: at_work(site.hosts["second"]), told=lambda: cluster.log_of(job))
     cluster.join(fourth)
     [drained] = [node["node_id"] for node in cluster.nodes() if node["node_ip"] == addresses["second"]]
     reason = "--reason DRAIN_NODE_REASON_PREEMPTION --reason-message spot --deadline-remaining-seconds 5"
