@@ -29,7 +29,7 @@ setup: $(VENV)/.dev ## virtual environment with everything development needs
 demo: $(VENV)/.run ## install, then a first answer on embedded images
 	$(BIN)/python sweeps/koleo_accum.py
 
-torture: $(VENV)/.run ## two minutes: a sweep is killed at random before your eyes, and everything is counted
+torture: $(VENV)/.run ## a sweep is killed at random before your eyes, and everything is counted
 	$(BIN)/python benchmarks/torture.py
 
 check: $(VENV)/.dev ## format, lint, types, fast tests: before every commit

@@ -1,4 +1,4 @@
-"""A small sweep whose processes are killed before your eyes, for about two minutes, and what is lost by it: nothing.
+"""A small sweep whose processes are killed before your eyes, and what is lost by it: nothing.
 
     python benchmarks/torture.py [--seed N] [--keep DIR]
 
