@@ -13,6 +13,7 @@ import ray
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.trial import FrozenTrial, Trial
 from ray import cloudpickle
+from ray._private.services import canonicalize_bootstrap_address
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution import tune_controller
@@ -20,6 +21,18 @@ from ray.tune.experiment import Trial as RayTrial
 
 AUTOSCALER_CONFIG: Final = Path("~/ray_bootstrap_config.yaml")
 """`ray up` leaves it on the head; only there does a driver read what the autoscaler may yet start."""
+
+
+def address_of_auto() -> str | None:
+    """Where `ray.init("auto")` would look for Ray: `host:port`, dead or alive, which Ray itself does not tell before.
+
+    It is what the last `ray start` here noted, and the note outlives a head that was killed.
+
+    Raises:
+        ConnectionError: no Ray was ever started on this machine.
+    """
+    address: str | None = canonicalize_bootstrap_address("auto")
+    return address
 
 
 class HostMemoryError(RayActorError):

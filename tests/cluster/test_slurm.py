@@ -1,9 +1,11 @@
 """The batch script for Slurm, with stand-ins for `srun` and `scontrol`: two jobs on one node."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -39,12 +41,14 @@ def jobs(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     started = []
+    # Of its own, as Ray notes there where it was last started; short, as sockets lie in it.
+    scratch = tempfile.mkdtemp(dir="/tmp", prefix="jobs")
     for number, cpus in ((4101, 2), (4102, 3)):
         folder = tmp_path / "jobs" / str(number)
         folder.mkdir(parents=True)
         (folder / "driver.py").write_text(DRIVER)
         slurm = {"SLURM_JOB_ID": str(number), "SLURM_JOB_NODELIST": "node", "SLURM_NNODES": "1"}
-        given = slurm | {"SLURM_CPUS_PER_TASK": str(cpus), "KOLEO_PYTHON": sys.executable, "RAY_TMPDIR": "/tmp"}
+        given = slurm | {"SLURM_CPUS_PER_TASK": str(cpus), "KOLEO_PYTHON": sys.executable, "RAY_TMPDIR": scratch}
         started.append(
             subprocess.Popen(
                 ["bash", str(ROOT / "cluster" / "slurm.sh"), "driver.py", "--preset", "quick"],
@@ -60,6 +64,7 @@ def jobs(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
         with suppress(ProcessLookupError):
             os.killpg(job.pid, signal.SIGTERM)
         job.wait(60)
+    shutil.rmtree(scratch, ignore_errors=True)  # Ray may still be writing its last lines
 
 
 @pytest.mark.ray

@@ -12,6 +12,7 @@ import ray
 
 from embedding_core.errors import Faults
 from sweeps.doctor.local_ray import make_token
+from sweeps.engine.private_api import address_of_auto
 
 DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -103,11 +104,18 @@ def _not_connected(where: Where, error: Exception) -> str:
 
 
 def _answers(address: str) -> None:
-    """Ask a `host:port` first: Ray retries a dead one for minutes.
+    """Ask where it is first: Ray retries an address that is dead for a quarter of an hour, and hears no signal then.
 
     Raises:
-        OSError: nothing listens there.
+        OSError: nothing listens there, or, of `auto`, no Ray was ever started on this machine.
     """
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit() and "/" not in host:
+    found = address_of_auto() if address == "auto" else address
+    host, colon, port = (found or "").rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        return
+    try:
         socket.create_connection((host, int(port)), timeout=ANSWER_TIMEOUT_S).close()
+    except OSError as error:
+        if address == found:
+            raise
+        raise OSError(f"Ray was last started here at {found}, and nothing answers there: {error}") from error

@@ -13,7 +13,7 @@ import pytest
 import ray
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray._common.usage import usage_constants
-from ray._private import accelerators
+from ray._private import accelerators, services
 from ray._raylet import RAY_NODE_GROUP_KEY
 from ray.air.constants import AIR_ENV_VARS
 from ray.air.execution._internal import RayActorManager
@@ -29,6 +29,7 @@ from sweeps.engine.private_api import (
     AUTOSCALER_CONFIG,
     HostMemoryError,
     SoleWriter,
+    address_of_auto,
     end_processes,
     gone_on_with,
     last_error,
@@ -255,3 +256,12 @@ def test_private_names_of_others_are_in_one_file() -> None:
     files = [file for package in ("embedding_core", "trainables", "sweeps") for file in (ROOT / package).rglob("*.py")]
     found = {str(file.relative_to(ROOT)): names for file in files if (names := list(private_names(file)))}
     assert list(found) == ["sweeps/engine/private_api.py"], found
+
+
+def test_auto_is_where_ray_was_last_started_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(services, "find_gcs_addresses", set)  # a Ray that is up on this machine goes before
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("192.0.2.77:6379")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert address_of_auto() == "192.0.2.77:6379"

@@ -1,11 +1,14 @@
 """Where trials run: what the command line says goes before the environment."""
 
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 import ray
+from ray._private import services
 
 from embedding_core.errors import Faults
 from sweeps.engine.machines.cluster import Where, connect, joins_cluster, wants_token
@@ -29,6 +32,20 @@ def test_a_cluster_is_joined_where_one_is_named(
         monkeypatch.setenv("RAY_ADDRESS", environment)
     assert where.cluster == cluster
     assert joins_cluster(where) == (cluster is not None)
+
+
+def test_a_ray_that_has_gone_is_told_at_once_where_auto_still_names_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(services, "find_gcs_addresses", set)  # a Ray that is up on this machine goes before
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    begun = time.monotonic()
+    with pytest.raises(Faults, match=r"No Ray cluster answers at `auto`: .* at \S+:9, and nothing answers"):
+        connect(Where(address="auto"))
+    assert time.monotonic() - begun < 30, "Ray itself tries for a quarter of an hour"
 
 
 @pytest.fixture
