@@ -1,8 +1,6 @@
 """Where trials run: what the command line says goes before the environment."""
 
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from collections.abc import Callable
 
 import pytest
 import ray
@@ -31,33 +29,9 @@ def test_a_cluster_is_joined_where_one_is_named(
     assert joins_cluster(where) == (cluster is not None)
 
 
-@pytest.fixture
-def answering() -> Iterator[Callable[[int], str]]:
-    """`answering(status)` -> `host:port` of a server that answers so."""
-    servers = []
-
-    def start(status: int) -> str:
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(status)
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Nothing."""
-
-        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
-        Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"127.0.0.1:{servers[-1].server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize(("status", "wants"), [(200, False), (401, True), (403, True), (500, False)])
 def test_a_dashboard_that_refuses_strangers_wants_a_token(
-    answering: Callable[[int], str], status: int, wants: bool
+    answering: Callable[..., str], status: int, wants: bool
 ) -> None:
     assert wants_token(answering(status)) == wants
 
