@@ -20,6 +20,7 @@ from embedding_core.errors import Faults
 from embedding_core.evaluation.validation import MEASURES
 from embedding_core.plugins.sources import Source, use
 from embedding_core.storage.atomic_write import StorageError
+from embedding_core.storage.fetched import NotFetched
 from embedding_core.storage.result_tables import Row
 from embedding_core.storage.retry import patiently
 from embedding_core.streams import guarded
@@ -146,11 +147,14 @@ class EmbeddingTrainable(tune.Trainable):
 
         Raises:
             UnfitMachine: it cannot be read here; the driver, which is elsewhere in a cluster, has read it.
+            NotFetched: nor could it be elsewhere, as its object store does not answer.
         """
         if self._data is None or not self._data.serves(config, device):
             self._data = None  # two sets need not fit at once
             try:
                 self._data = DeviceData.load(config, device)
+            except NotFetched:
+                raise
             except (Faults, OSError) as error:
                 raise UnfitMachine(f"The data set {config.dataset} cannot be read here: {error}") from error
         return self._data

@@ -70,6 +70,8 @@ def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path],
                 if found is None:
                     _publish(folder, write)
                     found = read(folder)
+    except Faults:  # of `write`, and its own
+        raise
     except OSError as error:
         where = "free some space, or name another folder with EMBED_CACHE_DIR"
         raise CacheUnwritable([f"The cache, {folder.parent}, cannot be written ({error}): {where}."]) from error

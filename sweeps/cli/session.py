@@ -108,7 +108,8 @@ def run(
                 token = token if wants_token(dashboard) else ""
                 say(console, f"Ray dashboard: http://{dashboard}" + (f", token: {token}" if token else ""))
             latest.point_to(folder)
-            store.tidy()
+            for lost in store.tidy():
+                say(console, lost, style="red")
             if not joins:  # of a cluster, each node has its own cache, which its first trial fills
                 feature_cache.compute(plan, data, console)
             sweep = Sweep(

@@ -22,8 +22,8 @@ FREE: Final = ("seed", "replicates", "data_root")
 """Options that sweeps may be run with differently and still be replicates of one."""
 
 OWN: Final = ("study_id", "what", *FREE, "stages", "samples", "points", "blocks", "confirm", "tuner", "outcome",
-              "nuisance", "tuned", frozen.KEY, frozen.DATA, frozen.EXTENDED, frozen.MERGED, frozen.LOOKED, SEEDS,
-              MERGED_SHA256)  # fmt: skip
+              "nuisance", "tuned", frozen.KEY, frozen.DATA, frozen.GUESSED, frozen.EXTENDED, frozen.MERGED,
+              frozen.LOOKED, SEEDS, MERGED_SHA256)  # fmt: skip
 """Keys of a plan that are compared as options, or that differ from sweep to sweep."""
 
 

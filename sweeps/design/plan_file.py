@@ -39,6 +39,7 @@ def content_of(plan: Plan, study_id: str) -> dict[str, Any]:
         "design": plan.design.name,
         "design_sha256": plan.design_sha256,
         "what": dict(plan.what),
+        **({frozen.GUESSED: list(plan.guessed)} if plan.guessed else {}),
         "base": {name: value for name, value in plan.base.items() if name != "data_root"},
         "stages": list(plan.stages),
         "samples": plan.samples,
@@ -154,7 +155,7 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
             differing.append(f"`{name}` is {kept.setting(name)} there, {value} here")
     if differing:
         raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
-    return kept
+    return replace(kept, guessed=tuple(content.get(frozen.GUESSED, ())))
 
 
 def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:
@@ -169,7 +170,8 @@ def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:
         there = f"{', '.join(plan.stages)}; {plan.replicates} replicates"
         raise Faults([f"This sweep has no {what} to extend ({there}); it could have {others}."])
     name = SIZE_OF[what]
-    return Plan.of(design, {**plan.what, name: int(getattr(plan, name)) + more})
+    longer = Plan.of(design, {**plan.what, name: int(getattr(plan, name)) + more})
+    return replace(longer, guessed=plan.guessed)
 
 
 def _extends(plan: Plan, what: str) -> bool:

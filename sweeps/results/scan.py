@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +15,14 @@ from embedding_core.errors import Faults
 from sweeps.results import files, snapshots
 from sweeps.results.files import Part
 from sweeps.results.rows import schema_of
-from sweeps.results.schema import KEYS
+from sweeps.results.schema import KEYS, STAGES
 from sweeps.results.snapshots import SEQ
 
 AT_ONCE: Final = 256
 """Published files that are copied into one snapshot while a sweep runs; its driver does nothing else meanwhile."""
+
+DAMAGED: Final = "damaged"
+"""Folder beside `v1` for files that could not be read when a driver started; nobody reads there."""
 
 _IDS: Final = ["trial_id", "attempt"]
 
@@ -59,18 +63,16 @@ def scan(results_dir: Path, table: str, stage: str, columns: Sequence[str] | Non
 
 
 def attempts_of(results_dir: Path, table: str, stage: str) -> dict[str, int]:
-    """The highest attempt that a table and stage have rows of, by trial id; a damaged file does not count.
+    """The highest attempt that a table and stage have rows of, by trial id; of a file of one trial its name tells.
 
     Raises:
-        Faults: a damaged snapshot, or rows of what cannot be a trial; names it.
+        Faults: a damaged file of several, or rows of what cannot be a trial; names it.
     """
     folder = files.stage_dir(results_dir, table, stage)
     old, covered = snapshots.read(results_dir, table, stage, _IDS)
     fresh = [part for part in files.parts(results_dir, table, stage) if part.file_name not in covered]
-    shared = [folder / part.file_name for part in fresh if not part.trial_id]
-    with ThreadPoolExecutor() as pool:
-        new = list(pool.map(lambda path: _ids_in(path, table), shared))
-    rows = pa.concat_tables([_no_rows(table, _IDS), *new, *old], promote_options="default").select(_IDS)
+    new = _rows_of(results_dir, table, stage, [part for part in fresh if not part.trial_id], _IDS)
+    rows = pa.concat_tables([_no_rows(table, _IDS), new, *old], promote_options="default").select(_IDS)
     highest = rows.group_by("trial_id").aggregate([("attempt", "max")])
     found = dict(zip(highest["trial_id"].to_pylist(), highest["attempt_max"].to_pylist(), strict=True))
     files.check_ids(found, f"`{folder}`")
@@ -80,11 +82,35 @@ def attempts_of(results_dir: Path, table: str, stage: str) -> dict[str, int]:
     return found
 
 
-def _ids_in(path: Path, table: str) -> pa.Table:
+def put_aside_damaged(results_dir: Path) -> list[Path]:
+    """Move each published file that cannot be read, and that no snapshot covers, to the same place below `DAMAGED`.
+
+    Returns:
+        Where they were.
+
+    Raises:
+        Faults: a damaged snapshot; names it.
+        OSError: e.g. no right to move one; names it.
+    """
+    moved = []
+    for table, stage in product(KEYS, STAGES):
+        _, covered = snapshots.read(results_dir, table, stage, ())
+        for part in files.parts(results_dir, table, stage):
+            path = files.stage_dir(results_dir, table, stage) / part.file_name
+            if part.file_name not in covered and not _is_whole(path, table):
+                aside = results_dir / DAMAGED / path.relative_to(results_dir)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(aside)
+                moved.append(path)
+    return moved
+
+
+def _is_whole(path: Path, table: str) -> bool:
     try:
-        return read_file(path, _IDS, table)
-    except Faults:  # is `scan`'s to report
-        return _no_rows(table, _IDS)
+        read_file(path, None, table)
+    except Faults:
+        return False
+    return True
 
 
 def written_at(results_dir: Path, table: str, stage: str, row: Mapping[str, Any]) -> float:

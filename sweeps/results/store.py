@@ -24,6 +24,15 @@ from sweeps.results.snapshots import SEQ
 COMPACT_AFTER: Final = 64
 """Published files of a table and stage after which a running driver adds a snapshot of them."""
 
+LOST_WITH: Final = {
+    "trials": "trials whose end it held run again, with the settings they had; all others stay.",
+    "curves": "epochs are missing from some curves; no outcome of a trial is lost.",
+    "rungs": "ASHA decides without the values in it; no outcome of a trial is lost.",
+}
+"""What a damaged file costs, by table."""
+
+LOST_ROWS: Final = "its rows are missing from the report; no outcome of a trial is lost."
+
 
 class Store:
     """What the driver writes through. Every file is complete when it appears and never changes after."""
@@ -69,9 +78,22 @@ class Store:
         files.check_sweep(Path(results_dir))
         return cls(Path(results_dir))
 
-    def tidy(self) -> None:
-        """Delete what a killed writer left half-written; for a driver that starts, and is the one writer."""
+    def tidy(self) -> list[str]:
+        """Delete what a killed writer left half-written, and put aside what has been damaged since; for a driver that
+        starts, and is the one writer.
+
+        Returns:
+            A sentence on each file that was put aside, and what is lost with it.
+
+        Raises:
+            Faults: a damaged snapshot; names it.
+        """
         files.tidy(self.results_dir)
+        return [
+            f"`{path}` is damaged, and now lies below `{self.results_dir / scan.DAMAGED}`: "
+            + LOST_WITH.get(path.parts[-3], LOST_ROWS)
+            for path in scan.put_aside_damaged(self.results_dir)
+        ]
 
     def write(self, table: str, stage: str, trial_id: str, attempt: int, rows: Sequence[Row]) -> Path | None:
         """Publish rows of one trial as one new file, and return its path; None if there are no rows.

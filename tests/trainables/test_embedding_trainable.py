@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import ray
 import torch
-from ray import tune
 from ray.exceptions import ActorDiedError
 
 from embedding_core.config.train_config import MEASURES, SAVE_EVERY_S, TrainConfig
@@ -272,27 +271,6 @@ def test_a_machine_without_the_share_says_so_and_one_that_had_it_waits(
     monkeypatch.setattr(trainable, "_pause", pause)
     assert_same([trainable.step() for _ in range(FIRST["epochs"])], first)
     assert len(pauses) == 1
-
-
-class OnAShareOfAGpu(EmbeddingTrainable):
-    """As Ray places it where it has counted a GPU."""
-
-    @property
-    def trial_resources(self) -> Any:
-        return tune.PlacementGroupFactory([{"CPU": 1, "GPU": 0.25}])
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_share_of_a_gpu_that_torch_cannot_use_is_no_reason_to_train_on_the_cpu(
-    flat: Callable[..., dict[str, Any]],
-) -> None:
-    row = OnAShareOfAGpu(flat("t00000", FIRST)).train()
-    assert (row["done"], row["end_reason"]) == (True, "error")
-    assert row["error_type"].startswith("UnfitMachine: A trial holds 0.25 of a GPU that torch cannot use here:")
-    for part in ("driver", f"torch {torch.__version__}", "Card", "`--gpus-per-trial 0`"):
-        assert part in row["traceback"]
-    on_cpu = OnAShareOfAGpu(flat("t00001", {**FIRST, "device": "cpu"}))
-    assert on_cpu.train()["end_reason"] is None
 
 
 class HangsWhileKeeping(EmbeddingTrainable):

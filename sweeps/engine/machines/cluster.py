@@ -7,10 +7,12 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from http import HTTPStatus
+from uuid import uuid4
 
 import ray
 
 from embedding_core.errors import Faults
+from embedding_core.storage.fetched import LISTING
 from sweeps.doctor.local_ray import make_token
 from sweeps.engine.private_api import address_of_auto
 
@@ -75,7 +77,7 @@ def connect(where: Where) -> str | None:
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                runtime_env={"env_vars": TRIAL_ENVIRONMENT},
+                runtime_env={"env_vars": {**TRIAL_ENVIRONMENT, LISTING: uuid4().hex}},
             )
         except Exception as error:  # Ray raises a bare one where its processes do not come up in time
             raise Faults([_not_connected(where, error)]) from error

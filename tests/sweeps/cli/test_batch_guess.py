@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from embedding_core.errors import Faults
+from sweeps.cli.messages import next_command
 from sweeps.cli.options import parse
 from sweeps.cli.preflight import pinned, preflight
 from sweeps.cli.sweep_folder import keep_plan, plan_of
@@ -56,7 +57,11 @@ def test_a_batch_size_that_nobody_typed_fits_and_is_kept(tiny: Design, begun: An
         "batch:     64, as the declared 128 is more than the 75 training triplets: a guess, as no batch size was given"
     ) in stored[frozen.DATA][frozen.LINES]
     again, _ = begun(design, "--resume")
-    assert replace(plan, guessed=()) == again
+    assert again == plan
+    longer, stored = begun(design, "--extend", "search=1")
+    assert stored["guessed"] == list(longer.guessed) == list(plan.guessed)
+    for one in (plan, again, longer):
+        assert "batch_size=" not in next_command(one, ["--resume"]), "nobody typed it"
 
 
 @pytest.mark.parametrize(("accum_steps", "expected"), [(1, 32), (3, 24)])

@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from embedding_core.errors import Faults
 from sweeps.results.scan import compact
 from sweeps.results.schema import KEYS, STAGES, TABLES
-from sweeps.results.store import Store, attempts, finished, read
+from sweeps.results.store import Store, attempts, check_rows, finished, read
 
 
 @pytest.fixture
@@ -388,13 +388,37 @@ def test_rows_of_another_trial_or_attempt_are_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 100, -1])
-def test_a_damaged_file_is_named_and_does_not_block_resuming(store: Store, keep: int) -> None:
-    store.write("curves", "tune", "t00000", 1, [curve(1)])
-    path = store.write("curves", "tune", "t00001", 1, [curve(1)])
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(Faults, match=r"rows-00000001\.parquet` is damaged: move it away"):
-        read(store.results_dir, "curves")
-    assert attempts(Store.open(store.results_dir).results_dir) == {"t00000": 1}
+@pytest.mark.parametrize("table", ["trials", "curves"])
+def test_a_damaged_file_is_refused_by_every_reader_and_costs_a_resume_what_was_in_it(
+    store: Store, table: str, keep: int
+) -> None:
+    folder = store.results_dir
+    for name, row in (("curves", curve(1)), ("trials", {"end_reason": "completed"})):
+        for pair in (("t00000", "t00001"), ("t00002", "t00003")):  # of several trials, as a driver flushes them
+            store.publish(name, "tune", pa.concat_tables([check_rows(name, "tune", trial, 1, [row]) for trial in pair]))
+    path = folder / f"v1/{table}/stage=tune/rows-00000001.parquet"
+    path.write_bytes(content := path.read_bytes()[:keep])
+    readers: list[Callable[[], object]] = [lambda: read(folder, table), lambda: attempts(folder)]
+    readers += [lambda: finished(folder, "tune"), lambda: finished(folder, "tune", retry={"oom"})] * (table == "trials")
+    for act in readers:
+        with pytest.raises(Faults, match=r"rows-00000001\.parquet` is damaged: move it away"):
+            act()
+    (told,) = Store.open(folder).tidy()
+    assert ("trials whose end it held run again" if table == "trials" else "no outcome of a trial is lost") in told
+    assert (folder / "damaged" / path.relative_to(folder)).read_bytes() == content
+    trials = {f"t0000{number}" for number in range(4)}
+    assert finished(folder, "tune") == ({"t00000", "t00001"} if table == "trials" else trials)
+    assert attempts(folder) == dict.fromkeys(trials, 1), "the next attempt is another than the one that is lost"
+    assert set(read(folder, table)["trial_id"].to_pylist()) == {"t00000", "t00001"}
+    assert Store.open(folder).tidy() == []
+
+
+def test_a_damaged_file_that_a_snapshot_covers_costs_nothing(store: Store) -> None:
+    path = store.write("trials", "tune", "t00000", 1, [{"end_reason": "completed"}])
+    compact(store.results_dir)
+    path.write_bytes(b"")
+    assert Store.open(store.results_dir).tidy() == []
+    assert finished(store.results_dir, "tune") == {"t00000"}
 
 
 @contextmanager

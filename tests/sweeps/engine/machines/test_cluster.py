@@ -1,10 +1,8 @@
 """Where trials run: what the command line says goes before the environment."""
 
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import ray
@@ -48,33 +46,9 @@ def test_a_ray_that_has_gone_is_told_at_once_where_auto_still_names_it(
     assert time.monotonic() - begun < 30, "Ray itself tries for a quarter of an hour"
 
 
-@pytest.fixture
-def answering() -> Iterator[Callable[[int], str]]:
-    """`answering(status)` -> `host:port` of a server that answers so."""
-    servers = []
-
-    def start(status: int) -> str:
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(status)
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Nothing."""
-
-        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
-        Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"127.0.0.1:{servers[-1].server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize(("status", "wants"), [(200, False), (401, True), (403, True), (500, False)])
 def test_a_dashboard_that_refuses_strangers_wants_a_token(
-    answering: Callable[[int], str], status: int, wants: bool
+    answering: Callable[..., str], status: int, wants: bool
 ) -> None:
     assert wants_token(answering(status)) == wants
 
