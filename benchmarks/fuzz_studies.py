@@ -25,6 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import optuna
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -37,7 +38,7 @@ from sqlalchemy.pool import NullPool
 from embedding_core.errors import Faults
 from sweeps.analysis.optuna_studies.counts import endings
 from sweeps.analysis.optuna_studies.report import optuna_report
-from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
+from sweeps.analysis.optuna_studies.study_file import read_study
 from sweeps.analysis.report.render import markdown_of, write_pages
 from sweeps.analysis.stats.description.optuna_importances import quiet_optuna
 
@@ -191,16 +192,16 @@ def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     return damage
 
 
-def differences(study: StoredStudy, invented: Invented) -> list[str]:
+def differences(study: optuna.Study, invented: Invented) -> list[str]:
     """What is reported of a whole study and is not so."""
     found = []
-    if (study.study.study_name, len(study.trials)) != (invented.name, len(invented.trials)):
+    if (study.study_name, len(study.trials)) != (invented.name, len(invented.trials)):
         found.append("another study")
     words = {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}
     counts = Counter(words.get(trial.state, trial.state.name.lower()) for trial in invented.trials)
     if endings(study.trials) != counts:
         found.append(f"{endings(study.trials)} of {counts}")
-    if (best := [trial.number for trial in study.best]) != brute_best(invented):
+    if (best := [trial.number for trial in study.best_trials]) != brute_best(invented):
         found.append(f"best {best} of {brute_best(invented)}")
     return found
 
@@ -220,7 +221,7 @@ def brute_best(invented: Invented) -> list[int]:
     return [number for number, own in kept.items() if not beaten(own)]
 
 
-def told(path: Path, pages: Path | None = None) -> StoredStudy | str:
+def told(path: Path, pages: Path | None = None) -> optuna.Study | str:
     """The study of which a report was made, drawn into the folder `pages` if it is given; else the sentence of refusal.
 
     Raises:

@@ -5,19 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.analysis.stats.description.optuna_importances import MAX_LEVELS, MIN_COMPLETED
 from sweeps.analysis.stats.intervals.effects import MIN_BLOCKS
 
-ENDINGS: Final = {
-    TrialState.COMPLETE: "completed",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
+STATES: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING)
+ENDINGS: Final = dict(zip(STATES, ("completed", "pruned", "failed", "running", "waiting"), strict=True))
 
 NOT_SET: Final = "(not set)"
 """Level of trials that do not have the parameter."""
@@ -53,18 +48,15 @@ class Arms:
 
 def arms(trials: Sequence[FrozenTrial]) -> list[Arms]:
     """Every parameter with two levels or more, in order of name."""
-    asked: dict[str, list[BaseDistribution]] = defaultdict(list)
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            asked[name].append(distribution)
-    levels = {name: _levels(distributions) for name, distributions in sorted(asked.items())}
+    names = sorted({name for trial in trials for name in trial.distributions})
+    levels = {name: _levels([t.distributions[name] for t in trials if name in t.distributions]) for name in names}
     return [_arms(trials, name, found) for name, found in levels.items() if len(found) > 1]
 
 
 def endings(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     """Number of trials per ending, in the order of `ENDINGS`, only those that occur."""
-    counts = Counter(ENDINGS[trial.state] for trial in trials)
-    return {name: counts[name] for name in ENDINGS.values() if counts[name]}
+    counts = Counter(trial.state for trial in trials)
+    return {name: counts[state] for state, name in ENDINGS.items() if counts[state]}
 
 
 def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -79,68 +71,50 @@ def feasible(trial: FrozenTrial) -> bool:
 
 def level(trial: FrozenTrial, parameter: str) -> str:
     """The trial's level of a parameter."""
-    return str(trial.params[parameter]) if parameter in trial.params else NOT_SET
+    return str(trial.params.get(parameter, NOT_SET))
 
 
-def pruned_after(trials: Sequence[FrozenTrial]) -> dict[int | None, int]:
-    """Pruned trials by the last step that they reported, ascending; None: they reported nothing."""
-    counts = Counter(trial.last_step for trial in trials if trial.state == TrialState.PRUNED)
-    return dict(sorted(counts.items(), key=lambda item: (item[0] is not None, item[0] or 0)))
-
-
-def _levels(asked: Sequence[BaseDistribution]) -> list[str]:
+def _levels(asked: Sequence[Any]) -> list[str]:
     """Choices, in the order they were given; of whole numbers, few of them, the lowest to the highest asked for."""
-    categories = [d for d in asked if isinstance(d, CategoricalDistribution)]
-    ranges = [d for d in asked if isinstance(d, IntDistribution)]
-    if len(categories) == len(asked):
-        return list(dict.fromkeys(str(choice) for d in categories for choice in d.choices))
-    if len(ranges) == len(asked) and len({d.step for d in ranges}) == 1:
-        whole = range(min(d.low for d in ranges), max(d.high for d in ranges) + 1, ranges[0].step)
-        return [str(value) for value in whole] if len(whole) <= MAX_LEVELS else []
-    return []
+    if all(isinstance(d, CategoricalDistribution) for d in asked):
+        return list(dict.fromkeys(str(choice) for d in asked for choice in d.choices))
+    if not all(isinstance(d, IntDistribution) for d in asked) or len({d.step for d in asked}) > 1:
+        return []
+    whole = range(min(d.low for d in asked), max(d.high for d in asked) + 1, asked[0].step)
+    return [str(value) for value in whole] if len(whole) <= MAX_LEVELS else []
 
 
 def _arms(trials: Sequence[FrozenTrial], name: str, values: Sequence[str]) -> Arms:
-    of_level: dict[str, list[FrozenTrial]] = {value: [] for value in values}
+    members: dict[str, list[FrozenTrial]] = {value: [] for value in values}
     for trial in trials:
         if trial.state.is_finished() or name in trial.params:  # else it may be drawn yet
-            of_level.setdefault(level(trial, name), []).append(trial)
-    levels = {value: endings(own) for value, own in of_level.items()}
-    shared = _shared(trials, name)
-    return Arms(name, levels, shared, _against(trials, levels, shared))
+            members.setdefault(level(trial, name), []).append(trial)
+    levels = {value: endings(own) for value, own in members.items()}
+    done = [trial.params for trial in completed(trials)]
+    shared = _shared([params for params in done if name in params], name)
+    few = [value for value, own in levels.items() if own.get("completed", 0) < MIN_COMPLETED]
+    repeated = len({frozenset(params.items()) for params in done}) < len(done)
+    stands = {
+        "adaptive": not all(GRID in trial.system_attrs for trial in trials),
+        "unpaired": shared < MIN_BLOCKS,
+        "one seed": not repeated and not any("seed" in trial.params for trial in trials),
+        "starved": bool(few),
+        "censored": any("pruned" in own for own in levels.values()),
+    }
+    where = {"unpaired": str(shared), "starved": ", ".join(few)}
+    return Arms(name, levels, shared, {reason: where.get(reason, "") for reason, does in stands.items() if does})
 
 
-def _shared(trials: Sequence[FrozenTrial], name: str) -> int:
-    """Settings of the other parameters that several levels completed.
+def _shared(done: Sequence[dict[str, Any]], name: str) -> int:
+    """Settings of the other parameters that several levels of `name` completed.
 
     What a level alone has (the weight of a term that is on) is part of the level.
     """
-    done = [trial for trial in completed(trials) if name in trial.params]
-    by_level: dict[str, set[str]] = defaultdict(set)
-    for trial in done:
-        by_level[level(trial, name)] |= trial.params.keys() - {name}
-    common = set.intersection(*by_level.values()) if by_level else set()
-    met: dict[Any, set[str]] = defaultdict(set)
-    for trial in done:
-        met[_key(trial, common)].add(level(trial, name))
+    had: dict[Any, set[str]] = defaultdict(set)
+    for params in done:
+        had[params[name]] |= params.keys() - {name}
+    common = set.intersection(*had.values()) if had else set()
+    met: dict[frozenset[tuple[str, Any]], set[Any]] = defaultdict(set)
+    for params in done:
+        met[frozenset(item for item in params.items() if item[0] in common)].add(params[name])
     return sum(len(levels) > 1 for levels in met.values())
-
-
-def _key(trial: FrozenTrial, names: set[str]) -> frozenset[tuple[str, Any]]:
-    return frozenset((name, value) for name, value in trial.params.items() if name in names)
-
-
-def _against(trials: Sequence[FrozenTrial], levels: dict[str, dict[str, int]], shared: int) -> dict[str, str]:
-    found = {}
-    if not all(GRID in trial.system_attrs for trial in trials):
-        found["adaptive"] = ""
-    if shared < MIN_BLOCKS:
-        found["unpaired"] = str(shared)
-    done = [_key(trial, set(trial.params)) for trial in completed(trials)]
-    if len(set(done)) == len(done) and not any("seed" in trial.params for trial in trials):
-        found["one seed"] = ""
-    if few := [name for name, own in levels.items() if own.get("completed", 0) < MIN_COMPLETED]:
-        found["starved"] = ", ".join(few)
-    if any("pruned" in own for own in levels.values()):
-        found["censored"] = ""
-    return found

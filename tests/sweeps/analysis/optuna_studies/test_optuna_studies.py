@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from embedding_core.errors import Faults
 from sweeps.analysis.optuna_studies import study_file
-from sweeps.analysis.optuna_studies.counts import REASONS, arms, endings, pruned_after
+from sweeps.analysis.optuna_studies.counts import REASONS, arms, endings
 from sweeps.analysis.optuna_studies.report import optuna_report, render_study
-from sweeps.analysis.optuna_studies.study_file import StoredStudy, read_study
+from sweeps.analysis.optuna_studies.study_file import read_study
 from sweeps.analysis.report.render import markdown_of
 from sweeps.analysis.stats.description.optuna_importances import study_shares
 from sweeps.commands.report import main
@@ -110,7 +110,6 @@ def test_counts_of_a_database_shaped_like_study_1(database: Path) -> None:
         "True": {"completed": 3, "pruned": 17},
         "False": {"completed": 12, "pruned": 68},
     }
-    assert pruned_after(study.trials) == {1: 61, 4: 24}
     assert [arm.parameter for arm in arms(study.trials)] == ["accum_steps", "koleo", "optimizer"]
 
 
@@ -129,6 +128,7 @@ def test_its_report_refuses_comparisons_with_each_reason_once(database: Path, tm
     for meaning in REASONS.values():
         assert text.count(meaning) == 1
     assert "| koleo = False | 12 | 68 | 80 |" in text
+    assert "\n| 1 | 61 |\n| 4 | 24 |\n" in text
     drawn = (page.parent / "figures" / "importances.svg").read_text(encoding="utf-8")
     assert {"PED-ANOVA", "fANOVA", "koleo_weight"} <= set(re.findall(r">([^<>]+)</text>", drawn))
     for figure in (page.parent / "figures").glob("*.svg"):
@@ -160,7 +160,7 @@ def test_one_of_several_studies_is_chosen_by_name(tmp_path: Path) -> None:
     with pytest.raises(Faults, match=r"holds 2 studies; choose one with .*#NAME`: alpha, beta"):
         read_study(str(file))
     study = read_study(f"{file}#beta")
-    assert (study.study.study_name, len(study.trials)) == ("beta", 12)
+    assert (study.study_name, len(study.trials)) == ("beta", 12)
     with pytest.raises(Faults, match=r"`bata`.*beta"):
         read_study(f"{file}#bata")
 
@@ -247,7 +247,7 @@ def test_settings_that_both_levels_completed_are_counted() -> None:
     assert list(lone.against) == ["unpaired", "one seed", "starved"]
 
 
-def made(folder: Path, *trials: FrozenTrial, **how: Any) -> tuple[StoredStudy, str]:
+def made(folder: Path, *trials: FrozenTrial, **how: Any) -> tuple[optuna.Study, str]:
     """A study of these trials as it is read, and its report as Markdown."""
     storage = JournalStorage(JournalFileBackend(str(folder / "made.log")))
     study = optuna.create_study(storage=storage, study_name="made", **how)
@@ -273,8 +273,8 @@ def test_best_is_the_best_that_keeps_every_constraint(direction: str, tmp_path: 
     values = np.linspace(0, 1, 9).round(3)
     trials = [one({"x": x}, X, value=x, constraints={"inner": abs(x - 0.5) - 0.3}) for x in values.tolist()]
     study, text = made(tmp_path, *trials, direction=direction)
-    assert [trial.number for trial in study.best] == [6 if direction == "maximize" else 2]
-    best = study.best[0]
+    assert [trial.number for trial in study.best_trials] == [6 if direction == "maximize" else 2]
+    best = study.best_trials[0]
     line = (
         f"Best of 9 completed trials: trial {best.number}, value {best.value}. 5 of 9 keep every constraint; the others"
     )
@@ -283,7 +283,7 @@ def test_best_is_the_best_that_keeps_every_constraint(direction: str, tmp_path: 
 
 def test_without_a_trial_that_keeps_the_constraints_there_is_no_best_one(tmp_path: Path) -> None:
     study, text = made(tmp_path, one({"x": 0.5}, X, value=1.0, constraints={"c": 1.0}))
-    assert study.best == ()
+    assert study.best_trials == []
     assert "No completed trial keeps every constraint, so there is no best one." in text
 
 
@@ -291,7 +291,7 @@ def test_of_several_objectives_the_pareto_front_is_the_best(tmp_path: Path) -> N
     values = [(0.0, 0.0), (1.0, 2.0), (2.0, 1.0), (0.5, 0.5), (1.5, 1.5)]
     trials = [one({"x": 0.5}, X, values=list(value)) for value in values]
     study, text = made(tmp_path, *trials, directions=["maximize", "maximize"])
-    assert [trial.number for trial in study.best] == [1, 2, 4]
+    assert [trial.number for trial in study.best_trials] == [1, 2, 4]
     assert "trials 1, 2, 4, the Pareto front." in text
     assert "| value 1 | 2 | 1 | 1.5 | maximized |" in text
 
@@ -369,6 +369,6 @@ def test_importances_are_optunas_own(tmp_path: Path) -> None:
         return x + (trial.suggest_float("y", 0, 1) if trial.suggest_categorical("on", [True, False]) else 0.0)
 
     study.optimize(objective, n_trials=24)
-    shares, reason = study_shares(read_study(str(tmp_path / "log")).study, "PED-ANOVA")
+    shares, reason = study_shares(read_study(str(tmp_path / "log")), "PED-ANOVA")
     assert reason == ""
     assert shares == pytest.approx(optuna.importance.get_param_importances(study))
