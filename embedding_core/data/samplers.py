@@ -98,13 +98,14 @@ def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[s
     in_parts = config.accum_mode == "naive" and not config.koleo
     seen = config.micro_batch if in_parts else config.batch_size
     what = "micro-batches" if in_parts and config.accum_steps > 1 else "batches"
-    remedy = " or fewer accum_steps" if what == "micro-batches" else ""
+    remedy = f"batch_size={config.accum_steps * 4} or more" if seen < 3 else "batch_sampler=pk or a larger batch_size"
+    fewer = " or fewer accum_steps" if what == "micro-batches" else ""
     parts = labels.split(seen)
     if not any(len(classes := part.unique()) > 1 and len(classes) < len(part) for part in parts):
         yield (
             f"loss={config.loss} learns from two images of one class beside one of another, but of the {len(parts)} "
             f"{what} of {seen} images in the first epoch none holds that ({len(labels)} images of "
-            f"{len(labels.unique())} classes): take batch_sampler=pk or a larger batch_size{remedy}."
+            f"{len(labels.unique())} classes): take {remedy}{fewer}."
         )
 
 

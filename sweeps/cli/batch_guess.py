@@ -1,4 +1,4 @@
-"""A batch size that nobody typed, made to fit a data set that does not fill the declared one."""
+"""What nobody typed, a batch size above all, made to fit a data set that is too small for what is declared."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import batch_faults, batch_told
 from sweeps.cli.plan_checks import config_faults, distinct
+from sweeps.design.design import Settings
 from sweeps.design.plan import Plan
 
 DRAW_FIELDS = ("loss", "subset", "max_images_per_class", "val_by", "duplicates")
@@ -19,12 +20,31 @@ BATCH_FIELDS = (*DRAW_FIELDS, "batch_size", "accum_steps", "batch_sampler", "ima
 
 
 def fitted(plan: Plan, data: DeviceData) -> Plan:
-    """The same plan where its batches fit, where a batch size was typed, or where none would do; else with the largest
-    that does: of those that it declares, or the largest power of two (times what a batch is cut into) that the training
-    examples fill twice.
+    """The same plan where every batch can be made and learnt from; else with what nobody typed made to fit the data.
+
+    That is the batch size, see `_smaller_batches`; or the loss, where no batch can teach the preset's anything but the
+    design declares another. The plan stays as it is where neither would do: `preflight` says what is wrong with it.
 
     Raises:
         Faults: no examples can be drawn.
+    """
+    smaller = _smaller_batches(plan, data)
+    ours, loss = plan.base.get("loss"), plan.design.fixed.get("loss")
+    if smaller is not plan or "loss" in plan.what or not ours or not loss or loss == ours:
+        return smaller
+    if not (faults := plan_batch_faults(plan, data)):
+        return plan
+    other = _smaller_batches(_with(plan, {"loss": loss}), data)
+    if config_faults(other) or plan_batch_faults(other, data):
+        return plan
+    told = f"{loss} instead of {ours}: a guess, as no loss was given. {faults[0]}"
+    return replace(other, guessed={**other.guessed, "loss": told})
+
+
+def _smaller_batches(plan: Plan, data: DeviceData) -> Plan:
+    """The same plan where its batches fit, where a batch size was typed, or where none would do; else with the largest
+    that does: of those that it declares, or the largest power of two (times what a batch is cut into) that the training
+    examples fill twice.
     """
     configs = distinct(plan, *BATCH_FIELDS)
     if "batch_size" in plan.what or not configs:
@@ -35,12 +55,16 @@ def fitted(plan: Plan, data: DeviceData) -> Plan:
     if declared <= examples:
         return plan
     for size in _candidates(configs, examples):
-        what = {**plan.what, "batch_size": size}
-        # The plan's design lacks only factors that are fixed, so that planning it again changes nothing else.
-        smaller = replace(Plan.of(plan.design, what), design_sha256=plan.design_sha256)
+        smaller = _with(plan, {"batch_size": size})
         if not config_faults(smaller) and not plan_batch_faults(smaller, data):
-            return replace(smaller, guessed=(batch_told(fewest, size, declared, examples),))
+            return replace(smaller, guessed={"batch_size": batch_told(fewest, size, declared, examples)})
     return plan
+
+
+def _with(plan: Plan, settings: Settings) -> Plan:
+    """The plan as if these had been asked for."""
+    # The plan's design lacks only factors that are fixed, so that planning it again changes nothing else.
+    return replace(Plan.of(plan.design, {**plan.what, **settings}), design_sha256=plan.design_sha256)
 
 
 def plan_batch_faults(plan: Plan, data: DeviceData) -> list[str]:

@@ -14,6 +14,9 @@ from sweeps.design.plan import Plan
 OF_TRAINED_CLASSES: Final = ("test_accuracy", "test_fitted_svm_accuracy", "test_fitted_knn_accuracy")
 """Columns that need test images of classes that are trained on."""
 
+GUESSES: Final = {"batch_size": "batch:", "loss": "loss:"}
+"""Heading of the line on each field that may be made to fit the data; see `batch_guess.fitted`."""
+
 
 def held_out_faults(plan: Plan, data: DeviceData, split: Split) -> list[str]:
     """What the confirmation asks of the held-out images that they cannot answer.
@@ -52,4 +55,4 @@ def lines_on_data(plan: Plan, data: DeviceData) -> list[str]:
     broken = data.broken_told(test="confirm" in plan.stages)
     named = {"images:": data.told(), "broken:": broken, "copies:": copies, "test set:": classes}
     lines = [f"{name:<10} {sentence}" for name, sentence in named.items() if sentence]
-    return [*lines, *(f"batch:     {sentence}" for sentence in plan.guessed)]
+    return [*lines, *(f"{GUESSES[name]:<10} {sentence}" for name, sentence in plan.guessed.items())]

@@ -94,7 +94,7 @@ def next_command(plan: Plan, argv: Sequence[str]) -> str:
     if not following or other_data or set(following) <= set(argv):
         return ""
     default = {"dataset": plan.preset.dataset, "data_root": str(resolve_root(None))}
-    passed_over = {*SIZES, "batch_size"} if plan.guessed else SIZES
+    passed_over = {*SIZES, *plan.guessed}
     asked = {name: value for name, value in plan.what.items() if name not in passed_over and value != default.get(name)}
     flags = {flag_of(name).removeprefix("--"): value for name, value in asked.items() if name in WHAT}
     settings = {name: value for name, value in asked.items() if name not in WHAT}

@@ -1,7 +1,7 @@
 """What a sweep will run: settled before the first trial, and the same after a resume."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -76,8 +76,8 @@ class Plan:
     """Likewise, in (0, 1]: see `GRACE`."""
     base: Settings
     """TrainConfig fields that no factor varies."""
-    guessed: tuple[str, ...] = ()
-    """What was made to fit the data at the start, each with a sentence; `plan.json` has these lines with the data."""
+    guessed: Mapping[str, str] = field(default_factory=dict)
+    """Fields that were made to fit the data at the start, a sentence each; `plan.json` has these with the data, too."""
 
     @classmethod
     def of(cls, design: Design, what: Settings) -> "Plan":

@@ -39,7 +39,7 @@ def content_of(plan: Plan, study_id: str) -> dict[str, Any]:
         "design": plan.design.name,
         "design_sha256": plan.design_sha256,
         "what": dict(plan.what),
-        **({frozen.GUESSED: list(plan.guessed)} if plan.guessed else {}),
+        **({frozen.GUESSED: dict(plan.guessed)} if plan.guessed else {}),
         "base": {name: value for name, value in plan.base.items() if name != "data_root"},
         "stages": list(plan.stages),
         "samples": plan.samples,
@@ -155,7 +155,7 @@ def resumed(design: Design, file: Path, given: Settings) -> Plan:
             differing.append(f"`{name}` is {kept.setting(name)} there, {value} here")
     if differing:
         raise Faults([f"A resumed sweep keeps its plan, but {', '.join(differing)}. Leave these flags out."])
-    return replace(kept, guessed=tuple(content.get(frozen.GUESSED, ())))
+    return replace(kept, guessed=content.get(frozen.GUESSED, {}))
 
 
 def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:

@@ -24,7 +24,7 @@ PARTS: Final = {"train": "training images", "test": "test images"}
 """Keys within that, and what they are about."""
 
 GUESSED: Final = "guessed"
-"""Where `plan.json` keeps what nobody typed, a sentence each; absent where nothing was guessed."""
+"""Where `plan.json` keeps the fields that nobody typed, a sentence each; absent where nothing was guessed."""
 
 EXTENDED: Final = "extended"
 """Where `plan.json` keeps hash and sizes (search trials, replicates, blocks) of the plans that it extends, in order."""

@@ -59,7 +59,7 @@ def test_a_batch_size_that_nobody_typed_fits_and_is_kept(tiny: Design, begun: An
     again, _ = begun(design, "--resume")
     assert again == plan
     longer, stored = begun(design, "--extend", "search=1")
-    assert stored["guessed"] == list(longer.guessed) == list(plan.guessed)
+    assert stored["guessed"] == longer.guessed == plan.guessed
     for one in (plan, again, longer):
         assert "batch_size=" not in next_command(one, ["--resume"]), "nobody typed it"
 
@@ -71,7 +71,9 @@ def test_where_no_declared_size_fits_the_largest_that_the_steps_divide_is_taken(
     design = replace(tiny, fixed={**tiny.fixed, "batch_size": 128 * accum_steps, "subset": None})
     plan, _ = begun(design, "--set", f"accum_steps={accum_steps}")
     assert plan.base["batch_size"] == expected
-    assert plan.guessed[0].startswith(f"{expected}, as the declared {128 * accum_steps} is more than the 75 training")
+    assert plan.guessed["batch_size"].startswith(
+        f"{expected}, as the declared {128 * accum_steps} is more than the 75 training"
+    )
 
 
 def test_a_typed_batch_size_and_one_that_fits_stay(tiny: Design, begun: Any) -> None:
@@ -79,5 +81,25 @@ def test_a_typed_batch_size_and_one_that_fits_stay(tiny: Design, begun: Any) -> 
     with pytest.raises(Faults, match="at most the 75 training triplets, but got 96: batch_size=32 fits"):
         begun(design, "--set", "batch_size=96")
     plan, stored = begun(design)
-    assert (plan.base["batch_size"], plan.guessed) == (32, ())
+    assert (plan.base["batch_size"], plan.guessed) == (32, {})
     assert not [line for line in stored[frozen.DATA][frozen.LINES] if line.startswith("batch:")]
+
+
+def test_a_loss_that_no_micro_batch_can_teach_gives_way_to_the_designs_and_a_typed_one_is_refused(
+    tiny: Design, begun: Any
+) -> None:
+    quick = replace(tiny.presets["quick"], fixed={**tiny.presets["quick"].fixed, "loss": "semihard"})
+    design = replace(
+        tiny, fixed={**tiny.fixed, "loss": "triplet", "subset": None}, presets={**tiny.presets, "quick": quick}
+    )
+    pairs = ["--set", "batch_size=8", "--set", "accum_steps=4"]
+    with pytest.raises(Faults, match="none holds that"):
+        begun(design, "--loss", "semihard", *pairs)
+    plan, stored = begun(design, *pairs)
+    assert plan.base["loss"] == "triplet"
+    (line,) = [line for line in stored[frozen.DATA][frozen.LINES] if line.startswith("loss:")]
+    assert line.startswith(
+        "loss:      triplet instead of semihard: a guess, as no loss was given. loss=semihard learns"
+    )
+    assert begun(design, "--resume")[0] == plan
+    assert "--loss" not in next_command(plan, pairs), "nobody typed it"
