@@ -40,10 +40,8 @@ def test_a_batch_that_is_too_large_names_one_that_fits(digits: DeviceData) -> No
 def test_micro_batches_that_never_hold_a_pair_are_refused_unless_koleo_learns_from_them(digits: DeviceData) -> None:
     alone = TrainConfig(loss="semihard", batch_size=64, accum_steps=32)
     (fault,) = batch_faults(alone, digits.split(alone))
-    assert re.search(
-        r"of the \d+ micro-batches of 2 images .* none holds that .*: take batch_size=\d+ or more or fewer accum_steps\.",
-        fault,
-    )
+    assert re.search(r"of the \d+ micro-batches of 2 images .* none holds that", fault)
+    assert fault.endswith(": take batch_size=128 or more or fewer accum_steps.")
     for learns in ({"accum_mode": "cached"}, {"koleo": True, "koleo_weight": 0.1}, {"accum_steps": 2}):
         other = replace(alone, **learns)
         assert batch_faults(other, digits.split(other)) == []
