@@ -15,6 +15,7 @@ ROWS: Final = {
     "broken": "Broken",
     "copies": "Copies",
     "batch": "Batch size",
+    "loss": "Loss",
 }
 """What a line of `plan.json` begins with, and what a reader is told that it is about."""
 

@@ -11,6 +11,7 @@ def test_every_line_of_the_plan_has_its_row() -> None:
         "(a 36, b 36); passed over: 1 .txt, __MACOSX",
         "broken:    1 train images cannot be decoded and are left out: Training/a/1.png",
         "batch:     32, as the declared 64 is more than the 40 training triplets: a guess",
+        "loss:      triplet instead of semihard: a guess, as no loss was given. loss=semihard learns from pairs.",
     ]
     (table,) = section(lines).tables
     assert table.rows == [
@@ -20,6 +21,7 @@ def test_every_line_of_the_plan_has_its_row() -> None:
         ["Passed over", "1 .txt, __MACOSX."],
         ["Broken", "1 train images cannot be decoded and are left out: Training/a/1.png."],
         ["Batch size", "32, as the declared 64 is more than the 40 training triplets: a guess."],
+        ["Loss", "Triplet instead of semihard: a guess, as no loss was given. loss=semihard learns from pairs."],
     ]
 
 
