@@ -33,8 +33,9 @@ import duckdb
 import optuna
 import polars as pl
 import pyarrow.dataset as ds
+from hurt_counts import ZEROS, counted
 from hurt_sweep import SICK
-from kills import PLACES, STOPS_S, ZEROS, Blow, Hurt, counted, hurt
+from kills import PLACES, Blow, Hurt, hurt
 from machine import machine_class
 from ray.cluster_utils import Cluster
 
@@ -153,7 +154,7 @@ class Record:
             "stops": len(stops),
             "median stop, s": median(stops) if stops else 0.0,
             "longest stop, s": max(stops, default=0.0),
-            LATE: sum(took_s > STOPS_S for took_s in stops),
+            LATE: sum(blow.is_late for blow in self.blows),
             **self.found,
             READER_ERRORS: len(self.errors),
         }
@@ -183,7 +184,7 @@ def main() -> int:
         record.found.update(on_nodes(sweep, sick))
     table = record.table()
     for name, value in table.items():
-        print(f"{name:32} {value:8.4g}")
+        print(f"{name:32} {value:8.1f}" if isinstance(value, float) else f"{name:32} {value:6}")
     print(*dict.fromkeys(record.errors), sep="\n")
     if arguments.results is None:
         shutil.rmtree(results)

@@ -10,7 +10,8 @@ from embedding_core.config.data_root import resolve_root
 from embedding_core.config.parsing import parse_settings
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.sources import use_named
-from sweeps.cli.flags import EACH_EPOCH, NEVER, kinds, parser_of, seconds_of, unknown_flags, value_faults
+from sweeps.cli.flag_values import kinds, seconds_of, value_faults
+from sweeps.cli.flags import EACH_EPOCH, NEVER, parser_of, unknown_flags
 from sweeps.design import Design
 from sweeps.design.design import Settings
 from sweeps.design.plan import DEFAULT_PRESET

@@ -10,7 +10,7 @@ from typing import Final
 from embedding_core.config.data_root import is_uri
 from embedding_core.storage.local_cache import cache_dir
 from embedding_core.storage.places import obstacle
-from sweeps.doctor.finding import Finding, note, ok, red
+from sweeps.doctor.finding import Finding, note, ok, red, writable
 from sweeps.doctor.local_ray import temporary
 
 LEAST_FREE_BYTES: Final = 2**30
@@ -25,37 +25,23 @@ SHOWN: Final = 6
 
 def results(folder: Path) -> Finding:
     """Whether sweeps can be kept there."""
-    hindrance = obstacle(folder.absolute())
-    if hindrance is None:
-        return ok("results", f"{folder.absolute()} can be written")
-    text = f"{folder.absolute()} cannot be written, because of {hindrance}"
-    return red("results", text, "give sweeps another folder, `--results DIR`")
+    return writable("results", folder.absolute(), "give sweeps another folder, `--results DIR`")
 
 
 def caches() -> Finding:
     """Where decoded images, cached features and what libraries compile go."""
     folder = cache_dir()
-    if obstacle(folder) is not None:
-        return red(
-            "caches", f"{folder} cannot be written", "name a folder that can be, `export EMBED_CACHE_DIR=FOLDER`"
-        )
     users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     if not os.environ.get("EMBED_CACHE_DIR") and users not in folder.parents:
         remedy = "a folder that outlives this machine's start saves decoding, `export EMBED_CACHE_DIR=FOLDER`"
         return note("caches", f"{folder}, as {users} cannot be written", remedy)
-    return ok("caches", f"{folder} can be written")
+    return writable("caches", folder, "name a folder that can be, `export EMBED_CACHE_DIR=FOLDER`")
 
 
 def home() -> Finding:
     """Whether tools can keep their settings; what this project would keep there has other places."""
-    folder = Path.home()
-    if obstacle(folder) is None:
-        return ok("home", f"{folder} can be written")
-    return note(
-        "home",
-        f"{folder} cannot be written: token and caches go elsewhere",
-        "`export MPLCONFIGDIR=FOLDER` keeps matplotlib's list of fonts",
-    )
+    remedy = "`export MPLCONFIGDIR=FOLDER` keeps matplotlib's list of fonts"
+    return writable("home", Path.home(), remedy, without="token and caches go elsewhere")
 
 
 def compiled() -> Finding:
@@ -66,10 +52,8 @@ def compiled() -> Finding:
         found = find_spec("umap")
         beside = Path(found.origin).parent / "__pycache__" if found is not None and found.origin else None
         place = beside if beside is not None and obstacle(beside) is None else cache_dir() / "numba_cache_dir"
-    if obstacle(place) is None:
-        return ok("compiled code", f"{place} can be written")
     remedy = "name a folder that can be, `export NUMBA_CACHE_DIR=FOLDER`"
-    return note("compiled code", f"{place} cannot be written: reports go without UMAP", remedy)
+    return writable("compiled code", place, remedy, without="reports go without UMAP")
 
 
 def data_root(given: str | None) -> Finding:

@@ -10,7 +10,7 @@ from typing import Final
 
 from embedding_core.storage.local_cache import cache_dir
 from embedding_core.storage.places import obstacle
-from sweeps.doctor.finding import Finding, ok, red
+from sweeps.doctor.finding import Finding, ok, red, writable
 
 SOCKET_LIMIT: Final = 107
 """Bytes of a socket's path that Linux takes, without the zero at its end."""
@@ -59,14 +59,8 @@ def socket_path() -> Finding:
 def temporary_folder() -> Finding:
     """Whether Ray can write in its temporary folder."""
     folder, _ = temporary()
-    hindrance = obstacle(folder / "ray")
-    if hindrance is None:
-        return ok("Ray's files", f"{folder / 'ray'} can be written")
-    return red(
-        "Ray's files",
-        f"{folder / 'ray'} cannot be written, because of {hindrance}",
-        "name a folder of yours with a short path for Ray, `export RAY_TMPDIR=FOLDER`",
-    )
+    remedy = "name a folder of yours with a short path for Ray, `export RAY_TMPDIR=FOLDER`"
+    return writable("Ray's files", folder / "ray", remedy)
 
 
 def own_token() -> Finding:

@@ -1,6 +1,7 @@
 """The DuckDB views give what `store.read` gives."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from sweeps.results.scan import compact, compact_new
 from sweeps.results.schema import KEYS
+from sweeps.results.snapshots import added
 from sweeps.results.store import Store, read
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +66,27 @@ def test_each_table_is_that_of_the_store(table: str, session: duckdb.DuckDBPyCon
     expected = by_key(read(folder, table).to_pylist(), table)
     assert len(expected) >= 4
     assert by_key(queried(session, folder, table), table) == expected
+
+
+@pytest.mark.parametrize("table", KEYS)
+def test_a_sweep_that_runs_is_that_of_the_store(
+    table: str, session: duckdb.DuckDBPyConnection, folder: Path, tmp_path: Path
+) -> None:
+    """Some files in a snapshot of all, some in ones that were added since, the latest in none; rows that came again."""
+    running = tmp_path / "running"
+    shutil.copytree(folder, running)
+    compact(running)
+    store = Store.open(running)
+    row = read(folder, table, stage="confirm").to_pylist()[0]
+    again = {name: value for name, value in row.items() if name not in ("stage", "attempt") and value is not None}
+    for attempt, trial in enumerate(("t00000", "t00001", "t00000", "t00002"), 3):
+        store.write(table, "confirm", trial, attempt, [{**again, "trial_id": trial}])
+        if attempt in (3, 5):
+            compact_new(running, table, "confirm")
+    expected = by_key(read(running, table).to_pylist(), table)
+    assert {row["attempt"] for row in expected} >= {4, 5, 6}
+    assert by_key(queried(session, running, table), table) == expected
+    assert len(added(running, table, "confirm")) == 2
 
 
 def test_contrasts_and_every_row_published(session: duckdb.DuckDBPyConnection, folder: Path) -> None:
