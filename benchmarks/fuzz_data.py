@@ -28,7 +28,7 @@ from PIL import Image
 
 from embedding_core.data.image_sets import ImageSet, load, told
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
-from embedding_core.data.readers.folders import NOT_THE_USERS
+from embedding_core.data.readers.listing import NOT_THE_USERS
 from embedding_core.errors import Faults
 
 HANGS_CPU_S, HANGS_S = 10, 120

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from embedding_core.data.readers.similar_names import folded
 from embedding_core.errors import Faults
 
 
@@ -30,6 +31,11 @@ def in_training_labels(
     Raises:
         Faults: the lists differ, and a class has images in both files, or the training file lists no names.
     """
+    listed, like = set(train_names), {folded(each): each for each in train_names}
+    strange = sorted(_with_images(test_labels, test_names) - listed)
+    if near := [each for each in strange if folded(each) in like]:
+        a, b = ascii(like[folded(near[0])]), ascii(near[0])
+        raise Faults([f"Training and test classes of `{name}` must have the same names, but {a} stands against {b}."])
     differing = [pair for pair in zip(train_names, test_names, strict=False) if pair[0] != pair[1]]
     if test_names == _numbers(test_names) or not differing:
         return test_labels, test_names
@@ -37,7 +43,6 @@ def in_training_labels(
     if shared or train_names == _numbers(train_names):
         a, b = differing[0]
         raise Faults([f"Training and test classes of `{name}` must be the same, but `{a}` stands against `{b}`."])
-    listed = set(train_names)
     names = (*train_names, *(each for each in dict.fromkeys(test_names) if each not in listed))
     label_of = {each: label for label, each in reversed([*enumerate(names)])}  # of a name that is there twice the first
     among = torch.tensor([label_of[each] for each in test_names])

@@ -1,5 +1,6 @@
 """Image sets as uint8 tensors, by name: `load("cifar10")`."""
 
+import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,8 @@ from embedding_core.data.content_hash import tensors_sha256
 from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.image_cache import Decoded, array_set
 from embedding_core.data.readers.image_rows import DEFAULT_SIDE
-from embedding_core.data.readers.parquet_images import ParquetSet
+from embedding_core.data.readers.listing import folders_in
+from embedding_core.data.readers.parquet_sets import ParquetSet, other_files
 from embedding_core.data.readers.plugin_sets import PluginSet
 from embedding_core.data.readers.torchvision_sets import AUTHORS_CIFAR10, PLACES, TorchvisionSet
 from embedding_core.errors import Faults, unknown
@@ -27,6 +29,8 @@ from embedding_core.storage.fetched import fetched
 
 UNLABELLED = ("stl10-unlabelled",)
 """Sets in which the label -1 means that the class is not known."""
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 FOLDER = "folder:"
 """Begins the name of a set of class folders; its path follows, relative to the data root."""
@@ -156,10 +160,23 @@ def _source(name: str, root: Path | str, settings: Mapping[str, Any] | None, *, 
         return parquet
     if name in (*PLACES, AUTHORS_CIFAR10):
         return TorchvisionSet(name, base, download)
+    raise Faults([_not_found(name, base)])
+
+
+def _not_found(name: str, base: Path) -> str:
+    """A sentence about a name that is no data set, and about what is there by this name."""
+    place = base / name
+    if sentence := other_files(place):
+        return sentence
+    if folders_in(place):
+        return f"{place} holds folders and no Parquet files: a set of class folders is called `{FOLDER}{name}`."
+    archives = sorted(file.name for file in base.glob(f"{glob.escape(name)}*") if file.name.lower().endswith(ARCHIVES))
+    if archives:
+        return f"{base / archives[0]} is an archive: unpack it, and name the folder that it leaves."
     found = {file.parent.name for file in base.glob("*/train.parquet")}
     found |= {file.parents[1].name for file in base.glob("*/*/train-*.parquet")}
     sentence = unknown("data set", name, {*DATASETS, f"{FOLDER}PATH", *found})
-    raise Faults([f"{sentence} Looked for {base / name / 'train.parquet'}. Without a network `digits` always works."])
+    return f"{sentence} Looked for {place / 'train.parquet'}. Without a network `digits` always works."
 
 
 def _test_like_training(name: str, source: ParquetSet | ClassFolders | PluginSet, image_size: int | None) -> ImageSet:

@@ -2,7 +2,8 @@
 
 from embedding_core.data.readers.decode import decode_image, fit
 from embedding_core.data.readers.folders import ClassFolders
-from embedding_core.data.readers.parquet_images import ParquetSet, decode_parquet
+from embedding_core.data.readers.parquet_images import decode_parquet
+from embedding_core.data.readers.parquet_sets import ParquetSet
 from embedding_core.data.readers.torchvision_sets import TorchvisionSet
 
 __all__ = [

@@ -2,34 +2,28 @@
 
 import hashlib
 import os
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
 from embedding_core.data.readers.image_cache import Decoded, cached
-from embedding_core.data.readers.image_rows import MAX_FAULTS, ImageRows, few
+from embedding_core.data.readers.image_rows import MAX_FAULTS, ImageRows, counted, few, first_names
+from embedding_core.data.readers.listing import (
+    NOT_THE_USERS,
+    folders_in,
+    images_below,
+    instead,
+    is_image,
+    other_files,
+)
+from embedding_core.data.readers.similar_names import alike_told, folded
+from embedding_core.data.readers.split_folders import are_splits, split_folders
 from embedding_core.errors import Faults
-
-NOT_THE_USERS: Final = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
-"""Folders that archives, file managers and file systems leave, with images of theirs in them."""
-
-SPLITS: Final = {
-    "train": "train", "training": "train", "trn": "train", "test": "test", "testing": "test", "tst": "test",
-    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "eval": "valid", "evaluation": "valid",
-}  # fmt: skip
-"""What people call a split -> what it is."""
-
-SPLIT_NAME: Final = re.compile(rf"(?:seg|images?|data)?[ _-]?({'|'.join(SPLITS)})[ _-]?(?:set|images?|data|split)?")
-
-MAX_COUNTED: Final = 10
-"""Classes whose images a line counts one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +49,7 @@ class ClassFolders:
         Raises:
             Faults: see `decoded`.
         """
-        return len(self._files("test")[0]) if "test" in self._splits() else None
+        return len(self._files("test")[0]) if "test" in split_folders(self.path) else None
 
     def decoded(self, split: str, *, image_size: int | None) -> Decoded:
         """Images and labels of a split, by class and then by path.
@@ -74,81 +68,40 @@ class ClassFolders:
         )
         return cached(content, lambda: rows, image_size=image_size)
 
-    def _classes(self, train: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
-        """Class names by label for the images in `folder`, and what is wrong with them.
-
-        Raises:
-            Faults: no class folders in `train`.
-        """
-        class_names = tuple(name for name in _folders(train) if name not in self.left_out)
-        if not class_names:
-            raise Faults([f"{train} holds no class folders of images."])
-        one = train / class_names[0]
-        if len(class_names) == 1 and (below := _folders(one)) and not any(one / f.name == f for f in images_below(one)):
-            some = ", ".join([*below[:MAX_FAULTS], *(["..."] if len(below) > MAX_FAULTS else [])])
-            raise Faults(
-                [f"{train} holds one class folder alone, {class_names[0]}, which holds the folders {some}. If these "
-                 f"are the classes, the data set is folder:{train / class_names[0]}."]
-            )  # fmt: skip
-        own = [name for name in _folders(folder) if name not in self.left_out]
-        strange = [name for name in own if name not in class_names]
-        new = strange if strange == own and len(own) > 1 else []  # one class alone is no test set of its own
-        named = [*(train / name for name in class_names), *(folder / name for name in new)]
-        # Class names end up in Parquet files, which hold UTF-8 alone.
-        faults = [f"{str(path)!a} must have a name in UTF-8." for path in named if not _is_utf8(path.name)]
-        faults += [f"{folder / name} is a class without a training folder." for name in strange if name not in new]
-        return (*class_names, *new), faults
-
     def told(self) -> str:
         """What was taken for what, and what was passed over, in a line.
 
         Raises:
             Faults: see `decoded`.
         """
-        splits = self._splits()
+        splits = split_folders(self.path)
         parts = []
         for split in ("train", "test") if "test" in splits else ("train",):
             files, labels, names = self._files(split)
-            whence = f" in {splits[split].relative_to(self.path)}" if split in splits else ""
-            counts = counted(Counter(names[label] for label in labels))
             base = splits.get(split, self.path)
-            within = len({file.parent for file in files if file.parent.parent != base})
-            deeper = f", those of {within:,} folders within class folders among them" if within else ""
-            parts.append(f"{len(files):,} {split} images of {len(set(labels)):,} classes{whence} ({counts}{deeper})")
+            whence = f" in {base.relative_to(self.path)}" if split in splits else ""
+            within = Counter(file.parent.name for file in files if file.parent.parent != base)
+            deeper = f", those of folders within class folders among them: {first_names(sorted(within))}"
+            parts.append(
+                f"{len(files):,} {split} images of {len(set(labels)):,} classes{whence} "
+                f"({counted(Counter(names[label] for label in labels))}{deeper * bool(within)})"
+            )
+            parts += alike_told(names)
         used = {folder for split, folder in splits.items() if split in ("train", "test")}
         over = [
             name
-            for name in _folders(self.path)
+            for name in folders_in(self.path)
             if splits and not any((self.path / name) in (f, *f.parents) for f in used)
         ]
-        loose = sum(_is_image(name) for folder in {self.path, *used} for name in os.listdir(folder))
+        loose = sum(is_image(name) for folder in {self.path, *used} for name in os.listdir(folder))
         over += [f"{loose:,} images beside the class folders"] if loose else []
-        over += [f"{n:,} {suffix or 'without a suffix'}" for suffix, n in _other_files(self.path).items()]
+        over += other_files(self.path)
         over += sorted(name for name in os.listdir(self.path) if name in NOT_THE_USERS)
         return "; ".join([*parts, *([f"passed over: {', '.join(over)}"] if over else [])])
 
-    def _splits(self) -> dict[str, Path]:
-        """Folders of the splits, by `train` and `test`; none where the folders are classes.
-
-        Raises:
-            Faults: two folders for one split, or classes beside them.
-        """
-        named: dict[str, list[str]] = {}
-        for name in _folders(self.path):
-            # A class may be called `train`: the split of that name holds folders.
-            if (split := split_of(name)) is not None and (split != "train" or _folders(self.path / name)):
-                named.setdefault(split, []).append(name)
-        if "train" not in named:
-            return {}
-        if "test" not in named and "valid" in named:
-            named["test"] = named["valid"]
-        twice = [f"{' and '.join(own)} for {split}" for split, own in named.items() if len(own) > 1]
-        if twice:
-            raise Faults([f"{self.path} must have one folder for each split, but has {', '.join(twice)}."])
-        return {split: _unpacked(self.path / names[0]) for split, names in named.items()}
-
     def _files(self, split: str) -> tuple[list[Path], list[int], tuple[str, ...]]:
-        splits = self._splits()
+        """Images of a split, their labels, and the name of each label."""
+        splits = split_folders(self.path)
         train = splits.get("train", self.path)
         folder = splits.get("test", self.path / "test") if split == "test" else train
         class_names, faults = self._classes(train, folder)
@@ -166,6 +119,60 @@ class ClassFolders:
             raise Faults(few(faults, f"{len(faults) - MAX_FAULTS} more class folders are wrong."))
         return files, labels, class_names
 
+    def _classes(self, train: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
+        """Class names by label for the images in `folder`, and what is wrong with them.
+
+        Raises:
+            Faults: no class folders in `train`.
+        """
+        class_names = tuple(name for name in folders_in(train) if name not in self.left_out)
+        if not class_names:
+            raise Faults([f"{train} holds no class folders of images{instead(train)}."])
+        one = train / class_names[0]
+        if (
+            len(class_names) == 1
+            and (below := folders_in(one))
+            and not any(one / f.name == f for f in images_below(one))
+        ):
+            raise Faults(
+                [f"{train} holds one class folder alone, {class_names[0]}, which holds the folders "
+                 f"{first_names(below)}. If these are the classes, the data set is folder:{train / class_names[0]}."]
+            )  # fmt: skip
+        own = [name for name in folders_in(folder) if name not in self.left_out]
+        strange = [name for name in own if name not in class_names]
+        like = {folded(name): name for name in class_names}
+        similar = {name: like[folded(name)] for name in strange if folded(name) in like}
+        # One class alone is no test set of its own.
+        new = strange if strange == own and len(own) > 1 and not similar else []
+        named = [*(train / name for name in class_names), *(folder / name for name in new)]
+        # Class names end up in Parquet files, which hold UTF-8 alone.
+        faults = [f"{str(path)!a} must have a name in UTF-8." for path in named if not _is_utf8(path.name)]
+        faults += [
+            f"{folder / name} is a class without a training folder"
+            + (f" ({similar[name]!a} is one; {name!a} is not the same name)." if name in similar else ".")
+            for name in strange
+            if name not in new
+        ]
+        return (*class_names, *new), faults + _no_classes(named)
+
+
+def _no_classes(named: Sequence[Path]) -> list[str]:
+    """What is wrong with class folders of which one leads into another, or that hold splits."""
+    real = {path: Path(os.path.realpath(path)) for path in named}
+    often, above = Counter(real.values()), {parent for place in real.values() for parent in place.parents}
+    faults = [
+        f"{path} is a link to {place}, which has images of another class: a class must have a folder of its own."
+        for path, place in real.items()
+        if path.is_symlink()
+        and (often[place] > 1 or place in above or any(parent in often for parent in place.parents))
+    ]
+    return faults + [
+        f"{path} holds the splits {', '.join(below)}: a split must hold the classes ({below[0]}/{path.name}), not the "
+        "classes the splits."
+        for path in named
+        if are_splits(below := folders_in(path))
+    ]
+
 
 def picture_of(file: Path) -> Image.Image:
     """See `decode_image`; a file that cannot be read is no image either."""
@@ -177,75 +184,8 @@ def picture_of(file: Path) -> Image.Image:
         raise ValueError(str(error)) from error
 
 
-def split_of(name: str) -> str | None:
-    """`train`, `test` or `valid`, by the names that people give to folders of a split; None: it is none of them."""
-    found = SPLIT_NAME.fullmatch(name.lower())
-    return None if found is None else SPLITS[found[1]]
-
-
-def _unpacked(folder: Path) -> Path:
-    """`folder`, or the only one in it if that has the same name: archives leave `seg_train/seg_train`."""
-    return folder / folder.name if _folders(folder) == [folder.name] else folder
-
-
-def counted(images: Mapping[str, int]) -> str:
-    """`cat 12, cow 12`; of many classes the range. `images`: by class."""
-    if len(images) > MAX_COUNTED:
-        return f"{min(images.values()):,} to {max(images.values()):,} each"
-    return ", ".join(f"{name} {n:,}" for name, n in sorted(images.items()))
-
-
-def _other_files(path: Path) -> Counter[str]:
-    """Files below `path` that are no images by their suffix, by it, the most frequent first."""
-    found: Counter[str] = Counter()
-    for _, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not _passed_over(name)]
-        found.update(Path(n).suffix.lower() for n in names if not n.startswith(".") and not _is_image(n))
-    return Counter(dict(found.most_common()))
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
-def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name in NOT_THE_USERS
-
-
 def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)  # how Python keeps bytes it cannot decode
-
-
-def _folders(path: Path) -> list[str]:
-    """Names of the folders in `path`, sorted; none where that is no folder."""
-    if not path.is_dir():
-        return []
-    try:
-        return sorted(name for name in os.listdir(path) if not _passed_over(name) and os.path.isdir(path / name))
-    except OSError as error:
-        raise Faults([f"{path} cannot be listed: {error}"]) from error
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Image files at any depth, sorted, but for hidden ones and those of archives, file managers and file systems.
-
-    Raises:
-        Faults: a folder that cannot be listed.
-    """
-
-    def cannot_list(error: OSError) -> None:
-        raise Faults([f"{error.filename} cannot be listed: {error}"]) from error
-
-    files, entered = [], set(map(str, Path(os.path.realpath(folder)).parents))
-    for path, folders, names in os.walk(folder, onerror=cannot_list, followlinks=True):
-        real = os.path.realpath(path)
-        if real in entered:  # links may lead back, or up to where the other classes are
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not _passed_over(name))
-        files += [Path(path, name) for name in names if _is_image(name)]
-    return sorted(files)
 
 
 def _sha256(files: Sequence[Path], labels: Sequence[int], class_names: tuple[str, ...]) -> str:

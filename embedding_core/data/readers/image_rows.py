@@ -24,6 +24,9 @@ DEFAULT_SIDE = 64
 MAX_FAULTS = 5
 """Rows named one by one; the rest are counted."""
 
+MAX_COUNTED = 10
+"""Classes whose images a line counts one by one."""
+
 WHY = " is not an image: "
 """Between the name of a row and what is wrong with it."""
 
@@ -202,3 +205,15 @@ def _decode(
 def few(faults: Sequence[str], rest: str) -> list[str]:
     """The first `MAX_FAULTS`, and the sentence `rest` if there are more."""
     return [*faults] if len(faults) <= MAX_FAULTS else [*faults[:MAX_FAULTS], rest]
+
+
+def first_names(names: Sequence[str]) -> str:
+    """`cat, cow, owl, ...`: the first `MAX_FAULTS` of them."""
+    return ", ".join([*names[:MAX_FAULTS], *(["..."] if len(names) > MAX_FAULTS else [])])
+
+
+def counted(images: Mapping[str, int]) -> str:
+    """`cat 12, cow 12`; of many classes the range. `images`: by class."""
+    if len(images) > MAX_COUNTED:
+        return f"{min(images.values()):,} to {max(images.values()):,} each"
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(images.items()))

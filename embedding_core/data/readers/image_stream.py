@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
-from embedding_core.data.readers.folders import images_below, picture_of
-from embedding_core.data.readers.parquet_images import (
+from embedding_core.data.readers.folders import picture_of
+from embedding_core.data.readers.listing import images_below
+from embedding_core.data.readers.parquet_columns import (
     encoded_images,
     image_column,
     label_columns,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from embedding_core.data.image_sets import load, size_of_test_file
-from embedding_core.data.readers.folders import ClassFolders, split_of
+from embedding_core.data.readers.folders import ClassFolders
+from embedding_core.data.readers.split_folders import split_of
 from embedding_core.errors import Faults
 
 CLASSES = ("cat", "cow", "owl")
