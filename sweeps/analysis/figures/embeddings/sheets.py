@@ -89,9 +89,7 @@ def draw_sheet(data: SheetData) -> Figure:
     high = step * len(data.tiles)
     figure, (axes,) = canvas(data.title, data.caption, height=tile_in * high / side + 0.3)
     # One image: hundreds would take most of the time that a report takes.
-    axes.imshow(
-        _mosaic(placed, side, across, high), extent=(0, across, high, 0), interpolation="none", aspect="auto"
-    )
+    axes.imshow(_mosaic(placed, side, across, high), extent=(0, across, high, 0), interpolation="none", aspect="auto")
     _draw_frames(axes, placed, side)
     for name, start in zip(data.groups, starts, strict=True):
         axes.text(start, -0.12 * side, name, fontsize=9, va="bottom")

@@ -72,7 +72,6 @@ def risk_of(trials: pa.Table, cells: Iterable[str], *, name: str) -> Risk:
     return Risk(name, len(lost), len(rows), by_stage, share.ci_low, share.ci_high)
 
 
-
 def risk_difference(control: Risk, treatment: Risk) -> RiskDifference:
     """Treatment minus control. Runs of a block share a seed, which this takes no account of.
 

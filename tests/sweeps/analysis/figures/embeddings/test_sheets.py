@@ -41,7 +41,8 @@ def test_pictures_of_any_shape_fill_their_squares_in_one_direction() -> None:
         (48, 16),  # clear above and below
         (64,),
     ]
-    assert set(sheet[3, :8, 0]) == {50} and set(sheet[:8, 8:, 0].flat) == {100}
+    assert set(sheet[3, :8, 0]) == {50}
+    assert set(sheet[:8, 8:, 0].flat) == {100}
 
 
 def _sheet(svg: str) -> np.ndarray:
