@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from sweeps.analysis.figures.style import (
     CAPTION_PT,
@@ -118,15 +118,23 @@ def plain_ticks(axes: Axes, which: str, *, signed: bool = False, most: int = 6) 
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
 
-    def label(value: float, _position: int | None) -> str:
-        if abs(value) < 1e-9:
-            return "0"
-        ticks = axis.get_majorticklocs()
-        step = abs(float(ticks[1] - ticks[0])) if len(ticks) > 1 else 0.1
-        decimals = max(1, int(np.ceil(-np.log10(step) - 1e-9)) + (not _is_round(step)))
-        return number(value, decimals=decimals, signed=signed)
+    axis.set_major_formatter(_PlainNumbers(signed))
 
-    axis.set_major_formatter(FuncFormatter(label))
+
+class _PlainNumbers(Formatter):
+    """Of ticks that are evenly spaced: all have the digits that their step needs."""
+
+    def __init__(self, signed: bool) -> None:
+        self.signed, self.decimals = signed, 1
+
+    def set_locs(self, locs: Sequence[float]) -> None:
+        """Digits for these ticks."""
+        step = abs(float(locs[1] - locs[0])) if len(locs) > 1 else 0.1
+        self.decimals = max(1, int(np.ceil(-np.log10(step) - 1e-9)) + (not _is_round(step)))
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """The label of one tick."""
+        return "0" if abs(value) < 1e-9 else number(value, decimals=self.decimals, signed=self.signed)
 
 
 def spans_decades(values: Iterable[float]) -> bool:

@@ -6,7 +6,6 @@ from typing import Final
 
 import pyarrow as pa
 from matplotlib.figure import Figure
-from scipy import stats
 
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
@@ -87,6 +86,8 @@ def stopping_data(trials: pa.Table, rungs: pa.Table, *, dataset: str) -> Stoppin
 
 
 def _rank(reached: Sequence[Row], rows: Mapping[str, Row], level: int, measure: str) -> RungRank:
+    from scipy.stats import spearmanr  # takes half a second to load, and few reports need it
+
     pairs = [
         (row["value"], rows[row["trial_id"]][measure])
         for row in reached
@@ -95,7 +96,7 @@ def _rank(reached: Sequence[Row], rows: Mapping[str, Row], level: int, measure: 
     if len(pairs) < FEWEST_RANKED or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
         return RungRank(_images(level), None, len(pairs))
     early, final = zip(*pairs, strict=True)
-    return RungRank(_images(level), float(stats.spearmanr(early, final).statistic), len(pairs))
+    return RungRank(_images(level), float(spearmanr(early, final).statistic), len(pairs))
 
 
 def _has_final(row: Row, measure: str) -> bool:

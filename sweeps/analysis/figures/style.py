@@ -10,6 +10,7 @@ import matplotlib
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from sweeps.analysis.stats.description.descriptive import UNKNOWN_CELL
@@ -22,6 +23,7 @@ WIDTH_IN: Final = 4.4
 TITLE_PT: Final = 11
 CAPTION_PT: Final = 9
 LINE_SPACING: Final = 1.35
+POINTS_PER_INCH: Final = 72
 TOP_IN: Final = 0.06
 
 STYLE: Final[dict[Any, Any]] = {
@@ -167,9 +169,15 @@ def _breakable(text: str) -> str:
 
 def svg_of(figure: Figure) -> str:
     """The figure as an SVG document without date, creator or any other trace of when and where."""
-    buffer = io.StringIO()
+    buffer, engine = io.StringIO(), figure.get_layout_engine()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+        canvas = FigureCanvasSVG(figure)
+        figure.dpi = POINTS_PER_INCH
+        if engine is not None:
+            # `savefig` lays out by drawing the whole figure once more, for nothing.
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+        canvas.print_svg(buffer, metadata=_NO_METADATA)
     svg = re.sub(
         rf'<g id="{TITLE}([^"]*{BETWEEN}[^"]*)">(.*?</g>\s*)</g>', _of_each, buffer.getvalue(), flags=re.DOTALL
     )

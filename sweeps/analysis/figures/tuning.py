@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from opda.nonparametric import EmpiricalDistribution  # type: ignore[import-untyped, unused-ignore]
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.style import GREY, Looks, each, looks_of, wrapped
@@ -112,7 +111,7 @@ def _tuning_curve(cell: str, replicates: list[list[float]], *, sampled: bool) ->
 def _medians(values: list[float]) -> tuple[float, ...]:
     """Median of the best of 1..n of the values."""
     of_rank, n = [0.0, *sorted(values), 1.0], len(values)
-    return tuple(of_rank[rank] for rank in _best_of(EmpiricalDistribution(np.arange(1.0, n + 1)), n))
+    return tuple(of_rank[rank] for rank in _best_of(_distribution()(np.arange(1.0, n + 1)), n))
 
 
 @cache
@@ -121,7 +120,7 @@ def _band_ranks(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
     They depend on the order of the values alone, and finding their level takes a second for n = 64.
     """
-    low, _, high = EmpiricalDistribution.confidence_bands(
+    low, _, high = _distribution().confidence_bands(
         np.arange(1.0, n + 1),
         CONFIDENCE,
         a=0.0,
@@ -133,7 +132,13 @@ def _band_ranks(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return _best_of(high, n), _best_of(low, n)  # a high distribution function is one of low values
 
 
-def _best_of(ranks: EmpiricalDistribution, n: int) -> tuple[int, ...]:
+def _distribution() -> Any:
+    from opda.nonparametric import EmpiricalDistribution  # takes half a second to load, and few reports need it
+
+    return EmpiricalDistribution
+
+
+def _best_of(ranks: Any, n: int) -> tuple[int, ...]:
     """Median of the best of 1..n draws."""
     return tuple(ranks.quantile_tuning_curve(np.arange(1, n + 1)).astype(int).tolist())
 

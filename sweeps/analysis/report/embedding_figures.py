@@ -1,17 +1,23 @@
 """The figures of embeddings that a report shows."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 import pyarrow as pa
 
 from sweeps.analysis.document import Picture
 from sweeps.analysis.figures.embeddings import distances, images, micro_batches, neighbours, pca_umap_tsne, spectra
 from sweeps.analysis.figures.embeddings.sheets import draw_sheet
-from sweeps.analysis.figures.embeddings.stored_views import Shown
+from sweeps.analysis.figures.embeddings.stored_views import STAGE, Shown
+from sweeps.analysis.stats.description.descriptive import rows_of
 from sweeps.analysis.stats.description.held_out import SPLITS
 from sweeps.analysis.stats.reading.pairing import Place
 from sweeps.analysis.wording import cell_name
+
+FAILED: Final = re.compile(r"(?:^|; )([a-z0-9_ ]+) \((\w+)\): ")
+"""Before each reason in `views_failed`: the view and its split."""
 
 
 def chosen(data: Shown) -> str:
@@ -21,6 +27,25 @@ def chosen(data: Shown) -> str:
         f"images, of {len(data.sheet_cells)}, those of the first contrasts: "
         f"{'; '.join(map(cell_name, data.sheet_cells))}."
     )
+
+
+def missing(trials: pa.Table) -> list[str]:
+    """A sentence for each view that some confirmed run could not compute, with its reasons: its figure is missing.
+
+    Args:
+        trials: the table `trials` with `stage`.
+    """
+    told = [row["views_failed"] for row in rows_of(trials, STAGE, ("views_failed",))]
+    found: dict[tuple[str, str], list[str]] = {}
+    for text in filter(None, told):
+        _, *parts = FAILED.split(text)
+        for view, split, reason in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            found.setdefault((view, split), []).append(reason)
+    return [
+        f"Missing: {pca_umap_tsne.PROJECTIONS.get(view, view)}, {SPLITS.get(split, split)}. It could not be computed "
+        f"in {len(reasons)} of {len(told)} runs ({'; '.join(dict.fromkeys(reasons))})."
+        for (view, split), reasons in found.items()
+    ]
 
 
 def pictures(data: Shown, groups: pa.Table) -> Iterator[Picture]:

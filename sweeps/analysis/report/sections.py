@@ -144,11 +144,12 @@ def _embeddings(tables: SweepTables, plan: StoredPlan, dataset: str) -> Section:
     contrasted = [cell for contrast in plan.contrasts for cell in (*contrast.control_cells, *contrast.treatment_cells)]
     cells = cells or list(dict.fromkeys(contrasted))
     shown = stored_views.shown(tables.views, tables.trials, cells, dataset=dataset, first=contrasted)
+    missing = embedding_figures.missing(tables.trials)
     if shown is None:
-        return Section("Embeddings")
+        return Section("Embeddings", missing)
     pictures = [*embedding_figures.pictures(shown, tables.eval_groups)]
     note = [embedding_figures.chosen(shown)] * (shown.sheet_cells != shown.cells)
-    return Section("Embeddings", note, pictures=pictures)
+    return Section("Embeddings", [*note, *missing], pictures=pictures)
 
 
 def _by_unit(primary: Sequence[Finding]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -95,9 +96,8 @@ def draw_micro_batches(data: MicroBatchData) -> Figure:
     figure, panels = panel_grid("What a micro-batch sees of a batch", data.caption, names, handles, height=1.9)
     points = np.array(data.points)
     for axes, (k, nearest) in zip(panels, data.neighbours.items(), strict=True):
-        for i, seen in enumerate(data.seen(k)):
-            if seen:
-                axes.plot(*points[[i, nearest[i]]].T, color=SEEN, linewidth=0.9, zorder=1)
+        ends = [points[[i, nearest[i]]] for i, seen in enumerate(data.seen(k)) if seen]
+        axes.add_collection(LineCollection(ends, colors=SEEN, linewidths=0.9, zorder=1))
         away = points - points[list(nearest)]
         away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
         arrows = away * ARROW * np.ptp(points, axis=0).max()

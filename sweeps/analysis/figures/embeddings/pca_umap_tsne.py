@@ -202,7 +202,7 @@ def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, 
     for (name, (x, y)), (at_x, at_y) in zip(centres.items(), _apart(list(centres.values())), strict=True):
         text = marks[name].split(NUMBERED)[0]
         label = axes.annotate(text, (x, y), xytext=(at_x, at_y), fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER)
-        label.set(ha="center", va="center")
+        label.set(ha="center", va="center", in_layout=False)
     if not panel.ellipses:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from sweeps.analysis.stats.intervals.effects import Interval
 from sweeps.analysis.stats.reading.composite import CHANCE
@@ -72,7 +72,7 @@ def crossed_interval(parts: NDArray[np.float64], class_weights: ArrayLike) -> In
     estimate = float((parts @ weights).mean() / weights.sum())
     m = min(n_units, n_classes)
     error = float(means.std() * np.sqrt(m / (m - 1)))
-    half = float(stats.t.ppf(0.975, m - 1)) * error
+    half = float(special.stdtrit(m - 1, 0.975)) * error
     return Interval(estimate, estimate - half, estimate + half, n_units, error)
 
 

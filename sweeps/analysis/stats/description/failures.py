@@ -1,13 +1,14 @@
 """E6: how often training fails, per cell and between the arms of a contrast. Pure."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import binomtest
 
+from sweeps.analysis.stats.intervals.effects import share_of
 from sweeps.results.endings import FAILED_TRAINING
 
 DESIGNED: Final = ("tune", "confirm")
@@ -66,19 +67,21 @@ def risk_of(trials: pa.Table, cells: Iterable[str], *, name: str) -> Risk:
     # In confirm a collapse is a label, not an ending: the run goes on.
     lost = [row["stage"] for row in rows if row["end_reason"] in FAILED_TRAINING or row["collapsed"]]
     stages = [row["stage"] for row in rows]
-    interval = binomtest(len(lost), len(rows)).proportion_ci(method="wilson")
+    share = share_of(len(lost), len(rows))
     by_stage = tuple((s, lost.count(s), stages.count(s)) for s in DESIGNED if s in stages)
-    return Risk(name, len(lost), len(rows), by_stage, float(interval.low), float(interval.high))
+    return Risk(name, len(lost), len(rows), by_stage, share.ci_low, share.ci_high)
 
 
 def risk_difference(control: Risk, treatment: Risk) -> RiskDifference:
-    """Treatment minus control. Runs of a block share a seed, which this takes no account of."""
-    from statsmodels.stats.proportion import confint_proportions_2indep  # brings pandas and more; few sweeps need it
+    """Treatment minus control. Runs of a block share a seed, which this takes no account of.
 
-    low, high = confint_proportions_2indep(
-        treatment.failed, treatment.n, control.failed, control.n, compare="diff", method="newcomb"
-    )
-    return RiskDifference(treatment.share - control.share, float(low), float(high))
+    Source: Newcombe 1998, method 10.
+    """
+    a, b = (share_of(risk.failed, risk.n) for risk in (treatment, control))
+    estimate = a.estimate - b.estimate
+    below = math.hypot(a.estimate - a.ci_low, b.ci_high - b.estimate)
+    above = math.hypot(a.ci_high - a.estimate, b.estimate - b.ci_low)
+    return RiskDifference(estimate, estimate - below, estimate + above)
 
 
 def _ended(trials: pa.Table) -> pa.Table:

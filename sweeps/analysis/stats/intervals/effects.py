@@ -200,12 +200,17 @@ def probability_of_superiority(values: ArrayLike) -> Interval:
 
     Args:
         values: contrast of each independent unit, length n >= 1, finite; a tie counts as half.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    return share_of(float(np.sum((array > 0) + 0.5 * (array == 0))), array.size)
+
+
+def share_of(count: float, n: int) -> Interval:
+    """Share of n >= 1 independent units with its 95 % interval.
 
     Source: Wilson 1927.
     """
-    array = np.asarray(values, dtype=np.float64)
-    n, z = array.size, float(special.ndtri(1 - ALPHA / 2))
-    share = float(np.mean((array > 0) + 0.5 * (array == 0)))
+    share, z = count / n, float(special.ndtri(1 - ALPHA / 2))
     centre, half = (share + z**2 / (2 * n)), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
     # Wilson's ends imply an error that is not zero even where every unit points one way.

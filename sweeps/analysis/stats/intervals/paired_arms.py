@@ -5,7 +5,6 @@ from typing import Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 EXACT_BLOCKS: Final = 16
 """Up to here all 2^n sign flips are enumerated (.4 s at 16)."""
@@ -53,8 +52,10 @@ def _by_block(name: str, rows: pa.Table) -> pa.Table:
 
 def sign_flip_p(differences: NDArray[np.float64]) -> float:
     """Two-sided p of the mean of paired differences, [blocks], by flipping their signs: all ways, or a seeded draw."""
+    from scipy.stats import permutation_test  # takes half a second to load, and few reports need it
+
     exact = differences.size <= EXACT_BLOCKS
-    test = stats.permutation_test(
+    test = permutation_test(
         (differences,),
         lambda x, axis: np.mean(x, axis=axis),
         permutation_type="samples",

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
-from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from sweeps.analysis.stats.intervals.effects import ALPHA, Interval, check_terms
 from sweeps.analysis.wording import MIN_REPLICATES
@@ -82,7 +82,7 @@ def detectable_range(values: ArrayLike, *, family: int = 1, power: float = POWER
     array = np.asarray(values, dtype=np.float64)
     n, freedom = array.size, array.size - 1
     found = detectable(1.0, n, family=family, power=power) * float(array.std(ddof=1))
-    low, high = (math.sqrt(freedom / float(stats.chi2.ppf(q, freedom))) for q in (1 - ALPHA / 2, ALPHA / 2))
+    low, high = (math.sqrt(freedom / float(special.chdtri(freedom, tail))) for tail in (ALPHA / 2, 1 - ALPHA / 2))
     return Interval(found, found * low, found * high, n, found / math.sqrt(2 * freedom))
 
 
@@ -112,9 +112,9 @@ def equivalence_power(sd: float, n: int, *, sesoi: float, family: int = 1, effec
     # Beyond this sample SD (in units of the true one) the interval is wider than the range itself.
     widest = sesoi / (crit * error)
     nodes, weights = leggauss(200)
-    largest = min(widest, math.sqrt(float(stats.chi2.isf(1e-12, freedom)) / freedom))
+    largest = min(widest, math.sqrt(float(special.chdtri(freedom, 1e-12)) / freedom))
     s = (nodes + 1) / 2 * largest
-    density = 2 * s * freedom * stats.chi2.pdf(freedom * s**2, freedom)
+    density = 2 * s * freedom * _chi_square_density(freedom * s**2, freedom)
     room = sesoi / error - crit * s
     inside = special.ndtr(room - effect / error) - special.ndtr(-room - effect / error)
     return float((weights * density * inside).sum() * largest / 2)
@@ -141,12 +141,13 @@ def _shift(sd: float, n: int, alpha: float, power: float) -> float:
     """How far the mean must lie from a mark for the interval at level 1 - alpha to lie beyond it with this power."""
     _check_sd(sd)
     crit = float(special.stdtrit(n - 1, 1 - alpha / 2))
-    # The power grows with the non-centrality, from alpha / 2 at 0.
-    high = crit + 10.0
-    while float(stats.nct.sf(crit, n - 1, high)) < power:
-        high *= 2
-    noncentrality = optimize.brentq(lambda nc: float(stats.nct.sf(crit, n - 1, nc)) - power, 0.0, high)
-    return float(noncentrality) * sd / math.sqrt(n)
+    return float(special.nctdtrinc(n - 1, 1 - power, crit)) * sd / math.sqrt(n)
+
+
+def _chi_square_density(x: NDArray[np.float64], freedom: int) -> NDArray[np.float64]:
+    half = freedom / 2
+    density: NDArray[np.float64] = np.exp(special.xlogy(half - 1, x / 2) - x / 2 - special.gammaln(half)) / 2
+    return density
 
 
 def _check_sd(sd: float) -> None:

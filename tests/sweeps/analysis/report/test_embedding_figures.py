@@ -39,6 +39,19 @@ def test_cells_without_a_common_block_have_averages_only(viewed: Path) -> None:
     assert names == ["distances-test", "spectra-test"]
 
 
+def test_a_view_that_is_missing_is_told_with_its_reason(viewed: Path) -> None:
+    trials = read(viewed, "trials")
+    assert embedding_figures.missing(trials) == []
+    why = "RuntimeError: no locator available; caching is off (numba)"
+    told = [f"umap (test): {why}; spectrum (unseen): OSError: no room", f"umap (test): {why}", None, None]
+    at = trials.column_names.index("views_failed")
+    lost = trials.set_column(at, trials.field(at), pa.array(told, pa.string()))
+    assert embedding_figures.missing(lost) == [
+        f"Missing: UMAP, test split. It could not be computed in 2 of 4 runs ({why}).",
+        "Missing: spectrum, unseen classes. It could not be computed in 1 of 4 runs (OSError: no room).",
+    ]
+
+
 @pytest.mark.slow
 def test_all_cells_have_planes_and_four_have_sheets(many_arms: Any, many: dict[str, Row]) -> None:
     shown = stored_views.shown(many_arms.views, many_arms.trials, list(many), dataset="digits", first=FIRST)
