@@ -404,7 +404,7 @@ def test_a_damaged_file_is_refused_by_every_reader_and_costs_a_resume_what_was_i
         with pytest.raises(Faults, match=r"rows-00000001\.parquet` is damaged: move it away"):
             act()
     (told,) = Store.open(folder).tidy()
-    assert ("trials whose end it held run again" if table == "trials" else "no outcome of a trial is lost") in told
+    assert ("the trial whose end it held runs again" if table == "trials" else "no outcome of a trial is lost") in told
     assert (folder / "damaged" / path.relative_to(folder)).read_bytes() == content
     trials = {f"t0000{number}" for number in range(4)}
     assert finished(folder, "tune") == ({"t00000", "t00001"} if table == "trials" else trials)
