@@ -36,6 +36,9 @@ CONTRASTS_FILE: Final = "contrasts.parquet"
 STALE_S: Final = 60.0
 """A report may be rendered, and its contrasts be staged, while a driver starts; no write takes this long."""
 
+UNREADABLE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow raises for a damaged file depends on its bytes."""
+
 _NAME: Final = re.compile(r"rows-(?P<seq>\d{8,})\.parquet")
 _OF_ONE_TRIAL: Final = re.compile(r"(?P<trial_id>.+)-a(?P<attempt>\d+)-(?P<seq>\d{5,})\.parquet")
 _TRIAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -166,7 +169,7 @@ def _version_of_a_file(folder: Path) -> Iterator[tuple[int, Path]]:
     for path in folder.rglob("*.parquet"):
         try:
             metadata = pq.read_schema(path).metadata or {}
-        except (pa.ArrowException, OSError):
+        except UNREADABLE:
             continue  # A damaged file is `read`'s to report: the sweep can still be resumed.
         if VERSION_KEY in metadata:
             yield int(metadata[VERSION_KEY]), path

@@ -37,7 +37,7 @@ def read_file(path: Path, columns: Sequence[str] | None, table: str) -> pa.Table
         with pq.ParquetFile(path) as file:
             # Columns it does not have are left out.
             return file.read(snapshots.asked(columns, table, file.schema_arrow.names), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+    except files.UNREADABLE as error:
         raise Faults([f"`{path}` is damaged: move it away to read the rest without its rows ({error})."]) from error
 
 
@@ -89,7 +89,7 @@ def put_aside_damaged(results_dir: Path) -> list[Path]:
         Where they were.
 
     Raises:
-        Faults: a damaged snapshot; names it.
+        Faults: a damaged snapshot, or a file that the disk does not give; names it.
         OSError: e.g. no right to move one; names it.
     """
     moved = []
@@ -106,9 +106,16 @@ def put_aside_damaged(results_dir: Path) -> list[Path]:
 
 
 def _is_whole(path: Path, table: str) -> bool:
+    """Whether what is in a file can be read.
+
+    Raises:
+        Faults: the file itself cannot be, as its disk fails, say.
+    """
     try:
         read_file(path, None, table)
-    except Faults:
+    except Faults as error:
+        if getattr(error.__cause__, "errno", None) is not None:  # Arrow's own errors have none
+            raise
         return False
     return True
 

@@ -80,7 +80,7 @@ def _read(
             return file.read([*asked(columns, table, schema.names), SEQ]), covers
     except FileNotFoundError:
         return None
-    except (pa.ArrowException, OSError) as error:
+    except files.UNREADABLE as error:
         raise Faults([f"`{path}` is damaged: delete it, nothing is lost with a snapshot ({error})."]) from error
 
 

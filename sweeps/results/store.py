@@ -25,11 +25,11 @@ COMPACT_AFTER: Final = 64
 """Published files of a table and stage after which a running driver adds a snapshot of them."""
 
 LOST_WITH: Final = {
-    "trials": "trials whose end it held run again, with the settings they had; all others stay.",
+    "trials": "the trial whose end it held runs again, with the settings that it had; all others stay.",
     "curves": "epochs are missing from some curves; no outcome of a trial is lost.",
     "rungs": "ASHA decides without the values in it; no outcome of a trial is lost.",
 }
-"""What a damaged file costs, by table."""
+"""What a damaged file costs, by table; the driver gives each final row of `trials` a file of its own."""
 
 LOST_ROWS: Final = "its rows are missing from the report; no outcome of a trial is lost."
 

@@ -5,13 +5,16 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+import ray
+from ray.tune.experiment import Trial
 from rich.console import Console
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.engine.callbacks import StageCallback
-from sweeps.engine.interruption import Interruption
+from sweeps.engine.interruption import Interrupted, Interruption
 from sweeps.engine.machines.error_watch import ErrorWatch
 from sweeps.engine.machines.resources import Slots
 from sweeps.engine.machines.room_watch import RoomWatch
@@ -61,7 +64,12 @@ def heard() -> list[tuple[str, str, list[str]]]:
 
 
 @pytest.fixture
-def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCallback:
+def interruption() -> Interruption:
+    return Interruption()
+
+
+@pytest.fixture
+def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]], interruption: Interruption) -> StageCallback:
     folder = tmp_path / "sweep"
     provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
     checkpoint_store = CheckpointStore.at(str(tmp_path / "checkpoints"))
@@ -72,7 +80,7 @@ def callback(tmp_path: Path, heard: list[tuple[str, str, list[str]]]) -> StageCa
         recorder,
         **hearers,
         audience=Audience(watchers, Console(quiet=True), SweepLog()),
-        interruption=Interruption(),
+        interruption=interruption,
         errors=ErrorWatch(),
         room=RoomWatch(Console(), deadline_s=0.0),
         slots=Slots(1, 0),
@@ -118,6 +126,22 @@ def test_of_an_ending_that_cannot_be_stored_nobody_hears(
     callback.on_trial_complete(0, [], trial)
     assert not heard
     assert callback.ended == 0
+
+
+def test_a_sweep_that_is_to_end_ends_the_processes_of_its_trials_and_leaves_the_loop(
+    callback: StageCallback, interruption: Interruption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune would wait ten seconds for their epochs, all that a stop may take; with Ray: `test_interruptions.py`."""
+    ended: list[Any] = []
+    monkeypatch.setattr(ray, "kill", ended.append)
+    running, waiting = Trial("stub", stub=True), Trial("stub", stub=True)
+    running.set_ray_actor(process := MagicMock())
+    callback.on_step_end(0, [running, waiting])
+    assert not ended
+    interruption.asked = True
+    with pytest.raises(Interrupted):
+        callback.on_step_end(1, [running, waiting])
+    assert ended == [process]
 
 
 def test_a_trials_config_is_read_once(callback: StageCallback, trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:

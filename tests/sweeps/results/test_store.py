@@ -404,13 +404,34 @@ def test_a_damaged_file_is_refused_by_every_reader_and_costs_a_resume_what_was_i
         with pytest.raises(Faults, match=r"rows-00000001\.parquet` is damaged: move it away"):
             act()
     (told,) = Store.open(folder).tidy()
-    assert ("trials whose end it held run again" if table == "trials" else "no outcome of a trial is lost") in told
+    assert ("the trial whose end it held runs again" if table == "trials" else "no outcome of a trial is lost") in told
     assert (folder / "damaged" / path.relative_to(folder)).read_bytes() == content
     trials = {f"t0000{number}" for number in range(4)}
     assert finished(folder, "tune") == ({"t00000", "t00001"} if table == "trials" else trials)
     assert attempts(folder) == dict.fromkeys(trials, 1), "the next attempt is another than the one that is lost"
     assert set(read(folder, table)["trial_id"].to_pylist()) == {"t00000", "t00001"}
     assert Store.open(folder).tidy() == []
+
+
+def test_a_column_whose_name_is_damaged_is_a_damaged_file(store: Store) -> None:
+    """Arrow raises no error of its own for it."""
+    path = store.write("trials", "tune", "t00000", 1, [{"end_reason": "completed"}])
+    path.write_bytes(path.read_bytes().replace(b"val_auc", b"val_\xe5uc"))
+    with pytest.raises(Faults, match=r"rows-00000000\.parquet` is damaged: move it away"):
+        read(store.results_dir, "trials")
+    assert len(Store.open(store.results_dir).tidy()) == 1
+    assert finished(store.results_dir, "tune") == set()
+
+
+def test_a_file_that_the_disk_does_not_give_is_not_taken_for_damaged(store: Store) -> None:
+    path = store.write("trials", "tune", "t00000", 1, [{"end_reason": "completed"}])
+    path.rename(away := store.results_dir / "away")
+    path.symlink_to(store.results_dir / "nowhere")
+    with pytest.raises(Faults, match="No such file"):
+        Store.open(store.results_dir).tidy()
+    away.rename(store.results_dir / "nowhere")
+    assert Store.open(store.results_dir).tidy() == []
+    assert finished(store.results_dir, "tune") == {"t00000"}
 
 
 def test_a_damaged_file_that_a_snapshot_covers_costs_nothing(store: Store) -> None:

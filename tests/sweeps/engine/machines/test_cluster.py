@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 from ray._private import services
 
 from embedding_core.errors import Faults
+from embedding_core.storage.fetched import LISTING
 from sweeps.engine.machines.cluster import Where, connect, joins_cluster, wants_token
 
 
@@ -70,12 +72,17 @@ def test_what_fails_on_this_machine_is_not_said_of_a_cluster(monkeypatch: pytest
     )
 
 
-def test_a_node_that_is_too_slow_to_start_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine that is overloaded Ray raises a bare Exception."""
+def test_the_trials_of_each_start_list_a_bucket_for_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier start has listed may have changed since."""
+    given: list[str] = []
 
-    def fails(**options: object) -> None:
-        raise Exception("The current node timed out during startup.")
+    def init(**options: Any) -> None:
+        given.append(options["runtime_env"]["env_vars"][LISTING])
+        raise Exception("No Ray is needed here.")
 
-    monkeypatch.setattr(ray, "init", fails)
-    with pytest.raises(Faults, match="Ray cannot be started on this machine: The current node timed out"):
-        connect(Where(local=True))
+    monkeypatch.setattr(ray, "init", init)
+    for _ in range(2):
+        with pytest.raises(Faults):
+            connect(Where(local=True))
+    assert all(given)
+    assert len(set(given)) == 2
