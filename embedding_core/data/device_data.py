@@ -1,12 +1,11 @@
 """A data set on the device: uint8 images that stay there from trial to trial."""
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from embedding_core.config.data_root import resolve_root
@@ -14,30 +13,16 @@ from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.broken_images import left_out
 from embedding_core.data.class_overlap import ClassOverlap, kept_for_test, overlap
 from embedding_core.data.content_hash import tensors_sha256
+from embedding_core.data.device_memory import free_on, too_large
 from embedding_core.data.duplicates import SharedImages, copies_in, first_copies, shared_across
 from embedding_core.data.image_sets import FOLDER, ImageSet, load, size_of_test_file, told
+from embedding_core.data.image_subset import ImageSubset
+from embedding_core.data.pixel_scaling import Scaling, scaling_of
 from embedding_core.data.splits import Copies, Split, split
+from embedding_core.data.tested_images import two_shapes, with_pairs
 from embedding_core.errors import Faults
 from embedding_core.plugins.builtin import DATASETS
 from embedding_core.plugins.declarations import Value
-
-Scaling = tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
-"""Mean and standard deviation per channel of pixels in [0, 1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSubset:
-    """Some images of a larger tensor, which stays where it is: only what is asked for is copied."""
-
-    source: UInt8[Tensor, "all c h w"]
-    rows: Int64[Tensor, " n"]
-    """On the device of `source`."""
-    labels: Int64[Tensor, " n"]
-    """On the CPU."""
-
-    def images(self, places: Int64[Tensor, " m"]) -> UInt8[Tensor, "m c h w"]:
-        """Those at `places` (0 to n - 1), on the device of `source`."""
-        return self.source[self.rows[places.to(self.rows.device)]]
 
 
 @dataclass(frozen=True)
@@ -96,9 +81,9 @@ class DeviceData:
         # Whose features are computed ahead stay where they are: at 128 pixels CIFAR-10 would take 2.5 GB of the device.
         images = train.images
         if not config.trains_on_features:
-            free = _free_bytes(device) if free_bytes is None else free_bytes
+            free = free_on(device) if free_bytes is None else free_bytes
             if free is not None and images.numel() > free:
-                raise Faults([_too_large(config.dataset, images, device, free)])
+                raise Faults([too_large(config.dataset, images, device, free)])
             images = images.to(device)
         return cls(
             config.dataset, root, config.image_size, device, images, train.labels.to(device), train.sha256, size,
@@ -143,7 +128,7 @@ class DeviceData:
             used = torch.isin(labels, indices.seen) | (labels < 0)
             if not indices.test_in_own_file:
                 used[indices.test] = False
-            self._scalings[key] = _scaling(self.images.cpu()[used] if not used.all() else self.images.cpu())
+            self._scalings[key] = scaling_of(self.images.cpu()[used] if not used.all() else self.images.cpu())
         return self._scalings[key]
 
     def split(self, config: TrainConfig) -> Split:
@@ -233,7 +218,7 @@ class DeviceData:
         if not kept.all():
             test = ImageSet(test.images[kept], test.labels[kept], test.class_names)
         left = f"; {found.left_images} images of {found.left_classes} other classes are passed over"
-        return _with_pairs(test, f"test split of `{self.name}`", left if found.left_images else "")
+        return with_pairs(test, f"test split of `{self.name}`", left if found.left_images else "")
 
     def test_file(self) -> ImageSet:
         """All images of the set's own test file.
@@ -247,7 +232,7 @@ class DeviceData:
         )  # fmt: skip
         shape: tuple[int, int, int] = tuple(test.images.shape[1:])  # type: ignore[assignment]
         if shape != self.shape:
-            raise Faults([_two_shapes(self.name, self.shape, shape)])
+            raise Faults([two_shapes(self.name, self.shape, shape)])
         return test
 
     def broken_told(self, *, test: bool) -> str:
@@ -285,7 +270,7 @@ class DeviceData:
         Raises:
             Faults: no class of two images.
         """
-        return _with_pairs(self._rows(indices.unseen), "unseen classes")
+        return with_pairs(self._rows(indices.unseen), "unseen classes")
 
     def _rows(self, index: Int64[Tensor, " m"]) -> ImageSet:
         images, labels = self.images[index.to(self.images.device)], self.labels[index.to(self.device)]
@@ -297,68 +282,5 @@ def _settings(config: TrainConfig) -> tuple[tuple[str, Value], ...]:
     return tuple(each for each in config.of_plugins if each[0].startswith(f"{DATASETS.kind}."))
 
 
-def _free_bytes(device: torch.device) -> int | None:
-    """What this process may still allocate; None: not known (a CPU)."""
-    if device.type != "cuda":
-        return None
-    free, total = torch.cuda.mem_get_info(device)
-    allocated = torch.cuda.memory_allocated(device)
-    kept = torch.cuda.memory_reserved(device) - allocated  # by torch, for what comes next
-    share = torch.cuda.get_per_process_memory_fraction(device)
-    return min(free + kept, int(share * total) - allocated)
-
-
-def _too_large(name: str, images: UInt8[Tensor, "n c h w"], device: torch.device, free: int) -> str:
-    """A sentence that says what would fit."""
-    count, channels = images.shape[:2]
-    per_image = images[0].numel()
-    side = math.isqrt(max(0, free) // (count * channels))
-    smaller = f"`image_size` {side} or less" if side else "fewer images"
-    return (
-        f"The images of `{name}` stay on the device and must fit there, but {count:,} of {images.shape[2]}x"
-        f"{images.shape[3]} take {_gib(images.numel())} and {device} has {_gib(free)} free. What would fit, with "
-        f"nothing left for the network: {smaller}; a data set of {max(0, free) // per_image:,} images of this size "
-        "(`subset` draws from all of them, and does not help). With a backbone that is never trained (`freeze_epochs` "
-        "of `epochs` or more) the images stay on the host."
-    )
-
-
-def _two_shapes(name: str, train: tuple[int, int, int], test: tuple[int, int, int]) -> str:
-    """A sentence about the shapes (c, h, w) of training and test images that says how they become one."""
-    differing, ways = [], []
-    if train[0] < test[0]:
-        differing.append("the training images are all grey and some test images in colour")
-        ways.append("save the test images in grey, or one training image in colour, which makes all of them so")
-    if train[1:] != test[1:]:
-        differing.append(f"the training images are {train[1]}x{train[2]} and the test images {test[1]}x{test[2]}")
-        ways.append(f"take an `image_size` (`--set image_size={max(train[1:])}`, say), which fits all into one square")
-    return (
-        f"Test and training images of `{name}` must have one shape, but {' and '.join(differing)}: {'; '.join(ways)}."
-    )
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"
-
-
 def _classes_key(indices: Split) -> str:
     return tensors_sha256(indices.classes, indices.val_classes)
-
-
-def _with_pairs(images: ImageSet, what: str, left: str = "") -> ImageSet:
-    """`images`, if they have a pair of one class and one of two: otherwise nothing could be measured on them."""
-    sizes = images.labels.unique(return_counts=True)[1]
-    most = int(sizes.max()) if len(sizes) else 0
-    if len(sizes) < 2 or most < 2:
-        raise Faults([f"The {what} must have two classes and two images of one, but {len(sizes)} classes have at most "
-                      f"{most} images ({len(images.labels)} in all{left})."])  # fmt: skip
-    return images
-
-
-def _scaling(images: UInt8[Tensor, "n c h w"]) -> Scaling:
-    # In blocks: the whole file as float64 would take 1.2 GB for CIFAR-10.
-    blocks = [block.double() / 255 for block in images.split(4096)]
-    count = images[:, 0].numel()
-    mean = torch.stack([b.sum(dim=(0, 2, 3)) for b in blocks]).sum(dim=0) / count
-    square = torch.stack([b.square().sum(dim=(0, 2, 3)) for b in blocks]).sum(dim=0) / count
-    return mean.float(), (square - mean**2).clamp(min=1e-12).sqrt().float()

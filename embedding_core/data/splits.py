@@ -121,20 +121,10 @@ def split(
     asked = {"triplets": triplets, "val_by": val_by}
     if faults := [unknown(name, value, CHOICES[name]) for name, value in asked.items() if value not in CHOICES[name]]:
         raise Faults(faults)
-    if test_file_size is None:
-        rest, test = carve_test(labels)
-    else:
-        rest, test = torch.arange(len(labels)), torch.arange(test_file_size)
     seen, kept_out = choose_classes(labels, seen=seen_classes, unseen=unseen_classes)
-    unlabelled = rest[labels[rest] < 0]
+    rest, unlabelled, test = _shared_out(labels, seen, test_file_size, copies)
     if len(unlabelled) and views_per_example(loss) != 2:
         raise Faults([f"loss={loss} needs labels, but {len(unlabelled)} training images have none."])
-    rest = rest[torch.isin(labels[rest], seen)]
-    if copies is not None:
-        rest = without_copies(rest, copies.first, test if test_file_size is None else copies.tested)
-        unlabelled = without_copies(unlabelled, copies.first, test if test_file_size is None else copies.tested)
-    if test_file_size is None:
-        test = test[torch.isin(labels[test], seen)]
     if triplets == "study":
         parts = _of_study(labels, rest, val_share)
     else:
@@ -163,6 +153,21 @@ def split(
         examples_available=available,
         largest_class=parts.largest_class,
     )
+
+
+def _shared_out(
+    labels: Int64[Tensor, " n"], seen: Int64[Tensor, " s"], test_file_size: int | None, copies: Copies | None
+) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " w"], Int64[Tensor, " t"]]:
+    """Images of the classes `seen` to train on and validate with, those without a label, and those to test."""
+    if test_file_size is None:
+        rest, test = carve_test(labels)
+    else:
+        rest, test = torch.arange(len(labels)), torch.arange(test_file_size)
+    of_seen, unlabelled = rest[torch.isin(labels[rest], seen)], rest[labels[rest] < 0]
+    if copies is not None:
+        tested = test if test_file_size is None else copies.tested
+        of_seen, unlabelled = (without_copies(each, copies.first, tested) for each in (of_seen, unlabelled))
+    return of_seen, unlabelled, test[torch.isin(labels[test], seen)] if test_file_size is None else test
 
 
 class _Parts(NamedTuple):

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from embedding_core.data.device_data import ImageSubset
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.image_subset import ImageSubset
 from embedding_core.evaluation import pixels, rows
 from embedding_core.evaluation.classifiers import share_right
 from embedding_core.evaluation.embedding import EVALUATION_BATCH, embed

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from embedding_core.data.class_overlap import ClassOverlap
-from embedding_core.data.device_data import DeviceData, ImageSubset
+from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.image_subset import ImageSubset
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults
 

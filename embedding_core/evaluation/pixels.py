@@ -4,8 +4,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from embedding_core.data.content_hash import tensors_sha256
-from embedding_core.data.device_data import ImageSubset
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.image_subset import ImageSubset
 from embedding_core.evaluation import rows
 from embedding_core.evaluation.classifiers import drawn_for_pixels, raw_pixels
 from embedding_core.metrics.verification import verification_by_class

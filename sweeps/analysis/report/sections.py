@@ -25,10 +25,11 @@ from sweeps.analysis.report import (
     trial_table,
 )
 from sweeps.analysis.report.contents import arranged
+from sweeps.analysis.report.extensions import extensions, retries
 from sweeps.analysis.report.first_screen import first_screen, limits_of
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
-from sweeps.analysis.report.scope import UNTUNED, extensions, no_effect_claimed, reach, retries, scope
+from sweeps.analysis.report.scope import UNTUNED, no_effect_claimed, reach, scope
 from sweeps.analysis.stats.answers.contrast_table import contrast_rows
 from sweeps.analysis.stats.answers.derived import codes
 from sweeps.analysis.stats.answers.findings import Finding, findings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from embedding_core.errors import Faults
-from sweeps.analysis.report.scope import extensions
+from sweeps.analysis.report.extensions import extensions
 from sweeps.analysis.stats.reading.plan_reader import read_plan
 from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan, Tuned
 from sweeps.results.frozen import sha256_of
