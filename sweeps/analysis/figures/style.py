@@ -3,6 +3,7 @@
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias
 
@@ -13,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from sweeps.analysis.figures.fonts import FONT, families
 from sweeps.analysis.stats.description.descriptive import UNKNOWN_CELL
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.wording import CELL, cell_name
@@ -28,7 +30,7 @@ TOP_IN: Final = 0.06
 
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: one layout on every machine
+    "font.sans-serif": [FONT],
     "font.size": 10,
     "axes.labelsize": 10,
     "xtick.labelsize": 9,
@@ -170,14 +172,17 @@ def _breakable(text: str) -> str:
 def svg_of(figure: Figure) -> str:
     """The figure as an SVG document without date, creator or any other trace of when and where."""
     buffer, engine = io.StringIO(), figure.get_layout_engine()
-    with matplotlib.rc_context(STYLE):
+    fonts, missing = families(figure)
+    with matplotlib.rc_context({**STYLE, "font.sans-serif": fonts}), warnings.catch_warnings():
+        if missing:  # is in the log; matplotlib tells each character of each text
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
         canvas = FigureCanvasSVG(figure)
         figure.dpi = POINTS_PER_INCH
         if engine is not None:
             # `savefig` lays out by drawing the whole figure once more, for nothing.
             engine.execute(figure)
             figure.set_layout_engine("none")
-        canvas.print_svg(buffer, metadata=_NO_METADATA)
+        canvas.print_svg(buffer, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
     svg = re.sub(
         rf'<g id="{TITLE}([^"]*{BETWEEN}[^"]*)">(.*?</g>\s*)</g>', _of_each, buffer.getvalue(), flags=re.DOTALL
     )

@@ -133,7 +133,8 @@ def _band_ranks(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _distribution() -> Any:
-    from opda.nonparametric import EmpiricalDistribution  # takes half a second to load, and few reports need it
+    # It takes half a second to load, and few reports need it.
+    from opda.nonparametric import EmpiricalDistribution  # type: ignore[import-untyped, unused-ignore]
 
     return EmpiricalDistribution
 
