@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ MAX_FAULTS = 5
 
 MAX_COUNTED = 10
 """Classes whose images a line counts one by one."""
+
+CONTROL = re.compile(r"[\x00-\x1f]")
+"""Line breaks and the like, in the names of classes."""
 
 WHY = " is not an image: "
 """Between the name of a row and what is wrong with it."""
@@ -213,7 +217,7 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def counted(images: Mapping[str, int]) -> str:
-    """`cat 12, cow 12`; of many classes the range. `images`: by class."""
+    """`cat 12, cow 12` on one line; of many classes the range. `images`: by class."""
     if len(images) > MAX_COUNTED:
         return f"{min(images.values()):,} to {max(images.values()):,} each"
-    return ", ".join(f"{name} {n:,}" for name, n in sorted(images.items()))
+    return ", ".join(f"{CONTROL.sub(' ', name)} {n:,}" for name, n in sorted(images.items()))

@@ -100,6 +100,11 @@ def test_classes_that_are_nearly_one_are_told(tmp_path: Path) -> None:
     assert "those of folders within class folders among them: left, right" in ClassFolders(tmp_path / "deep").told()
 
 
+def test_what_is_told_is_one_line_whatever_classes_are_called(tmp_path: Path) -> None:
+    images(tmp_path, classes=("a\nb", "c\td"))
+    assert ClassFolders(tmp_path).told() == "4 train images of 2 classes (a b 2, c d 2)"
+
+
 def test_labels_of_two_kinds_in_two_splits_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "set" / "train.parquet", ["owl", "cat"])
     write(tmp_path / "set" / "test.parquet", [0, 1])
