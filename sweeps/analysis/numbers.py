@@ -56,14 +56,14 @@ def number(value: float, *, decimals: int = 3, signed: bool = False) -> str:
 
     Args:
         value: finite.
-        decimals: digits after the point, >= 1.
+        decimals: digits after the point.
         signed: put + before a positive value.
     """
     text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
     head, _, tail = text.partition(".")
-    return f"{head.removesuffix('0')}.{tail}" if head.lstrip("+-") == "0" else text
+    return f"{head.removesuffix('0')}.{tail}" if tail and head.lstrip("+-") == "0" else text
 
 
 def four(value: float) -> str:

@@ -130,7 +130,7 @@ class _PlainNumbers(Formatter):
     def set_locs(self, locs: Sequence[float]) -> None:
         """Digits for these ticks."""
         step = abs(float(locs[1] - locs[0])) if len(locs) > 1 else 0.1
-        self.decimals = max(1, int(np.ceil(-np.log10(step) - 1e-9)) + (not _is_round(step)))
+        self.decimals = max(0, int(np.ceil(-np.log10(step) - 1e-9)) + (not _is_round(step)))
 
     def __call__(self, value: float, pos: int | None = None) -> str:
         """The label of one tick."""

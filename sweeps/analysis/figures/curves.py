@@ -1,18 +1,33 @@
 """The measure that a sweep is tuned by, of every trial of a stage by epoch, with the means of its arms."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, dash_of, looks_of, wrapped
+from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid, share_limits
+from sweeps.analysis.figures.style import (
+    ADAPTIVE,
+    DASHES,
+    GREY,
+    Dash,
+    K,
+    Looks,
+    dash_of,
+    looks_of,
+    series_name,
+    wrapped,
+)
 from sweeps.analysis.stats.description.descriptive import SAMPLED, UNKNOWN_CELL, rows_of, tuned_by
+from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.results.columns import named
 
 END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverged"), "collapsed": ("*", "collapsed")}
@@ -20,6 +35,10 @@ END_MARKS = {"asha_stopped": ("x", "stopped by ASHA"), "diverged": ("*", "diverg
 
 STAGE_NAMES = {"tune": "tuning", "confirm": "confirmation"}
 """Stages whose names are verbs."""
+
+
+MOST_TOGETHER: Final = 8
+"""Arms above which lines of all in one panel hide each other, and their legend is larger than the plot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,40 +130,71 @@ def reading(data: CurveData) -> str:
 @styled
 def draw_curves(data: CurveData) -> Figure:
     """Values by epoch, one thin line a trial, thick means where there are any, a mark where a trial ended."""
-    figure, (axes,) = canvas(
-        f"Learning curves: {STAGE_NAMES.get(data.stage, data.stage)}", data.caption, height=3.2, stamp=data.stamp
-    )
-    faint, looks = 0.2 if data.means else 0.5, data.looks
-    arms = [arm for arm in looks if any(curve.arm == arm for curve in data.curves)]
-    for arm in arms:
-        colour = looks[arm][0]
-        own = [curve for curve in data.curves if curve.arm == arm]
-        lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
-        axes.add_collection(
-            LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint, linestyles=dash_of(looks, arm))
-        )
-        alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
-        axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
-        for reason, (mark, _) in END_MARKS.items():
-            ends = [line[-1] for curve, line in zip(own, lines, strict=True) if curve.end_reason == reason]
-            if ends:
-                axes.plot(*np.transpose(ends), mark, color=colour, markersize=6, markeredgewidth=1.4, linestyle="none")
-    for mean in data.means:
-        (line,) = axes.plot(
-            mean.epochs, mean.values, color=looks[mean.arm][0], linewidth=2.2, linestyle=dash_of(looks, mean.arm)
-        )
-        line.set_marker("." if len(mean.epochs) == 1 else "")
+    arms = [arm for arm in data.looks if any(curve.arm == arm for curve in data.curves)]
+    if len(arms) > MOST_TOGETHER:
+        return _draw_apart(data, arms)
+    figure, (axes,) = canvas(_title(data), data.caption, height=3.2, stamp=data.stamp)
+    dashes = {arm: dash_of(data.looks, arm) for arm in arms}
+    _draw_arms(axes, data, dashes)
     axes.set(xlabel="epoch", ylabel=wrapped(named(data.measure), 30))
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")
     means = {mean.arm for mean in data.means}
     handles = [
-        Line2D([], [], color=looks[arm][0], linewidth=1 + (arm in means), linestyle=dash_of(looks, arm), label=arm)
-        for arm in arms
+        Line2D([], [], color=data.looks[arm][0], linewidth=1 + (arm in means), linestyle=dash, label=arm)
+        for arm, dash in dashes.items()
     ]
-    for reason, (mark, label) in END_MARKS.items():
-        if any(curve.end_reason == reason for curve in data.curves):
-            handles.append(Line2D([], [], color=GREY, marker=mark, markersize=7, linestyle="none", label=label))
-    legend_below(figure, handles)
+    legend_below(figure, handles + _ends(data))
     return figure
+
+
+def _draw_apart(data: CurveData, arms: Sequence[str]) -> Figure:
+    """A panel for all steps of accumulation of what else is alike, on a common scale."""
+    groups: dict[str, list[str]] = {}
+    for arm in arms:
+        groups.setdefault(series_name(arm), []).append(arm)
+    ks = sorted({levels_of(arm).get(K, "1") for arm in arms}, key=lambda k: (len(k), k))
+    dash: dict[str, Dash] = {k: DASHES[i % len(DASHES)] for i, k in enumerate(ks)}
+    handles = [Line2D([], [], color=GREY, linewidth=2, linestyle=dash[k], label=f"K={k}") for k in ks if len(ks) > 1]
+    about = f"{data.caption}; {named(data.measure)}"
+    figure, panels = panel_grid(_title(data), about, list(groups), handles + _ends(data), height=1.3, stamp=data.stamp)
+    for axes, own in zip(panels, groups.values(), strict=True):
+        _draw_arms(axes, data, {arm: dash[levels_of(arm).get(K, "1")] for arm in own})
+    by_epoch(panels)
+    share_limits(panels, "y")
+    return figure
+
+
+def _title(data: CurveData) -> str:
+    return f"Learning curves: {STAGE_NAMES.get(data.stage, data.stage)}"
+
+
+def _draw_arms(axes: Axes, data: CurveData, dashes: Mapping[str, Dash]) -> None:
+    """Those arms that `dashes` has the line style of."""
+    faint, looks = 0.2 if data.means else 0.5, data.looks
+    for arm, dash in dashes.items():
+        colour = looks[arm][0]
+        own = [curve for curve in data.curves if curve.arm == arm]
+        lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint, linestyles=dash))
+        alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
+        axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
+        for reason, (mark, _) in END_MARKS.items():
+            ends = [line[-1] for curve, line in zip(own, lines, strict=True) if curve.end_reason == reason]
+            if ends:
+                axes.plot(*np.transpose(ends), mark, color=colour, markersize=6, markeredgewidth=1.4, linestyle="none")
+    for mean in (mean for mean in data.means if mean.arm in dashes):
+        (line,) = axes.plot(
+            mean.epochs, mean.values, color=looks[mean.arm][0], linewidth=2.2, linestyle=dashes[mean.arm]
+        )
+        line.set_marker("." if len(mean.epochs) == 1 else "")
+
+
+def _ends(data: CurveData) -> list[Line2D]:
+    """Legend entries of how trials ended, as far as some did."""
+    return [
+        Line2D([], [], color=GREY, marker=mark, markersize=7, linestyle="none", label=label)
+        for reason, (mark, label) in END_MARKS.items()
+        if any(curve.end_reason == reason for curve in data.curves)
+    ]

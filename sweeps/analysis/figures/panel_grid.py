@@ -30,7 +30,14 @@ _FOOT_IN: Final = 0.5
 
 
 def panel_grid(
-    title: str, caption: str, names: Sequence[str], handles: Sequence[Artist], *, height: float, foot: float = _FOOT_IN
+    title: str,
+    caption: str,
+    names: Sequence[str],
+    handles: Sequence[Artist],
+    *,
+    height: float,
+    foot: float = _FOOT_IN,
+    stamp: str = "",
 ) -> tuple[Figure, tuple[Axes, ...]]:
     """A figure with one named panel per name, row by row, and a legend of `handles` below.
 
@@ -41,13 +48,14 @@ def panel_grid(
         handles: of the legend; may be empty.
         height: of a panel without its name, in inches.
         foot: room for what stands below the panels, in inches.
+        stamp: over the caption.
     """
     columns = min(COLUMNS, len(names))
     rows = -(-len(names) // columns)
     titles = [named_lines(name) for name in names]
     lines = max(name.count("\n") + 1 for name in titles)
     total = rows * (height + lines * _NAME_LINE_IN) + foot
-    figure, panels = canvas(title, caption, height=total, rows=rows, columns=columns)
+    figure, panels = canvas(title, caption, height=total, rows=rows, columns=columns, stamp=stamp)
     for axes, name in zip(panels, titles, strict=False):
         axes.set_title(name, fontsize=NAME_PT)
         axes.tick_params(labelsize=TICK_PT)
@@ -71,3 +79,11 @@ def by_epoch(panels: Sequence[Axes]) -> None:
         plain_ticks(axes, "y", most=4)
     for axes in panels[-min(COLUMNS, len(panels)) :]:
         axes.set_xlabel("epoch", fontsize=TICK_PT)
+
+
+def share_limits(panels: Sequence[Axes], *which: str) -> None:
+    """The same coordinates in every panel, along the axes `which`, so that sizes compare."""
+    for axis in which:
+        limits = [getattr(axes, f"get_{axis}lim")() for axes in panels]
+        for axes in panels:
+            getattr(axes, f"set_{axis}lim")(min(low for low, _ in limits), max(high for _, high in limits))

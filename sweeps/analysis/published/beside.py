@@ -54,7 +54,7 @@ def _differing(rows: Sequence[Row], settings: Settings) -> str:
     for name, theirs in settings.items():
         ours = {row[name] for row in rows}
         if not ours <= set(theirs):
-            found.append(f"{name} {_values(ours - {None})} (study: {plain(theirs[0])})")
+            found.append(f"{name} {_values(ours - {None})} (study: {_value(theirs[0])})")
     return f"Settings that differ from the study's: {'; '.join(found)}." if found else "Settings are the study's."
 
 
@@ -62,7 +62,11 @@ def _values(ours: set[Any]) -> str:
     """Their texts in order; of many numbers the lowest and the highest."""
     if len(ours) > MOST_VALUES and all(isinstance(value, int | float) for value in ours):
         return f"{plain(min(ours))} to {plain(max(ours))}"
-    return ", ".join(map(plain, sorted(ours, key=str) or [None]))
+    return ", ".join(map(_value, sorted(ours, key=str) or [None]))
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else plain(value)
 
 
 def _fits(row: Row, settings: Settings) -> bool:

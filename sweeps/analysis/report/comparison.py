@@ -33,16 +33,22 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     """Primaries of both, differences with an interval where nothing refuses one, and what tells the sweeps apart."""
     pairs = compare(first, second)
     told = any(one.difference is not None for one in pairs)
+    outcomes = [dict.fromkeys(named(finding.contrast.outcome) for finding in side) for side in _sides(pairs)]
+    alike = all(one.other_outcomes for one in pairs) and all(len(own) == 1 for own in outcomes)
     rows = [
         [
             one.first.name,
-            *_cells(one.first, one.other_outcomes),
-            *_cells(one.second, one.other_outcomes),
+            *_cells(one.first, one.other_outcomes and not alike),
+            *_cells(one.second, one.other_outcomes and not alike),
             *([or_absent(one.difference, interval)] if told else []),
         ]
         for one in pairs
     ]
-    header = ["effect of", first.name, "verdict", second.name, "verdict", *(["difference (95 %)"] if told else [])]
+    heads = [
+        f"{sweep.name}: {next(iter(own))}" if alike else sweep.name
+        for sweep, own in zip((first, second), outcomes, strict=True)
+    ]
+    header = ["effect of", heads[0], "verdict", heads[1], "verdict", *(["difference (95 %)"] if told else [])]
     alone = [
         f"Only in {a.name}: {', '.join(labels)}."
         for a, b in ((first, second), (second, first))
@@ -75,6 +81,10 @@ def comparison(first: Sweep, second: Sweep) -> Report:
     )
     words = glossary(texts_of(report))
     return replace(report, sections=[*report.sections, *([words] if words.tables else [])])
+
+
+def _sides(pairs: Sequence[Pairing]) -> tuple[list[Finding], list[Finding]]:
+    return [one.first for one in pairs], [one.second for one in pairs]
 
 
 def _dataset(sweep: Sweep) -> str:

@@ -5,7 +5,7 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -15,6 +15,9 @@ from sweeps.analysis.document import Report
 from sweeps.analysis.figures.style import inline_svg, svg_of
 from sweeps.analysis.report.glossary import Linker, slug
 from sweeps.analysis.wording import cell_name
+
+WHOLE: Final = re.compile(r"\[[^]]*\]|[-+.\d]+ (?:to|±) [-+.\d]+|[-+.\d]+ \(\w+ end\)")
+"""`[.1, .2]`, `.1 to .2`, `.1 ± .02` and `.1 (high end)`."""
 
 
 def write_pages(folder: Path, report: Report) -> Path:
@@ -73,8 +76,8 @@ def _write_figures(folder: Path, svgs: dict[str, str]) -> None:
 
 
 def _whole(text: str) -> Markup:
-    """With intervals that no line end divides, but on a phone."""
-    return Markup(re.sub(r"\[[^]]*\]", r'<span class="whole">\g<0></span>', str(escape(text))))
+    """With intervals, spreads and what stands in brackets that no line end divides, but on a phone."""
+    return Markup(WHOLE.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _json(value: Any) -> Markup:

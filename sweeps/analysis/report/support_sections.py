@@ -22,6 +22,9 @@ MECHANISM: Final = (
     "The primary contrasts, on measures of the embeddings at the final epoch, validation split; over {unit}. "
     "Exploratory: intervals only."
 )
+MOST_NAMED: Final = 4
+"""Cells without a measure above which they are counted, not named."""
+
 RISK_HEADING: Final = "Failure risk"
 RISKS: Final = "Runs that diverged or whose embeddings collapsed, with the 95 % interval (Wilson) of their share."
 
@@ -77,6 +80,8 @@ def _mechanism(found: list[Finding], unit: str) -> Section:
 def _why_absent(effects: Sequence[MechanismEffect]) -> str:
     """Of one measure, over all contrasts: in which cells it was not measured, or what else stands against it."""
     cells = sorted({cell for one in effects for cell in one.absent})
+    if len(cells) > MOST_NAMED:
+        return f"{NOT_MEASURED} for {len(cells)} cells"
     return f"{NOT_MEASURED} for {'; '.join(map(cell_name, cells))}" if cells else effects[0].reason
 
 

@@ -92,11 +92,15 @@ def mechanism(trials: pa.Table, curves: pa.Table, pictures: list[Picture]) -> Se
     stage = "confirm" if pc.any(pc.equal(trials["stage"], "confirm")).as_py() else "search"
     rows = final_means(trials, curves, stage=stage)
     names = [name for name in SHOWN if any(row[name] is not None for row in rows)]
-    columns = {row["cell_id"]: [str(row["n"]), *(or_absent(row[name]) for name in names)] for row in rows}
+    columns = {row["cell_id"]: [str(row["n"]), *(or_absent(row[name], _mean) for name in names)] for row in rows}
     what = f"Means at the final epoch over completed {stage} trials"
     what += f"; {ADAPTIVE}." if stage == "search" else ", validation split."
     tables = compact(stage, ["n", *(named(name) for name in names)], columns)
     return Section("Mechanism", [what] if tables else [], tables=tables, pictures=pictures)
+
+
+def _mean(value: float) -> str:
+    return number(value, decimals=3 if abs(value) < 10 else 1)
 
 
 def cost(trials: pa.Table) -> Section:

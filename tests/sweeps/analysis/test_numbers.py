@@ -83,6 +83,10 @@ def test_an_end_is_never_printed_as_the_landmark_beside_it(low: float, high: flo
     assert numbers.interval(effect) == text
 
 
+def test_whole_numbers_have_no_point() -> None:
+    assert [number(value, decimals=0, signed=True) for value in (0.2, 20.0, -100.0)] == ["0", "+20", "-100"]
+
+
 def test_settings_and_shares() -> None:
     assert [numbers.setting(x) for x in (0.00123, 0.41, 0.00021, 64, "adam", True)] == [
         ".00123",

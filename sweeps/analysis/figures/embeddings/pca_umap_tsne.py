@@ -13,7 +13,7 @@ from matplotlib.patches import Ellipse
 from embedding_core.storage.result_tables import Row
 from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.embeddings.stored_views import Shown, where
-from sweeps.analysis.figures.panel_grid import STACKED, panel_grid
+from sweeps.analysis.figures.panel_grid import STACKED, panel_grid, share_limits
 from sweeps.analysis.figures.style import COLOURS, MARKERS, Looks, short, wrapped
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.reading.pairing import Place
@@ -157,7 +157,7 @@ def draw_projection(data: ProjectionData) -> Figure:
         _scatter(axes, panel, looks, marks)
         axes.set_aspect("equal", adjustable="datalim" if data.method != "PCA" else "box")
     if data.method == "PCA":
-        _share_limits(panels)
+        share_limits(panels, "x", "y")
         for axes in panels:
             plain_ticks(axes, "x")
             plain_ticks(axes, "y")
@@ -223,11 +223,3 @@ def _apart(centres: Sequence[tuple[float, float]]) -> np.ndarray:
                 push = ((away[near] + turn) / (distance[near, None] + 1e-3) * (1 - distance[near, None])).sum(axis=0)
                 places[i] += 0.5 * room * push
     return places
-
-
-def _share_limits(panels: Sequence[Axes]) -> None:
-    """The same coordinates in every panel, so that sizes compare."""
-    for which in ("x", "y"):
-        limits = [getattr(axes, f"get_{which}lim")() for axes in panels]
-        for axes in panels:
-            getattr(axes, f"set_{which}lim")(min(low for low, _ in limits), max(high for _, high in limits))

@@ -4,7 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis.figures.curves import curve_data
+from sweeps.analysis.figures.curves import MOST_TOGETHER, Curve, CurveData, curve_data, draw_curves
+from sweeps.analysis.figures.style import arm_style
 
 Make = Callable[..., Any]
 
@@ -21,3 +22,15 @@ def test_curves_have_means_outside_search_only(make_confirm: Make, make_search: 
     on = [c.values[-1] for c in confirm.curves if c.arm == "koleo=on"]
     assert confirm.means[1].values[-1] == pytest.approx(np.mean(on))
     assert curve_data(tables.trials, tables.curves.slice(0, 0), stage="confirm", dataset="digits") is None
+
+
+@pytest.mark.parametrize("weights", [2, 5])
+def test_many_arms_have_a_panel_for_all_steps_of_accumulation(weights: int) -> None:
+    arms = [f"koleo=on,koleo_weight={w},accum_steps={k}" for w in range(weights) for k in (1, 4)]
+    curves = tuple(Curve(arm, "completed", (1, 2), (0.5, 0.01 * i)) for i, arm in enumerate(arms))
+    data = CurveData("val_auc", "confirm", curves, curves, arm_style(arms), "", "caption")
+    panels = [axes for axes in draw_curves(data).axes if axes.get_visible()]
+    assert len(panels) == (weights if len(arms) > MOST_TOGETHER else 1)
+    shown = [[line.get_linestyle() for line in axes.lines if len(line.get_xdata()) == 2] for axes in panels]
+    assert shown == ([["-", "--"]] * weights if len(panels) > 1 else [["-", "--"] * weights])
+    assert len({axes.get_ylim() for axes in panels}) == 1
