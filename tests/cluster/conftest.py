@@ -216,7 +216,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, addresses: dict[str, str]) ->
 
 @pytest.fixture(scope="session")
 def wait() -> Callable[..., Any]:
-    """`wait(what, condition)` -> the first true value; conditions that ask Ray start a Python each time."""
+    """`wait(what, condition)` -> the first true value; conditions that ask Ray start a Python each time.
+
+    Which takes from the trials what they would end by sooner: a job's end is waited for in its log.
+    """
     return partial(wait_for, pause_s=3.0)
 
 

@@ -92,11 +92,10 @@ def test_a_place_for_checkpoints_that_a_worker_does_not_see_is_refused(
     cluster: Any, submit: Callable[[str, str], str], wait: Callable[..., Any]
 ) -> None:
     job = submit("unseen", f"--samples {SAMPLES} --checkpoints ~/own")
-    wait(
-        "the job's end", lambda: "failed" in cluster.on_head(f"ray job status {job}"), told=lambda: cluster.log_of(job)
-    )
+    unseen = f"{cluster.first.address} does not see the checkpoints in /tmp/home/own/unseen"
+    wait("the refusal", lambda: unseen in cluster.log_of(job), pause_s=0.5, told=lambda: cluster.log_of(job))
+    wait("the job's end", lambda: "failed" in cluster.on_head(f"ray job status {job}"))
     log = cluster.log_of(job)
-    assert f"{cluster.first.address} does not see the checkpoints in /tmp/home/own/unseen" in log
     assert "Traceback" not in log
 
 
@@ -144,7 +143,7 @@ def test_a_sweep_survives_the_loss_of_its_machines_and_those_that_are_no_use_to_
     job = submit("hurt", f"{FLAGS} {PLUGINS} --dataset folder:{images} --data-root /tmp/home")
 
     def wait_for_log(what: str, pattern: str) -> None:
-        wait(what, lambda: re.search(pattern, cluster.log_of(job)), told=lambda: cluster.log_of(job))
+        wait(what, lambda: re.search(pattern, cluster.log_of(job)), pause_s=0.5, told=lambda: cluster.log_of(job))
 
     def at_work(host: Any) -> bool:
         return any("Trainable" in process for process in host.ray_processes())
@@ -165,6 +164,7 @@ def test_a_sweep_survives_the_loss_of_its_machines_and_those_that_are_no_use_to_
     stranger.run(f"cp -r /mnt/{images} ~ && umount /mnt")
     cluster.join(stranger)
     wait_for_log("no share", r"on without node .*/mnt/checkpoints.*\(on stranger\)")
+    wait_for_log("the report", "Report: |Traceback")
     state = f"ray job status {job}"
     wait("the job's end", lambda: "RUNNING" not in cluster.on_head(state), told=lambda: cluster.log_of(job))
     assert "succeeded" in cluster.on_head(state), cluster.log_of(job)

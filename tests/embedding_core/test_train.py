@@ -151,6 +151,7 @@ def test_rows_depend_on_the_seed(small: Small, digits: DeviceData) -> None:
     assert len(losses) == 3
 
 
+@pytest.mark.slow
 def test_two_runs_in_turns_do_not_disturb_each_other(small: Small, digits: DeviceData) -> None:
     expected = list(train(small(**EVERYTHING), data=digits))
     one, two = (train(small(**EVERYTHING), data=digits) for _ in range(2))
@@ -256,6 +257,7 @@ def test_a_checkpoint_is_written_by_time_and_at_the_end(
     assert saved == [4, 7, 8]
 
 
+@pytest.mark.slow
 def test_a_short_run_is_saved_once(small: Small, digits: DeviceData, tmp_path: Path) -> None:
     file = tmp_path / "run.pt"
     there = [file.exists() for _ in train(small(epochs=20, subset=32), save_to=file, data=digits)]

@@ -75,7 +75,11 @@ def test_every_loss_learns_embeddings_that_tell_digits_apart(settings: dict[str,
         assert not ACCURACY & set(last)
 
 
-@pytest.mark.parametrize("settings", HOW, ids=lambda s: ",".join(map(str, s.values())))
+@pytest.mark.parametrize(
+    "settings",
+    [*HOW[:2], *(pytest.param(how, marks=pytest.mark.slow) for how in HOW[2:])],
+    ids=lambda s: ",".join(map(str, s.values())),
+)
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(
     settings: dict[str, Any], small: Small, digits: DeviceData, tmp_path: Path
 ) -> None:
@@ -89,19 +93,18 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(
     assert untimed(list(train(config, resume=file, data=digits))) == untimed(whole)
 
 
-@pytest.mark.parametrize("loss", ["triplet", "mined", "semihard", "nt_xent"])
-def test_the_gap_meter_reads_and_changes_nothing(loss: str, small: Small, digits: DeviceData) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss", "every"), [("triplet", 1), ("mined", 3), ("semihard", 1), ("nt_xent", 3)])
+def test_the_gap_meter_reads_and_changes_nothing(loss: str, every: int, small: Small, digits: DeviceData) -> None:
     settings = {"loss": loss, "mining": "random", **KOLEO, "accum_steps": 2}
-    off = list(train(small(**settings, gap_every=0), data=digits))
-    for every in (1, 3):
-        read = list(train(small(**settings, gap_every=every), data=digits))
-        assert set(read[0]) - set(off[0]) == GAP
-        ignored = {"config_sha256", "config_seen_sha256", "elapsed_s", "train_s", *GAP}
-        for with_gap, without in zip(read, off, strict=True):
-            assert {k: v for k, v in with_gap.items() if k not in ignored} == {
-                k: v for k, v in without.items() if k not in ignored
-            }
-        assert all(0 < row["nn_agreement"] < 1 and row["micro_full_grad_cos"] < 1 for row in read)
+    off, read = (list(train(small(**settings, gap_every=each), data=digits)) for each in (0, every))
+    assert set(read[0]) - set(off[0]) == GAP
+    ignored = {"config_sha256", "config_seen_sha256", "elapsed_s", "train_s", *GAP}
+    for with_gap, without in zip(read, off, strict=True):
+        assert {k: v for k, v in with_gap.items() if k not in ignored} == {
+            k: v for k, v in without.items() if k not in ignored
+        }
+    assert all(0 < row["nn_agreement"] < 1 and row["micro_full_grad_cos"] < 1 for row in read)
 
 
 def test_one_pass_has_no_gap_to_read(small: Small, digits: DeviceData) -> None:
@@ -187,6 +190,7 @@ def test_an_earlier_studys_protocol_is_one_config(study: str, small: Small, digi
     assert {row["config_seen_sha256"] for row in rows} == {config.sha256}
 
 
+@pytest.mark.slow
 def test_each_row_names_the_miner_at_work(small: Small, digits: DeviceData) -> None:
     def miners(**settings: Any) -> list[object]:
         return [row.get("miner") for row in train(small(loss="mined", **settings), data=digits)]
@@ -218,6 +222,7 @@ def test_examples_and_images_are_counted_by_what_an_example_is(small: Small, dig
     assert row["images_seen"] == 68  # whole groups of four
 
 
+@pytest.mark.slow
 def test_a_validation_loss_of_one_epoch_does_not_depend_on_the_epoch(small: Small, digits: DeviceData) -> None:
     """Same weights, same value: the batches and views it is computed on do not move."""
     for loss in ("mined", "semihard", "nt_xent", "arcface"):
@@ -242,6 +247,7 @@ def test_what_cannot_be_evaluated_at_the_end_is_told_before_the_first_step(
     assert next(train(replace(config, eval_test=False)))["is_finite"]
 
 
+@pytest.mark.slow
 def test_nt_xent_comes_with_its_floor_and_chance(small: Small, digits: DeviceData) -> None:
     """Of what each loss saw: the 70 images come in batches of 32, 32 and 6."""
 

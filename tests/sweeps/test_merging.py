@@ -34,6 +34,7 @@ def test_seeds_merged_are_the_sweep_of_as_many_replicates(
         what = {
             "preset": "designed",
             "stages": "tune,confirm",
+            "points": 2,
             "blocks": 1,
             "accum_steps": 1,
             "views": "pca",

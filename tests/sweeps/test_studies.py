@@ -102,7 +102,7 @@ def test_quick(design: Design, tmp_path: Path, start_ray: Callable[..., None]) -
     """All runs complete, what ran is what the label says, and the first questions have an answer each."""
     start_ray(num_cpus=2)
     assert (
-        main(design, ["--results", str(tmp_path), "--name", "quick", "--replicates", "4", "--epochs", "6", *ONE]) == 0
+        main(design, ["--results", str(tmp_path), "--name", "quick", "--replicates", "4", "--epochs", "4", *ONE]) == 0
     )
     trials = store.read(tmp_path / "quick", "trials")
     plan = Plan.of(design, {"replicates": 4})  # the fewest that get a verdict

@@ -109,6 +109,7 @@ def test_classes_too_small_are_never_drawn_and_the_others_equally_often() -> Non
     assert chisquare([count // 4 for count in counts.values()]).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_images_of_a_class_are_drawn_uniformly() -> None:
     labels = shuffled([7, 7, 7])
     firsts = [int(order(labels, batch_size=6, k=3, seed=s)[0]) for s in range(2000)]

@@ -373,6 +373,7 @@ def test_grey_images_have_no_colour_to_lose(
         assert not any(row["view"] == "neighbours_grey" for row in one.tables["views"])
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_all_of_it(small: Small, digits: DeviceData, tmp_path: Path) -> None:
     config = small(loss="softmax", epochs=2, eval_test=True, classifiers=True, views="pca", held_out_layer="backbone")
     *_, last = train(config, save_to=tmp_path / "run.pt", data=digits)

@@ -140,6 +140,7 @@ def test_draws_that_agree_have_an_interval_of_no_width() -> None:
         assert (point.mean, point.ci_low, point.ci_high) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_same_seed_same_curve_and_more_repeats_keep_the_earlier_draws() -> None:
     assert curve() == curve()
     assert [p.scores for p in curve(seed=4)] != [p.scores for p in curve()]

@@ -68,6 +68,7 @@ def test_a_file_of_torchvision_gives_torchvisions_features(name: str, tmp_path: 
         torch.testing.assert_close(network.features(batch), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_study2_takes_the_first_stages_of_a_file(tmp_path: Path) -> None:
     model = torchvision_model("efficientnet_v2_s")
     torch.save(model.state_dict(), tmp_path / "weights.pth")
@@ -177,6 +178,7 @@ def grey_network() -> EmbeddingNetwork:
     return build_network(TrainConfig(), shape=(1, 8, 8), mean=half, std=half, precision="float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small", [True, False])
 def test_a_network_follows_the_state_that_is_loaded_next(small: bool, tmp_path: Path) -> None:
     """Its file of weights may be gone by then, or be another one."""

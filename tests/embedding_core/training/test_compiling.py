@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,15 +34,20 @@ class Net(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _traced_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Without a C++ compiler, which adds a minute and nothing to the question; a version too many is an error."""
+    """Without a C++ compiler, which adds a minute and nothing to the question; a version too many is an error.
+
+    The suite's checks of shapes, which would be traced with the network, are off.
+    """
     assert torch._dynamo.config.recompile_limit < NETWORKS
     compile_in_place = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda network: compile_in_place(network, backend="eager"))
+    jaxtyping.config.update("jaxtyping_disable", True)
     torch.compiler.reset()
     counters.clear()
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         yield
     torch.compiler.reset()
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def compiled() -> int:

@@ -148,6 +148,7 @@ def test_a_bf16_network() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_setting_that_has_no_parameter() -> None:
     config = replace(CONFIG, backbone="efficientnet_v2_s", dropout=0.2)
     network = live(config, (3, 16, 16))

@@ -78,6 +78,7 @@ def test_the_closure_is_evaluated_with_gradients() -> None:
     assert (w < 1).all()
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**31),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),

@@ -74,6 +74,7 @@ def faults(start: Start, *flags: str) -> list[str]:
     return list(error.value.faults)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("going_on", [["--resume"], ["--extend", "replicates=1"], ["--retry", "diverged"]])
 def test_an_image_more_is_told_by_its_class(start: Start, images: Path, going_on: list[str]) -> None:
     start()

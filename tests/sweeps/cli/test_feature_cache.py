@@ -45,6 +45,7 @@ def test_nothing_is_left_for_the_trials_to_compute(
     assert rows[-1]["end_reason"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_features_take_and_computes_none(plan: Plan, data: DeviceData) -> None:
     wanted = feature_cache.missing(plan, data)
     images = [each.images for each in wanted]

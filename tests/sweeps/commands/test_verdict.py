@@ -376,6 +376,7 @@ def test_what_is_wrong_with_a_sweep_is_said(sweep: Callable[..., Path], said: An
     assert "(diverged)" in lines[0]
 
 
+@pytest.mark.slow
 def test_other_test_images_are_refused(sweep: Callable[..., Path], said: Any) -> None:
     a, b = (sweep(name, stages="confirm", replicates=4, blocks=1) for name in "ab")
     altered(b, "koleo=on", test_sha256="another test split")

@@ -115,6 +115,7 @@ def test_a_trial_has_its_storage_which_knows_the_steps_reported(begun: tuple[opt
     assert reported(gone_on_with(study, stored)) == {300: 0.5}
 
 
+@pytest.mark.slow
 def test_the_cached_storage_of_a_sole_writer_holds_what_the_file_holds(tmp_path: Path) -> None:
     """After each kind of write, in two studies of one file, and in one that was there before."""
     url = f"sqlite:///{tmp_path / 'optuna.db'}"

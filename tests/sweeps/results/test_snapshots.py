@@ -137,6 +137,7 @@ def test_a_compaction_that_fails_costs_no_row(store: Store, monkeypatch: pytest.
     assert read(store.results_dir, "curves", attempts="all").num_rows == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_of_older_code_is_read_and_gone_on_with(store: Store, tmp_path: Path) -> None:
     """Its files are named after trial and attempt; what is run again has a higher attempt, in shared files."""
     for number in range(3):

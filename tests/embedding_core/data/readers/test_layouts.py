@@ -88,6 +88,7 @@ def test_classes_that_are_called_like_splits_are_classes(tmp_path: Path) -> None
     assert load(f"folder:{tmp_path}").class_names == ("bus", "test", "train")
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=12))
 def test_no_other_name_is_taken_for_a_split(name: str) -> None:

@@ -113,6 +113,7 @@ def test_counts_of_a_database_shaped_like_study_1(database: Path) -> None:
     assert [arm.parameter for arm in arms(study.trials)] == ["accum_steps", "koleo", "optimizer"]
 
 
+@pytest.mark.slow
 def test_its_report_refuses_comparisons_with_each_reason_once(database: Path, tmp_path: Path) -> None:
     page = render_study(str(database), tmp_path / "out")
     text = page.with_name("report.md").read_text(encoding="utf-8")
@@ -214,6 +215,7 @@ def refused(file: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_what_is_no_study_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, said in broken(tmp_path).items():
         error = refused(tmp_path / name, tmp_path / "out", capsys)

@@ -269,6 +269,7 @@ def test_pilot(make_confirm: Make, tmp_path: Path) -> None:
     assert report.verdicts[0].startswith("Pilot, no verdict on whether KoLeo changes AUC: +.0")
 
 
+@pytest.mark.slow
 def test_swapped_arms_are_refused_in_the_report(make_confirm: Make, plan: dict[str, Any], tmp_path: Path) -> None:
     tables = make_confirm()
     for row in tables.trial_rows:

@@ -14,8 +14,10 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.fuzz_studies import empty_database
 from embedding_core.config.train_config import TrainConfig
 from sweeps.design import Design
 from sweeps.design.plan import Plan
@@ -91,14 +93,21 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "optuna.db"
 
 
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return empty_database(tmp_path_factory.mktemp("schema"))
+
+
 @pytest.fixture
-def driver(file: Path) -> Driver:
+def driver(file: Path, schema: bytes) -> Driver:
+    file.write_bytes(schema)
     return Driver(file)
 
 
 def stored(file: Path) -> list[FrozenTrial]:
     """The study as another process reads it."""
-    return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").get_trials()
+    storage = RDBStorage(f"sqlite:///{file}", skip_compatibility_check=True, skip_table_creation=True)
+    return optuna.load_study(study_name=None, storage=storage).get_trials()
 
 
 def test_a_completed_run_has_its_last_value_at_images_seen(driver: Driver, file: Path) -> None:
@@ -274,6 +283,7 @@ def test_an_interrupted_run_is_handed_out_again_first_as_it_was(driver: Driver, 
     assert trial.intermediate_values == {300: 0.7, 600: 0.9, 900: 0.8}
 
 
+@pytest.mark.slow
 def test_what_the_study_knows_and_the_table_does_not_is_run_again_under_its_id(driver: Driver, file: Path) -> None:
     """The table has been put back to what it was earlier, say."""
     started = [driver.start(f"r{i}") for i in range(3)]
@@ -382,6 +392,7 @@ def test_study_1_begins_with_its_published_best(file: Path) -> None:
     assert {name: getattr(second, name) for name in published} != published
 
 
+@pytest.mark.slow
 def test_every_suggestion_is_a_configuration_labelled_by_its_cell(file: Path) -> None:
     driver = Driver(file)
     for i in range(20):
@@ -395,6 +406,7 @@ def test_every_suggestion_is_a_configuration_labelled_by_its_cell(file: Path) ->
     assert {t.params["koleo"] for t in stored(file)} == {False, True}
 
 
+@pytest.mark.slow
 def test_the_same_seed_suggests_the_same(tmp_path: Path) -> None:
     def suggestions(name: str) -> list[TrainConfig]:
         driver = Driver(tmp_path / name)
@@ -407,6 +419,7 @@ def test_the_same_seed_suggests_the_same(tmp_path: Path) -> None:
     assert suggestions("a.db") == suggestions("b.db")
 
 
+@pytest.mark.slow
 def test_a_random_search_goes_by_no_value(tmp_path: Path) -> None:
     def asked(name: str, values: Callable[[int], float]) -> list[dict[str, Any]]:
         study = open_study(tmp_path / name, seed=0, first_trials=(), searcher="random")
@@ -504,6 +517,7 @@ def suggest_all(file: Path) -> Callable[[str], list[dict[str, Any]]]:
     return suggest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", sorted(DESIGN.presets))
 def test_search_trials_use_block_0_and_leave_the_test_split_alone(
     suggest_all: Callable[[str], list[dict[str, Any]]], preset: str
@@ -577,6 +591,7 @@ def test_a_disk_that_fails_while_a_trial_is_handed_out_loses_and_invents_none(
     assert writes["left"] < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 1, 3], ids=["gone", "older", "as it was"])
 def test_a_study_older_than_the_tables_is_filled_up_from_them(tmp_path: Path, left: int) -> None:
     original = Driver(tmp_path / "optuna.db")

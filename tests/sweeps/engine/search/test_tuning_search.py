@@ -92,6 +92,7 @@ def calm(tmp_path: Path) -> Driver:
     return driver
 
 
+@pytest.mark.slow
 def test_every_run_comes_once_and_a_study_has_one_under_way(tmp_path: Path) -> None:
     driver, draw = Driver(tmp_path), random.Random(1)
     while True:
@@ -153,6 +154,7 @@ def test_nor_on_an_interruption(calm: Driver, tmp_path: Path, most: int) -> None
     assert {name: again.rows[name]["lr"] for name in lost} == lost
 
 
+@pytest.mark.slow
 def test_what_infrastructure_ended_is_run_once_more_with_its_settings_after_all_others(tmp_path: Path) -> None:
     driver = Driver(tmp_path)
     while (config := driver.start()) is not None or driver.under_way:

@@ -91,6 +91,7 @@ def replicated(name: str, made: Any) -> Sweep:
     return Sweep(name, findings(made.trials, made.curves, made.stored), confirm)
 
 
+@pytest.mark.slow
 def test_replicates_are_the_units_of_sweeps_that_have_them(make_factorial: Make) -> None:
     first, second = make_factorial(replicates=6), make_factorial(replicates=6, seed=9)
     pairs = compare(replicated("a", first), replicated("b", second))
