@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeps.analysis.numbers import interval
-from sweeps.analysis.report.effect_sections import VERDICT_WORDS
+from sweeps.analysis.report.sections.effects import VERDICT_WORDS
 from sweeps.analysis.stats.intervals.effects import Interval
 from sweeps.cli.help import help_of
 from sweeps.commands.main import COMMANDS, main

@@ -9,11 +9,11 @@ from sweeps.analysis.document import FirstScreen, Picture, Report, Section, Tabl
 from sweeps.analysis.figures.forest import primary_items
 from sweeps.analysis.figures.tunings_alone import READING, TuningsAlone, draw_tunings_alone, tunings_data
 from sweeps.analysis.numbers import ABSENT, interval, or_absent
-from sweeps.analysis.report.effect_sections import VERDICT_WORDS
 from sweeps.analysis.report.figure_lists import forest_of
 from sweeps.analysis.report.first_screen import MOST_CAVEATS
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
+from sweeps.analysis.report.sections.effects import VERDICT_WORDS
 from sweeps.analysis.stats.answers.compare import Pairing, Sweep, compare, config_differences, only_in, refusals
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.answers.single_tunings import single_tunings

@@ -8,7 +8,7 @@ from embedding_core.errors import Faults
 from sweeps.analysis.document import Report
 from sweeps.analysis.report.comparison import comparison
 from sweeps.analysis.report.render import write_pages
-from sweeps.analysis.report.sections import SweepTables, report_of
+from sweeps.analysis.report.sections.in_order import SweepTables, report_of
 from sweeps.analysis.stats.answers.compare import Sweep
 from sweeps.analysis.stats.answers.findings import findings
 from sweeps.analysis.stats.reading.plan_reader import read_plan

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from sweeps.analysis.document import FirstScreen, Picture, Table
 from sweeps.analysis.numbers import interval, or_absent, sesoi_text
-from sweeps.analysis.report.effect_sections import VERDICT_WORDS, treatment_names
+from sweeps.analysis.report.sections.effects import VERDICT_WORDS, treatment_names
 from sweeps.analysis.stats.answers.context import DATASETS, LOSSES
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.description import costs

@@ -3,9 +3,9 @@ from collections.abc import Callable
 from typing import Any
 
 from sweeps.analysis.figures.forest import forest_items
-from sweeps.analysis.report.effect_sections import effects
 from sweeps.analysis.report.figure_lists import paired
-from sweeps.analysis.report.support_sections import support
+from sweeps.analysis.report.sections.effects import effects
+from sweeps.analysis.report.sections.support import support
 from sweeps.analysis.stats.answers.findings import findings
 from sweeps.analysis.stats.reading.stored_plan import Contrast, StoredPlan
 

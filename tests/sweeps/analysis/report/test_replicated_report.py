@@ -14,9 +14,9 @@ from sweeps.analysis.document import Report
 from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.numbers import ends, interval
 from sweeps.analysis.report.compose import render_sweep
-from sweeps.analysis.report.effect_sections import VERDICT_WORDS, controls
 from sweeps.analysis.report.render import markdown_of
-from sweeps.analysis.report.sections import SweepTables, report_of
+from sweeps.analysis.report.sections.effects import VERDICT_WORDS, controls
+from sweeps.analysis.report.sections.in_order import SweepTables, report_of
 from sweeps.analysis.stats.answers.findings import findings
 from sweeps.analysis.stats.answers.koleo_against_accumulation import PARTS, comparisons
 from sweeps.results.schema import TABLES

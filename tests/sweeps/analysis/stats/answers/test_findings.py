@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from sweeps.analysis.report.effect_sections import effects
 from sweeps.analysis.report.scope import cells_differ
+from sweeps.analysis.report.sections.effects import effects
 from sweeps.analysis.stats.answers.contrast_table import contrast_rows
 from sweeps.analysis.stats.answers.findings import Finding, findings
 from sweeps.analysis.stats.answers.koleo_against_accumulation import comparisons

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis.report.derived_sections import against
+from sweeps.analysis.report.sections.derived import against
 from sweeps.analysis.stats.answers.contrast_table import contrast_rows
 from sweeps.analysis.stats.answers.koleo_against_accumulation import PARTS, comparisons, fieller
 from sweeps.analysis.stats.intervals.effects import t_interval

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweeps.analysis.report.table_sections import stopping
+from sweeps.analysis.report.sections.runs import stopping
 from sweeps.analysis.stats.description.censoring import CensoredMean, ipw_means
 from sweeps.results.schema import TRIALS
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import estimate_texts, four, interval, number, two_digits_of
-from sweeps.analysis.report.effect_sections import intervals, refused
+from sweeps.analysis.report.sections.effects import intervals, refused
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.answers.koleo_against_accumulation import PARTS, Comparison
 from sweeps.analysis.stats.description.winners_curse import Curse

@@ -8,7 +8,7 @@ import pytest
 
 from embedding_core.views.view_tables import SHOWN_NEIGHBOURS
 from sweeps.analysis.document import Section, Table
-from sweeps.analysis.report import held_out_sections
+from sweeps.analysis.report.sections.held_out import accuracy, shortcut
 from sweeps.analysis.stats.description import held_out
 
 Make = Callable[..., Any]
@@ -25,7 +25,7 @@ def plain(value: float, digits: int) -> str:
 
 def test_accuracy_stands_beside_raw_pixels(make_arms: Make) -> None:
     sweep = make_arms()
-    found = held_out_sections.accuracy(sweep.trials, sweep.evaluations, sweep.groups, [CURRICULUM, ARCFACE])
+    found = accuracy(sweep.trials, sweep.evaluations, sweep.groups, [CURRICULUM, ARCFACE])
     table = found.tables[0]
     own = [row["test_fitted_svm_accuracy"] for row in sweep.tables.trial_rows if row["cell_id"] == ARCFACE]
     svm = column(table, "fitted SVM")
@@ -36,15 +36,13 @@ def test_accuracy_stands_beside_raw_pixels(make_arms: Make) -> None:
     assert column(table, "leave-one-out kNN")["raw pixels"] == ".4000"
     assert column(table, "n") == {CURRICULUM: "3", ARCFACE: "3", "raw pixels": ""}
     sweep.tables.row(ARCFACE, 1)["test_map_at_r"] = None
-    again = held_out_sections.accuracy(sweep.trials, sweep.evaluations, sweep.groups, [ARCFACE]).tables[0]
+    again = accuracy(sweep.trials, sweep.evaluations, sweep.groups, [ARCFACE]).tables[0]
     assert column(again, "MAP@R")[ARCFACE].endswith(" (2)")
 
 
 def test_classes_are_those_of_the_classifier_cells(make_arms: Make) -> None:
     sweep = make_arms()
-    by_class = held_out_sections.accuracy(
-        sweep.trials, sweep.evaluations, sweep.groups, [CURRICULUM, ARCFACE, "loss=softmax"]
-    ).tables[1]
+    by_class = accuracy(sweep.trials, sweep.evaluations, sweep.groups, [CURRICULUM, ARCFACE, "loss=softmax"]).tables[1]
     assert by_class.header == ["classified right, by class", "images", ARCFACE, "loss=softmax"]
     trials = {row["trial_id"] for row in sweep.tables.trial_rows if row["cell_id"] == ARCFACE}
     own = [r["value"] for r in sweep.tables.group_rows if r["trial_id"] in trials and r["class_id"] == 3]
@@ -57,18 +55,18 @@ def test_as_many_neighbours_are_shown_as_the_views_hold() -> None:
 
 def test_colour_is_a_paired_difference(make_arms: Make) -> None:
     sweep = make_arms()
-    found = held_out_sections.shortcut(sweep.trials, sweep.evaluations, [CURRICULUM, ARCFACE])
+    found = shortcut(sweep.trials, sweep.evaluations, [CURRICULUM, ARCFACE])
     assert [table.header[0] for table in found.tables] == ["unseen classes", "test split"]
     loss = column(found.tables[1], "grey less colour")
     assert loss[CURRICULUM] == "-.030 [-.030, -.030]"
     assert loss[ARCFACE] == "-.090 [-.090, -.090]"
     sweep.evaluation_rows = [row for row in sweep.evaluation_rows if row["metric"] != "hit_rate_grey"]
-    assert held_out_sections.shortcut(sweep.trials, sweep.evaluations, [ARCFACE]) == Section("Colour")
+    assert shortcut(sweep.trials, sweep.evaluations, [ARCFACE]) == Section("Colour")
 
 
 @pytest.mark.parametrize("missing", [True, False])
 def test_a_sweep_that_measured_none_of_it_has_no_section(make_confirm: Make, make_arms: Make, missing: bool) -> None:
     tables, evaluations = make_confirm(blocks=2), make_arms(blocks=1).evaluations
     empty = evaluations.slice(0, 0) if missing else evaluations
-    found = held_out_sections.accuracy(tables.trials, empty, tables.groups, ["koleo=off", "koleo=on"])
+    found = accuracy(tables.trials, empty, tables.groups, ["koleo=off", "koleo=on"])
     assert found == Section("Accuracy")

@@ -9,27 +9,25 @@ from sweeps.analysis.document import Report, Section
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.published import study1
 from sweeps.analysis.published.beside import STUDIES, beside
-from sweeps.analysis.report import (
-    data_section,
-    derived_sections,
-    effect_sections,
-    embedding_figures,
-    few_labels,
-    figure_lists,
-    held_out_sections,
-    importances,
-    settings_section,
-    suggestion,
-    support_sections,
-    table_sections,
-    trial_table,
-)
+from sweeps.analysis.report import embedding_figures, figure_lists, trial_table
 from sweeps.analysis.report.contents import arranged
 from sweeps.analysis.report.extensions import extensions, retries
 from sweeps.analysis.report.first_screen import first_screen, limits_of
 from sweeps.analysis.report.glossary import glossary, texts_of
 from sweeps.analysis.report.plain_answer import plain_answer
 from sweeps.analysis.report.scope import UNTUNED, no_effect_claimed, reach, scope
+from sweeps.analysis.report.sections import (
+    data,
+    derived,
+    effects,
+    few_labels,
+    held_out,
+    importances,
+    runs,
+    settings,
+    suggestion,
+    support,
+)
 from sweeps.analysis.stats.answers.contrast_table import contrast_rows
 from sweeps.analysis.stats.answers.derived import codes
 from sweeps.analysis.stats.answers.findings import Finding, findings
@@ -72,7 +70,7 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
     about = scope(trials, found)
     added = [*extensions(plan, _units(primary)), *retries(tables.confirm_attempts)]
     # The gravest first: the first screen has room for few.
-    limits = [*effect_sections.limits(primary), *added, *limits_of(primary, plan), *_of_settings(about), *reach(found)]
+    limits = [*effects.limits(primary), *added, *limits_of(primary, plan), *_of_settings(about), *reach(found)]
     first = first_screen(
         found,
         trials,
@@ -82,19 +80,19 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
         limits=limits,
     )
     sections = [
-        effect_sections.effects(found),
-        derived_sections.against(compared),
+        effects.effects(found),
+        derived.against(compared),
         Section("Cells and contrasts", pictures=[one for one in drawn if one not in forests]),
-        derived_sections.common(found),
-        derived_sections.winners_curse(winners_curse(trials, plan), measure),
-        effect_sections.sensitivity(found),
+        derived.common(found),
+        derived.winners_curse(winners_curse(trials, plan), measure),
+        effects.sensitivity(found),
         Section(
             "What this can and cannot say",
             [line for line in dict.fromkeys([*about, *limits]) if line not in first.caveats],
         ),
-        data_section.section(plan.data_lines),
-        effect_sections.exploratory(found),
-        effect_sections.controls(found),
+        data.section(plan.data_lines),
+        effects.exploratory(found),
+        effects.controls(found),
         # A plan that names no study may fit the first.
         beside(
             STUDIES.get(plan.published, study1.STUDY),
@@ -105,13 +103,13 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
             views=tables.views,
         ),
         Section(_by_unit(primary), pictures=figure_lists.paired(trials, found, dataset)),
-        held_out_sections.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
+        held_out.accuracy(trials, tables.evaluations, tables.eval_groups, cells),
         few_labels.section(tables.evaluations, trials, cells, dataset=dataset),
-        held_out_sections.shortcut(trials, tables.evaluations, cells),
-        *support_sections.support(found, trials),
-        settings_section.section(plan, measure, figure_lists.tuning(trials, dataset)),
-        table_sections.configurations(trials),
-        table_sections.endings(trials, curves),
+        held_out.shortcut(trials, tables.evaluations, cells),
+        *support.support(found, trials),
+        settings.section(plan, measure, figure_lists.tuning(trials, dataset)),
+        runs.configurations(trials),
+        runs.endings(trials, curves),
         trial_table.section(trials, curves, outcome=outcome, folder=folder),
         Section(
             "Learning curves",
@@ -120,13 +118,13 @@ def report_of(tables: SweepTables, plan: StoredPlan, *, folder: str = "RESULTS/N
         ),
         Section("Losses and similarities", pictures=figure_lists.by_cell(trials, curves, cells, dataset)),
         Section("Search", pictures=figure_lists.search(trials, tables.rungs, dataset)),
-        table_sections.stopping(trials),
+        runs.stopping(trials),
         suggestion.section(trials, _confirmed(found, "E1"), _confirmed(found, "E2")),
         importances.section(trials, dataset),
-        table_sections.mechanism(trials, curves, figure_lists.mechanism(trials, curves, dataset)),
+        runs.mechanism(trials, curves, figure_lists.mechanism(trials, curves, dataset)),
         _embeddings(tables, plan, dataset),
-        table_sections.cost(trials),
-        table_sections.provenance(trials, curves),
+        runs.cost(trials),
+        runs.provenance(trials, curves),
     ]
     report = Report(
         study=distinct(trials, "study_id") or plan.study_id or "sweep",
@@ -187,5 +185,5 @@ def _confirmed(found: list[Finding], code: str) -> suggestion.Confirmed | None:
     """Sentence and interval of the first primary of this code; for E1 also of a plan without codes."""
     primary = [one for one in found if one.contrast.family == "primary"]
     wanted = [one for one in primary if code in codes(one.contrast) or (code == "E1" and not one.contrast.code)]
-    effects = [(one.sentence, one.effect) for one in wanted if one.effect is not None]
-    return next(((sentence, effect.ci_low, effect.ci_high) for sentence, effect in effects), None)
+    pairs = [(one.sentence, one.effect) for one in wanted if one.effect is not None]
+    return next(((sentence, effect.ci_low, effect.ci_high) for sentence, effect in pairs), None)

@@ -1,6 +1,6 @@
 """What a report says of the images: each guess in a row of its own, in the words of the plan."""
 
-from sweeps.analysis.report.data_section import section
+from sweeps.analysis.report.sections.data import section
 
 
 def test_every_line_of_the_plan_has_its_row() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.analysis.document import Section
-from sweeps.analysis.report.settings_section import section
+from sweeps.analysis.report.sections.settings import section
 from sweeps.analysis.stats.reading.plan_reader import plan_of
 from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 

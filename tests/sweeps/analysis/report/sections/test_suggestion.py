@@ -5,7 +5,7 @@ import pytest
 
 from embedding_core.config.train_config import TrainConfig
 from sweeps.analysis.document import Section
-from sweeps.analysis.report import suggestion
+from sweeps.analysis.report.sections import suggestion
 
 Make = Callable[..., Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.figures.labels import label_data
-from sweeps.analysis.report import few_labels
+from sweeps.analysis.report.sections import few_labels
 from sweeps.analysis.stats.intervals.effects import t_interval
 
 Make = Callable[..., Any]

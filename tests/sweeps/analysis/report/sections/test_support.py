@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.analysis.report.support_sections import support
+from sweeps.analysis.report.sections.support import support
 from sweeps.analysis.stats.answers.findings import findings
 from sweeps.analysis.stats.description.failures import Risk, failure_risks, risk_difference, risk_of
 
