@@ -171,7 +171,7 @@ def check_trees(drawn: Tree, place: Path) -> None:
     broken = {path for path in shade if drawn[path] == "broken"}
     parts = [load(name, skip_broken=True)]
     line = told(name)
-    if " test images of " in line:
+    if " test image" in line:
         parts.append(load(name, split="test", skip_broken=True))
     sentences = {sentence for part in parts for sentence in part.broken}
     _check_read(parts, shade)
