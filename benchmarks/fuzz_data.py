@@ -171,7 +171,7 @@ def check_trees(drawn: Tree, place: Path) -> None:
     broken = {path for path in shade if drawn[path] == "broken"}
     parts = [load(name, skip_broken=True)]
     line = told(name)
-    if " test images of " in line:
+    if " test image" in line:
         parts.append(load(name, split="test", skip_broken=True))
     sentences = {sentence for part in parts for sentence in part.broken}
     _check_read(parts, shade)
@@ -187,7 +187,7 @@ def check_trees(drawn: Tree, place: Path) -> None:
         if folders and folders[0] in over:
             continue
         loose += 1
-    said = next((int(part.split()[0]) for part in over if part.endswith(" images beside the class folders")), 0)
+    said = next((int(part.split()[0]) for part in over if part.endswith(" beside the class folders")), 0)
     assert loose == said, f"{loose} images unsaid, {said} said"
     for split, part in zip(("train", "test"), parts, strict=False):
         try:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from embedding_core.data.readers.image_rows import MAX_FAULTS, WHY, list_file, listed
+from embedding_core.data.readers.image_rows import WHY, list_file, listed
+from embedding_core.data.readers.sentences import MAX_FAULTS, one_line, plural
 
 
 def refused(name: str, broken: tuple[str, ...]) -> list[str]:
@@ -27,9 +28,10 @@ def left_out(broken: Mapping[str, tuple[str, ...]], folder: Path) -> str:
     every = [sentence for part in broken.values() for sentence in part]
     if not every:
         return ""
-    counts = [f"{len(own):,} {part} image{'s' * (len(own) != 1)}" for part, own in broken.items()]
+    counts = [plural(len(own), f"{part} image") for part, own in broken.items()]
     names = [one.partition(WHY)[0].removeprefix(f"{folder}/") for one in every[:MAX_FAULTS]]
     if more := len(every) - len(names):
         file = list_file(every)
         names.append(f"{more:,} more" + (f"; all are listed in {file}" if file else ""))
-    return f"{' and '.join(counts)} cannot be decoded and are left out: {', '.join(names)}"
+    left = "is left out" if len(every) == 1 else "are left out"
+    return one_line(f"{' and '.join(counts)} cannot be decoded and {left}: {', '.join(names)}")

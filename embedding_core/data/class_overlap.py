@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from embedding_core.data.readers.sentences import plural
+
 
 class ClassOverlap(NamedTuple):
     """Images and classes of a test set."""
@@ -29,22 +31,23 @@ class ClassOverlap(NamedTuple):
     def sentence(self) -> str:
         """What is to be known of it; empty where all test images are of classes trained on."""
         parts = []
+        tested = f"{plural(self.images, 'test image')} of {plural(self.classes, 'class')}"
+        trained, new = plural(self.trained_classes, "class"), plural(self.new_classes, "class")
         if self.disjoint:
             parts.append(
-                f"class-disjoint: {self.images:,} test images of {self.classes:,} classes of their own, none of the "
-                f"{self.trained_classes:,} classes trained on, so that no trained head and no classifier fitted to "
-                "training images is asked about them"
+                f"class-disjoint: {tested} of their own, none of the {trained} trained on, so that no trained head and "
+                "no classifier fitted to training images is asked about them"
             )
         elif self.new_images:
             parts.append(
-                f"{self.images:,} test images of {self.classes:,} classes, {self.new_images:,} of them of "
-                f"{self.new_classes:,} classes held out for validation, which no trained head or classifier fitted to "
-                "training images is asked about"
+                f"{tested}, {self.new_images:,} of them of {new} held out for validation, which no trained head or "
+                "classifier fitted to training images is asked about"
             )
         if self.left_images:
-            tested = "" if parts else f"{self.images:,} test images of {self.classes:,} classes are tested; "
+            those = "class that is" if self.left_classes == 1 else "classes that are"
             parts.append(
-                f"{tested}{self.left_images:,} of {self.left_classes:,} classes that are not trained on are passed over"
+                f"{'' if parts else f'{tested} are tested; '}{self.left_images:,} of {self.left_classes:,} {those} not "
+                f"trained on {'is' if self.left_images == 1 else 'are'} passed over"
             )
         return "; ".join(parts)
 

@@ -18,6 +18,7 @@ from embedding_core.data.duplicates import SharedImages, copies_in, first_copies
 from embedding_core.data.image_sets import FOLDER, ImageSet, load, size_of_test_file, told
 from embedding_core.data.image_subset import ImageSubset
 from embedding_core.data.pixel_scaling import Scaling, scaling_of
+from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.data.tested_images import two_shapes, with_pairs
 from embedding_core.errors import Faults
@@ -217,7 +218,10 @@ class DeviceData:
         self._overlaps[_classes_key(indices)] = found
         if not kept.all():
             test = ImageSet(test.images[kept], test.labels[kept], test.class_names)
-        left = f"; {found.left_images} images of {found.left_classes} other classes are passed over"
+        left = (
+            f"; {plural(found.left_images, 'image')} of {plural(found.left_classes, 'other class')} "
+            f"{'is' if found.left_images == 1 else 'are'} passed over"
+        )
         return with_pairs(test, f"test split of `{self.name}`", left if found.left_images else "")
 
     def test_file(self) -> ImageSet:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Split
 from embedding_core.storage.local_cache import remembered
 
@@ -50,14 +51,16 @@ class SharedImages(NamedTuple):
         parts = []
         if self.test:
             classes = [f"{name} {n:,}" for name, n in list(self.by_class.items())[:NAMED]]
-            more = f" and {len(self.by_class) - NAMED:,} more classes" if len(self.by_class) > NAMED else ""
+            more = f" and {plural(len(self.by_class) - NAMED, 'more class')}" if len(self.by_class) > NAMED else ""
             other = f", {self.relabelled:,} of them under another label" if self.relabelled else ""
+            copies = "is a training or validation image" if self.test == 1 else "are training or validation images"
             parts.append(
-                f"{self.test:,} of {self.tested:,} test images are training or validation images too, pixel by pixel "
+                f"{self.test:,} of {plural(self.tested, 'test image')} {copies} too, pixel by pixel "
                 f"({', '.join(classes)}{more}{other})"
             )
         if self.val:
-            parts.append(f"{self.val:,} of {self.validated:,} validation images are training images too")
+            copies = "is a training image" if self.val == 1 else "are training images"
+            parts.append(f"{self.val:,} of {plural(self.validated, 'validation image')} {copies} too")
         return "; ".join(parts)
 
 

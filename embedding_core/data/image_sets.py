@@ -20,8 +20,9 @@ from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.data.readers.image_cache import Decoded, array_set
 from embedding_core.data.readers.image_rows import DEFAULT_SIDE
 from embedding_core.data.readers.listing import folders_in
-from embedding_core.data.readers.parquet_sets import ParquetSet, other_files
+from embedding_core.data.readers.parquet_sets import ParquetSet, told_instead
 from embedding_core.data.readers.plugin_sets import PluginSet
+from embedding_core.data.readers.sentences import one_line
 from embedding_core.data.readers.torchvision_sets import AUTHORS_CIFAR10, PLACES, TorchvisionSet
 from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.builtin import DATASETS
@@ -125,7 +126,7 @@ def told(name: str, root: str | Path | None = None, settings: Mapping[str, Any] 
         Faults: see `load`.
     """
     source = _source(name, resolve_root(root), settings, download=False)
-    return source.told() if isinstance(source, ParquetSet | ClassFolders) else ""
+    return one_line(source.told()) if isinstance(source, ParquetSet | ClassFolders) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +167,14 @@ def _source(name: str, root: Path | str, settings: Mapping[str, Any] | None, *, 
 def _not_found(name: str, base: Path) -> str:
     """A sentence about a name that is no data set, and about what is there by this name."""
     place = base / name
-    if sentence := other_files(place):
+    if sentence := told_instead(place, name):
         return sentence
     if folders_in(place):
         return f"{place} holds folders and no Parquet files: a set of class folders is called `{FOLDER}{name}`."
-    archives = sorted(file.name for file in base.glob(f"{glob.escape(name)}*") if file.name.lower().endswith(ARCHIVES))
+    beside = place.parent.glob(f"{glob.escape(place.name)}*") if place.name else ()
+    archives = sorted(file for file in beside if file.name.lower().endswith(ARCHIVES))
     if archives:
-        return f"{base / archives[0]} is an archive: unpack it, and name the folder that it leaves."
+        return f"{archives[0]} is an archive: unpack it, and name the folder that it leaves."
     found = {file.parent.name for file in base.glob("*/train.parquet")}
     found |= {file.parents[1].name for file in base.glob("*/*/train-*.parquet")}
     sentence = unknown("data set", name, {*DATASETS, f"{FOLDER}PATH", *found})

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_groups import by_class
+from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator
@@ -44,10 +45,9 @@ def batch_faults(config: TrainConfig, split: Split) -> list[str]:
     """Why these examples cannot be cut into batches as `config` asks; found before the first step."""
     examples = len(split.train_examples)
     if examples < config.batch_size:
-        kind = "triplets" if config.views_per_example == 3 else "images"
         fitting = fitting_batch(config, examples)
         remedy = f": batch_size={fitting} fits" if fitting else ""
-        return [f"`batch_size` must be at most the {examples} training {kind}, but got {config.batch_size}{remedy}."]
+        return [f"`batch_size` must be at most the {_training(config, examples)}, but got {config.batch_size}{remedy}."]
     faults = []
     last = images_per_epoch(config, split) // config.views_per_example % config.batch_size or config.batch_size
     smallest = micro_batch_slices(last, math.ceil(last / config.micro_batch))[-1]
@@ -85,11 +85,12 @@ def fitted_batch(config: TrainConfig, split: Split) -> tuple[TrainConfig, str]:
 
 def batch_told(config: TrainConfig, size: int, declared: int, examples: int) -> str:
     """A sentence about a batch `size` that was guessed, as the `declared` one is more than `examples`."""
-    kind = "triplets" if config.views_per_example == 3 else "images"
-    return (
-        f"{size}, as the declared {declared} is more than the {examples} training {kind}: a guess, as no batch size "
-        "was given"
-    )
+    there = _training(config, examples)
+    return f"{size}, as the declared {declared} is more than the {there}: a guess, as no batch size was given"
+
+
+def _training(config: TrainConfig, examples: int) -> str:
+    return plural(examples, "training triplet" if config.views_per_example == 3 else "training image")
 
 
 def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[str]:
@@ -97,15 +98,15 @@ def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[s
     # KoLeo learns from any micro-batch, so beside it batches are judged whole.
     in_parts = config.accum_mode == "naive" and not config.koleo
     seen = config.micro_batch if in_parts else config.batch_size
-    what = "micro-batches" if in_parts and config.accum_steps > 1 else "batches"
+    what = "micro-batch" if in_parts and config.accum_steps > 1 else "batch"
     remedy = f"batch_size={config.accum_steps * 4} or more" if seen < 3 else "batch_sampler=pk or a larger batch_size"
-    fewer = " or fewer accum_steps" if what == "micro-batches" else ""
+    fewer = ", or fewer accum_steps" if what == "micro-batch" else ""
     parts = labels.split(seen)
     if not any(len(classes := part.unique()) > 1 and len(classes) < len(part) for part in parts):
         yield (
-            f"loss={config.loss} learns from two images of one class beside one of another, but of the {len(parts)} "
-            f"{what} of {seen} images in the first epoch none holds that ({len(labels)} images of "
-            f"{len(labels.unique())} classes): take {remedy}{fewer}."
+            f"loss={config.loss} learns from two images of one class beside one of another, but of the "
+            f"{plural(len(parts), what)} of {plural(seen, 'image')} in the first epoch none holds that "
+            f"({plural(len(labels), 'image')} of {plural(len(labels.unique()), 'class')}): take {remedy}{fewer}."
         )
 
 

@@ -1,6 +1,7 @@
 """What images must be to be tested: of the training images' shape, and with pairs to compare."""
 
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
 
 
@@ -32,6 +33,7 @@ def with_pairs(images: ImageSet, what: str, left: str = "") -> ImageSet:
     sizes = images.labels.unique(return_counts=True)[1]
     most = int(sizes.max()) if len(sizes) else 0
     if len(sizes) < 2 or most < 2:
-        raise Faults([f"The {what} must have two classes and two images of one, but {len(sizes)} classes have at most "
-                      f"{most} images ({len(images.labels)} in all{left})."])  # fmt: skip
+        have = f"{plural(len(sizes), 'class')} {'has' if len(sizes) == 1 else 'have'} at most {plural(most, 'image')}"
+        raise Faults([f"The {what} must have two classes and two images of one, but {have} "
+                      f"({len(images.labels)} in all{left})."])  # fmt: skip
     return images

@@ -5,6 +5,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from embedding_core.data.class_groups import by_class
+from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
 from embedding_core.seeding import generator
 
@@ -26,9 +27,8 @@ def fixed_triplets(
     rows, sizes, member = groups.rows, groups.sizes, groups.member
     first = ((groups.place % 2 == 0) & (groups.place + 1 < sizes[member])).nonzero()[:, 0]
     if len(sizes) < 2 or not len(first):
-        raise Faults(
-            [f"{what} need two classes and a class with two images, but {len(sizes)} classes have {len(first)} pairs."]
-        )
+        has = f"{plural(len(sizes), 'class')} {'has' if len(sizes) == 1 else 'have'} {plural(len(first), 'pair')}"
+        raise Faults([f"{what} need two classes and a class with two images, but {has}."])
     which, starts = member[first], sizes.cumsum(0) - sizes
     others = len(rows) - sizes[which]
     # Uniform over the others: draw a position among them, then step over the anchor's own class.

@@ -37,7 +37,10 @@ def fitted(plan: Plan, data: DeviceData) -> Plan:
     other = _smaller_batches(_with(plan, {"loss": loss}), data)
     if config_faults(other) or plan_batch_faults(other, data):
         return plan
-    told = f"{loss} instead of {ours}: a guess, as no loss was given. {faults[0]}"
+    # In batches that do fit, the preset's loss has another fault than that they were too large.
+    same = _with(plan, {"batch_size": other.base["batch_size"]}) if other.guessed else plan
+    why = next(iter(plan_batch_faults(same, data)), faults[0])
+    told = f"{loss} instead of {ours}: a guess, as no loss was given. {why}"
     return replace(other, guessed={**other.guessed, "loss": told})
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
+from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults
 from embedding_core.evaluation.held_out_sets import held_out_images
@@ -37,7 +38,7 @@ def held_out_faults(plan: Plan, data: DeviceData, split: Split) -> list[str]:
         others = [one.name for one in plan.design.outcomes if one.column not in OF_TRAINED_CLASSES]
         faults.append(
             f"`--outcome {plan.outcome.name}` needs test images of classes that are trained on, but the "
-            f"{overlap.images:,} test images of `{data.name}` are of {overlap.classes:,} classes of their own"
+            f"{overlap.images:,} test images of `{data.name}` are of {plural(overlap.classes, 'class')} of their own"
             + (f": take {' or '.join(others)}." if others else ".")
         )
     return faults

@@ -107,7 +107,8 @@ def tell_errors(folder: Path, console: Console) -> bool:
     rows = store.read(folder, "trials").to_pylist()
     failed = [row for row in rows if row["end_reason"] in run_again(row["stage"])]
     for (ending, reason), count in Counter((row["end_reason"], row["error_type"]) for row in failed).items():
-        say(console, f"{count} trials ended as {ending}: {reason} `--resume` runs them again.", style="red")
+        trials, them = ("trial", "it") if count == 1 else ("trials", "them")
+        say(console, f"{count} {trials} ended as {ending}: {reason} `--resume` runs {them} again.", style="red")
     return any(row["stage"] == "confirm" for row in failed)
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import ImageSet
+from embedding_core.data.readers.sentences import plural
 from embedding_core.models.pretrained import file_sha256
 from sweeps.design.plan import Plan
 from sweeps.results import frozen, store
@@ -101,10 +102,12 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     then, now = old.get("classes"), new["classes"]
     hashes = f"sha256 {old['sha256'][:12]}, now {new['sha256'][:12]}"
     if not isinstance(then, dict) or not isinstance(now, dict):
-        counts = [f"{old['images']} images, now {new['images']}"] if "images" in old else []
+        counts = [f"{plural(old['images'], 'image')}, now {new['images']:,}"] if "images" in old else []
     else:
         changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-        counts = [f"{then.get(name, 0)} images of {name}, now {now.get(name, 0)}" for name in changed[:NAMED]]
-        counts += [f"{len(changed) - NAMED} more classes"] if len(changed) > NAMED else []
+        counts = [
+            f"{plural(then.get(name, 0), 'image')} of {name}, now {now.get(name, 0):,}" for name in changed[:NAMED]
+        ]
+        counts += [plural(len(changed) - NAMED, "more class")] if len(changed) > NAMED else []
         counts = counts or ["as many of each class, but other pixels"]
     return "; ".join([*counts, hashes])

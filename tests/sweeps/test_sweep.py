@@ -267,7 +267,7 @@ def test_a_run_that_failed_is_told_and_run_again(
     assert main(tiny_design, line) == 1
     captured = capsys.readouterr()
     assert "Not estimated" in captured.out
-    assert "1 trials ended as error: " in captured.err
+    assert "1 trial ended as error: " in captured.err
     assert "is of another configuration" in captured.err
     assert "`--resume` runs them again." in captured.err
     before = {row["trial_id"]: row for row in store.read(results / "failing", "trials").to_pylist()}

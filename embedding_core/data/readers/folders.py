@@ -12,7 +12,7 @@ from PIL import Image
 
 from embedding_core.data.readers.decode import SUFFIXES, decode_image
 from embedding_core.data.readers.image_cache import Decoded, cached
-from embedding_core.data.readers.image_rows import MAX_FAULTS, ImageRows, counted, few, first_names
+from embedding_core.data.readers.image_rows import ImageRows
 from embedding_core.data.readers.listing import (
     NOT_THE_USERS,
     folders_in,
@@ -21,6 +21,7 @@ from embedding_core.data.readers.listing import (
     is_image,
     other_files,
 )
+from embedding_core.data.readers.sentences import MAX_FAULTS, counted, few, first_names, plural
 from embedding_core.data.readers.similar_names import alike_told, folded
 from embedding_core.data.readers.split_folders import are_splits, split_folders
 from embedding_core.errors import Faults
@@ -83,7 +84,7 @@ class ClassFolders:
             within = Counter(file.parent.name for file in files if file.parent.parent != base)
             deeper = f", those of folders within class folders among them: {first_names(sorted(within))}"
             parts.append(
-                f"{len(files):,} {split} images of {len(set(labels)):,} classes{whence} "
+                f"{plural(len(files), f'{split} image')} of {plural(len(set(labels)), 'class')}{whence} "
                 f"({counted(Counter(names[label] for label in labels))}{deeper * bool(within)})"
             )
             parts += alike_told(names)
@@ -94,7 +95,7 @@ class ClassFolders:
             if splits and not any((self.path / name) in (f, *f.parents) for f in used)
         ]
         loose = sum(is_image(name) for folder in {self.path, *used} for name in os.listdir(folder))
-        over += [f"{loose:,} images beside the class folders"] if loose else []
+        over += [f"{plural(loose, 'image')} beside the class folders"] if loose else []
         over += other_files(self.path)
         over += sorted(name for name in os.listdir(self.path) if name in NOT_THE_USERS)
         return "; ".join([*parts, *([f"passed over: {', '.join(over)}"] if over else [])])
@@ -116,7 +117,8 @@ class ClassFolders:
         if not files and not faults:
             faults.append(f"{folder} holds no images ({', '.join(SUFFIXES)}).")
         if faults:
-            raise Faults(few(faults, f"{len(faults) - MAX_FAULTS} more class folders are wrong."))
+            more = len(faults) - MAX_FAULTS
+            raise Faults(few(faults, f"{plural(more, 'more class folder')} {'is' if more == 1 else 'are'} wrong."))
         return files, labels, class_names
 
     def _classes(self, train: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
@@ -144,7 +146,8 @@ class ClassFolders:
         similar = {name: like[folded(name)] for name in strange if folded(name) in like}
         # One class alone is no test set of its own.
         new = strange if strange == own and len(own) > 1 and not similar else []
-        named = [*(train / name for name in class_names), *(folder / name for name in new)]
+        # Training and test folder of a class have one name, so that one may be a link to the other.
+        named = list(dict.fromkeys([*(train / name for name in class_names), *(folder / name for name in own)]))
         # Class names end up in Parquet files, which hold UTF-8 alone.
         faults = [f"{str(path)!a} must have a name in UTF-8." for path in named if not _is_utf8(path.name)]
         faults += [
@@ -157,14 +160,23 @@ class ClassFolders:
 
 
 def _no_classes(named: Sequence[Path]) -> list[str]:
-    """What is wrong with class folders of which one leads into another, or that hold splits."""
+    """What is wrong with class folders of which one leads into another class, or that hold splits."""
     real = {path: Path(os.path.realpath(path)) for path in named}
-    often, above = Counter(real.values()), {parent for place in real.values() for parent in place.parents}
+    at: dict[Path, set[str]] = {}
+    above: dict[Path, set[str]] = {}
+    for path, place in real.items():
+        at.setdefault(place, set()).add(path.name)
+        for parent in place.parents:
+            above.setdefault(parent, set()).add(path.name)
+
+    def leads_into_another(path: Path) -> bool:
+        around = (above.get(real[path], set()), *(at.get(place, set()) for place in (real[path], *real[path].parents)))
+        return any(classes - {path.name} for classes in around)
+
     faults = [
         f"{path} is a link to {place}, which has images of another class: a class must have a folder of its own."
         for path, place in real.items()
-        if path.is_symlink()
-        and (often[place] > 1 or place in above or any(parent in often for parent in place.parents))
+        if path.is_symlink() and leads_into_another(path)
     ]
     return faults + [
         f"{path} holds the splits {', '.join(below)}: a split must hold the classes ({below[0]}/{path.name}), not the "
@@ -202,5 +214,5 @@ def _sha256(files: Sequence[Path], labels: Sequence[int], class_names: tuple[str
         except OSError as error:
             faults.append(f"{file} cannot be read: {error}.")
     if faults:
-        raise Faults(few(faults, f"{len(faults) - MAX_FAULTS} more files cannot be read."))
+        raise Faults(few(faults, f"{plural(len(faults) - MAX_FAULTS, 'more file')} cannot be read."))
     return digest.hexdigest()

@@ -3,7 +3,6 @@
 import hashlib
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,21 +14,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from embedding_core.data.readers.decode import fit
+from embedding_core.data.readers.sentences import MAX_FAULTS, few, plural
 from embedding_core.errors import Faults
 from embedding_core.storage import local_cache
 from embedding_core.storage.atomic_write import StorageError, whole
 
 DEFAULT_SIDE = 64
 """Pixels a side where the images of a set differ in size and none was asked for."""
-
-MAX_FAULTS = 5
-"""Rows named one by one; the rest are counted."""
-
-MAX_COUNTED = 10
-"""Classes whose images a line counts one by one."""
-
-CONTROL = re.compile(r"[\x00-\x1f]")
-"""Line breaks and the like, in the names of classes."""
 
 WHY = " is not an image: "
 """Between the name of a row and what is wrong with it."""
@@ -125,7 +116,7 @@ def write_images(file: Path, rows: ImageRows, *, image_size: int | None) -> tupl
 def _emptied(rows: ImageRows, kept: ImageRows) -> list[str]:
     """Classes that lose all of their images: no data set to go on with, whatever is left of the others."""
     if not len(kept.labels):
-        return [f"{rows.where}: none of the {len(rows.labels):,} images can be read."]
+        return [f"{rows.where}: none of the {plural(len(rows.labels), 'image')} can be read."]
     gone = ~np.isin(rows.labels, kept.labels) & (rows.labels >= 0)
     if not gone.any():
         return []
@@ -172,7 +163,9 @@ def listed(broken: Sequence[str], where: str) -> list[str]:
     """The first of what is broken, and where all are listed if there are more."""
     file = list_file(broken) if len(broken) > MAX_FAULTS else None
     clause = f"; all are listed in {file}" if file else ""
-    return few(broken, f"{where}: {len(broken) - MAX_FAULTS} more rows are not images{clause}.")
+    more = len(broken) - MAX_FAULTS
+    wrong = "more row is not an image" if more == 1 else "more rows are not images"
+    return few(broken, f"{where}: {more} {wrong}{clause}.")
 
 
 def list_file(named: Sequence[str]) -> Path | None:
@@ -204,20 +197,3 @@ def _decode(
         values = np.asarray(image if layout.channels == 1 else image.convert("RGB"))
         pixels[i] = values if layout.channels == 1 else values.transpose(2, 0, 1)
     return layout
-
-
-def few(faults: Sequence[str], rest: str) -> list[str]:
-    """The first `MAX_FAULTS`, and the sentence `rest` if there are more."""
-    return [*faults] if len(faults) <= MAX_FAULTS else [*faults[:MAX_FAULTS], rest]
-
-
-def first_names(names: Sequence[str]) -> str:
-    """`cat, cow, owl, ...`: the first `MAX_FAULTS` of them."""
-    return ", ".join([*names[:MAX_FAULTS], *(["..."] if len(names) > MAX_FAULTS else [])])
-
-
-def counted(images: Mapping[str, int]) -> str:
-    """`cat 12, cow 12` on one line; of many classes the range. `images`: by class."""
-    if len(images) > MAX_COUNTED:
-        return f"{min(images.values()):,} to {max(images.values()):,} each"
-    return ", ".join(f"{CONTROL.sub(' ', name)} {n:,}" for name, n in sorted(images.items()))

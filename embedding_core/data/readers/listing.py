@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from embedding_core.data.readers.decode import SUFFIXES
+from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
 
 NOT_THE_USERS: Final = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
@@ -69,7 +70,7 @@ def instead(path: Path) -> str:
     if not path.is_dir():
         return ": there is no such folder"
     loose = sum(map(is_image, os.listdir(path)))
-    there = [*([f"{loose:,} images"] if loose else []), *other_files(path)]
+    there = [*([plural(loose, "image")] if loose else []), *other_files(path)]
     return f", but {', '.join(there)}" if there else ""
 
 

@@ -27,6 +27,7 @@ from embedding_core.data.readers.parquet_columns import (
     parquet_schema,
     unreadable,
 )
+from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
 
 MAX_CLASSES = 1_000_000
@@ -103,7 +104,8 @@ def _rows(files: tuple[Path, ...], lowest: int, before: Sequence[str] = ()) -> I
             else "Leave rows out whose class is not known."
         )
         faults = [
-            f"{where}: {len(outside)} labels lie outside the {len(class_names)} classes; the first is {labels[first]} "
+            f"{where}: {plural(len(outside), 'label')} {'lies' if len(outside) == 1 else 'lie'} outside the "
+            f"{plural(len(class_names), 'class')}; the first is {labels[first]} "
             f"in {name(first).removeprefix(f'{where}: ')}. {remedy}"
         ]
     return ImageRows(labels, class_names, picture, name, where, tuple(faults))
@@ -137,7 +139,7 @@ def _read(file: Path) -> pa.Table:
     elif table[1].type == pa.uint64() and (pc.max(table[1]).as_py() or 0) > np.iinfo(np.int64).max:
         raise Faults([f"{file}: labels must fit int64, but the largest is {pc.max(table[1])}."])
     if without:
-        raise Faults([f"{file}: {without} rows have no label."])
+        raise Faults([f"{file}: {plural(without, 'row')} {'has' if without == 1 else 'have'} no label."])
     return table
 
 

@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Final
 
 from embedding_core.data.readers.image_cache import Decoded
-from embedding_core.data.readers.image_rows import counted, first_names
 from embedding_core.data.readers.parquet_columns import chosen_columns, parquet_rows, parquet_schema
 from embedding_core.data.readers.parquet_images import decode_parquet, label_counts
+from embedding_core.data.readers.sentences import MAX_FAULTS, counted, first_names, plural
 from embedding_core.data.readers.similar_names import alike_told
 from embedding_core.errors import Faults
 
 SPLIT_NAMES: Final = {"train": ("train", "training"), "test": ("test", "testing", "validation", "valid", "val")}
 """What a split may be called, the best first."""
+
+SHARD: Final = r"-(\d{5})-of-(\d{5})(-[0-9a-f]+)?"
+"""Between the name of a split and the suffix, where the split is in shards."""
+
+OF_A_SPLIT: Final = re.compile(rf"({'|'.join(SPLIT_NAMES['train'] + SPLIT_NAMES['test'])})({SHARD})?\.parquet")
+"""What a file of a split may be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,8 @@ class ParquetSet:
             classes = label_counts(files, chosen[1])
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
             parts.append(
-                f"{sum(map(parquet_rows, files)):,} {split} images of {len(classes):,} classes ({counted(classes)}) of "
-                f"{files[0].relative_to(self.folder)}{more}, columns {' and '.join(chosen)}"
+                f"{plural(sum(map(parquet_rows, files)), f'{split} image')} of {plural(len(classes), 'class')} "
+                f"({counted(classes)}) of {files[0].relative_to(self.folder)}{more}, columns {' and '.join(chosen)}"
             )
             parts += alike_told(classes)
             over |= dict.fromkeys(f"column {name}" for name in schema.names if name not in chosen)
@@ -96,13 +102,24 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(file for below in _folders(folder) for file in below.glob("*.parquet"))
 
 
-def other_files(folder: Path) -> str:
-    """A sentence about Parquet files of which none is called like those of a split; empty where there are none."""
-    files = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*.parquet"))]
+def told_instead(folder: Path, name: str) -> str:
+    """A sentence about Parquet files in `folder`, or at most two folders below, of which the set `name` is not made.
+
+    They are called otherwise than those of a split, or lie too deep. Empty where there are none.
+    """
+    try:
+        files = sorted(file for depth in ("", "*/", "*/*/") for file in folder.glob(f"{depth}*.parquet"))
+    except OSError:  # a folder that went away meanwhile, as those in /proc do
+        return ""
     if not files:
         return ""
+    splits = [file for file in files if OF_A_SPLIT.fullmatch(file.name)]
+    found = f"{folder} holds {first_names([str(file.relative_to(folder)) for file in splits or files])}"
+    if splits:
+        homes = list(dict.fromkeys(f"`{Path(name) / file.parent.relative_to(folder)}`" for file in splits))
+        return f"{found}, too deep for the data set `{name}`: name {' or '.join(homes[:MAX_FAULTS])} as the data set."
     return (
-        f"{folder} holds {first_names(files)}, but its files must be called train.parquet and test.parquet, or "
+        f"{found}, but its files must be called train.parquet and test.parquet, or "
         "train-00000-of-00002.parquet and so on."
     )
 
@@ -121,7 +138,7 @@ def _shards(folder: Path, split: str) -> tuple[Path, ...]:
         files = sorted(folder.glob(f"{split}-*.parquet"))
     except OSError as error:
         raise Faults([f"{folder} cannot be listed: {error}"]) from error
-    named = [re.fullmatch(rf"{split}-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?\.parquet", file.name) for file in files]
+    named = [re.fullmatch(rf"{split}{SHARD}\.parquet", file.name) for file in files]
     numbers = [(int(match[1]), int(match[2])) for match in named if match]
     if numbers and numbers != [(i, len(numbers)) for i in range(numbers[0][1])]:
         shown = ", ".join(file.name for file in files)

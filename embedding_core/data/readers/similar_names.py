@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 
-from embedding_core.data.readers.image_rows import first_names
+from embedding_core.data.readers.sentences import first_names
 
 
 def folded(name: str) -> str:

@@ -43,8 +43,10 @@ def split_folders(path: Path) -> dict[str, Path]:
         if (split := split_of(name)) is not None and (split != "train" or folders_in(path / name)):
             named.setdefault(split, []).append(name)
     if "train" not in named:
-        if are_splits(folders):
-            raise Faults([f"{path} holds the splits {', '.join(folders)}, but no class folders in them: the name of "
+        splits = [name for name in folders if split_of(name) is not None]
+        if are_splits(splits):
+            flat = " and ".join(name for name in splits if split_of(name) == "train")
+            raise Faults([f"{path} holds the splits {', '.join(splits)}, but no class folders in {flat}: the name of "
                           "the folder that an image is in is its class."])  # fmt: skip
         return {}
     if "test" not in named and "valid" in named:

@@ -81,7 +81,7 @@ def _stage_lines(works: Workload, data: DeviceData) -> list[str]:
         expected = sum(images * work.epochs for images, work in zip(of_epoch, own, strict=True))
         about = f", about {_two_digits(expected)} as ASHA stops some" if expected < most - 0.5 else ""
         trials = round(sum(work.trials for work in own))
-        lines.append(f"{stage + ':':<10} {trials:,} trials, at most {round(most):,} images{about}")
+        lines.append(f"{stage + ':':<10} {trials:,} trial{'s' * (trials != 1)}, at most {round(most):,} images{about}")
     return lines
 
 

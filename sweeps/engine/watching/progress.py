@@ -60,7 +60,7 @@ class Progress:
             self._live.start()
             self._show()
         else:
-            self._print(f"{self._title()} ({self._planned} trials)")
+            self._print(f"{self._title()} ({self._planned} trial{'s' * (self._planned != 1)})")
 
     def on_result(self, label: RunLabel, result: Row) -> None:
         """Count images; remember the best value."""

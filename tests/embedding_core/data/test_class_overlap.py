@@ -44,7 +44,7 @@ def test_classes_that_validate_are_tested_and_told() -> None:
     images, counts = found([0, 1, 2, 2], [0, 1, 2, 2], [0, 1, 2], [0, 1])
     assert images == [0, 1, 2, 2]
     assert counts.sentence().startswith(
-        "4 test images of 3 classes, 2 of them of 1 classes held out for validation, which no trained head"
+        "4 test images of 3 classes, 2 of them of 1 class held out for validation, which no trained head"
     )
 
 

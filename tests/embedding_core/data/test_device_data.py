@@ -141,10 +141,10 @@ def test_classes_that_validate_are_in_the_test_split_so_that_no_draw_moves_it(
 @pytest.mark.parametrize(
     ("test", "counts"),
     [
-        ([7, 7, 7], r"1 classes have at most 3 images \(3 in all\)"),
-        ([5, 6, 7, 8], r"4 classes have at most 1 images \(4 in all\)"),
-        ([3, 3, 5, 6], r"1 classes have at most 2 images \(2 in all; 2 images of 2 other classes are passed over\)"),
-        ([5], r"1 classes have at most 1 images \(1 in all\)"),
+        ([7, 7, 7], r"1 class has at most 3 images \(3 in all\)"),
+        ([5, 6, 7, 8], r"4 classes have at most 1 image \(4 in all\)"),
+        ([3, 3, 5, 6], r"1 class has at most 2 images \(2 in all; 2 images of 2 other classes are passed over\)"),
+        ([5], r"1 class has at most 1 image \(1 in all\)"),
     ],
 )
 def test_test_sets_that_nothing_can_be_measured_on_are_told_with_their_counts(
@@ -216,7 +216,7 @@ def test_a_split_counts_the_test_images_that_are_left(write_set: Callable[..., P
     data = DeviceData.load(config, torch.device("cpu"))
     split = data.split(config)
     assert len(split.test) == len(data.test(split).labels) == 4
-    assert data.broken_told(test=True) == (f"1 test image cannot be decoded and are left out: {file.name}: row 3")
+    assert data.broken_told(test=True) == (f"1 test image cannot be decoded and is left out: {file.name}: row 3")
     assert not data.broken_told(test=False)
     assert not data.serves(replace(config, skip_broken=False), torch.device("cpu"))
     assert replace(config, skip_broken=False).sha256 != config.sha256

@@ -51,7 +51,7 @@ def test_negatives_are_uniform_over_the_other_classes() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([1, 1, 1, 1], "1 classes have 2 pairs"), ([0, 1, 2, 3], "4 classes have 0 pairs")],
+    [([1, 1, 1, 1], "1 class has 2 pairs"), ([0, 1, 2, 3], "4 classes have 0 pairs")],
 )
 def test_sets_without_triplets_are_refused(labels: list[int], message: str) -> None:
     with pytest.raises(Faults, match=message):

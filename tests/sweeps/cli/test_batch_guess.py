@@ -103,3 +103,14 @@ def test_a_loss_that_no_micro_batch_can_teach_gives_way_to_the_designs_and_a_typ
     )
     assert begun(design, "--resume")[0] == plan
     assert "--loss" not in next_command(plan, pairs), "nobody typed it"
+
+
+@pytest.mark.parametrize("subset", [20, 30])
+def test_a_guessed_loss_is_told_with_what_is_wrong_in_batches_that_fit(tiny: Design, begun: Any, subset: int) -> None:
+    quick = replace(tiny.presets["quick"], fixed={**tiny.presets["quick"].fixed, "loss": "semihard"})
+    design = replace(tiny, fixed={**tiny.fixed, "loss": "triplet"}, presets={**tiny.presets, "quick": quick})
+    plan, _ = begun(design, "--set", f"subset={subset}", "--set", "accum_steps=4")
+    assert set(plan.guessed) == {"batch_size", "loss"}
+    reason = plan.guessed["loss"].removeprefix("triplet instead of semihard: a guess, as no loss was given. ")
+    assert reason.startswith("loss=semihard learns from two images of one class beside one of another, but of the ")
+    assert "micro-batches of" in reason

@@ -108,9 +108,9 @@ def test_outcomes_and_classifiers_that_need_classes_trained_on_are_refused_toget
 @pytest.mark.parametrize(
     ("test", "counts"),
     [
-        ([14] * 5, "1 classes have at most 5 images (5 in all)"),
-        ([*range(12, 30)], "18 classes have at most 1 images (18 in all)"),
-        ([3, 3, *OTHERS], "1 classes have at most 2 images (2 in all; 54 images of 18 other classes are passed over)"),
+        ([14] * 5, "1 class has at most 5 images (5 in all)"),
+        ([*range(12, 30)], "18 classes have at most 1 image (18 in all)"),
+        ([3, 3, *OTHERS], "1 class has at most 2 images (2 in all; 54 images of 18 other classes are passed over)"),
     ],
 )
 def test_test_sets_that_nothing_can_be_measured_on_are_told_before_training(

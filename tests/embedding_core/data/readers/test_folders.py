@@ -60,9 +60,9 @@ def test_training_and_test_folders(place: Path) -> None:
 
 
 def test_a_class_may_be_called_train(place: Path) -> None:
-    for name in ("plane", "test", "train"):
+    for name in ("plane", "train", "tram"):
         put(place / name / "1.png", 9)
-    assert [name for name, _ in brightness(place)] == ["plane", "test", "train"]
+    assert [name for name, _ in brightness(place)] == ["plane", "train", "tram"]
     assert size_of_test_file(f"folder:{place}") is None
 
 

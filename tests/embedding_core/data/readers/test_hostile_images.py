@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from embedding_core.data.image_sets import load
 from embedding_core.data.readers.decode import decode_image
-from embedding_core.data.readers.image_rows import MAX_FAULTS
+from embedding_core.data.readers.sentences import MAX_FAULTS
 from embedding_core.errors import Faults
 
 WriteSet = Callable[..., Path]
@@ -117,7 +117,7 @@ def test_all_of_them_at_once(write_set: WriteSet, tmp_path: Path) -> None:
     with pytest.raises(Faults) as caught:
         load("mine", tmp_path)
     messages = str(caught.value).splitlines()
-    assert "1 labels lie outside the 1 classes; the first is -1 in row 10" in messages[0]
+    assert "1 label lies outside the 1 class; the first is -1 in row 10" in messages[0]
     assert [f"row {i} is not an image" in messages[i] for i in range(1, MAX_FAULTS + 1)] == [True] * MAX_FAULTS
     assert messages[MAX_FAULTS + 1].count(f"{len(REFUSED) - MAX_FAULTS} more rows are not images; all are listed in ")
     assert len(messages) == MAX_FAULTS + 2
@@ -137,7 +137,7 @@ def test_rows_without_a_struct_and_images_without_a_label(tmp_path: Path, cache:
     with pytest.raises(Faults, match="row 1 is not an image: no bytes"):
         load("mine", tmp_path)
     pq.write_table(pa.table({"image": [good, good], "label": pa.array([None, 1], pa.int64())}), file)
-    with pytest.raises(Faults, match="1 rows have no label"):
+    with pytest.raises(Faults, match="1 row has no label"):
         load("mine", tmp_path)
 
 

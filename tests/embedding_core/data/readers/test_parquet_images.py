@@ -57,7 +57,7 @@ def test_labels_outside_the_class_list_are_counted_and_the_first_is_named(write_
     message = refused("mine", tmp_path)
     assert "2 labels lie outside the 2 classes; the first is 5 in row 1" in message
     write_set(grey(2), [0, -1], name="negative")
-    assert "1 labels lie outside the 1 classes; the first is -1 in row 1" in refused("negative", tmp_path)
+    assert "1 label lies outside the 1 class; the first is -1 in row 1" in refused("negative", tmp_path)
 
 
 PICTURES = pa.array([{"bytes": b"", "path": ""}] * 2)
@@ -110,7 +110,7 @@ def test_rows_without_an_image_or_label_are_named(write_set: WriteSet, tmp_path:
     assert message.count("\n") == 6
     assert "4 more rows are not images; all are listed in " in message
     write_set(grey(2), [0, None], name="unlabelled")
-    assert "1 rows have no label" in refused("unlabelled", tmp_path)
+    assert "1 row has no label" in refused("unlabelled", tmp_path)
     write_set([], [], name="empty")
     assert "has no rows" in refused("empty", tmp_path)
 
@@ -169,7 +169,7 @@ def test_faults_name_the_shard_and_its_row(write_set: WriteSet, tmp_path: Path) 
     message = refused("mine", tmp_path)
     assert f"{folder / 'train-00001-of-00002.parquet'}: row 1 is not an image" in message
     assert (
-        f"1 labels lie outside the 1 classes; the first is -1 in {folder / 'train-00001-of-00002.parquet'}: row 2"
+        f"1 label lies outside the 1 class; the first is -1 in {folder / 'train-00001-of-00002.parquet'}: row 2"
         in message
     )
 
@@ -226,7 +226,7 @@ def test_broken_lists_of_classes(write_set: WriteSet, tmp_path: Path, metadata: 
 
 def test_a_label_beyond_belief_makes_no_list_of_classes(write_set: WriteSet, tmp_path: Path) -> None:
     write_set(grey(2), [0, 2**62])
-    assert "1 labels lie outside the 1000000 classes; the first is 4611686018427387904 in row 1" in refused(
+    assert "1 label lies outside the 1,000,000 classes; the first is 4611686018427387904 in row 1" in refused(
         "mine", tmp_path
     )
 

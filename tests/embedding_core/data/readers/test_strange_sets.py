@@ -1,5 +1,6 @@
 """Data sets that are one step from what is read: no traceback, and nothing is guessed in silence."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from embedding_core.data.broken_images import left_out
 from embedding_core.data.image_sets import load, told
 from embedding_core.data.readers.folders import ClassFolders
 from embedding_core.errors import Faults
@@ -24,6 +26,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 def without_folders_in_splits(root: Path) -> None:
     images(root, classes=("train", "val"))
+
+
+def without_folders_in_splits_beside_another(root: Path) -> None:
+    images(root, classes=("extra", "test", "train"))
 
 
 def splits_within_classes(root: Path) -> None:
@@ -65,7 +71,8 @@ def loose(root: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (without_folders_in_splits, r"holds the splits train, val, but no class folders in them"),
+        (without_folders_in_splits, r"holds the splits train, val, but no class folders in train:"),
+        (without_folders_in_splits_beside_another, r"holds the splits test, train, but no class folders in train:"),
         (splits_within_classes, r"cat holds the splits test, train: a split must hold the classes \(test/cat\)"),
         (a_link_to_the_whole, r"set/all is a link to .*/set, which has images of another class"),
         (a_class_twice, r"kitten is a link to .*/cat, which has images of another class"),
@@ -79,6 +86,21 @@ def test_folders_that_are_no_classes_are_refused(tmp_path: Path, make: Callable[
     make(tmp_path / "set")
     with pytest.raises(Faults, match=said):
         load("folder:set", tmp_path)
+
+
+@pytest.mark.parametrize("other", ["test/cat", "train/cat"])
+def test_a_test_class_that_is_a_link_to_another_is_refused_and_one_to_its_own_is_read(
+    tmp_path: Path, other: str
+) -> None:
+    images(tmp_path / "train", classes=("cat", "dog"))
+    images(tmp_path / "test", classes=("cat",))
+    link = tmp_path / "test" / "dog"
+    link.symlink_to(tmp_path / other)
+    with pytest.raises(Faults, match=rf"test/dog is a link to .*/{other}, which has images of another class"):
+        load(f"folder:{tmp_path}", split="test")
+    link.unlink()
+    link.symlink_to(tmp_path / "train" / "dog")
+    assert load(f"folder:{tmp_path}", split="test").labels.tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["Cat", "cat ", "CAT"])
@@ -102,7 +124,30 @@ def test_classes_that_are_nearly_one_are_told(tmp_path: Path) -> None:
 
 def test_what_is_told_is_one_line_whatever_classes_are_called(tmp_path: Path) -> None:
     images(tmp_path, classes=("a\nb", "c\td"))
-    assert ClassFolders(tmp_path).told() == "4 train images of 2 classes (a b 2, c d 2)"
+    assert told(f"folder:{tmp_path}") == "4 train images of 2 classes (a b 2, c d 2)"
+
+
+def test_what_is_told_is_text_whatever_files_and_folders_are_called(tmp_path: Path) -> None:
+    latin = "s\udcfcd"  # how Python names a file whose bytes are no UTF-8
+    images(tmp_path / "pets" / "cat", classes=("in\nner", latin))
+    images(tmp_path / "pets", classes=("dog",))
+    (tmp_path / "pets" / f"list.{latin}").touch()
+    said = told("folder:pets", tmp_path)
+    assert "among them: in ner, s\\udcfcd)" in said
+    assert said.endswith("passed over: 1 .s\\udcfcd")
+    assert left_out({"train": (f"{tmp_path}/{latin}.png is not an image: no bytes.",)}, tmp_path) == (
+        "1 train image cannot be decoded and is left out: s\\udcfcd.png"
+    )
+
+
+def test_what_is_there_once_is_told_in_the_singular(tmp_path: Path) -> None:
+    images(tmp_path / "pets", n=1, classes=("cat",))
+    shutil.copy(tmp_path / "pets" / "cat" / "0.png", tmp_path / "pets")
+    assert told("folder:pets", tmp_path) == (
+        "1 train image of 1 class (cat 1); passed over: 1 image beside the class folders"
+    )
+    write(tmp_path / "set" / "train.parquet", ["owl"])
+    assert told("set", tmp_path).startswith("1 train image of 1 class (owl 1) of train.parquet")
 
 
 def test_labels_of_two_kinds_in_two_splits_are_refused(tmp_path: Path) -> None:
@@ -122,7 +167,7 @@ def test_names_of_two_splits_that_are_nearly_the_same_are_refused(tmp_path: Path
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (["", "cat", "cat"], "1 rows have no label"),
+        (["", "cat", "cat"], "1 row has no label"),
         (pa.array([2**64 - 1, 0, 1], pa.uint64()), "labels must fit int64, but the largest is 18446744073709551615"),
         ([-1, 0, 1], "the first is -1 in row 0. Leave rows out whose class is not known"),
     ],
@@ -152,8 +197,12 @@ def test_classes_of_one_name_are_counted_apart(tmp_path: Path) -> None:
     [
         ("set/data/0000.parquet", "set holds data/0000.parquet, but its files must be called train.parquet"),
         ("set/data/train-0-of-1.parquet", "set holds data/train-0-of-1.parquet, but its files must be called"),
+        ("set/default/train.parquet", r"too deep for the data set `set`: name `set/default` as the data set\.$"),
+        ("set/a/b/valid-00000-of-00001.parquet", "too deep for the data set `set`: name `set/a/b` as the data set"),
+        ("set/default/train/0000.parquet", "set holds default/train/0000.parquet, but its files must be called"),
         ("set.zip", "set.zip is an archive: unpack it"),
         ("set/cat/0.png", "a set of class folders is called `folder:set`"),
+        ("set/a/b/c/d.parquet", "a set of class folders is called `folder:set`"),  # no tree is searched to its end
     ],
 )
 def test_a_name_under_which_something_else_lies_says_what(tmp_path: Path, file: str, said: str) -> None:
@@ -161,3 +210,11 @@ def test_a_name_under_which_something_else_lies_says_what(tmp_path: Path, file: 
     (tmp_path / file).write_bytes(np.zeros(9).tobytes())
     with pytest.raises(Faults, match=said):
         load("set", tmp_path)
+    with pytest.raises(Faults, match=re.sub("([`:])set", rf"\1{tmp_path}/set", said)):
+        load(str(tmp_path / "set"), tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("name", ["/nonexistent/pets", "", "."])
+def test_a_path_that_is_no_data_set_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Faults, match=r"holds folders and no Parquet files|Unknown data set"):
+        load(name, tmp_path)

@@ -45,9 +45,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_stage_begins_with_what_it_is_for(shown: Progress, written: io.StringIO) -> None:
-    shown.start()
-    assert written.getvalue() == "search: try settings, and stop those that fall behind (8 trials)\n"
+@pytest.mark.parametrize(("planned", "trials"), [(8, "8 trials"), (1, "1 trial")])
+def test_a_stage_begins_with_what_it_is_for(written: io.StringIO, planned: int, trials: str) -> None:
+    console = Console(file=written)
+    Progress(
+        "search", planned=planned, images_per_trial=100, ended=Counter(), measure="val_auc", console=console
+    ).start()
+    assert written.getvalue() == f"search: try settings, and stop those that fall behind ({trials})\n"
 
 
 def test_without_a_node_a_line_says_who_waits(clock: list[float], shown: Progress, written: io.StringIO) -> None:
