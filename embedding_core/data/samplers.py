@@ -99,7 +99,7 @@ def _pair_faults(config: TrainConfig, labels: Int64[Tensor, " m"]) -> Iterator[s
     seen = config.micro_batch if in_parts else config.batch_size
     what = "micro-batches" if in_parts and config.accum_steps > 1 else "batches"
     remedy = f"batch_size={config.accum_steps * 4} or more" if seen < 3 else "batch_sampler=pk or a larger batch_size"
-    fewer = " or fewer accum_steps" if what == "micro-batches" else ""
+    fewer = ", or fewer accum_steps" if what == "micro-batches" else ""
     parts = labels.split(seen)
     if not any(len(classes := part.unique()) > 1 and len(classes) < len(part) for part in parts):
         yield (

@@ -41,7 +41,7 @@ def test_micro_batches_that_never_hold_a_pair_are_refused_unless_koleo_learns_fr
     alone = TrainConfig(loss="semihard", batch_size=64, accum_steps=32)
     (fault,) = batch_faults(alone, digits.split(alone))
     assert re.search(r"of the \d+ micro-batches of 2 images .* none holds that", fault)
-    assert fault.endswith(": take batch_size=128 or more or fewer accum_steps.")
+    assert fault.endswith(": take batch_size=128 or more, or fewer accum_steps.")
     for learns in ({"accum_mode": "cached"}, {"koleo": True, "koleo_weight": 0.1}, {"accum_steps": 2}):
         other = replace(alone, **learns)
         assert batch_faults(other, digits.split(other)) == []
