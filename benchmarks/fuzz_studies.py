@@ -228,12 +228,12 @@ def told(path: Path, pages: Path | None = None) -> optuna.Study | str:
         AssertionError: that is no sentence.
     """
     try:
-        study = read_study(str(path))
+        study, file = read_study(str(path))
     except Faults as error:
         if "\n" in str(error):
             raise AssertionError(f"more than a sentence: {error}") from error
         return str(error)
-    report = optuna_report(study)
+    report = optuna_report(study, file)
     if pages is None:
         markdown_of(report)
     else:

@@ -95,10 +95,11 @@ class Hurt:
         Raises:
             RuntimeError: the driver gave up.
         """
-        with ExitStack() as started:
-            driver = self.start()
-            started.callback(driver.clear)
+        driver = self.start()
+        try:
             self.check(driver.process.wait())
+        finally:
+            driver.clear()
 
     def check(self, status: int) -> None:
         """Raises: RuntimeError: a driver that was neither killed nor asked to stop has ended otherwise than well."""
@@ -124,14 +125,10 @@ def hurt(
             planned = _signal_in(PLACES[way], draw, sweep.folder.with_suffix(".signalled")) if way in PLACES else {}
             driver = sweep.start(**({SIGNAL: json.dumps(planned)} if planned else {}))
             started.callback(driver.clear)
-            blows = chain(
-                _on_trials(driver, draw, early)
-                if not sweep.address
-                else (),  # those of a cluster are not this driver's
-                _signalled(driver, way, planned) if planned else _on_driver(driver, way, draw),
-            )
+            on_trials = () if sweep.address else _on_trials(driver, draw, early)  # a cluster's are not this driver's
+            on_driver = _signalled(driver, way, planned) if planned else _on_driver(driver, way, draw)
             struck = False
-            for blow in islice(blows, most):
+            for blow in islice(chain(on_trials, on_driver), most):
                 most, struck = most - 1, blow.what != TRIAL_KILLED
                 yield blow
             if not struck:  # it goes on to the end of its sweep

@@ -83,7 +83,7 @@ def tortured(sweep: Hurt, seed: int, clock: Clock) -> list[Blow]:
 
 
 def tell_counts(found: Counter[str], blows: list[Blow]) -> bool:
-    """Print what was lost; whether anything was."""
+    """Print what was lost, doubled, different or late; whether anything was."""
     rows = found["rows expected"]
     table = [
         ("trials", found["trials planned"], found["trials ended"], found["trials lost"], found["trials doubled"]),
@@ -103,7 +103,7 @@ def tell_counts(found: Counter[str], blows: list[Blow]) -> bool:
 
 
 def main() -> int:
-    """Hurt a sweep, tell each blow, count; 1 if anything was lost, doubled or different, 130 after Ctrl-C."""
+    """Hurt a sweep, tell each blow, count; 1 if anything was lost, doubled, different or late, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, help="of the moments and the victims; another one each time by default")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the sweep in this folder")

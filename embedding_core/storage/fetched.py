@@ -1,6 +1,7 @@
 """Files of an object store, brought to this machine once: what is decoded and memory-mapped must lie on a disk."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,13 @@ so train on the files that were there when the first of them looked. Without it 
 
 REFUSALS: Final = (
     "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "INVALID_SIGNATURE", "NO_SUCH_BUCKET",
-    "MISSING_AUTHENTICATION_TOKEN", "PERMISSION_DENIED", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED",
+    "MISSING_AUTHENTICATION_TOKEN", "PERMISSION_DENIED", "REQUEST_EXPIRED", "REQUEST_TIME_TOO_SKEWED",
+    "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED",
 )  # fmt: skip
 """Answers of a store that is up, as Arrow spells them; waiting does not mend what they name."""
+
+UNNAMED_REFUSAL: Final = re.compile(r"HTTP status (30[18]|40[0135])\b")
+"""Status of those that Arrow has no name for: credentials that have expired, a bucket of another region."""
 
 
 class NotFetched(Faults, StorageError):
@@ -40,7 +45,7 @@ def fetched(uri: str, name: str) -> Path:
     start = os.environ.get(LISTING)
     if start:
         listed = local_cache.remembered(f"listed {start} {uri} {name}", lambda: _listed(uri, name))
-        listed = [(path, size, changed) for path, size, changed in listed]  # JSON has lists alone
+        listed = [(path, size, changed) for path, size, changed in listed]  # JSON has no tuples
     else:
         listed = _listed(uri, name)
 
@@ -86,5 +91,6 @@ def _opened(uri: str, name: str) -> tuple[fs.FileSystem, str]:
 
 
 def _failed(what: str, error: Exception) -> Faults:
-    passes = isinstance(error, OSError) and not any(refusal in str(error) for refusal in REFUSALS)
-    return (NotFetched if passes else Faults)([f"{what}: {error}"])
+    said = str(error)
+    refused = any(name in said for name in REFUSALS) or UNNAMED_REFUSAL.search(said)
+    return (NotFetched if isinstance(error, OSError) and not refused else Faults)([f"{what}: {error}"])

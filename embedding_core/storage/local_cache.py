@@ -70,7 +70,7 @@ def entry(key: str, *, read: Callable[[Path], T | None], write: Callable[[Path],
                 if found is None:
                     _publish(folder, write)
                     found = read(folder)
-    except Faults:  # of `write`, and its own
+    except Faults:  # of `write`: NotFetched is an OSError too
         raise
     except OSError as error:
         where = "free some space, or name another folder with EMBED_CACHE_DIR"

@@ -110,6 +110,7 @@ def run(
             latest.point_to(folder)
             for lost in store.tidy():
                 say(console, lost, style="red")
+                log.note(lost)
             if not joins:  # of a cluster, each node has its own cache, which its first trial fills
                 feature_cache.compute(plan, data, console)
             sweep = Sweep(

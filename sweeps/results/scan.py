@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,13 +100,15 @@ def put_aside_damaged(results_dir: Path) -> list[Path]:
             if part.file_name not in covered and not _is_whole(path, table):
                 aside = results_dir / DAMAGED / path.relative_to(results_dir)
                 aside.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(aside)
+                # The highest number is given again once its file has gone, and the next one may be damaged too.
+                names = (aside.with_stem(f"{aside.stem}-{n}") if n > 1 else aside for n in count(1))
+                path.rename(next(name for name in names if not name.exists()))
                 moved.append(path)
     return moved
 
 
-def _is_whole(path: Path, table: str) -> bool:
-    """Whether what is in a file can be read.
+def _is_whole(path: Path, table: str, *, again: bool = True) -> bool:
+    """Whether what is in a file can be read; `again`: with a second try where memory was short.
 
     Raises:
         Faults: the file itself cannot be, as its disk fails, say.
@@ -116,7 +118,8 @@ def _is_whole(path: Path, table: str) -> bool:
     except Faults as error:
         if getattr(error.__cause__, "errno", None) is not None:  # Arrow's own errors have none
             raise
-        return False
+        # A damaged length asks for more memory than there is, too, but does so each time.
+        return again and isinstance(error.__cause__, MemoryError) and _is_whole(path, table, again=False)
     return True
 
 

@@ -241,7 +241,8 @@ def attempts(results_dir: Path | str, *, stage: str | None = None, table: str | 
         table: only this one; None: any.
 
     Raises:
-        Faults: no sweep there, another schema version, unknown stage, a damaged file.
+        Faults: no sweep there, another schema version, unknown stage, a damaged file of several trials. Of a file of
+            one, as older code wrote them, the name is enough.
     """
     results_dir = Path(results_dir)
     files.check_sweep(results_dir)
@@ -272,8 +273,6 @@ def finished(results_dir: Path | str, stage: str, *, retry: Collection[str] = fr
     faults = [unknown("end reason", reason, END_REASONS) for reason in retry if reason not in END_REASONS]
     if faults:
         raise Faults(faults)
-    if not retry:
-        return set(attempts_of(results_dir, "trials", stage))
     rows, _ = scan.scan(results_dir, "trials", stage, ["trial_id", "attempt", "end_reason"])
     rows = _latest(rows, KEYS["trials"])
     again = pc.is_in(rows["end_reason"], pa.array(list(retry), pa.string()))

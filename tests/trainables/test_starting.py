@@ -3,11 +3,13 @@
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
 from PIL import Image
 from pyarrow import fs
@@ -75,11 +77,15 @@ def grey_set() -> pa.Table:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_share_of_a_gpu_that_torch_cannot_use_is_no_reason_to_train_on_the_cpu(starts: Callable[..., Starts]) -> None:
-    with pytest.raises(UnfitMachine, match=r"A trial holds 0\.25 of a GPU that torch cannot use here") as unfit:
-        starts(device="auto").begin()
+def test_a_share_of_a_gpu_that_torch_cannot_use_is_no_reason_to_train_on_the_cpu(
+    starts: Callable[..., Starts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=str, get_node_labels=dict))
+    row = starts(device="auto").step()
+    assert (row["done"], row["end_reason"]) == (True, "error")
+    assert row["error_type"].startswith("UnfitMachine: A trial holds 0.25 of a GPU that torch cannot use here")
     for part in ("Card, its compute capability and driver: ", f"torch {torch.__version__}", "`--gpus-per-trial 0`"):
-        assert part in str(unfit.value)
+        assert part in row["traceback"]
     assert starts(device="cpu").begin()["epoch"] == 1, "how packing is tried on GPUs that are not there"
 
 

@@ -117,7 +117,6 @@ def plain_ticks(axes: Axes, which: str, *, signed: bool = False, most: int = 6) 
     """Tick labels as in the text: no leading zero, only the digits the step needs."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
-
     axis.set_major_formatter(_PlainNumbers(signed))
 
 

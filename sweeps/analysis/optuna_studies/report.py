@@ -15,7 +15,7 @@ from sweeps.analysis.document import Picture, Report, Section, Table
 from sweeps.analysis.figures.importances import READING, draw_importances, importance_data
 from sweeps.analysis.numbers import ABSENT, plain
 from sweeps.analysis.optuna_studies.counts import ENDINGS, NOT_SET, REASONS, Arms, arms, completed, endings, feasible
-from sweeps.analysis.optuna_studies.study_file import read_study
+from sweeps.analysis.optuna_studies.study_file import StudyFile, read_study
 from sweeps.analysis.optuna_studies.values import NOT_COMPLETED, draw_values, values_data
 from sweeps.analysis.report.render import write_pages
 from sweeps.analysis.stats.description.importances import EVALUATORS, Importances, remarks
@@ -40,22 +40,23 @@ def render_study(target: str, output: Path | None = None) -> Path:
     Raises:
         Faults: as `read_study` does, or `output` is not a folder.
     """
-    study = read_study(target)
-    return write_pages(output or Path(f"{Path(study.user_attrs['file']).stem}-report"), optuna_report(study))
+    study, file = read_study(target)
+    return write_pages(output or Path(f"{Path(file.name).stem}-report"), optuna_report(study, file))
 
 
-def optuna_report(study: optuna.Study) -> Report:
+def optuna_report(study: optuna.Study, file: StudyFile) -> Report:
     """Counts, reasons against comparing, best trials, figures and importances; no effect is ever claimed.
 
     Args:
         study: as `read_study` gives it.
+        file: likewise.
     """
-    trials = study.trials
+    trials = study.get_trials(deepcopy=False)
     found, n = arms(trials), len(trials)
     counts = ", ".join(f"{n} {ending}" for ending, n in endings(trials).items())
     sections = [
         _best(study, trials), _supports(found), _levels(found), _values(study, found), _pruning(trials),
-        _importances(study, trials), _provenance(study, trials),
+        _importances(study, trials), _provenance(study, trials, file),
     ]  # fmt: skip
     return Report(
         study=f"Optuna study {study.study_name}",
@@ -176,16 +177,16 @@ def _importances(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Section:
     return Section("Importance of the settings", remarks(given), pictures=pictures)
 
 
-def _provenance(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Section:
+def _provenance(study: optuna.Study, trials: Sequence[FrozenTrial], file: StudyFile) -> Section:
     rows = [
-        ["file", study.user_attrs["file"]],
-        ["sha256 of the file", study.user_attrs["sha256"]],
+        ["file", file.name],
+        ["sha256 of the file", file.sha256],
         ["study", study.study_name],
         ["first trial began", _time(min, (trial.datetime_start for trial in trials))],
         ["last trial ended", _time(max, (trial.datetime_complete for trial in trials))],
         ["read with", f"optuna {optuna.__version__}"],
     ]
-    note = ["The last line of the journal is cut off; Optuna passes it over."] * study.user_attrs["cut off"]
+    note = ["The last line of the journal is cut off; Optuna passes it over."] * file.is_cut_off
     return _section("Provenance", note, ["", "value"], rows)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -24,10 +25,22 @@ LOCKED_S = 60.0
 """Seconds to wait for whoever writes in the database."""
 
 
-def read_study(target: str) -> optuna.Study:
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """The file that a study was read from."""
+
+    name: str
+    """Without its folder."""
+
+    sha256: str
+    is_cut_off: bool
+    """Whether it is a journal whose last line is cut off: Optuna passes over that line."""
+
+
+def read_study(target: str) -> tuple[optuna.Study, StudyFile]:
     """The study named by `PATH` or `PATH#NAME` in memory; databases of older versions of Optuna are upgraded in a copy.
 
-    Choices of categories, of whatever type, are texts that tell them apart. User attributes say where it is from.
+    Choices of categories, of whatever type, are texts that tell them apart.
 
     Raises:
         Faults: no such file, no Optuna storage or a damaged one, no study of that name or several without a name, or no
@@ -50,12 +63,10 @@ def read_study(target: str) -> optuna.Study:
             first = first.__cause__
         cause = " ".join(str(first).split())[:200] or type(first).__name__
         raise Faults([f"{path} cannot be read as an Optuna storage, it may be damaged: {cause}."]) from None
-    if not study.trials:
+    if not study.get_trials(deepcopy=False):
         raise Faults([f"Study `{study.study_name}` in {path} has no trials: there is nothing to report."])
-    study.set_user_attr("file", path.name)
-    study.set_user_attr("sha256", hashlib.sha256(content).hexdigest())
-    study.set_user_attr("cut off", not content.startswith(SQLITE) and not content.endswith(b"\n"))
-    return study
+    is_cut_off = not content.startswith(SQLITE) and not content.endswith(b"\n")
+    return study, StudyFile(path.name, hashlib.sha256(content).hexdigest(), is_cut_off)
 
 
 def _opened(path: Path, content: bytes, copy: Path) -> BaseStorage:
@@ -101,7 +112,7 @@ def _in_memory(stored: optuna.Study) -> optuna.Study:
         if trial.state == TrialState.COMPLETE and (len(trial.values) != n or any(map(math.isnan, trial.values))):
             raise ValueError(f"trial {trial.number} is completed with {trial.values}, of {n} values")
         memory.create_new_trial(study_id, template_trial=_labelled(trial))
-        memory.get_all_trials(study_id, deepcopy=False)[-1].number = trial.number  # in the file there may be gaps
+        memory.get_all_trials(study_id, deepcopy=False)[-1].number = trial.number  # a file may have gaps
     study = optuna.load_study(study_name=stored.study_name, storage=memory)
     if stored.metric_names:
         study.set_metric_names(stored.metric_names)

@@ -42,11 +42,10 @@ class ValuesData:
 
 def values_data(study: optuna.Study, objective: int, name: str, arm: Arms | None = None) -> ValuesData:
     """Values of one objective in the order the trials were begun, or at each level of a parameter, spread a little
-    sideways in that order. Of a trial that did not complete, the last finite one that it
-    reported.
+    sideways in that order. Of a trial that did not complete, the last finite one that it reported.
     """
     trials = study.get_trials(deepcopy=False)
-    places = {} if arm is None else {name: i for i, name in enumerate(arm.levels)}
+    places = {} if arm is None else {own: i for i, own in enumerate(arm.levels)}
     spread = np.linspace(-0.3, 0.3, len(trials)) * (arm is not None and len(trials) > 1)
     points: dict[str, list[tuple[float, float]]] = {kind: [] for kind in MARKS}
     done, violated, other = points.values()

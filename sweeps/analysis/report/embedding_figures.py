@@ -19,6 +19,17 @@ from sweeps.analysis.wording import cell_name
 FAILED: Final = re.compile(r"(?:^|; )([a-z0-9_ ]+) \((\w+)\): ")
 """Before each reason in `views_failed`: the view and its split."""
 
+CALLED: Final = {
+    **pca_umap_tsne.PROJECTIONS,
+    "ellipses": "ellipses of the classes",
+    "distances": "distances between classes",
+    "exemplars": "closest and farthest images of each class",
+    "neighbours": "nearest neighbours",
+    "neighbours of grey copies": "nearest neighbours of grey queries",
+    "groups": "spreads and neighbours by class",
+}
+"""Views of `views_failed`, as the report has them."""
+
 
 def chosen(data: Shown) -> str:
     """Which cells get what, where there are too many for sheets of all."""
@@ -30,7 +41,7 @@ def chosen(data: Shown) -> str:
 
 
 def missing(trials: pa.Table) -> list[str]:
-    """A sentence for each view that some confirmed run could not compute, with its reasons: its figure is missing.
+    """A sentence for each view that some confirmed run could not compute, with a figure of its own or not, and why.
 
     Args:
         trials: the table `trials` with `stage`.
@@ -41,8 +52,9 @@ def missing(trials: pa.Table) -> list[str]:
         _, *parts = FAILED.split(text)
         for view, split, reason in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
             found.setdefault((view, split), []).append(reason)
+    splits = {**SPLITS, "train": "training images"}
     return [
-        f"Missing: {pca_umap_tsne.PROJECTIONS.get(view, view)}, {SPLITS.get(split, split)}. It could not be computed "
+        f"Missing: {CALLED.get(view, view)}, {splits.get(split, split)}. It could not be computed "
         f"in {len(reasons)} of {len(told)} runs ({'; '.join(dict.fromkeys(reasons))})."
         for (view, split), reasons in found.items()
     ]

@@ -11,7 +11,6 @@ from embedding_core.storage.atomic_write import StorageError
 from embedding_core.storage.fetched import LISTING, NotFetched, fetched
 
 Answering = Callable[..., str]
-DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 
 
 def upload(bucket: str, name: str, text: bytes) -> None:
@@ -53,10 +52,20 @@ def test_files_that_do_not_come_are_no_fault_of_the_cache(
         fetched(bucket, "half")
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (403, "AccessDenied", "ACCESS_DENIED"),
+        (403, "ExpiredToken", "ExpiredToken"),
+        (400, "ExpiredToken", "ExpiredToken"),
+        (301, "PermanentRedirect", "PermanentRedirect"),
+    ],
+)
 def test_what_a_store_refuses_is_not_waited_for(
-    bucket: str, cache: Path, answering: Answering, monkeypatch: pytest.MonkeyPatch
+    bucket: str, cache: Path, answering: Answering, monkeypatch: pytest.MonkeyPatch, status: int, code: str, told: str
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{answering(403, DENIED)}")
-    with pytest.raises(Faults, match="ACCESS_DENIED") as refused:
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{answering(status, body)}")
+    with pytest.raises(Faults, match=told) as refused:
         fetched(bucket, "mine")
     assert not isinstance(refused.value, StorageError)

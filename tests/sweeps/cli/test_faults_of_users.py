@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ import pytest
 import ray
 import torch
 from PIL import Image
+from rich.console import Console
 
 from sweeps.cli import session
 from sweeps.cli.main import main
@@ -28,6 +31,7 @@ from sweeps.design import Design, plan_file
 from sweeps.design.plan import Plan
 from sweeps.koleo_accum import DESIGN
 from sweeps.results.store import Store
+from sweeps.results.sweep_log import FILE, SweepLog
 
 Tree = Callable[[Path], dict[str, str]]
 
@@ -266,6 +270,25 @@ def test_a_disk_that_is_full(refused: Callable[..., str], monkeypatch: pytest.Mo
     message = refused("")
     assert "No space left on device: 'session'" in message
     assert "`--resume`" in message
+
+
+def test_that_a_damaged_file_was_put_aside_is_in_the_log_of_the_sweep(
+    tiny: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal is closed, and of a driver in a pod nobody has read it. Nothing that needs Ray takes part."""
+    options = parse(tiny, ["--local", "--results", str(tmp_path), "--name", "mine", "--resume"])
+    folder = tmp_path / "mine"
+    store = Store.create(folder)
+    plan_file.write(folder / "plan.json", plan_file.content_of(Plan.of(tiny, {}), "mine"))
+    file = store.write("curves", "search", "t00000", 1, [{"epoch": 1}])
+    assert file is not None
+    file.write_bytes(b"")
+    monkeypatch.setattr(session, "connect", lambda where: None)
+    monkeypatch.setattr(session, "slots", lambda *_, **__: SimpleNamespace(room=lambda: 1))
+    monkeypatch.setattr(session.runner, "run", lambda sweep: True)
+    untouched: Any = SimpleNamespace(handle=lambda: None)
+    session.carry_out(tiny, options, folder, Console(quiet=True), SweepLog(), untouched)
+    assert f"`{file}` is damaged, and now lies below" in (folder / FILE).read_text()
 
 
 @pytest.mark.slow

@@ -392,10 +392,11 @@ def test_rows_of_another_trial_or_attempt_are_refused(store: Store) -> None:
 def test_a_damaged_file_is_refused_by_every_reader_and_costs_a_resume_what_was_in_it(
     store: Store, table: str, keep: int
 ) -> None:
-    folder = store.results_dir
-    for name, row in (("curves", curve(1)), ("trials", {"end_reason": "completed"})):
-        for pair in (("t00000", "t00001"), ("t00002", "t00003")):  # of several trials, as a driver flushes them
-            store.publish(name, "tune", pa.concat_tables([check_rows(name, "tune", trial, 1, [row]) for trial in pair]))
+    folder, both = store.results_dir, ("t00000", "t00001")
+    for epoch, trial in enumerate(both, 1):  # as a driver writes: epochs of all trials in a file, each end in its own
+        epochs = [check_rows("curves", "tune", one, 1, [curve(epoch)]) for one in both]
+        store.publish("curves", "tune", pa.concat_tables(epochs))
+        store.write("trials", "tune", trial, 1, [{"end_reason": "completed"}])
     path = folder / f"v1/{table}/stage=tune/rows-00000001.parquet"
     path.write_bytes(content := path.read_bytes()[:keep])
     readers: list[Callable[[], object]] = [lambda: read(folder, table), lambda: attempts(folder)]
@@ -406,11 +407,48 @@ def test_a_damaged_file_is_refused_by_every_reader_and_costs_a_resume_what_was_i
     (told,) = Store.open(folder).tidy()
     assert ("the trial whose end it held runs again" if table == "trials" else "no outcome of a trial is lost") in told
     assert (folder / "damaged" / path.relative_to(folder)).read_bytes() == content
-    trials = {f"t0000{number}" for number in range(4)}
-    assert finished(folder, "tune") == ({"t00000", "t00001"} if table == "trials" else trials)
-    assert attempts(folder) == dict.fromkeys(trials, 1), "the next attempt is another than the one that is lost"
-    assert set(read(folder, table)["trial_id"].to_pylist()) == {"t00000", "t00001"}
+    assert finished(folder, "tune") == ({"t00000"} if table == "trials" else set(both))
+    assert attempts(folder) == dict.fromkeys(both, 1), "the next attempt is another than the one that is lost"
+    assert read(folder, "curves")["epoch"].to_pylist() == ([1, 1] if table == "curves" else [1, 2, 1, 2])
     assert Store.open(folder).tidy() == []
+
+
+def test_a_damaged_file_of_one_trial_is_no_end(store: Store) -> None:
+    """As older code wrote them: its name tells the trial, and an attempt that is not to be given again."""
+    path = store.write("trials", "tune", "t00009", 1, [{"end_reason": "completed"}])
+    path.unlink()
+    path.with_name("t00009-a1-00000.parquet").write_bytes(b"junk")
+    with pytest.raises(Faults, match=r"t00009-a1-00000\.parquet` is damaged: move it away"):
+        finished(store.results_dir, "tune")
+    assert attempts(store.results_dir) == {"t00009": 1}
+
+
+def test_files_put_aside_under_one_name_are_all_kept(store: Store) -> None:
+    """The number of a file that has gone is given again, where it was the highest."""
+    for content in (b"first", b"second", b"third"):
+        store.write("trials", "tune", "t00000", 1, [{"end_reason": "completed"}]).write_bytes(content)
+        assert len(Store.open(store.results_dir).tidy()) == 1
+        store = Store.open(store.results_dir)
+    aside = store.results_dir / "damaged" / "v1" / "trials" / "stage=tune"
+    assert {path.read_bytes() for path in aside.iterdir()} == {b"first", b"second", b"third"}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_file_is_not_put_aside_for_a_moment_without_memory(
+    store: Store, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A length that is damaged asks for more than there is as well, and does so each time."""
+    file = store.write("trials", "tune", "t00000", 1, [{"end_reason": "completed"}])
+    short, whole = [pa.ArrowMemoryError("malloc of size 64 failed")] * times, pq.ParquetFile
+
+    def opened(path: Path) -> pq.ParquetFile:
+        if path == file and short:
+            raise short.pop()
+        return whole(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", opened)
+    assert len(Store.open(store.results_dir).tidy()) == times - 1
+    assert finished(store.results_dir, "tune") == ({"t00000"} if times == 1 else set())
 
 
 def test_a_column_whose_name_is_damaged_is_a_damaged_file(store: Store) -> None:

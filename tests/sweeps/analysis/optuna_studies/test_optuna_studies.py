@@ -22,7 +22,7 @@ from embedding_core.errors import Faults
 from sweeps.analysis.optuna_studies import study_file
 from sweeps.analysis.optuna_studies.counts import REASONS, arms, endings
 from sweeps.analysis.optuna_studies.report import optuna_report, render_study
-from sweeps.analysis.optuna_studies.study_file import read_study
+from sweeps.analysis.optuna_studies.study_file import StudyFile, read_study
 from sweeps.analysis.report.render import markdown_of
 from sweeps.analysis.stats.description.optuna_importances import study_shares
 from sweeps.commands.report import main
@@ -98,13 +98,14 @@ def journal(file: Path, *names: str) -> Path:
 
 
 def levels(file: str, name: str) -> dict[str, dict[str, int]]:
-    study = read_study(file)
+    study, _ = read_study(file)
     (arm,) = [arm for arm in arms(study.trials) if arm.parameter == name]
     return arm.levels
 
 
 def test_counts_of_a_database_shaped_like_study_1(database: Path) -> None:
-    study = read_study(str(database))
+    study, file = read_study(str(database))
+    assert file == StudyFile("koleo.log", hashlib.sha256(database.read_bytes()).hexdigest(), is_cut_off=False)
     assert endings(study.trials) == {"completed": 15, "pruned": 85}
     assert levels(str(database), "koleo") == {
         "True": {"completed": 3, "pruned": 17},
@@ -160,7 +161,7 @@ def test_one_of_several_studies_is_chosen_by_name(tmp_path: Path) -> None:
     file = journal(tmp_path / "log", "alpha", "beta")
     with pytest.raises(Faults, match=r"holds 2 studies; choose one with .*#NAME`: alpha, beta"):
         read_study(str(file))
-    study = read_study(f"{file}#beta")
+    study, _ = read_study(f"{file}#beta")
     assert (study.study_name, len(study.trials)) == ("beta", 12)
     with pytest.raises(Faults, match=r"`bata`.*beta"):
         read_study(f"{file}#bata")
@@ -180,7 +181,19 @@ def test_what_a_writer_has_not_committed_is_not_read(tmp_path: Path, monkeypatch
         with pytest.raises(Faults, match="database is locked"):
             read_study(str(file))
         writer.execute("rollback")
-    assert [trial.state for trial in read_study(str(file)).trials] == [study1_trials()[0].state]
+    assert [trial.state for trial in read_study(str(file))[0].trials] == [study1_trials()[0].state]
+
+
+def test_trials_keep_their_numbers_where_one_was_deleted(tmp_path: Path) -> None:
+    """Optuna's storage in memory counts its trials anew."""
+    file = tmp_path / "gap.db"
+    study = optuna.create_study(storage=f"sqlite:///{file}", direction="maximize")
+    study.add_trials([one({"x": 0.5}, X, value=value) for value in (1.0, 2.0)])
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("delete from trials where number = 0")
+    study, _ = read_study(str(file))
+    assert [trial.number for trial in study.trials] == [1]
+    assert "trial 1, value 2." in told(file)
 
 
 def broken(folder: Path) -> dict[str, str]:
@@ -255,12 +268,12 @@ def made(folder: Path, *trials: FrozenTrial, **how: Any) -> tuple[optuna.Study, 
     study = optuna.create_study(storage=storage, study_name="made", **how)
     for trial in trials:
         storage.create_new_trial(study._study_id, template_trial=trial)
-    return read_study(str(folder / "made.log")), told(folder / "made.log")
+    return read_study(str(folder / "made.log"))[0], told(folder / "made.log")
 
 
 def told(file: Path) -> str:
     """Its report as Markdown."""
-    return markdown_of(optuna_report(read_study(str(file))))
+    return markdown_of(optuna_report(*read_study(str(file))))
 
 
 def one(params: dict[str, Any], distributions: dict[str, BaseDistribution], **how: Any) -> FrozenTrial:
@@ -354,7 +367,7 @@ def test_trials_that_never_ended_are_counted_and_a_cut_off_line_is_said(tmp_path
     study.ask(X)
     study.enqueue_trial({"x": 0.5})
     study.optimize(lambda trial: float("nan"), n_trials=1)
-    assert endings(read_study(str(file)).trials) == {"completed": 2, "failed": 1, "running": 1}
+    assert endings(read_study(str(file))[0].trials) == {"completed": 2, "failed": 1, "running": 1}
     file.write_bytes(file.read_bytes()[:-5])
     text = told(file)
     assert "(2 completed, 2 running)" in text
@@ -371,6 +384,6 @@ def test_importances_are_optunas_own(tmp_path: Path) -> None:
         return x + (trial.suggest_float("y", 0, 1) if trial.suggest_categorical("on", [True, False]) else 0.0)
 
     study.optimize(objective, n_trials=24)
-    shares, reason = study_shares(read_study(str(tmp_path / "log")), "PED-ANOVA")
+    shares, reason = study_shares(read_study(str(tmp_path / "log"))[0], "PED-ANOVA")
     assert reason == ""
     assert shares == pytest.approx(optuna.importance.get_param_importances(study))

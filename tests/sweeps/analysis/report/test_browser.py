@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sweeps.analysis.document import FirstScreen, Report, Section, TrialTable
+from sweeps.analysis.figures.embeddings import images, neighbours
 from sweeps.analysis.report.compose import render_comparison, render_sweep
 from sweeps.analysis.report.render import html_of
 from tests.sweeps.analysis.invented import stages, views
@@ -56,8 +57,12 @@ FIGURES = """() => [...document.querySelectorAll('figure:not(.moving) svg')].map
             own.top < box.top - 1 || own.bottom > box.bottom + 1);
     });
     return {label: svg.getAttribute('aria-label'), width: box.width, height: box.height,
-        shapes: svg.querySelectorAll('path, use, image').length, cut: cut.map(text => text.textContent)};
+        shapes: svg.querySelectorAll('path, use').length, images: svg.querySelectorAll('image').length,
+        cut: cut.map(text => text.textContent)};
 })"""
+
+FRAME = 30
+"""Paths of a figure of one panel that shows nothing: grounds, spines and ticks."""
 
 TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(node =>
     !node.closest('.wide, svg') && node.getBoundingClientRect().right > document.documentElement.clientWidth + 1
@@ -258,7 +263,8 @@ def test_the_page_is_whole_on_a_phone_on_a_desk_and_on_paper(opened: Opened) -> 
         for figure in figures:
             assert figure["width"] > 200, figure
             assert figure["height"] > 100, figure
-            assert figure["shapes"] > 2, figure
+            is_sheet = figure["label"] in (images.READING, neighbours.READINGS["neighbours"])
+            assert figure["images"] == 1 if is_sheet else figure["shapes"] > FRAME, figure
             assert figure["cut"] == [], figure
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(TOO_WIDE) == []

@@ -43,12 +43,16 @@ def test_a_view_that_is_missing_is_told_with_its_reason(viewed: Path) -> None:
     trials = read(viewed, "trials")
     assert embedding_figures.missing(trials) == []
     why = "RuntimeError: no locator available; caching is off (numba)"
-    told = [f"umap (test): {why}; spectrum (unseen): OSError: no room", f"umap (test): {why}", None, None]
+    told = [f"umap (test): {why}; spectrum (unseen): OSError: no room", f"umap (test): {why}", None]
+    told.append("neighbours of grey copies (test): OSError: no room; tsne (train): OSError: no room")
     at = trials.column_names.index("views_failed")
     lost = trials.set_column(at, trials.field(at), pa.array(told, pa.string()))
     assert embedding_figures.missing(lost) == [
         f"Missing: UMAP, test split. It could not be computed in 2 of 4 runs ({why}).",
         "Missing: spectrum, unseen classes. It could not be computed in 1 of 4 runs (OSError: no room).",
+        "Missing: nearest neighbours of grey queries, test split. It could not be computed in 1 of 4 runs "
+        "(OSError: no room).",
+        "Missing: t-SNE, training images. It could not be computed in 1 of 4 runs (OSError: no room).",
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from embedding_core.config.train_config import MEASURES, TrainConfig
@@ -154,6 +155,33 @@ def test_a_run_whose_held_out_results_are_lost_is_computed_again(
 def test_a_run_that_hands_nothing_over_needs_no_file(completed: Callable[..., dict[str, Any]], left: Path) -> None:
     (left / "t00000.held_out").unlink()
     assert completed(eval_test=False)["end_reason"] == "completed"
+
+
+def test_each_end_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """A damaged file of `trials` costs one trial, as `Store.tidy` says; epochs of both may share a file."""
+    store = Store.create(tmp_path / "sweep")
+    provenance = Provenance(git_sha=None, git_dirty=None, versions="{}", argv="")
+    checkpoint_store = CheckpointStore.at(str(tmp_path / "checkpoints"))
+    recorder = Recorder(Buffer(store), provenance, checkpoint_store, rungs=None, constants={})
+    trials: list[Any] = []
+    for name in ("t00000", "t00001"):
+        label = RunLabel(
+            study_id="s", stage="search", cell_id="c", trial_id=name, block=0, origin="sampled", attempt=1,
+            checkpoint_dir=str(tmp_path / "checkpoints"),
+        )  # fmt: skip
+        config = to_flat(TrainConfig(), label)
+        trials.append(SimpleNamespace(trial_id=name, config=config, last_result=ROW, placement_group_factory=None))
+    for trial in trials:
+        recorder.begin(trial)
+        recorder.result(trial, ROW)
+    for trial in trials:
+        recorder.finish(trial, endings.of_last_row(ROW))
+    recorder.flush()
+    files = sorted((tmp_path / "sweep" / "v1" / "trials").rglob("*.parquet"))
+    assert [pq.read_table(file, partitioning=None)["trial_id"].to_pylist() for file in files] == [
+        ["t00000"],
+        ["t00001"],
+    ]
 
 
 def test_a_decision_is_on_the_disk_before_the_scheduler_gives_it_to_tune(tmp_path: Path) -> None:
