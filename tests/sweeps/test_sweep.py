@@ -269,7 +269,7 @@ def test_a_run_that_failed_is_told_and_run_again(
     assert "Not estimated" in captured.out
     assert "1 trial ended as error: " in captured.err
     assert "is of another configuration" in captured.err
-    assert "`--resume` runs them again." in captured.err
+    assert "`--resume` runs it again." in captured.err
     before = {row["trial_id"]: row for row in store.read(results / "failing", "trials").to_pylist()}
     assert {row["end_reason"] for row in before.values()} == {"completed", "error"}
 
