@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import settings
@@ -61,6 +62,8 @@ def bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.items():
             patch.setenv(name, value)
+        # The server keeps its buckets in this process, from one module to the next.
+        urlopen(Request(f"{aws['AWS_ENDPOINT_URL']}/moto-api/reset", method="POST")).close()
         boto3.client("s3").create_bucket(Bucket="bucket")
         yield "s3://bucket/prefix"
     server.stop()
