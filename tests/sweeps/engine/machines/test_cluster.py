@@ -1,6 +1,5 @@
 """Where trials run: what the command line says goes before the environment."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,14 @@ def test_a_cluster_is_joined_where_one_is_named(
 def test_a_ray_that_has_gone_is_told_at_once_where_auto_still_names_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Ray itself tries for a quarter of an hour, and says something else then."""
     monkeypatch.setattr(services, "find_gcs_addresses", set)  # a Ray that is up on this machine goes before
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    begun = time.monotonic()
     with pytest.raises(Faults, match=r"No Ray cluster answers at `auto`: .* at \S+:9, and nothing answers"):
         connect(Where(address="auto"))
-    assert time.monotonic() - begun < 30, "Ray itself tries for a quarter of an hour"
 
 
 @pytest.mark.parametrize(("status", "wants"), [(200, False), (401, True), (403, True), (500, False)])
