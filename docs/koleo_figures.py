@@ -15,8 +15,8 @@ from torch import Tensor
 
 from embedding_core.losses import koleo
 from embedding_core.metrics.neighbours import nearest_neighbours
-from sweeps.analysis.figures.canvas import legend_below, log_ticks, plain_ticks
-from sweeps.analysis.figures.style import BAND, COLOURS, GREY, MARKERS, STYLE, svg_of
+from sweeps.analysis.figures.drawing.canvas import legend_below, log_ticks, plain_ticks
+from sweeps.analysis.figures.drawing.style import BAND, COLOURS, GREY, MARKERS, STYLE, svg_of
 
 HERE = Path(__file__).parent
 DOSE = HERE.parent / "examples" / "koleo_dose_features" / "contrasts.parquet"

@@ -36,8 +36,9 @@ ORDERS = {
     ),
     "sweeps.": (
         f"results -> doctor -> design -> engine -> commands -> cli -> {SCRIPTS}",
-        "results -> analysis.numbers -> analysis.wording -> analysis.stats -> analysis.figures -> analysis.published "
-        "-> analysis.report -> analysis.optuna_studies, analysis.sweep_result -> commands",
+        "results -> analysis.numbers -> analysis.wording -> analysis.stats -> analysis.figures.drawing "
+        "-> analysis.figures -> analysis.published -> analysis.report "
+        "-> analysis.optuna_studies, analysis.sweep_result -> commands",
         "analysis.wording -> analysis.document -> analysis.published",
         "analysis.stats.intervals -> analysis.stats.reading -> analysis.stats.description -> analysis.stats.answers",
         "engine.private_api, engine.interruption -> engine.machines -> engine.search -> engine.records "

@@ -107,7 +107,7 @@ class SweepResult:
 
     def _repr_html_(self) -> str:
         """In a notebook: the answer, and the forest of the primaries."""
-        from sweeps.analysis.figures.style import inline_svg, svg_of
+        from sweeps.analysis.figures.drawing.style import inline_svg, svg_of
         from sweeps.analysis.report.compose import compose
 
         try:

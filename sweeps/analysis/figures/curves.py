@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid, share_limits
-from sweeps.analysis.figures.style import (
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
+from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid, share_limits
+from sweeps.analysis.figures.drawing.style import (
     ADAPTIVE,
     DASHES,
     GREY,
@@ -140,12 +141,16 @@ def draw_curves(data: CurveData) -> Figure:
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")
-    means = {mean.arm for mean in data.means}
+    means = {mean.arm: mean for mean in data.means}
+    lines = [
+        LineEnd(arm, mean.epochs[-1], mean.values[-1], data.looks[arm][0], dashes[arm]) for arm, mean in means.items()
+    ]
+    named_beside = len(means) == len(arms) and name_ends(axes, lines)
     handles = [
         Line2D([], [], color=data.looks[arm][0], linewidth=1 + (arm in means), linestyle=dash, label=arm)
         for arm, dash in dashes.items()
     ]
-    legend_below(figure, handles + _ends(data))
+    legend_below(figure, handles * (not named_beside) + _ends(data))
     return figure
 
 

@@ -9,8 +9,16 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of, wrapped
+from sweeps.analysis.figures.drawing.canvas import (
+    canvas,
+    dots,
+    legend_below,
+    log_ticks,
+    plain_ticks,
+    spans_decades,
+    styled,
+)
+from sweeps.analysis.figures.drawing.style import GREY, Looks, Points, each, looks_of, wrapped
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.stats.reading.pairing import place_of

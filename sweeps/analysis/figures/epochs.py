@@ -7,8 +7,8 @@ from typing import Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, GREY, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import BAND, GREY, wrapped
 from sweeps.analysis.numbers import sesoi_text
 from sweeps.analysis.stats.intervals.effects import SESOI
 from sweeps.analysis.stats.reading.contrasts import EpochEffect

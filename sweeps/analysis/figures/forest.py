@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, GREY, each, titled, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import BAND, GREY, each, titled, wrapped
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.answers.koleo_against_accumulation import Comparison

@@ -9,8 +9,9 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import K, Looks, Points, series_looks, series_name, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
+from sweeps.analysis.figures.drawing.style import K, Looks, Points, series_looks, series_name, wrapped
 from sweeps.analysis.stats.description.descriptive import last_rows, rows_of
 from sweeps.results.columns import named
 
@@ -55,9 +56,9 @@ def gap_data(trials: pa.Table, curves: pa.Table, *, dataset: str) -> GapData | N
 def draw_gap(data: GapData) -> Figure:
     """One panel per metric; a dot is a run, lines join the means of an arm."""
     figure, panels = canvas("What accumulation keeps of the batch", data.caption, height=4.2, rows=len(GAP))
-    place = {k: i for i, k in enumerate(data.ks)}
+    place, ends = {k: i for i, k in enumerate(data.ks)}, []
     for axes, (name, of_arm) in zip(panels, data.values.items(), strict=True):
-        _by_k(axes, of_arm, place, data.looks)
+        ends.append(_by_k(axes, of_arm, place, data.looks))
         axes.set(
             ylabel=wrapped(named(name), 22),
             xticks=range(len(data.ks)),
@@ -66,13 +67,15 @@ def draw_gap(data: GapData) -> Figure:
         )
         plain_ticks(axes, "y")
     panels[-1].set_xlabel("accumulation steps K")
-    arms = {arm for of_arm in data.values.values() for arm in of_arm}
-    legend_below(figure, dots(data.looks, [arm for arm in data.looks if arm in arms]))
+    if not all(name_ends(axes, own) for axes, own in zip(panels, ends, strict=True)):
+        arms = {arm for of_arm in data.values.values() for arm in of_arm}
+        legend_below(figure, dots(data.looks, [arm for arm in data.looks if arm in arms]))
     return figure
 
 
-def _by_k(axes: Axes, of_arm: Mapping[str, Points], place: Mapping[int, int], looks: Looks) -> None:
-    spread = 0.14
+def _by_k(axes: Axes, of_arm: Mapping[str, Points], place: Mapping[int, int], looks: Looks) -> list[LineEnd]:
+    """Draws one metric; returns where its arms end on the right."""
+    spread, ends = 0.14, []
     for i, (arm, points) in enumerate(of_arm.items()):
         colour, marker = looks[arm]
         offset = spread * (i - (len(of_arm) - 1) / 2)
@@ -82,3 +85,5 @@ def _by_k(axes: Axes, of_arm: Mapping[str, Points], place: Mapping[int, int], lo
         places = sorted(set(xs.tolist()))
         means = [float(values[xs == x].mean()) for x in places]
         axes.plot(places, means, marker=marker, color=colour, markersize=8, markeredgecolor="black", linewidth=1.4)
+        ends.append(LineEnd(arm, places[-1], means[-1], colour))
+    return ends

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, COLOURS, short
+from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import ADAPTIVE, COLOURS, short
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.importances import Importances
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import K, Looks, series_looks, series_name, titled
+from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
+from sweeps.analysis.figures.drawing.style import K, Looks, series_looks, series_name, titled
 from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import rows_of
 from sweeps.analysis.stats.reading.composite import composite_of, counted_as, measured_or_composite
@@ -126,20 +126,21 @@ def draw_interaction(outcomes: Sequence[InteractionData]) -> Figure:
     first = outcomes[0]
     figure, panels = canvas("Accumulation steps and arm", first.caption, height=3.2, columns=len(outcomes))
     for axes, data in zip(panels, outcomes, strict=True):
-        _draw_outcome(axes, data)
+        ends = _draw_outcome(axes, data)
         axes.set_title(named(data.outcome), fontsize=9)
-    handles: list[Line2D] = []
-    for series in first.series:
-        (handle,) = dots(first.looks, [series.name])
-        handle.set(linestyle=EVERY_K if series.for_all else "-")
-        handle.set_label(f"{cell_name(series.name)}, every K" if series.for_all else series.name)
-        handles.append(handle)
-    legend_below(figure, handles)
+    # An arm has the same colour and marker in every panel, so it is named beside the last.
+    if not name_ends(panels[-1], ends):
+        handles = dots(first.looks, [series.name for series in first.series])
+        for handle, end in zip(handles, ends, strict=True):
+            handle.set(linestyle=end.dash, label=end.name)
+        legend_below(figure, handles)
     return figure
 
 
-def _draw_outcome(axes: Axes, data: InteractionData) -> None:
-    place = {k: i for i, k in enumerate(data.ks)}
+def _draw_outcome(axes: Axes, data: InteractionData) -> list[LineEnd]:
+    """Draws one outcome; returns where its arms end on the right."""
+    ends = []
+    place, last = {k: i for i, k in enumerate(data.ks)}, len(data.ks) - 0.5
     spread = min(0.16, MOST_SPREAD / len(data.series)) * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
     for series, offset in zip(data.series, spread, strict=True):
         colour, marker = data.looks[series.name]
@@ -159,6 +160,11 @@ def _draw_outcome(axes: Axes, data: InteractionData) -> None:
         means.set_markeredgecolor("white")
         told = zip(series.ks, series.means, strict=True)
         titled(means, *(f"{cell_name(series.name)}, K={k}: mean {four(mean)}" for k, mean in told))
-    axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
+        if series.for_all:
+            ends.append(LineEnd(f"{cell_name(series.name)}, every K", last, series.means[0], colour, EVERY_K))
+        else:
+            ends.append(LineEnd(series.name, float(xs[-1]), series.means[-1], colour))
+    axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, last))
     axes.set_xlabel("accumulation steps K")
     plain_ticks(axes, "y")
+    return ends

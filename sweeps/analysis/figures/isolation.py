@@ -12,8 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.style import GREY, Looks, Points, each, looks_of, titled, wrapped
+from sweeps.analysis.figures.drawing.canvas import (
+    canvas,
+    dots,
+    legend_below,
+    log_ticks,
+    plain_ticks,
+    spans_decades,
+    styled,
+)
+from sweeps.analysis.figures.drawing.style import GREY, Looks, Points, each, looks_of, titled, wrapped
 from sweeps.analysis.numbers import four, setting
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.wording import capital

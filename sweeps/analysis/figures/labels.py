@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import Looks, dash_of, each, looks_of
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import Looks, dash_of, each, looks_of
 from sweeps.analysis.stats.description.curves import MOST_CELLS, counted
 from sweeps.analysis.stats.description.held_out import PROBES, SPLITS, Mean, having, mean_of, measured, unit_of
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_core.config.rules import MARGIN_LOSSES
-from sweeps.analysis.figures.canvas import styled
-from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid
-from sweeps.analysis.figures.style import COLOURS, GREY, STAMP_COLOUR, Dash
+from sweeps.analysis.figures.drawing.canvas import styled
+from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid
+from sweeps.analysis.figures.drawing.style import COLOURS, GREY, STAMP_COLOUR, Dash
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.description.curves import Line, Run, counted, mean_line, runs_of
 

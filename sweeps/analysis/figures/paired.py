@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, GREY, Looks, titled, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import BAND, GREY, Looks, titled, wrapped
 from sweeps.analysis.numbers import interval, number, sesoi_text
 from sweeps.analysis.stats.intervals.effects import Effect
 from sweeps.analysis.stats.reading.composite import counted_as

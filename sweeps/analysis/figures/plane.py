@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import Looks, Points, looks_of, titled
+from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import Looks, Points, looks_of, titled
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.descriptive import last_rows, rows_of
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
 from sweeps.analysis.stats.description.descriptive import rows_of, selected_by
 from sweeps.results.columns import named
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sweeps.analysis.figures.canvas import styled
-from sweeps.analysis.figures.panel_grid import by_epoch, panel_grid
-from sweeps.analysis.figures.style import COLOURS, GREY
+from sweeps.analysis.figures.drawing.canvas import styled
+from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid
+from sweeps.analysis.figures.drawing.style import COLOURS, GREY
 from sweeps.analysis.stats.description.curves import Line, Run, counted, mean_line, runs_of
 
 READING: Final = (

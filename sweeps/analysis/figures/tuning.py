@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import GREY, Looks, each, looks_of, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import GREY, Looks, each, looks_of, wrapped
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.stats.reading.composite import measured_or_composite
 from sweeps.results.columns import named

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.style import BAND, COLOURS, GREY, wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.style import BAND, COLOURS, GREY, wrapped
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.answers.single_tunings import SingleTunings
 from sweeps.analysis.stats.intervals.effects import Effect

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import TrialState
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.style import ADAPTIVE, COLOURS, Points, short
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, log_ticks, plain_ticks, spans_decades, styled
+from sweeps.analysis.figures.drawing.style import ADAPTIVE, COLOURS, Points, short
 from sweeps.analysis.optuna_studies.counts import Arms, feasible, level
 
 NOT_COMPLETED: Final = "pruned, failed or running"

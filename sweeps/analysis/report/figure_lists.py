@@ -25,7 +25,7 @@ from sweeps.analysis.figures import (
 from sweeps.analysis.figures import paired as paired_figures
 from sweeps.analysis.figures import search as search_figures
 from sweeps.analysis.figures import tuning as tuning_figures
-from sweeps.analysis.figures.style import looks_of
+from sweeps.analysis.figures.drawing.style import looks_of
 from sweeps.analysis.stats.answers.findings import Finding
 from sweeps.analysis.stats.answers.koleo_against_accumulation import Comparison
 from sweeps.analysis.stats.description import descriptive

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from embedding_core.errors import Faults
 from sweeps.analysis.document import Report
-from sweeps.analysis.figures.style import inline_svg, svg_of
+from sweeps.analysis.figures.drawing.style import inline_svg, svg_of
 from sweeps.analysis.report.glossary import Linker, slug
 from sweeps.analysis.wording import cell_name
 

@@ -9,10 +9,10 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sweeps.analysis.figures.canvas import canvas, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, styled
+from sweeps.analysis.figures.drawing.panel_grid import panel_grid
+from sweeps.analysis.figures.drawing.style import short, wrapped
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
-from sweeps.analysis.figures.panel_grid import panel_grid
-from sweeps.analysis.figures.style import short, wrapped
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.descriptive import mean_of_known
 

@@ -8,10 +8,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sweeps.analysis.figures.canvas import styled
+from sweeps.analysis.figures.drawing.canvas import styled
+from sweeps.analysis.figures.drawing.panel_grid import panel_grid
+from sweeps.analysis.figures.drawing.style import COLOURS, GREY, named_cells
 from sweeps.analysis.figures.embeddings.stored_views import Shown, where
-from sweeps.analysis.figures.panel_grid import panel_grid
-from sweeps.analysis.figures.style import COLOURS, GREY, named_cells
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.stats.reading.pairing import Place
 

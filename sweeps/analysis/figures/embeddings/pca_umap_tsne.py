@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.figures.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.drawing.panel_grid import STACKED, panel_grid, share_limits
+from sweeps.analysis.figures.drawing.style import COLOURS, MARKERS, Looks, short, wrapped
 from sweeps.analysis.figures.embeddings.stored_views import Shown, where
-from sweeps.analysis.figures.panel_grid import STACKED, panel_grid, share_limits
-from sweeps.analysis.figures.style import COLOURS, MARKERS, Looks, short, wrapped
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.reading.pairing import Place
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.figures.canvas import canvas, styled
-from sweeps.analysis.figures.style import COLOURS, GREY, short
+from sweeps.analysis.figures.drawing.canvas import canvas, styled
+from sweeps.analysis.figures.drawing.style import COLOURS, GREY, short
 from sweeps.analysis.numbers import number
 
 OTHER_CLASS: Final = COLOURS[1]

@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, log_ticks, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, log_ticks, styled
+from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
+from sweeps.analysis.figures.drawing.style import Looks, dash_of
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
-from sweeps.analysis.figures.style import Looks, dash_of
 
 READING: Final = "The flatter the line, the more directions the embeddings use. A thin line is one run."
 
@@ -65,5 +66,11 @@ def draw_spectra(data: SpectrumData) -> Figure:
     axes.set(xlabel="singular value, largest first", ylabel="share of their sum")
     log_ticks(axes, "y")
     axes.set_ylim(bottom=max(axes.get_ylim()[0], LEAST_SHARE))
-    legend_below(figure, axes.get_legend_handles_labels()[0])
+    lines = axes.get_legend_handles_labels()[0]
+    ends = [
+        LineEnd(cell, len(mean), max(mean[-1], LEAST_SHARE), data.looks[cell][0], dash_of(data.looks, cell))
+        for cell, mean in zip(data.cells, data.means, strict=True)
+    ]
+    if not name_ends(axes, ends):
+        legend_below(figure, lines)
     return figure

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
-from sweeps.analysis.figures.style import Looks, looks_of
+from sweeps.analysis.figures.drawing.style import Looks, looks_of
 from sweeps.analysis.stats.description.curves import MOST_CELLS
 from sweeps.analysis.stats.description.descriptive import rows_of
 from sweeps.analysis.stats.description.held_out import SPLITS

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeps.analysis.document import Picture, Section, Table, compact
-from sweeps.analysis.figures.style import ADAPTIVE
+from sweeps.analysis.figures.drawing.style import ADAPTIVE
 from sweeps.analysis.numbers import ABSENT, number, or_absent, percent
 from sweeps.analysis.stats.description import costs, descriptive
 from sweeps.analysis.stats.description.censoring import ipw_means

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sweeps.analysis.figures.curves import MOST_TOGETHER, Curve, CurveData, curve_data, draw_curves
-from sweeps.analysis.figures.style import arm_style
+from sweeps.analysis.figures.drawing.style import arm_style
 
 Make = Callable[..., Any]
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from sweeps.analysis.figures.dose import dose_data, draw_dose
-from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.figures.drawing.style import svg_of
 from tests.sweeps.analysis.svg_texts import texts
 
 OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"

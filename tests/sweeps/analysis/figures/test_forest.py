@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.forest import HELD, draw_forest, forest_data, forest_items, reading
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.answers.findings import findings
 from sweeps.analysis.stats.answers.koleo_against_accumulation import comparisons

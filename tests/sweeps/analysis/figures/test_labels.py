@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.labels import draw_labels, label_data
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.intervals.effects import t_interval
 from tests.sweeps.analysis.svg_texts import texts
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sweeps.analysis.figures import losses
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.losses import LossPanel, Phase
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.description.curves import cells_of
 from sweeps.analysis.stats.reading.stored_plan import StoredPlan
 

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.paired import SIDES_READING, draw_paired, paired_data, reading
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.numbers import interval
 from sweeps.analysis.stats.reading.contrasts import cell_runs
 from sweeps.analysis.stats.reading.stored_plan import Contrast

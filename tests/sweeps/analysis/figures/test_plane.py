@@ -3,8 +3,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.plane import KOLEO_READING, draw_plane, plane_data, reading
-from sweeps.analysis.figures.style import svg_of
 
 OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"
 

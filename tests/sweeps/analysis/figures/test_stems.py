@@ -18,7 +18,7 @@ MODULES = {
     for file in FOLDER.rglob("*.py")
     if file.stem != "__init__"
 }
-SHARED = {"canvas", "fonts", "panel_grid", "sheets", "stored_views", "style"}
+SHARED = {"canvas", "direct_labels", "fonts", "panel_grid", "sheets", "stored_views", "style"}
 """Modules of no figure."""
 
 ONE_PLANE = {"pca", "umap", "tsne"}

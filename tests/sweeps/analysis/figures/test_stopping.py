@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.stopping import draw_stopping, stopping_data
-from sweeps.analysis.figures.style import svg_of
 
 
 def searched(staged: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from opda.nonparametric import EmpiricalDistribution
 
 from sweeps.analysis.figures import tuning
-from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.figures.drawing.style import svg_of
 from tests.sweeps.analysis.svg_texts import texts
 
 OFF, ON1, ON4 = "koleo=off", "koleo=on,accum_steps=1", "koleo=on,accum_steps=4"

@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.embeddings import neighbours, stored_views
 from sweeps.analysis.figures.embeddings.neighbours import neighbour_sheet
 from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
@@ -13,7 +14,6 @@ from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
 )
 from sweeps.analysis.figures.embeddings.sheets import draw_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.report import embedding_figures
 from sweeps.analysis.report.compose import render_sweep
 from sweeps.analysis.stats.reading.pairing import Place

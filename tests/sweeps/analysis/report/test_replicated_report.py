@@ -11,7 +11,7 @@ import pytest
 
 from sweeps.analysis import effects
 from sweeps.analysis.document import Report
-from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.numbers import ends, interval
 from sweeps.analysis.report.compose import render_sweep
 from sweeps.analysis.report.render import markdown_of

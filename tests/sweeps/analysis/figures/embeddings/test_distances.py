@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from embedding_core.views.view_tables import ViewTables
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.distances import DISTANCES, DistanceData, distance_data, draw_distances
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.figures.style import svg_of
 from sweeps.results.store import Store, read
 from tests.sweeps.analysis.invented.views import NAMES, of
 from tests.sweeps.analysis.svg_texts import texts

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from embedding_core.views.view_tables import ViewTables
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.embeddings.micro_batches import (
     BATCH,
     draw_micro_batches,
@@ -9,7 +10,6 @@ from sweeps.analysis.figures.embeddings.micro_batches import (
     nearest_within,
 )
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.reading.pairing import Place
 from tests.sweeps.analysis.invented.views import of
 from tests.sweeps.analysis.svg_texts import texts

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 
 from embedding_core.views.view_tables import ViewTables
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.embeddings import stored_views
 from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
     NUMBERED,
@@ -13,7 +14,6 @@ from sweeps.analysis.figures.embeddings.pca_umap_tsne import (
     train_projection_data,
 )
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.reading.pairing import Place
 from tests.sweeps.analysis.invented.views import NAMES, of
 from tests.sweeps.analysis.svg_texts import texts

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.embeddings.neighbours import neighbour_sheet
 from sweeps.analysis.figures.embeddings.sheets import SheetData, Tile, draw_sheet
 from sweeps.analysis.figures.embeddings.stored_views import Shown
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.reading.pairing import Place
 from sweeps.results.store import read
 

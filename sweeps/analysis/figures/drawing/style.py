@@ -14,7 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures.fonts import FONT, families
+from sweeps.analysis.figures.drawing.fonts import FONT, families
 from sweeps.analysis.stats.description.descriptive import UNKNOWN_CELL
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.wording import CELL, cell_name

@@ -5,11 +5,11 @@ import matplotlib
 import pytest
 
 from sweeps.analysis.figures.curves import curve_data, draw_curves
+from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.epochs import draw_epochs, epoch_data
 from sweeps.analysis.figures.importances import draw_importances, importance_data
 from sweeps.analysis.figures.paired import draw_paired, paired_data
 from sweeps.analysis.figures.search import draw_search, search_data
-from sweeps.analysis.figures.style import svg_of
 from sweeps.analysis.stats.description.importances import Importances
 from sweeps.analysis.stats.reading.contrasts import cell_runs, effect_by_epoch
 from sweeps.analysis.stats.reading.stored_plan import Contrast

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from sweeps.analysis.figures.style import (
+from sweeps.analysis.figures.drawing.style import (
     CAPTION_PT,
     LINE_SPACING,
     STAMP_COLOUR,
@@ -83,7 +83,12 @@ def canvas(
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend under the axes, in two columns where its labels leave room; one of many lines makes a higher figure."""
+    """A legend under the axes, in two columns where its labels leave room; one of many lines makes a higher figure.
+
+    Without handles there is none.
+    """
+    if not handles:
+        return
     labels = [named_cells(str(handle.get_label())) for handle in handles]
     columns = 2 if max(map(len, labels), default=0) <= TWO_COLUMNS else 1
     for handle, label in zip(handles, labels, strict=True):

@@ -6,8 +6,8 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from sweeps.analysis.figures import fonts
-from sweeps.analysis.figures.style import svg_of
+from sweeps.analysis.figures.drawing import fonts
+from sweeps.analysis.figures.drawing.style import svg_of
 from tests.sweeps.analysis.svg_texts import texts
 
 NAMES = ("고양이", "собака", "飞机")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from sweeps.analysis.figures.drawing.style import DASHES, arm_style, dash_of, inline_svg, short, svg_of, titled
 from sweeps.analysis.figures.paired import draw_paired, paired_data
-from sweeps.analysis.figures.style import DASHES, arm_style, dash_of, inline_svg, short, svg_of, titled
 from sweeps.analysis.stats.reading.contrasts import cell_runs
 from sweeps.analysis.stats.reading.stored_plan import Contrast
 from tests.sweeps.analysis.svg_texts import texts

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.canvas import canvas, legend_below, plain_ticks
-from sweeps.analysis.figures.style import wrapped
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks
+from sweeps.analysis.figures.drawing.style import wrapped
 
 COLUMNS: Final = 2
 
