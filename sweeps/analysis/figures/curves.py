@@ -25,8 +25,10 @@ from sweeps.analysis.figures.drawing.style import (
     dash_of,
     looks_of,
     series_name,
+    titled,
     wrapped,
 )
+from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import SAMPLED, UNKNOWN_CELL, rows_of, tuned_by
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.results.columns import named
@@ -44,7 +46,10 @@ MOST_TOGETHER: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One trial's values by epoch."""
+    """One trial's values by epoch, or the mean of those of an arm."""
+
+    trial: str
+    """Its id; empty for a mean."""
 
     arm: str
     end_reason: str
@@ -92,7 +97,7 @@ def curve_data(
         row = known.get(trial_id, {"cell_id": UNKNOWN_CELL, "end_reason": "unfinished"})
         if row["cell_id"] not in without:
             epochs, values = zip(*sorted(pairs), strict=True)
-            found.append(Curve(row["cell_id"], row["end_reason"], epochs, values))
+            found.append(Curve(trial_id, row["cell_id"], row["end_reason"], epochs, values))
     if not found:
         return None
     adaptive = stage == "search" or any(row["origin"] == SAMPLED for row in known.values())
@@ -115,7 +120,7 @@ def _mean_curves(curves: list[Curve]) -> list[Curve]:
         epochs = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
         if epochs:
             values = tuple(float(np.mean([run[epoch] for run in runs])) for epoch in epochs)
-            means.append(Curve(arm, "completed", tuple(epochs), values))
+            means.append(Curve("", arm, "completed", tuple(epochs), values))
     return means
 
 
@@ -182,7 +187,8 @@ def _draw_arms(axes: Axes, data: CurveData, dashes: Mapping[str, Dash]) -> None:
         colour = looks[arm][0]
         own = [curve for curve in data.curves if curve.arm == arm]
         lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
-        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint, linestyles=dash))
+        thin = axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint, linestyles=dash))
+        titled(thin, *(f"{curve.trial}: {four(curve.values[-1])}" for curve in own))
         alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
         axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
         for reason, (mark, _) in END_MARKS.items():

@@ -18,7 +18,8 @@ from sweeps.analysis.figures.drawing.canvas import (
     spans_decades,
     styled,
 )
-from sweeps.analysis.figures.drawing.style import GREY, Looks, Points, each, looks_of, wrapped
+from sweeps.analysis.figures.drawing.style import GREY, Looks, Points, each, looks_of, titled, wrapped
+from sweeps.analysis.numbers import number, setting
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.stats.reading.pairing import place_of
@@ -38,6 +39,9 @@ class DoseData:
     """Column of `trials` that the change is of."""
 
     points: dict[str, Points]
+    trials: dict[str, tuple[str, ...]]
+    """Ids of those with KoLeo, by cell."""
+
     looks: Looks
     caption: str
 
@@ -48,22 +52,24 @@ def dose_data(trials: pa.Table, *, dataset: str) -> DoseData | None:
     A cell without KoLeo that names no accum_steps serves all of them: it is the partner where none has the same levels.
     """
     measure = selected_by(trials)
-    columns = ("cell_id", "replicate", "point", "origin", "koleo", "koleo_weight", "end_reason", measure)
+    columns = ("trial_id", "cell_id", "replicate", "point", "origin", "koleo", "koleo_weight", "end_reason", measure)
     measured = [row for row in rows_of(trials, "tune", columns) if row[measure] is not None and _is_common(row)]
     rows = [row | {"place": place_of(row, "tune")} for row in measured]
     off = {(row["cell_id"], row["place"]): row[measure] for row in rows if not row["koleo"]}
     partners = {cell: levels_of(cell) for cell, _ in off}
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, list[tuple[tuple[float, float], str]]] = {}
     for row in rows:
         partner = _partner(row["cell_id"], partners) if row["koleo"] else None
         if partner is not None and (partner, row["place"]) in off:
             change = row[measure] - off[partner, row["place"]]
-            points.setdefault(row["cell_id"], []).append((row["koleo_weight"], change))
+            points.setdefault(row["cell_id"], []).append(((row["koleo_weight"], change), row["trial_id"]))
     if not points:
         return None
-    shown = {cell: tuple(sorted(points[cell])) for cell in sorted(points)}
+    own = {cell: sorted(points[cell]) for cell in sorted(points)}
+    shown = {cell: tuple(point for point, _ in of_cell) for cell, of_cell in own.items()}
+    trials_of = {cell: tuple(trial for _, trial in of_cell) for cell, of_cell in own.items()}
     caption = f"n = {each(map(len, shown.values()))} pairs per cell; {dataset}; stage tune; exploratory"
-    return DoseData(measure, shown, looks_of(trials), caption)
+    return DoseData(measure, shown, trials_of, looks_of(trials), caption)
 
 
 def _is_common(row: Row) -> bool:
@@ -85,7 +91,9 @@ def draw_dose(data: DoseData) -> Figure:
     axes.axhline(0, color=GREY, linewidth=1)
     for cell, points in data.points.items():
         colour, marker = data.looks[cell]
-        axes.plot(*np.transpose(points), marker=marker, color=colour, markersize=4, linestyle="none", alpha=0.8)
+        (pairs,) = axes.plot(*np.transpose(points), marker, color=colour, markersize=4, alpha=0.8)
+        at = zip(data.trials[cell], points, strict=True)
+        titled(pairs, *(f"{trial}: weight {setting(x)}, {number(y, decimals=4, signed=True)}" for trial, (x, y) in at))
     axes.set(xlabel="KoLeo weight", ylabel=wrapped(f"change in {named(data.measure)}", 20))
     plain_ticks(axes, "y", signed=True)
     weights = [weight for points in data.points.values() for weight, _ in points]

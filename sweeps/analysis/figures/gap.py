@@ -1,6 +1,6 @@
 """What naive accumulation keeps of the full batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
-from sweeps.analysis.figures.drawing.style import K, Looks, Points, series_looks, series_name, wrapped
+from sweeps.analysis.figures.drawing.style import K, Looks, Points, series_looks, series_name, titled, wrapped
+from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import last_rows, rows_of
 from sweeps.results.columns import named
 
@@ -26,9 +27,14 @@ GAP: Final = ("nn_agreement", "micro_full_grad_cos")
 
 @dataclass(frozen=True, slots=True)
 class GapData:
-    """Gap metrics against accumulation steps, by arm and mode: metric -> arm -> (K, value) of each run."""
+    """Gap metrics against accumulation steps, by arm and mode."""
 
     values: dict[str, dict[str, Points]]
+    """Metric -> arm -> (K, value) of each run."""
+
+    trials: dict[str, dict[str, tuple[str, ...]]]
+    """Their ids, likewise."""
+
     ks: tuple[int, ...]
     looks: Looks
     caption: str
@@ -39,17 +45,19 @@ def gap_data(trials: pa.Table, curves: pa.Table, *, dataset: str) -> GapData | N
     ends = last_rows(curves, "confirm", GAP)
     rows = [row for row in rows_of(trials, "confirm", ("trial_id", "cell_id", K)) if row["trial_id"] in ends]
     values: dict[str, dict[str, Points]] = {name: {} for name in GAP}
+    ids: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in GAP}
     for name in GAP:
         for row in rows:
             value, arm = ends[row["trial_id"]][name], series_name(row["cell_id"])
             if value is not None:
                 values[name][arm] = (*values[name].get(arm, ()), (row[K], value))
+                ids[name][arm] = (*ids[name].get(arm, ()), row["trial_id"])
     if not any(values.values()):
         return None
     ks = sorted({int(k) for of_arm in values.values() for points in of_arm.values() for k, _ in points})
     runs = max(sum(map(len, of_arm.values())) for of_arm in values.values())
     caption = f"n = {runs} runs; {dataset}; stage confirm, training batches, last epoch"
-    return GapData(values, tuple(ks), series_looks(trials), caption)
+    return GapData(values, ids, tuple(ks), series_looks(trials), caption)
 
 
 @styled
@@ -58,7 +66,7 @@ def draw_gap(data: GapData) -> Figure:
     figure, panels = canvas("What accumulation keeps of the batch", data.caption, height=4.2, rows=len(GAP))
     place, ends = {k: i for i, k in enumerate(data.ks)}, []
     for axes, (name, of_arm) in zip(panels, data.values.items(), strict=True):
-        ends.append(_by_k(axes, of_arm, place, data.looks))
+        ends.append(_by_k(axes, of_arm, data.trials[name], place, data.looks))
         axes.set(
             ylabel=wrapped(named(name), 22),
             xticks=range(len(data.ks)),
@@ -73,7 +81,13 @@ def draw_gap(data: GapData) -> Figure:
     return figure
 
 
-def _by_k(axes: Axes, of_arm: Mapping[str, Points], place: Mapping[int, int], looks: Looks) -> list[LineEnd]:
+def _by_k(
+    axes: Axes,
+    of_arm: Mapping[str, Points],
+    trials: Mapping[str, Sequence[str]],
+    place: Mapping[int, int],
+    looks: Looks,
+) -> list[LineEnd]:
     """Draws one metric; returns where its arms end on the right."""
     spread, ends = 0.14, []
     for i, (arm, points) in enumerate(of_arm.items()):
@@ -81,7 +95,8 @@ def _by_k(axes: Axes, of_arm: Mapping[str, Points], place: Mapping[int, int], lo
         offset = spread * (i - (len(of_arm) - 1) / 2)
         xs = np.array([place[int(k)] + offset for k, _ in points])
         values = np.array([value for _, value in points])
-        axes.plot(xs, values, marker, color=colour, markersize=4, alpha=0.5, linestyle="none")
+        (runs,) = axes.plot(xs, values, marker, color=colour, markersize=4, alpha=0.5)
+        titled(runs, *(f"{trial}: {four(value)}" for trial, value in zip(trials[arm], values.tolist(), strict=True)))
         places = sorted(set(xs.tolist()))
         means = [float(values[xs == x].mean()) for x in places]
         axes.plot(places, means, marker=marker, color=colour, markersize=8, markeredgecolor="black", linewidth=1.4)

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of, wrapped
+from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of, titled, wrapped
+from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import rows_of, selected_by
 from sweeps.results.columns import named
 
@@ -25,6 +26,9 @@ class SearchData:
     """Column of `trials`."""
 
     arms: tuple[str, ...]
+    trials: tuple[str, ...]
+    """Their ids."""
+
     numbers: tuple[int, ...]
     values: tuple[float, ...]
     completed: tuple[bool, ...]
@@ -39,7 +43,7 @@ def search_data(trials: pa.Table, *, dataset: str) -> SearchData | None:
     None where no trial has a finite value.
     """
     measure = selected_by(trials)
-    rows = rows_of(trials, "search", ("cell_id", "end_reason", measure))
+    rows = rows_of(trials, "search", ("trial_id", "cell_id", "end_reason", measure))
     shown = [(i, row) for i, row in enumerate(rows) if row[measure] is not None]
     if not shown:
         return None
@@ -48,6 +52,7 @@ def search_data(trials: pa.Table, *, dataset: str) -> SearchData | None:
     return SearchData(
         measure=measure,
         arms=tuple(row["cell_id"] for _, row in shown),
+        trials=tuple(row["trial_id"] for _, row in shown),
         numbers=tuple(i for i, _ in shown),
         values=tuple(row[measure] for _, row in shown),
         completed=tuple(row["end_reason"] == "completed" for _, row in shown),
@@ -66,7 +71,8 @@ def draw_search(data: SearchData) -> Figure:
         for completed, face in ((True, colour), (False, "white")):
             chosen = [i for i, name in enumerate(data.arms) if name == arm and data.completed[i] == completed]
             points = [(data.numbers[i], data.values[i]) for i in chosen] or np.empty((0, 2))
-            axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6, linestyle="none")
+            (marks,) = axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6)
+            titled(marks, *(f"{data.trials[i]}: {four(data.values[i])}" for i in chosen))
     axes.set(xlabel="trial", ylabel=wrapped(f"last {named(data.measure)}", 30))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_ticks(axes, "y")

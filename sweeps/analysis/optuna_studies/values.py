@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.trial import TrialState
 
 from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, log_ticks, plain_ticks, spans_decades, styled
-from sweeps.analysis.figures.drawing.style import ADAPTIVE, COLOURS, Points, short
+from sweeps.analysis.figures.drawing.style import ADAPTIVE, COLOURS, Points, short, titled
+from sweeps.analysis.numbers import plain
 from sweeps.analysis.optuna_studies.counts import Arms, feasible, level
 
 NOT_COMPLETED: Final = "pruned, failed or running"
@@ -37,6 +38,9 @@ class ValuesData:
     points: dict[str, Points]
     """Kind of value -> (place, value); only kinds that occur. Levels have the places 0, 1, ..."""
 
+    trials: dict[str, tuple[int, ...]]
+    """Their numbers, likewise."""
+
     caption: str
 
 
@@ -47,7 +51,7 @@ def values_data(study: optuna.Study, objective: int, name: str, arm: Arms | None
     trials = study.get_trials(deepcopy=False)
     places = {} if arm is None else {own: i for i, own in enumerate(arm.levels)}
     spread = np.linspace(-0.3, 0.3, len(trials)) * (arm is not None and len(trials) > 1)
-    points: dict[str, list[tuple[float, float]]] = {kind: [] for kind in MARKS}
+    points: dict[str, dict[int, tuple[float, float]]] = {kind: {} for kind in MARKS}
     done, violated, other = points.values()
     for trial, shift in zip(trials, spread.tolist(), strict=True):
         place = trial.number if arm is None else places.get(level(trial, arm.parameter))  # which may be drawn yet
@@ -57,10 +61,12 @@ def values_data(study: optuna.Study, objective: int, name: str, arm: Arms | None
             values, kind = [value for _, value in sorted(trial.intermediate_values.items())], other
         finite = [value for value in values if np.isfinite(value)]
         if finite and place is not None:
-            kind.append((place + shift, finite[-1]))
+            kind[trial.number] = place + shift, finite[-1]
     lost = len(trials) - sum(map(len, points.values()))
     caption = f"n = {len(trials)} trials{f'; {lost} without a value' * (lost > 0)}; study {study.study_name}"
-    return ValuesData(name, arm, {kind: tuple(own) for kind, own in points.items() if own}, caption)
+    found = {kind: own for kind, own in points.items() if own}
+    marks = {kind: tuple(own.values()) for kind, own in found.items()}
+    return ValuesData(name, arm, marks, {kind: tuple(own) for kind, own in found.items()}, caption)
 
 
 @styled
@@ -72,7 +78,9 @@ def draw_values(data: ValuesData) -> Figure:
     handles: list[Line2D] = []
     for kind, own in data.points.items():
         marker, colour, face = MARKS[kind]
-        handles += axes.plot(*np.transpose(own), marker, color=colour, markerfacecolor=face, markersize=6, label=kind)
+        (marks,) = axes.plot(*np.transpose(own), marker, color=colour, markerfacecolor=face, markersize=6, label=kind)
+        titled(marks, *(f"trial {number}: {plain(y)}" for number, (_, y) in zip(data.trials[kind], own, strict=True)))
+        handles.append(marks)
     axes.set(xlabel=short(by, 46), ylabel=f"last {short(data.objective, 30)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if data.arm:

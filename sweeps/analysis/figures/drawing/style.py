@@ -183,9 +183,7 @@ def svg_of(figure: Figure) -> str:
             engine.execute(figure)
             figure.set_layout_engine("none")
         canvas.print_svg(buffer, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
-    svg = re.sub(
-        rf'<g id="{TITLE}([^"]*{BETWEEN}[^"]*)">(.*?</g>\s*)</g>', _of_each, buffer.getvalue(), flags=re.DOTALL
-    )
+    svg = _SEVERAL.sub(_of_each, buffer.getvalue())
     svg = re.sub(rf'<g id="{TITLE}([^"]*)">', r"<g><title>\1</title>", svg)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
@@ -198,19 +196,26 @@ BETWEEN: Final = " \u00a6 "
 """Between the texts of the marks of one artist."""
 
 
+_SEVERAL: Final = re.compile(
+    rf'<g id="{TITLE}([^"]*{BETWEEN}[^"]*)">((?:\s*<path [^>]*/>)+\s*|.*?</g>\s*)</g>', flags=re.DOTALL
+)
+"""Lines follow one another in the group of their artist, marks lie in a group within it."""
+
+
 def titled(artist: Artist, *texts: str) -> None:
-    """What a browser shows where one points at the mark, values and ids; of an artist of several marks at each."""
-    artist.set_gid(TITLE + BETWEEN.join(texts))
+    """What a browser shows where one points at the mark, values and ids; of several marks or lines at each of them."""
+    if texts:
+        artist.set_gid(TITLE + BETWEEN.join(texts))
 
 
 def _of_each(group: re.Match[str]) -> str:
-    """The marks of an artist, each with its title."""
-    texts = iter(group[1].split(BETWEEN))
+    """The marks of an artist, or the lines of one without marks, each with its title."""
+    texts, mark = iter(group[1].split(BETWEEN)), "use" if "<use " in group[2] else "path"
 
-    def marked(use: re.Match[str]) -> str:
-        return f"<use {use[1]}><title>{next(texts, '')}</title></use>"
+    def marked(one: re.Match[str]) -> str:
+        return f"<{mark} {one[1]}><title>{next(texts, '')}</title></{mark}>"
 
-    return f"<g>{re.sub(r'<use ([^>]*)/>', marked, group[2])}</g>"
+    return f"<g>{re.sub(rf'<{mark} ([^>]*)/>', marked, group[2])}</g>"
 
 
 def inline_svg(svg: str, *, name: str, label: str) -> str:

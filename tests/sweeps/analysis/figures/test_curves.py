@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from sweeps.analysis.figures.curves import MOST_TOGETHER, Curve, CurveData, curve_data, draw_curves
-from sweeps.analysis.figures.drawing.style import arm_style
+from sweeps.analysis.figures.drawing.style import arm_style, svg_of
 
 Make = Callable[..., Any]
 
@@ -24,10 +25,18 @@ def test_curves_have_means_outside_search_only(make_confirm: Make, make_search: 
     assert curve_data(tables.trials, tables.curves.slice(0, 0), stage="confirm", dataset="digits") is None
 
 
+def test_each_line_tells_its_trial_and_last_value_where_one_points_at_it(make_search: Make) -> None:
+    tables = make_search()
+    data = curve_data(tables.trials, tables.curves, stage="search", dataset="digits")
+    assert data is not None
+    told = re.findall(r"<title>(t\d{5}): (\S+)</title>", svg_of(draw_curves(data)))
+    assert sorted(told) == sorted((c.trial, f"{c.values[-1]:.4f}".lstrip("0")) for c in data.curves)
+
+
 @pytest.mark.parametrize("weights", [2, 5])
 def test_many_arms_have_a_panel_for_all_steps_of_accumulation(weights: int) -> None:
     arms = [f"koleo=on,koleo_weight={w},accum_steps={k}" for w in range(weights) for k in (1, 4)]
-    curves = tuple(Curve(arm, "completed", (1, 2), (0.5, 0.01 * i)) for i, arm in enumerate(arms))
+    curves = tuple(Curve(f"t{i:05d}", arm, "completed", (1, 2), (0.5, 0.01 * i)) for i, arm in enumerate(arms))
     data = CurveData("val_auc", "confirm", curves, curves, arm_style(arms), "", "caption")
     panels = [axes for axes in draw_curves(data).axes if axes.get_visible()]
     assert len(panels) == (weights if len(arms) > MOST_TOGETHER else 1)

@@ -1,9 +1,10 @@
+import re
 from typing import Any
 
 import pytest
 
 from sweeps.analysis.figures.drawing.style import svg_of
-from sweeps.analysis.figures.gap import draw_gap, gap_data
+from sweeps.analysis.figures.gap import GAP, draw_gap, gap_data
 from tests.sweeps.analysis.svg_texts import texts
 
 
@@ -16,6 +17,10 @@ def test_gap_is_told_per_arm_and_mode_where_it_was_measured(staged: Any) -> None
     assert sorted(cosines["koleo=on"]) == [(4, pytest.approx(0.6 + 0.01 * block)) for block in range(1, 8)]
     svg = svg_of(draw_gap(data))
     assert "full-batch gradient" in svg
+    told = re.findall(r"<title>(t\d{5}): ([^<]+)</title>", svg)
+    assert len(told) == sum(len(points) for of_arm in data.values.values() for points in of_arm.values())
+    by_trial = {row["trial_id"]: row for row in staged.tables.curve_rows if row["stage"] == "confirm"}
+    assert all(any(f"{by_trial[t][m] or 0:.4f}".lstrip("0") == value for m in GAP) for t, value in told)
     assert "KoLeo, cached" in " ".join(texts(svg).split())
 
 
