@@ -35,6 +35,7 @@ from embedding_core.streams import guarded
 from embedding_core.train import pick_device
 from embedding_core.training import checkpoint
 from embedding_core.training.precision import float32_products, pick_precision
+from embedding_core.wording import plural
 
 BATCH = 128
 """Images embedded at a time, and rows of a row group of the output."""
@@ -197,8 +198,8 @@ def main(argv: list[str]) -> int:
         return 2
     for line in listed(skipped or [], "Images"):
         print(line, file=sys.stderr)
-    left = f" ({len(skipped):,} images are broken and left out)" if skipped else ""
-    print(f"{count} embeddings of {last_linear(network.head).out_features} numbers -> {arguments.out}{left}")
+    left = f" (without {plural(len(skipped), 'broken image')})" if skipped else ""
+    print(f"{plural(count, 'embedding')} of {last_linear(network.head).out_features} numbers -> {arguments.out}{left}")
     return 0
 
 

@@ -27,8 +27,8 @@ SCRIPTS = ", ".join(sorted(file.stem for file in (ROOT / "sweeps").glob("*.py") 
 
 ORDERS = {
     "embedding_core.": (
-        "errors, seeding -> streams -> plugins -> config -> storage -> data.readers -> data -> metrics -> losses "
-        "-> transforms -> models -> views -> evaluation -> training -> train -> embed, conformance",
+        "errors, wording, seeding -> streams -> plugins -> config -> storage -> data.readers -> data -> metrics "
+        "-> losses -> transforms -> models -> views -> evaluation -> training -> train -> embed, conformance",
     ),
     "": (
         "embedding_core -> trainables.run_label -> trainables -> sweeps.engine",
@@ -124,7 +124,7 @@ def test_imports_keep_the_order() -> None:
             "embedding_core.data.readers.decode",
             "def late():\n    from embedding_core.data.splits import Split",
             "embedding_core/data/readers/decode.py:2: embedding_core.data.readers.decode imports "
-            "embedding_core.data.splits, against errors, seeding -> ",
+            "embedding_core.data.splits, against errors, wording, seeding -> ",
         ),
         (
             "sweeps.analysis.stats.intervals.effects",

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from embedding_core.data.readers.image_rows import WHY, list_file, listed
-from embedding_core.data.readers.sentences import MAX_FAULTS, one_line, plural
+from embedding_core.data.readers.sentences import MAX_FAULTS, one_line
+from embedding_core.wording import plural
 
 
 def refused(name: str, broken: tuple[str, ...]) -> list[str]:

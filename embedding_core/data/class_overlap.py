@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from embedding_core.data.readers.sentences import plural
+from embedding_core.wording import plural
 
 
 class ClassOverlap(NamedTuple):

@@ -18,12 +18,12 @@ from embedding_core.data.duplicates import SharedImages, copies_in, first_copies
 from embedding_core.data.image_sets import FOLDER, ImageSet, load, size_of_test_file, told
 from embedding_core.data.image_subset import ImageSubset
 from embedding_core.data.pixel_scaling import Scaling, scaling_of
-from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Copies, Split, split
 from embedding_core.data.tested_images import two_shapes, with_pairs
 from embedding_core.errors import Faults
 from embedding_core.plugins.builtin import DATASETS
 from embedding_core.plugins.declarations import Value
+from embedding_core.wording import plural
 
 
 @dataclass(frozen=True)

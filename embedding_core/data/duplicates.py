@@ -14,9 +14,9 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Split
 from embedding_core.storage.local_cache import remembered
+from embedding_core.wording import plural
 
 MOST_SHARED: Final = 0.001
 """Share of test or of validation images that may be trained on as well where nobody has said what to do with them."""

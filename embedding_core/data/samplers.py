@@ -10,10 +10,10 @@ from torch import Tensor
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.class_groups import by_class
-from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults, unknown
 from embedding_core.seeding import generator
+from embedding_core.wording import plural
 
 SAMPLERS = ("random", "pk")
 

@@ -1,8 +1,8 @@
 """What images must be to be tested: of the training images' shape, and with pairs to compare."""
 
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 
 
 def two_shapes(name: str, train: tuple[int, int, int], test: tuple[int, int, int]) -> str:

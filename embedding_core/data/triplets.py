@@ -5,9 +5,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from embedding_core.data.class_groups import by_class
-from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
 from embedding_core.seeding import generator
+from embedding_core.wording import plural
 
 STUDY_SEED = 42
 """Seed of study 1's fixed triplets."""

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from numpy.typing import ArrayLike
 
+from embedding_core.wording import plural
 from sweeps.analysis.numbers import (
     DISTINCT_DECIMALS,
     MOST_DECIMALS,
@@ -111,7 +112,7 @@ def sentence(effect: Judged, *, what: str, outcome: str, context: str, needed: s
 
 def withdrawal(effect: Judged, failed: int) -> str:
     """Why no equivalence is claimed of an interval that is small enough: a sentence after that of the effect."""
-    runs = f"{failed} run{'s' * (failed != 1)}"
+    runs = plural(failed, "run")
     return (
         f"The 90 % interval lies within ±{sesoi_text(effect.sesoi)}, but {runs} failed, and without the seeds of those "
         "it does not: failing alike is no equivalence."

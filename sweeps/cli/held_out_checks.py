@@ -5,10 +5,10 @@ from typing import Final
 
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
-from embedding_core.data.readers.sentences import plural
 from embedding_core.data.splits import Split
 from embedding_core.errors import Faults
 from embedding_core.evaluation.held_out_sets import held_out_images
+from embedding_core.wording import plural
 from sweeps.cli.plan_checks import distinct
 from sweeps.design.plan import Plan
 

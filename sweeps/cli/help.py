@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from embedding_core.wording import plural
 from sweeps.analysis.wording import MIN_REPLICATES
 from sweeps.cli.flags import parser_of
 from sweeps.commands.parser import PROGRAM, columns
@@ -60,7 +61,7 @@ def _preset_lines(design: Design, name: str, width: int) -> Iterator[str]:
     plan = Plan.of(design, {"preset": name})
     runs = sum(planned_trials(content_of(plan, design.name)).values())
     default = " (default)" if name == DEFAULT_PRESET else ""
-    yield f"\n  {name}{default}   {runs:,} runs, {_takes(plan.preset)}"
+    yield f"\n  {name}{default}   {plural(runs, 'run')}, {_takes(plan.preset)}"
     for text in (f"{plan.preset.purpose}.", f"Can claim: {claim_of(plan)}."):
         yield textwrap.fill(text, width, initial_indent=" " * 4, subsequent_indent=" " * 4)
 
@@ -78,7 +79,7 @@ def claim_of(plan: Plan) -> str:
     if plan.replicates < MIN_REPLICATES:
         return f"no verdict: it has {plan.replicates} of the {MIN_REPLICATES} replicates that one takes"
     if plan.confirm == "drop-in":
-        return f"verdicts at the stated settings, over {plan.replicates} seeds"
+        return f"verdicts at the stated settings, over {plural(plan.replicates, 'seed')}"
     return f"verdicts that allow for tuning, over {plan.replicates} tunings"
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from embedding_core.data.device_data import DeviceData
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer
+from embedding_core.wording import plural
 from sweeps.cli import feature_cache
 from sweeps.cli.command_lines import command
 from sweeps.cli.console import say
@@ -102,7 +103,7 @@ def run(
         with one_driver(folder):
             keep_plan(plan, options, folder, checkpoints, pinned(plan, data))
             room = held.room()
-            say(console, f"{plan.design.question}\nResults go to {folder}; {room} trial{'s' * (room != 1)} at once.")
+            say(console, f"{plan.design.question}\nResults go to {folder}; {plural(room, 'trial')} at once.")
             if dashboard:
                 token = local_ray.names_token() + command(["get-auth-token"], program="ray")
                 token = token if wants_token(dashboard) else ""

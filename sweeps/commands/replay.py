@@ -16,6 +16,7 @@ from embedding_core.errors import Faults, unknown
 from embedding_core.plugins.sources import use_named
 from embedding_core.storage.result_tables import Row
 from embedding_core.streams import answer
+from embedding_core.wording import plural
 from sweeps.commands.parser import CommandParser, sweep_folder
 from sweeps.engine.records.provenance import Provenance
 from sweeps.results import files, frozen, store
@@ -174,7 +175,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     rows = replay(trial, arguments.data_root)
     found = compared(folder, trial, rows)
     name = f"{folder}, {trial['stage']} {trial['trial_id']} ({trial['end_reason']})"
-    verdict = "differs from the stored rows" if found else f"{len(rows)} epochs, all equal to the stored rows"
+    verdict = "differs from the stored rows" if found else f"{plural(len(rows), 'epoch')}, all equal to the stored rows"
     answer("\n  ".join([f"{name}: {verdict}", *map(str, found), *conditions(trial, rows)]))
     return DIFFERS if found else 0
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from embedding_core.errors import Faults
 from embedding_core.streams import answer
+from embedding_core.wording import plural
 from sweeps.analysis.stats.description import costs
 from sweeps.commands.parser import CommandParser, sweep_folder
 from sweeps.commands.sweep_status import StageStatus, Status, status_of
@@ -25,7 +26,7 @@ def text(status: Status) -> str:
         lines += [f"  {c.stage:<8} {c.cell_id}: {c.median_s:,.1f} x {c.trials}, {c.total_s:,.0f}" for c in status.cells]
     if status.saving.stopped:
         s = status.saving
-        lines.append(f"Saved by stopping {s.stopped} trials: {s.saved_s:,.0f} {status.unit} ({s.share:.0%}).")
+        lines.append(f"Saved by stopping {plural(s.stopped, 'trial')}: {s.saved_s:,.0f} {status.unit} ({s.share:.0%}).")
     for node in status.nodes:
         usd = "" if node.usd is None else f", USD {node.usd:,.2f}"
         lines.append(f"Nodes of type {node.node_type}: {node.nodes}, {node.hours:,.2f} h with a trial on them{usd}")

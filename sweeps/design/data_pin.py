@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.image_sets import ImageSet
-from embedding_core.data.readers.sentences import plural
 from embedding_core.models.pretrained import file_sha256
+from embedding_core.wording import plural
 from sweeps.design.plan import Plan
 from sweeps.results import frozen, store
 

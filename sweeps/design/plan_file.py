@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 from sweeps.design import planned_plugins
 from sweeps.design.design import Design, Settings
 from sweeps.design.plan import Plan
@@ -167,7 +168,7 @@ def extended(design: Design, plan: Plan, what: str, more: int) -> Plan:
     can = [name for name in EXTENDABLE if _extends(plan, name)]
     if what not in can:
         others = " or ".join(f"`--extend {other}=N`" for other in can)
-        there = f"{', '.join(plan.stages)}; {plan.replicates} replicates"
+        there = f"{', '.join(plan.stages)}; {plural(plan.replicates, 'replicate')}"
         raise Faults([f"This sweep has no {what} to extend ({there}); it could have {others}."])
     name = SIZE_OF[what]
     longer = Plan.of(design, {**plan.what, name: int(getattr(plan, name)) + more})

@@ -192,7 +192,7 @@ def test_broken_images_are_left_out_on_request_and_recorded(
     assert not out.exists()
     assert main([str(model), str(file), "--out", str(out), "--skip-broken"]) == 0
     assert "6 embeddings of 16 numbers" in (told := capsys.readouterr()).out
-    assert "(1 images are broken and left out)" in told.out
+    assert "(without 1 broken image)" in told.out
     assert f"{file}#2 is not an image: cannot identify its format" in told.err
     assert pq.read_table(out)["path"].to_pylist() == [f"{file}#{row}" for row in (0, 1, 3, 4, 5, 6)]
     torch.testing.assert_close(vectors(out), embed(load_model(model), digits.images[:6]), rtol=0, atol=0)

@@ -21,10 +21,11 @@ from embedding_core.data.readers.listing import (
     is_image,
     other_files,
 )
-from embedding_core.data.readers.sentences import MAX_FAULTS, counted, few, first_names, plural
+from embedding_core.data.readers.sentences import MAX_FAULTS, counted, few, first_names
 from embedding_core.data.readers.similar_names import alike_told, folded
 from embedding_core.data.readers.split_folders import are_splits, split_folders
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 
 
 @dataclass(frozen=True, slots=True)

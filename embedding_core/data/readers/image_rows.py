@@ -14,10 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from embedding_core.data.readers.decode import fit
-from embedding_core.data.readers.sentences import MAX_FAULTS, few, plural
+from embedding_core.data.readers.sentences import MAX_FAULTS, few
 from embedding_core.errors import Faults
 from embedding_core.storage import local_cache
 from embedding_core.storage.atomic_write import StorageError, whole
+from embedding_core.wording import plural
 
 DEFAULT_SIDE = 64
 """Pixels a side where the images of a set differ in size and none was asked for."""

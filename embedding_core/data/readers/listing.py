@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from embedding_core.data.readers.decode import SUFFIXES
-from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 
 NOT_THE_USERS: Final = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 """Folders that archives, file managers and file systems leave, with images of theirs in them."""

@@ -27,8 +27,8 @@ from embedding_core.data.readers.parquet_columns import (
     parquet_schema,
     unreadable,
 )
-from embedding_core.data.readers.sentences import plural
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 
 MAX_CLASSES = 1_000_000
 """Where no class list says how many there are: a label beyond is damage, not a class."""

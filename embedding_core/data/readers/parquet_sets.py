@@ -9,9 +9,10 @@ from typing import Final
 from embedding_core.data.readers.image_cache import Decoded
 from embedding_core.data.readers.parquet_columns import chosen_columns, parquet_rows, parquet_schema
 from embedding_core.data.readers.parquet_images import decode_parquet, label_counts
-from embedding_core.data.readers.sentences import MAX_FAULTS, counted, first_names, plural
+from embedding_core.data.readers.sentences import MAX_FAULTS, counted, first_names
 from embedding_core.data.readers.similar_names import alike_told
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 
 SPLIT_NAMES: Final = {"train": ("train", "training"), "test": ("test", "testing", "validation", "valid", "val")}
 """What a split may be called, the best first."""

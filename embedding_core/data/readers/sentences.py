@@ -19,11 +19,6 @@ def one_line(text: str) -> str:
     return CONTROL.sub(" ", text.encode("utf-8", "backslashreplace").decode())
 
 
-def plural(n: int, noun: str) -> str:
-    """`1 class`, `1,234 test images`. `noun`: in the singular, of regular plural."""
-    return f"{n:,} {noun}{('es' if noun.endswith(('s', 'ch')) else 's') * (n != 1)}"
-
-
 def few(faults: Sequence[str], rest: str) -> list[str]:
     """The first `MAX_FAULTS`, and the sentence `rest` if there are more."""
     return [*faults] if len(faults) <= MAX_FAULTS else [*faults[:MAX_FAULTS], rest]

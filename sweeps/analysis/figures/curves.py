@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid, share_limits
@@ -108,7 +109,7 @@ def curve_data(
         means=() if adaptive else tuple(_mean_curves(found)),
         looks=looks_of(trials),
         stamp=ADAPTIVE if adaptive else "",
-        caption=f"n = {len(found)} trials; {dataset}; stage {stage}",
+        caption=f"n = {plural(len(found), 'trial')}; {dataset}; stage {stage}",
     )
 
 

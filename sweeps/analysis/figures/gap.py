@@ -9,6 +9,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.style import K, Looks, Points, series_looks, series_name, titled, wrapped
@@ -56,7 +57,7 @@ def gap_data(trials: pa.Table, curves: pa.Table, *, dataset: str) -> GapData | N
         return None
     ks = sorted({int(k) for of_arm in values.values() for points in of_arm.values() for k, _ in points})
     runs = max(sum(map(len, of_arm.values())) for of_arm in values.values())
-    caption = f"n = {runs} runs; {dataset}; stage confirm, training batches, last epoch"
+    caption = f"n = {plural(runs, 'run')}; {dataset}; stage confirm, training batches, last epoch"
     return GapData(values, ids, tuple(ks), series_looks(trials), caption)
 
 

@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.style import K, Looks, series_looks, series_name, titled
@@ -102,7 +103,7 @@ def interaction_data(
     replicates = len({place_of(row).replicate for row in rows})
     unit = "replicate" if replicates > 1 else "seed"
     n = replicates if replicates > 1 else len({row["block"] for row in rows})
-    caption = f"n = {n} {unit}s, {len(rows)} runs; {dataset}; stage confirm{failed}"
+    caption = f"n = {plural(n, unit)}, {plural(len(rows), 'run')}; {dataset}; stage confirm{failed}"
     return InteractionData(outcome, tuple(series), tuple(ks), unit, series_looks(trials), caption)
 
 

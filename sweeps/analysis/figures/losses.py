@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_core.config.rules import MARGIN_LOSSES
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import styled
 from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid
 from sweeps.analysis.figures.drawing.style import COLOURS, GREY, STAMP_COLOUR, Dash
@@ -94,7 +95,7 @@ def loss_data(trials: pa.Table, curves: pa.Table, cells: Sequence[str], *, datas
     if not measured:
         return None
     n = sum(map(len, measured.values()))
-    caption = f"n = {n} runs, {counted(measured, cells)}; {dataset}; stage confirm"
+    caption = f"n = {plural(n, 'run')}, {counted(measured, cells)}; {dataset}; stage confirm"
     return LossData(tuple(_panel(cell, own) for cell, own in measured.items()), caption)
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.style import Looks, Points, looks_of, titled
 from sweeps.analysis.numbers import number
@@ -50,7 +51,7 @@ def plane_data(trials: pa.Table, curves: pa.Table, *, dataset: str) -> PlaneData
         points={cell: tuple(points[cell]) for cell in sorted(points)},
         trials=ids,
         looks=looks_of(trials),
-        caption=f"n = {n} runs; {dataset}; stage confirm, validation split, last epoch",
+        caption=f"n = {plural(n, 'run')}; {dataset}; stage confirm, validation split, last epoch",
     )
 
 

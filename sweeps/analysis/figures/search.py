@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of, titled, wrapped
 from sweeps.analysis.numbers import four
@@ -58,7 +59,7 @@ def search_data(trials: pa.Table, *, dataset: str) -> SearchData | None:
         completed=tuple(row["end_reason"] == "completed" for _, row in shown),
         looks=looks_of(trials),
         stamp=ADAPTIVE,
-        caption=f"n = {len(rows)} trials{without}; {dataset}; stage search",
+        caption=f"n = {plural(len(rows), 'trial')}{without}; {dataset}; stage search",
     )
 
 

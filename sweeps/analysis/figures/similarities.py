@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import styled
 from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid
 from sweeps.analysis.figures.drawing.style import COLOURS, GREY
@@ -52,9 +53,8 @@ def similarity_data(trials: pa.Table, curves: pa.Table, cells: Sequence[str], *,
             n += len(runs)
     if not panels:
         return None
-    caption = (
-        f"n = {n} runs, {counted([panel.cell for panel in panels], cells)}; {dataset}; stage confirm, validation split"
-    )
+    measured = counted([panel.cell for panel in panels], cells)
+    caption = f"n = {plural(n, 'run')}, {measured}; {dataset}; stage confirm, validation split"
     return SimilarityData(tuple(panels), caption)
 
 

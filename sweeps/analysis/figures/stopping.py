@@ -8,6 +8,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of
@@ -82,7 +83,7 @@ def stopping_data(trials: pa.Table, rungs: pa.Table, *, dataset: str) -> Stoppin
         ranks=tuple(_rank(reached, rows, level, measure) for level in levels),
         looks=looks_of(trials),
         stamp=ADAPTIVE,
-        caption=f"n = {len(rows)} trials; {dataset}; stage search{also}",
+        caption=f"n = {plural(len(rows), 'trial')}; {dataset}; stage search{also}",
     )
 
 

@@ -11,6 +11,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from embedding_core.wording import plural
 from sweeps.analysis.document import Picture, Report, Section, Table
 from sweeps.analysis.figures.importances import READING, draw_importances, importance_data
 from sweeps.analysis.numbers import ABSENT, plain
@@ -61,7 +62,7 @@ def optuna_report(study: optuna.Study, file: StudyFile) -> Report:
     return Report(
         study=f"Optuna study {study.study_name}",
         question="",
-        verdicts=[f"Nothing is claimed about an effect: {n} trial{'s' * (n != 1)} of an Optuna study ({counts})."],
+        verdicts=[f"Nothing is claimed about an effect: {plural(n, 'trial')} of an Optuna study ({counts})."],
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
     )
 
@@ -94,7 +95,7 @@ def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Section:
         which = f"trial{'s' * (len(best) > 1)} {', '.join(str(trial.number) for trial in shown)}"
         which += f" and {len(best) - MAX_BEST} more" * (len(best) > MAX_BEST)
         how = f"{names[0]} {plain(best[0].value)}" if len(names) == 1 else "the Pareto front"
-        line = f"Best of {len(done)} completed trial{'s' * (len(done) > 1)}: {which}, {how}."
+        line = f"Best of {plural(len(done), 'completed trial')}: {which}, {how}."
     if any(trial.constraints for trial in done):
         line += f" {sum(map(feasible, done))} of {len(done)} keep every constraint; the others do not count."
     return _section("Best trials", [line], header, rows)

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import TrialState
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, log_ticks, plain_ticks, spans_decades, styled
 from sweeps.analysis.figures.drawing.style import ADAPTIVE, COLOURS, Points, short, titled
 from sweeps.analysis.numbers import plain
@@ -63,7 +64,7 @@ def values_data(study: optuna.Study, objective: int, name: str, arm: Arms | None
         if finite and place is not None:
             kind[trial.number] = place + shift, finite[-1]
     lost = len(trials) - sum(map(len, points.values()))
-    caption = f"n = {len(trials)} trials{f'; {lost} without a value' * (lost > 0)}; study {study.study_name}"
+    caption = f"n = {plural(len(trials), 'trial')}{f'; {lost} without a value' * (lost > 0)}; study {study.study_name}"
     found = {kind: own for kind, own in points.items() if own}
     marks = {kind: tuple(own.values()) for kind, own in found.items()}
     return ValuesData(name, arm, marks, {kind: tuple(own) for kind, own in found.items()}, caption)

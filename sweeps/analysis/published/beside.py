@@ -6,6 +6,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.analysis.document import Section, Table, transposed
 from sweeps.analysis.numbers import plain
 from sweeps.analysis.published import study1, study2, study3, study4
@@ -40,7 +41,7 @@ def beside(
     compared = [run.trial for runs in (named if study.nearest else by_cell).values() for run in runs]
     if not compared or (study.alone and len(fitting) < len(rows)):
         return Section(heading)
-    who = [f"{name}: {runs[0].trial['cell_id']} ({len(runs)} runs)" for name, runs in named.items()]
+    who = [f"{name}: {runs[0].trial['cell_id']} ({plural(len(runs), 'run')})" for name, runs in named.items()]
     lines = [study.evaluation, *([f"Ours: {'; '.join(who)}."] if who else []), _differing(compared, study.settings)]
     arms = [(arm, Ours(own[arm.name], evaluations, views)) for arm in study.arms]
     below = [(StudyArm(name=cell, published={}), Ours(runs, evaluations, views)) for cell, runs in by_cell.items()]

@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedding_core.wording import plural
 from sweeps.analysis.document import FirstScreen, Picture, Table
 from sweeps.analysis.numbers import interval, or_absent, sesoi_text
 from sweeps.analysis.report.sections.effects import VERDICT_WORDS, treatment_names
@@ -61,9 +62,7 @@ def limits_of(found: Sequence[Finding], plan: StoredPlan) -> list[str]:
     lines = []
     if failed:
         n = len(failed)
-        lines.append(
-            f"{n} run{'s' * (n != 1)} broke down and {'count' if n > 1 else 'counts'} as chance; see Sensitivity."
-        )
+        lines.append(f"{plural(n, 'run')} broke down and {'count' if n > 1 else 'counts'} as chance; see Sensitivity.")
     torn = [one.name for one in primary if _settled(one.effect) and _open(one)]
     if torn:
         lines.append(f"For other classes of images the sign is open: {'; '.join(torn)}.")
@@ -88,7 +87,7 @@ def ran(trials: pa.Table, counted: str = "") -> str:
     counts = {stage: pc.sum(pc.equal(trials["stage"], stage)).as_py() for stage in STAGES}
     by_stage = ", ".join(f"{n:,} to {stage}" for stage, n in counts.items() if n)
     of_stages = f" ({by_stage})" if sum(map(bool, counts.values())) > 1 else ""
-    runs = f"{counted}{': ' * bool(counted)}{trials.num_rows:,} run{'s' * (trials.num_rows != 1)}{of_stages}"
+    runs = f"{counted}{': ' * bool(counted)}{plural(trials.num_rows, 'run')}{of_stages}"
     what = [_spelled(trials, "dataset", DATASETS), distinct(trials, "backbone"), _spelled(trials, "loss", LOSSES)]
     what += [
         f"{distinct(trials, name).replace(', ', ' or ')} {text}"

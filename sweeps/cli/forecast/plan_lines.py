@@ -12,6 +12,7 @@ from embedding_core.data.samplers import images_per_epoch
 from embedding_core.models.network import build_network, set_frozen
 from embedding_core.models.pretrained import come_by, is_there
 from embedding_core.storage.local_cache import cache_dir
+from embedding_core.wording import plural
 from sweeps.cli import feature_cache
 from sweeps.cli.forecast.duration import Duration, duration_of
 from sweeps.cli.forecast.probe import MEMORY_FIELDS, measure, share_of
@@ -81,7 +82,7 @@ def _stage_lines(works: Workload, data: DeviceData) -> list[str]:
         expected = sum(images * work.epochs for images, work in zip(of_epoch, own, strict=True))
         about = f", about {_two_digits(expected)} as ASHA stops some" if expected < most - 0.5 else ""
         trials = round(sum(work.trials for work in own))
-        lines.append(f"{stage + ':':<10} {trials:,} trial{'s' * (trials != 1)}, at most {round(most):,} images{about}")
+        lines.append(f"{stage + ':':<10} {plural(trials, 'trial')}, at most {round(most):,} images{about}")
     return lines
 
 
@@ -117,7 +118,7 @@ def _time_lines(duration: Duration, rates: Rates, at_once: int, kinds: int) -> l
     return [
         f"time:      about {time_text(duration.total_s)} on this machine"
         + (f", at most about {time_text(duration.most_s)}" if most else "")
-        + f" ({at_once} trial{'s' * (at_once != 1)} at once, {pace} images/s each{untimed})",
+        + f" ({plural(at_once, 'trial')} at once, {pace} images/s each{untimed})",
         "           " + ", ".join(f"{name} {time_text(seconds)}" for name, seconds in parts.items()),
     ]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 from sweeps.analysis.numbers import number, sesoi_text, two_digits_of
 from sweeps.analysis.stats.answers.replicate_sd import ReplicateSd, replicate_sds
 from sweeps.analysis.stats.intervals.power import POWER, Reachable, reachable, replicates_needed
@@ -43,7 +44,7 @@ def power_lines(plan: Plan, earlier: Mapping[str, ReplicateSd] | None = None, *,
         rows = [(_rounded(sd), sd) for sd in sds]
     else:
         rows = [(f"{each}: {_rounded(earlier[each].sd)}", earlier[each].sd) for each in estimands if each in earlier]
-    judged = f"{len(estimands)} effect{'s' * (len(estimands) > 1)} on {plan.outcome.label} judged together"
+    judged = f"{plural(len(estimands), 'effect')} on {plan.outcome.label} judged together"
     found = [f"power:     {_replicates(plan)}, {judged}; {sesoi_text(plan.outcome.sesoi)} matters"]
     if earlier is not None:
         found += _told(earlier, estimands, name)
@@ -83,7 +84,7 @@ def _replicates(plan: Plan) -> str:
 
 def _told(earlier: Mapping[str, ReplicateSd], estimands: Sequence[str], name: str) -> list[str]:
     first = next(iter(earlier.values()))
-    lines = [f"  SDs of {name}: {first.replicates} replicates x {first.blocks} seed{'s' * (first.blocks > 1)}"]
+    lines = [f"  SDs of {name}: {first.replicates} replicates x {plural(first.blocks, 'seed')}"]
     absent = [each for each in estimands if each not in earlier]
     return lines + ([f"  not estimated there: {', '.join(absent)}"] if absent else [])
 

@@ -181,17 +181,20 @@ def share_faults(request: Request, there: Sequence[Resources], *, gpus: float) -
     memory = request.memory_gib or 0
     faults = []
     if gpus > largest["GPU"]:
-        faults.append(f"`--gpus-per-trial` must be at most the {largest['GPU']:g} GPUs of a node, but got {gpus:g}.")
+        faults.append(f"`--gpus-per-trial` must be at most {_of_node(largest, 'GPU')}, but got {gpus:g}.")
     if request.cpus > largest["CPU"]:
-        faults.append(
-            f"`--cpus-per-trial` must be at most the {largest['CPU']:g} CPUs of a node, but got {request.cpus:g}."
-        )
+        faults.append(f"`--cpus-per-trial` must be at most {_of_node(largest, 'CPU')}, but got {request.cpus:g}.")
     if memory * 2**30 > largest["memory"]:
         faults.append(
             f"`--memory-per-trial` must be at most the {largest['memory'] / 2**30:.3g} GiB of a node, "
             f"but got {memory:g}."
         )
     return faults
+
+
+def _of_node(largest: Mapping[str, float], kind: str) -> str:
+    n = largest[kind]
+    return f"the {n:g} {kind}{'s' * (n != 1)} of a node"
 
 
 def _first_worker(request: Request, say: Callable[[str], None], patience_s: float) -> None:

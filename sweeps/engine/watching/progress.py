@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.results.durations import time_text
 from trainables.run_label import RunLabel
 
@@ -60,7 +61,7 @@ class Progress:
             self._live.start()
             self._show()
         else:
-            self._print(f"{self._title()} ({self._planned} trial{'s' * (self._planned != 1)})")
+            self._print(f"{self._title()} ({plural(self._planned, 'trial')})")
 
     def on_result(self, label: RunLabel, result: Row) -> None:
         """Count images; remember the best value."""

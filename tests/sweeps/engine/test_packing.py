@@ -106,7 +106,7 @@ def test_a_trial_larger_than_what_is_up_is_refused(tiny: Design) -> None:
     with pytest.raises(Faults) as caught:
         slots(Request(gpus=2, cpus=9), joined=False)
     assert caught.value.faults == (
-        "`--gpus-per-trial` must be at most the 1 GPUs of a node, but got 2.",
+        "`--gpus-per-trial` must be at most the 1 GPU of a node, but got 2.",
         "`--cpus-per-trial` must be at most the 8 CPUs of a node, but got 9.",
     )
 

@@ -9,10 +9,11 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, styled
 from sweeps.analysis.figures.drawing.panel_grid import panel_grid
 from sweeps.analysis.figures.drawing.style import short, wrapped
-from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
+from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, where
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.descriptive import mean_of_known
 
@@ -65,7 +66,7 @@ def distance_data(data: Shown, split: str, view: str = "class_distance") -> Dist
         for cell in per_cell
     )
     names = tuple(runs[0][c, c]["class_name"] for c in classes)
-    blocks = " and ".join(how_many(n, "run") for n in sorted({len(cell) for cell in per_cell}))
+    blocks = " and ".join(plural(n, "run") for n in sorted({len(cell) for cell in per_cell}))
     what = f"n = {data.images(split):,} images, {len(classes)} classes shown, mean over {blocks}"
     return DistanceData(
         data.cells, names, matrices, f"{what}; {where(data, split)}; {DISTANCES[view]}, {IN_EMBEDDING_SPACE}"

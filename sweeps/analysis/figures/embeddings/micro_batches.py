@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import styled
 from sweeps.analysis.figures.drawing.panel_grid import panel_grid
 from sweeps.analysis.figures.drawing.style import COLOURS, GREY, named_cells
@@ -67,7 +68,9 @@ def micro_batch_data(data: Shown, split: str, *, block: Place) -> MicroBatchData
     if len(steps) < 2:
         return None
     points = np.array([(row["x"], row["y"]) for row in rows], dtype=float)
-    caption = f"n = {len(rows)} images; {cell}, {data.named(block)}; {where(data, split)}; PCA fitted to all images"
+    caption = (
+        f"n = {plural(len(rows), 'image')}; {cell}, {data.named(block)}; {where(data, split)}; PCA fitted to all images"
+    )
     return MicroBatchData(
         points=tuple((float(x), float(y)) for x, y in points),
         neighbours={k: tuple(nearest_within(points, k).tolist()) for k in steps},

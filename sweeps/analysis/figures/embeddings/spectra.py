@@ -6,10 +6,11 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, log_ticks, styled
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.style import Looks, dash_of
-from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, how_many, where
+from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, where
 
 READING: Final = "The flatter the line, the more directions the embeddings use. A thin line is one run."
 
@@ -36,7 +37,7 @@ def spectrum_data(data: Shown, split: str) -> SpectrumData:
         values = [np.array([r["value"] for r in data.rows("spectrum", split, t)], dtype=float) for t in blocks.values()]
         runs.append([value / value.sum() for value in values])
     counts = {len(of_cell) for of_cell in runs}
-    per_cell = " or ".join(how_many(n, "run") for n in sorted(counts))
+    per_cell = " or ".join(plural(n, "run") for n in sorted(counts))
     return SpectrumData(
         cells=data.cells,
         runs=tuple(tuple(tuple(run.tolist()) for run in cell_runs) for cell_runs in runs),

@@ -115,8 +115,3 @@ def _by_view(views: pa.Table, trials: set[str]) -> dict[tuple[str, str], pa.Tabl
 def where(data: Shown, split: str) -> str:
     """Data set and split, for a caption."""
     return f"{data.dataset}, {SPLITS.get(split, split)}"
-
-
-def how_many(n: int, what: str) -> str:
-    """`1 block`, `2 blocks`: for a caption."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"

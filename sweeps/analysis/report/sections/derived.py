@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from embedding_core.wording import plural
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import estimate_texts, four, interval, number, two_digits_of
 from sweeps.analysis.report.sections.effects import intervals, refused
@@ -81,7 +82,7 @@ def common(found: Sequence[Finding]) -> Section:
     table = intervals("", own)
     measure = own[0].contrast.outcome
     failed = {run for one in own if one.runs is not None for run in one.runs.failed}
-    runs = f"{len(failed)} run{'s' * (len(failed) != 1)}"
+    runs = plural(len(failed), "run")
     ended = f", of which {runs} failed, {counted_as(measure)}" if failed else " to their end"
     line = COMMON.format(measure=named(measure), ended=ended)
     return Section("At common settings", [line, *refused(own)], tables=[table] if table.rows else [])

@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedding_core.wording import plural
 from sweeps.analysis.document import Picture, Section, Table, compact
 from sweeps.analysis.figures.drawing.style import ADAPTIVE
 from sweeps.analysis.numbers import ABSENT, number, or_absent, percent
@@ -62,7 +63,7 @@ def endings(trials: pa.Table, curves: pa.Table) -> Section:
             stops.append(f"{cell_name(row['cell_id'])} {row['stopped']} of {row['n']} ({percent(row['share'])}{when})")
     paragraphs = [f"Stopped early by ASHA: {'; '.join(stops)}."] if stops else []
     errors = Counter(reason for reason in trials["error_type"].to_pylist() if reason is not None)
-    paragraphs += [f"{count} trial{'s' * (count != 1)}: {reason}" for reason, count in sorted(errors.items())]
+    paragraphs += [f"{plural(count, 'trial')}: {reason}" for reason, count in sorted(errors.items())]
     return Section("Runs per arm and ending", paragraphs, tables=tables)
 
 
@@ -124,7 +125,7 @@ def cost(trials: pa.Table) -> Section:
         tables += compact(stage, names, columns)
     known = costs.cost_rows(trials)
     saving = costs.saving(known)
-    saved = f"ASHA stopped {saving.stopped} trials, which at their own rates would have cost another "
+    saved = f"ASHA stopped {plural(saving.stopped, 'trial')}, which at their own rates would have cost another "
     saved += f"{saving.saved_s:,.0f} {costs.unit_of(known)}, {percent(saving.share)} of the whole search."
     return Section("Cost", [saved] if saving.stopped else [], tables=tables)
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from embedding_core.wording import plural
 from sweeps.analysis.document import Picture, Section, Table, compact
 from sweeps.analysis.numbers import ABSENT, or_absent, setting
 from sweeps.analysis.stats.reading.stored_plan import StoredPlan, Tuned
@@ -34,7 +35,7 @@ def section(plan: StoredPlan, measure: str, pictures: list[Picture]) -> Section:
         tables = _of_one(settings[0], plan.tuned[0] if plan.tuned else {}, names, measure)
         return Section(heading, _edges(plan), tables=tables, pictures=pictures)
     tables = [*_over_replicates(settings, names), *_of_each(plan, names, measure)]
-    lines = [f"Median over {len(settings)} replicates, lowest and highest in brackets.", *_edges(plan)]
+    lines = [f"Median over {plural(len(settings), 'replicate')}, lowest and highest in brackets.", *_edges(plan)]
     return Section(heading, lines, tables=tables, pictures=pictures)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from embedding_core.wording import plural
 from sweeps.analysis.document import Section, Table
 from sweeps.analysis.numbers import ABSENT, estimate_texts, four, number, or_absent, percent
 from sweeps.analysis.stats.answers.findings import Finding
@@ -52,7 +53,7 @@ def _cells(found: list[Finding], trials: pa.Table) -> Section:
         values = column_values(trials, outcome, failed=composite_of(outcome))
         failed = sum(lost(row, outcome) for row in rows)
         if failed:
-            counted.append(f"{named(outcome)}: {failed} failed run{'s' * (failed != 1)} {counted_as(outcome)}.")
+            counted.append(f"{named(outcome)}: {plural(failed, 'failed run')} {counted_as(outcome)}.")
         means = {cell: mean_of(values, cell) for cell in sorted({cell for cell, _ in values})}
         if len(means) > 2:
             texts = [[cell, four(m.mean), or_absent(m.deviation, four), str(m.n)] for cell, m in means.items() if m]

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.errors import Faults
+from embedding_core.wording import plural
 from sweeps.analysis.stats.answers.derived import beside, primaries
 from sweeps.analysis.stats.reading.contrasts import CellRuns, cell_runs
 from sweeps.analysis.stats.reading.stored_plan import StoredPlan
@@ -56,8 +57,8 @@ def _sd_of(runs: CellRuns) -> ReplicateSd:
     if replicates < 2:
         raise Faults(
             [
-                f"it has one tuning confirmed by {blocks} seeds: how much an effect varies from replicate to replicate "
-                "cannot be told from one, and seeds vary less. It takes a sweep of two replicates or more."
+                f"it has one tuning confirmed by {plural(blocks, 'seed')}: how much an effect varies from replicate to "
+                "replicate cannot be told from one, and seeds vary less. It takes a sweep of two replicates or more."
             ]
         )
     sd = float(runs.values.std(ddof=1))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.description.descriptive import rows_of
 from sweeps.analysis.stats.reading.stored_plan import StoredPlan
@@ -79,7 +80,7 @@ def mean_line(runs: Sequence[Run], column: str) -> Line:
 def counted(shown: Collection[str], cells: Collection[str]) -> str:
     """`11 cells`, or `12 of 14 cells` where not all are shown."""
     if len(shown) == len(cells):
-        return f"{len(shown)} cell{'s' * (len(shown) != 1)}"
+        return plural(len(shown), "cell")
     return f"{len(shown)} of {len(cells)} cells"
 
 

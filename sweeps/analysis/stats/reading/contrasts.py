@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.intervals.effects import SESOI, Effect, Interval, replicated_effect, t_interval
 from sweeps.analysis.stats.reading.composite import measured_or_composite
@@ -111,8 +112,8 @@ class CellRuns:
         """How many independent units there are, and of what: `6 tunings x 2 seeds`, `at one tuning: 8 seeds`."""
         replicates, blocks = len(self.places), len(self.places[0])
         if self.stage == "tune":
-            return f"{replicates} replicate{'s' * (replicates != 1)} x {blocks} points"
-        seeds = f"{blocks} seed{'s' * (blocks != 1)}"
+            return f"{plural(replicates, 'replicate')} x {blocks} points"
+        seeds = plural(blocks, "seed")
         if replicates == 1:
             return f"at one {'tuning' if self.tuned else 'split'}: {seeds}"
         if not self.tuned and blocks == 1:

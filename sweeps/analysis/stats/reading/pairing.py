@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from embedding_core.storage.result_tables import Row
+from embedding_core.wording import plural
 from sweeps.analysis.numbers import is_number
 from sweeps.analysis.stats.reading.composite import composite_of
 from sweeps.results.endings import FAILED_TRAINING
@@ -54,7 +55,7 @@ def not_finished(absent: Collection[tuple[str, Place]]) -> str:
     first, last, n = numbers[0], numbers[-1], len(absent)
     several = f"{first} to {last}" if numbers == list(range(first, last + 1)) else ", ".join(map(str, numbers))
     who = f"replicate {first} has" if first == last else f"replicates {several} have"
-    return f"{who} not finished ({n} run{'s' * (n != 1)}); `--resume` goes on"
+    return f"{who} not finished ({plural(n, 'run')}); `--resume` goes on"
 
 
 def place_faults(
