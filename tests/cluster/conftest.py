@@ -4,6 +4,7 @@ The bridge lies in the namespace of `desk`, where a user would sit; nothing conn
 sshd, one throw-away key, a home, /tmp and /dev/shm of its own, /mnt as all hosts share it, and this machine's files.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,18 @@ FILE = "cluster.onprem.yaml"
 NEEDED = ("ip", "sshd", "ssh-keygen", "rsync", "unshare", "nsenter", "make")
 PATIENCE_S = 300.0
 HOME = "/tmp/home"
+DASHBOARD = "http://127.0.0.1:8265"
+ASK = """
+import urllib.error, urllib.request
+request = urllib.request.Request("{url}", headers={headers}, data={data})
+try:
+    with urllib.request.urlopen(request) as answer:
+        print(answer.status, answer.read().decode())
+except urllib.error.HTTPError as error:
+    print(error.code)
+except OSError:
+    print(0)
+"""
 
 # PID 1 of a host. The project may lie below /tmp itself, so it is held while /tmp is covered.
 BOOT = """
@@ -110,6 +124,13 @@ class Host:
         )
         assert done.returncode == 0 or not check, f"{self.name}: {command}\n{done.stdout}{done.stderr}"
         return done
+
+    def answer(self, url: str, *, token: str | None, data: bytes | None = None) -> tuple[int, str]:
+        """Status and body of what this host is answered over HTTP; 0 where nobody listens."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        script = ASK.format(url=url, headers=headers, data=data)
+        status, _, body = self.run(f"exec .venv/bin/python -I - <<'PYTHON'\n{script}\nPYTHON").stdout.partition(" ")
+        return int(status), body
 
     def ray_processes(self) -> list[str]:
         """Command lines of what Ray runs here."""
@@ -216,11 +237,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, addresses: dict[str, str]) ->
 
 @pytest.fixture(scope="session")
 def wait() -> Callable[..., Any]:
-    """`wait(what, condition)` -> the first true value; conditions that ask Ray start a Python each time.
-
-    Which takes from the trials what they would end by sooner: a job's end is waited for in its log.
-    """
-    return partial(wait_for, pause_s=3.0)
+    """`wait(what, condition)` -> the first true value."""
+    return partial(wait_for, pause_s=1.0)
 
 
 @pytest.fixture(scope="session")
@@ -246,9 +264,23 @@ class Cluster:
         logs = Path(f"/proc/{self.head.init}/root/tmp/ray").glob(f"session_2*/logs/job-driver-{job}.log")
         return "".join(log.read_text(errors="replace") for log in logs)
 
+    @property
+    def token(self) -> str:
+        return self.desk.run("cat ~/.ray/auth_token").stdout.strip()
+
+    def asked(self, path: str) -> Any:
+        """What the dashboard answers on the head, without the seconds that Ray's commands take; None if nothing."""
+        status, body = self.head.answer(f"{DASHBOARD}/api/{path}", token=self.token)
+        return json.loads(body) if status == HTTPStatus.OK else None
+
+    def state_of(self, job: str) -> str:
+        """`RUNNING`, `SUCCEEDED`, ..."""
+        return str(self.asked(f"jobs/{job}")["status"])
+
     def nodes(self) -> list[dict[str, Any]]:
         """What Ray says of those that it holds for alive."""
-        return yaml.safe_load(self.on_head("ray list nodes --format yaml --filter state=ALIVE", check=False)) or []
+        told = self.asked("v0/nodes")
+        return [node for node in told["data"]["result"]["result"] if node["state"] == "ALIVE"] if told else []
 
     def alive(self) -> set[str]:
         """Addresses of these nodes."""
@@ -256,13 +288,12 @@ class Cluster:
 
     def join(self, host: Host) -> None:
         """A machine that the cluster file does not name is made a worker by hand, of one trial at a time."""
-        token = self.desk.run("cat ~/.ray/auth_token").stdout.strip()
         start = f".venv/bin/ray start --address={self.head.address}:6379 --num-cpus=1 --block"
         host.run(
-            f"setsid --fork {start} > ~/worker.log 2>&1 < /dev/null", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token,
+            f"setsid --fork {start} > ~/worker.log 2>&1 < /dev/null", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=self.token,
             RAY_USAGE_STATS_ENABLED="0", RAY_gcs_rpc_server_reconnect_timeout_s="30",
         )  # fmt: skip
-        wait_for(f"{host.name} in the cluster", lambda: host.address in self.alive(), pause_s=3.0)
+        wait_for(f"{host.name} in the cluster", lambda: host.address in self.alive(), pause_s=1.0)
 
 
 @pytest.fixture(scope="session")
@@ -279,7 +310,7 @@ def cluster(site: Site, desk: Host, addresses: dict[str, str]) -> Cluster:
     up = Cluster(desk, site.boot("head", addresses["head"]), site.boot("first", addresses["first"]))
     made = desk.run(f"make --old-file .venv/.aws cluster-up CLUSTER={FILE} ARGS=--yes")
     assert f"ray up {FILE} --yes" in made.stdout
-    wait_for("the first worker", lambda: addresses["first"] in up.alive(), pause_s=3.0)
+    wait_for("the first worker", lambda: addresses["first"] in up.alive(), pause_s=1.0)
     return up
 
 
@@ -290,6 +321,6 @@ def dashboard(cluster: Cluster) -> Iterator[str]:
     process = subprocess.Popen(forward, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     listens = "</dev/tcp/127.0.0.1/8265"
     wait_for("the forwarded port", lambda: cluster.desk.run(listens, check=False).returncode == 0)
-    yield "http://127.0.0.1:8265"
+    yield DASHBOARD
     process.terminate()
     process.wait(PATIENCE_S)

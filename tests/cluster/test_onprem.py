@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -23,33 +24,19 @@ PLUGINS = (
     "--plugin /tmp/home/residual_net.py --set backbone=residual_net --set backbone.depth=1 "
     "--plugin /tmp/home/multi_similarity.py --loss multi_similarity"
 )
-ASK = """
-import urllib.error, urllib.request
-request = urllib.request.Request("{url}", headers={headers}, data={data})
-try:
-    print(urllib.request.urlopen(request).status)
-except urllib.error.HTTPError as error:
-    print(error.code)
-"""
-
-
-def status_of(host: Any, url: str, *, token: str | None, data: bytes | None = None) -> int:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    script = ASK.format(url=url, headers=headers, data=data)
-    return int(host.run(f"exec .venv/bin/python - <<'PYTHON'\n{script}\nPYTHON").stdout)
 
 
 def test_jobs_are_taken_with_the_token_alone(cluster: Any, dashboard: str) -> None:
-    token = cluster.desk.run("cat ~/.ray/auth_token").stdout.strip()
+    token = cluster.token
     job = json.dumps({"entrypoint": "touch /mnt/ran"}).encode()
     url = f"{dashboard}/api/jobs/"
-    assert status_of(cluster.desk, url, token=None, data=job) == 401
-    assert status_of(cluster.desk, url, token="0" * len(token), data=job) == 403
-    assert status_of(cluster.desk, url, token=token) == 200
+    assert cluster.desk.answer(url, token=None, data=job)[0] == HTTPStatus.UNAUTHORIZED
+    assert cluster.desk.answer(url, token="0" * len(token), data=job)[0] == HTTPStatus.FORBIDDEN
+    assert cluster.desk.answer(url, token=token)[0] == HTTPStatus.OK
     submit = f"exec .venv/bin/ray job submit --address {dashboard} --no-wait -- touch /mnt/ran"
     refused = cluster.desk.run(submit, check=False, RAY_AUTH_MODE="disabled")
     assert refused.returncode != 0
-    assert cluster.on_head("ray job list").count("touch /mnt/ran") == 0
+    assert "touch /mnt/ran" not in str(cluster.asked("jobs/"))
     assert cluster.desk.run("stat --format %a ~/.ray/auth_token").stdout.strip() == "600"
     assert cluster.head.run("stat --format %a ~/.ray/auth_token").stdout.strip() == "600"
 
@@ -94,7 +81,7 @@ def test_a_place_for_checkpoints_that_a_worker_does_not_see_is_refused(
     job = submit("unseen", f"--samples {SAMPLES} --checkpoints ~/own")
     unseen = f"{cluster.first.address} does not see the checkpoints in /tmp/home/own/unseen"
     wait("the refusal", lambda: unseen in cluster.log_of(job), pause_s=0.5, told=lambda: cluster.log_of(job))
-    wait("the job's end", lambda: "failed" in cluster.on_head(f"ray job status {job}"))
+    wait("the job's end", lambda: cluster.state_of(job) == "FAILED")
     log = cluster.log_of(job)
     assert "Traceback" not in log
 
@@ -165,11 +152,10 @@ def test_a_sweep_survives_the_loss_of_its_machines_and_those_that_are_no_use_to_
     cluster.join(stranger)
     wait_for_log("no share", r"on without node .*/mnt/checkpoints.*\(on stranger\)")
     wait_for_log("the report", "Report: |Traceback")
-    state = f"ray job status {job}"
-    wait("the job's end", lambda: "RUNNING" not in cluster.on_head(state), told=lambda: cluster.log_of(job))
-    assert "succeeded" in cluster.on_head(state), cluster.log_of(job)
+    wait("the job's end", lambda: cluster.state_of(job) != "RUNNING", told=lambda: cluster.log_of(job))
+    assert cluster.state_of(job) == "SUCCEEDED", cluster.log_of(job)
     assert "Report: " in cluster.on_head(f"ray job logs {job}")
-    assert "'sweep': 'hurt'" in cluster.on_head("ray job list")
+    assert cluster.asked(f"jobs/{job}")["metadata"]["sweep"] == "hurt"
     cluster.head.run("cp -r ~/results /mnt/")
 
     folder = site.folder / "shared" / "results" / "hurt"

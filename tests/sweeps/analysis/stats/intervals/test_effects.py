@@ -283,8 +283,8 @@ def test_an_effect_cannot_be_changed() -> None:
 
 @pytest.mark.slow
 def test_coverage_and_null_calibration() -> None:
-    """2,000 invented sweeps of 12 blocks: the interval covers the truth, and a true null is seldom rejected."""
-    rng, truth, sets, blocks = np.random.default_rng(20240917), 0.01, 2000, 12
+    """2,000 invented sweeps of 8 blocks: the interval covers the truth, and a true null is seldom rejected."""
+    rng, truth, sets, blocks = np.random.default_rng(20240917), 0.01, 2000, 8
     covered = rejected = excluded = 0
     for _ in range(sets):
         base, noise = rng.normal(0.92, 0.01, blocks), rng.normal(0, 0.006, blocks)
