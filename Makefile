@@ -49,7 +49,8 @@ test: $(VENV)/.dev ## everything CI runs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not ray and not cluster' -n 2 --dist worksteal
-	$(BIN)/python -m pytest -m 'ray or cluster' -n 2 --dist loadfile --no-loadscope-reorder # the longest file comes first
+	# These wait more than they compute: for processes that start, for nodes that are lost. The longest file comes first.
+	$(BIN)/python -m pytest -m 'ray or cluster' -n 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/loop.py
