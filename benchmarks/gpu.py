@@ -34,6 +34,7 @@ from embedding_core.seeding import generator
 from embedding_core.storage.result_tables import Row
 from embedding_core.train import pick_device, train
 from embedding_core.training.accumulation import accumulated_step
+from embedding_core.wording import plural
 
 IMAGES = 20_000
 CLASSES = 10
@@ -88,10 +89,11 @@ def loop_against_bare(config: TrainConfig, data: DeviceData) -> None:
 
 
 def packing(config: TrainConfig) -> None:
-    """Images/s of 1, 2 and 4 processes that share the device."""
+    """Images/s of 1, 2 and 4 processes that share the device; on the CPU no more than it has cores."""
     assert config.subset is not None
     alone = 0.0
-    for processes in (1, 2, 4):
+    most = 4 if config.device != "cpu" else len(os.sched_getaffinity(0))
+    for processes in (n for n in (1, 2, 4) if n <= most):
         command = [
             sys.executable,
             __file__,
@@ -109,7 +111,7 @@ def packing(config: TrainConfig) -> None:
             raise RuntimeError(f"A packed process failed: {[worker.returncode for worker in workers]}.")
         rates = [float(output) for output in outputs]
         alone = alone or sum(rates)
-        print(f"{processes} processes {sum(rates):10,.0f} images/s in all, {sum(rates) / alone:.2f} x one")
+        print(f"{plural(processes, 'process')} {sum(rates):10,.0f} images/s in all, {sum(rates) / alone:.2f} x one")
 
 
 def worker(config: TrainConfig, data: DeviceData) -> None:
