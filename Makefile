@@ -50,7 +50,7 @@ test: $(VENV)/.dev ## everything CI runs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not ray and not cluster' -n 2 --dist worksteal
 	# These wait more than they compute: for processes that start, for nodes that are lost. The longest file comes first.
-	$(BIN)/python -m pytest -m 'ray or cluster' -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'ray or cluster' -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev ## ratios, each measured side by side
 	$(BIN)/python benchmarks/loop.py

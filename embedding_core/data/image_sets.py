@@ -4,6 +4,7 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,15 @@ class _Digits:
         return None
 
     def decoded(self, split: str, *, image_size: int | None) -> Decoded:
-        from sklearn.datasets import load_digits
-
-        raw = load_digits()
-        images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[:, None]
+        # Importing scikit-learn takes most of a second, which each trial's process would pay for one small file of it.
+        package = find_spec("sklearn")
+        assert package is not None
+        assert package.submodule_search_locations is not None
+        (folder,) = package.submodule_search_locations
+        table = np.loadtxt(Path(folder, "datasets", "data", "digits.csv.gz"), delimiter=",", dtype=np.int64)
+        images = np.rint(table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
         names = tuple(str(digit) for digit in range(10))
-        return array_set(images, raw.target.astype(np.int64), names, image_size=image_size)
+        return array_set(images, table[:, -1], names, image_size=image_size)
 
 
 Source = ClassFolders | ParquetSet | PluginSet | TorchvisionSet | _Digits
