@@ -101,9 +101,8 @@ ONE = ("--max-concurrent", "1")
 def test_quick(design: Design, tmp_path: Path, start_ray: Callable[..., None]) -> None:
     """All runs complete, what ran is what the label says, and the first questions have an answer each."""
     start_ray(num_cpus=2)
-    assert (
-        main(design, ["--results", str(tmp_path), "--name", "quick", "--replicates", "4", "--epochs", "4", *ONE]) == 0
-    )
+    short = ("--replicates", "4", "--epochs", "4", "--train-triplets", "256")
+    assert main(design, ["--results", str(tmp_path), "--name", "quick", *short, *ONE]) == 0
     trials = store.read(tmp_path / "quick", "trials")
     plan = Plan.of(design, {"replicates": 4})  # the fewest that get a verdict
     assert trials.num_rows == len(plan.cells) * plan.replicates * plan.blocks
