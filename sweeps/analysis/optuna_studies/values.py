@@ -91,5 +91,5 @@ def draw_values(data: ValuesData) -> Figure:
         log_ticks(axes, "y")
     elif PLAIN[0] <= max(map(abs, shown)) < PLAIN[1]:
         plain_ticks(axes, "y")
-    legend_below(figure, handles)
+    legend_below(figure, [] if set(data.points) == {"completed"} else handles)
     return figure

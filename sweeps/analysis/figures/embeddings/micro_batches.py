@@ -32,6 +32,8 @@ SEEN, ARROWS = COLOURS[0], COLOURS[1]
 ARROW: Final = 0.045
 """Length, as a share of the width of the plane."""
 
+TITLE: Final = "What a micro-batch sees of a batch"
+
 
 @dataclass(frozen=True, slots=True)
 class MicroBatchData:
@@ -52,6 +54,7 @@ class MicroBatchData:
         """What the slider of the page needs."""
         width = float(np.ptp(np.array(self.points), axis=0).max())
         return {
+            "title": TITLE,
             "about": named_cells(self.caption),
             "points": [[round(value, 4) for value in point] for point in self.points],
             "neighbours": [[k, list(own)] for k, own in self.neighbours.items()],
@@ -96,7 +99,7 @@ def draw_micro_batches(data: MicroBatchData) -> Figure:
         Line2D([], [], color=SEEN, linewidth=1.2, label="nearest neighbour, seen"),
         Line2D([], [], color=ARROWS, marker=">", linewidth=1.2, markersize=4, label="where KoLeo pushes"),
     ]
-    figure, panels = panel_grid("What a micro-batch sees of a batch", data.caption, names, handles, height=1.9)
+    figure, panels = panel_grid(TITLE, data.caption, names, handles, height=1.9)
     points = np.array(data.points)
     for axes, (k, nearest) in zip(panels, data.neighbours.items(), strict=True):
         ends = [points[[i, nearest[i]]] for i, seen in enumerate(data.seen(k)) if seen]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -45,8 +46,12 @@ NUMBERED: Final = "\u2002"
 GRID_IN: Final = (1.9, 2.3)
 """Height of a panel in a grid without and with axes: where width limits a square, its title has its room."""
 
-LABEL_ROOM: Final = 0.14
-"""Of a label, as a share of how far the classes lie apart."""
+SIDE_IN: Final = (2.2, 1.4)
+"""Of a panel alone in its row, and of one in a grid."""
+
+LABEL_PT: Final = 8
+CHARACTER_IN: Final = 0.62 * LABEL_PT / 72
+LABEL_IN: Final = 1.25 * LABEL_PT / 72
 
 PUSHES: Final = 60
 
@@ -154,7 +159,9 @@ def draw_projection(data: ProjectionData) -> Figure:
         for axes, panel in zip(panels, data.panels, strict=True):
             axes.set_title(wrapped(panel.title, 60), fontsize=9)
     for axes, panel in zip(panels, data.panels, strict=True):
-        _scatter(axes, panel, looks, marks)
+        alike = data.panels if data.method == "PCA" else [panel]  # on a common scale
+        span = max(float(np.ptp([p[i] for p in own.points])) for own in alike for i in (0, 1) if own.points)
+        _scatter(axes, panel, looks, marks, inch=span / SIDE_IN[grid])
         axes.set_aspect("equal", adjustable="datalim" if data.method != "PCA" else "box")
     if data.method == "PCA":
         share_limits(panels, "x", "y")
@@ -187,7 +194,7 @@ def _marks(names: Sequence[str], *, narrow: bool) -> dict[str, str]:
     return {name: short(name, 12) for name in names}
 
 
-def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, str]) -> None:
+def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, str], *, inch: float) -> None:
     """Points, then ellipses or, without them, a name at the middle of each class."""
     centres = {name: (x, y) for x, y, _, _, _, name in panel.ellipses}
     for name, (colour, marker) in looks.items():
@@ -199,27 +206,26 @@ def _scatter(axes: Axes, panel: ProjectionPanel, looks: Looks, marks: dict[str, 
             centres.setdefault(name, (float(x), float(y)))
     for x, y, width, height, angle, name in panel.ellipses:
         axes.add_patch(Ellipse((x, y), width, height, angle=angle, fill=False, color=looks[name][0], linewidth=1.3))
-    for (name, (x, y)), (at_x, at_y) in zip(centres.items(), _apart(list(centres.values())), strict=True):
-        text = marks[name].split(NUMBERED)[0]
-        label = axes.annotate(text, (x, y), xytext=(at_x, at_y), fontsize=8, bbox=_LABEL_BOX, arrowprops=_LEADER)
+    named = [marks[name].split(NUMBERED)[0] for name in centres]
+    for text, centre, place in zip(named, centres.values(), _apart([*centres.values()], named, inch), strict=True):
+        label = axes.annotate(text, centre, xytext=tuple(place), fontsize=LABEL_PT, bbox=_LABEL_BOX, arrowprops=_LEADER)
         label.set(ha="center", va="center", in_layout=False)
     if not panel.ellipses:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
 
 
-def _apart(centres: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Places for the labels of `centres`, pushed from each other until none overprints another."""
+def _apart(centres: Sequence[tuple[float, float]], texts: Sequence[str], inch: float) -> np.ndarray:
+    """Places for labels, pushed from the centres until none overprints another; `inch` in the units of `centres`."""
     places = np.array(centres, dtype=float)
-    room = LABEL_ROOM * float(np.ptp(places, axis=0).max(initial=0.0)) * np.array([1.0, 0.8])
-    for _ in range(PUSHES if room.all() else 0):
-        for i in range(len(places)):
-            away = (places[i] - places) / room
-            distance = np.hypot(*away.T)
-            near = (distance < 1) & (np.arange(len(places)) != i)
-            if near.any():
-                # Labels at one place leave it in directions of their own.
-                turn = np.array([np.cos(i), np.sin(i)]) * 1e-3
-                push = ((away[near] + turn) / (distance[near, None] + 1e-3) * (1 - distance[near, None])).sum(axis=0)
-                places[i] += 0.5 * room * push
+    rooms = inch * np.array([(CHARACTER_IN * (len(text) + 1), LABEL_IN) for text in texts])
+    for _ in range(PUSHES):
+        for i, j in combinations(range(len(places)), 2):
+            apart = places[j] - places[i]
+            missing = (rooms[i] + rooms[j]) / 2 - np.abs(apart)
+            if missing.min() > 0:
+                axis = int(missing.argmin())  # the shorter way
+                push = missing[axis] / 2 * (1 if apart[axis] >= 0 else -1)
+                places[i, axis] -= push
+                places[j, axis] += push
     return places

@@ -6,8 +6,8 @@ from typing import Final
 from sweeps.analysis.document import Section, Table
 
 ABOUT: Final = (
-    "What was taken for what when the sweep began, so that a wrong guess can be seen. `plan.json` pins training "
-    "images, test images and files of weights by their content (`data`): the sweep goes on with the same alone."
+    "What was taken for what when the sweep began, so that a wrong guess can be seen. The sweep's "
+    "plan.json pins training images, test images and files of weights by their content: it goes on with the same alone."
 )
 
 ROWS: Final = {

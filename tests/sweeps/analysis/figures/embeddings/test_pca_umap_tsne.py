@@ -1,6 +1,9 @@
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pytest
+from matplotlib.text import Text
 
 from embedding_core.views.view_tables import ViewTables
 from sweeps.analysis.figures.drawing.style import svg_of
@@ -49,6 +52,27 @@ def test_training_images_stand_beside_test_images(many_arms: Any, many: dict[str
     stored = [r for r in many_arms.view_rows if (r["trial_id"], r["split"], r["view"]) == (trial, "train", "umap")]
     assert data.panels[0].points == tuple((r["x"], r["y"], r["class_name"]) for r in stored)
     assert data.caption.startswith("n = 40 training and 40 test images, 20 classes, 4 of 11 cells")
+
+
+@pytest.mark.parametrize("method", ["PCA", "UMAP"])
+@pytest.mark.parametrize("alike", [1, 2, 4])
+def test_no_name_of_a_class_overprints_another(method: str, alike: int) -> None:
+    """Classes in pairs about one middle, and about all of them."""
+    names = ("automobile", "truck", "horse", "deer", "airplane", "ship", "frog", "dog")
+    rng = np.random.default_rng(1)
+    points = tuple(
+        (float(x + i // alike), float(y + i // alike % 2), name)
+        for i, name in enumerate(names)
+        for x, y in rng.normal(0, 0.2, (40, 2))
+    )
+    ellipses = tuple((float(i // alike), float(i // alike % 2), 0.4, 0.3, 0.0, name) for i, name in enumerate(names))
+    panel = ProjectionPanel("koleo=on", points, ellipses if method == "PCA" else ())
+    figure = draw_projection(ProjectionData(method, (panel,), names, "caption"))
+    svg_of(figure)  # lays out
+    (axes,) = figure.axes
+    boxes = [Text.get_window_extent(label) for label in axes.texts]
+    assert len(boxes) == len(names)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_many_classes_are_numbered_and_long_names_shortened() -> None:
