@@ -2,5 +2,5 @@
 
 
 def plural(n: int, noun: str) -> str:
-    """`1 class`, `2 classes`, `1,234 epochs`. `noun`: in the singular, of regular plural."""
+    """`1 class`, `1,234 epochs`. `noun`: in the singular; its plural is in -s, after -s and -tch in -es."""
     return f"{n:,} {noun}{('es' if noun.endswith(('s', 'tch')) else 's') * (n != 1)}"

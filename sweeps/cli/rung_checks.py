@@ -6,6 +6,7 @@ from typing import Final
 from embedding_core.config.train_config import TrainConfig
 from embedding_core.data.device_data import DeviceData
 from embedding_core.data.samplers import images_per_epoch
+from embedding_core.wording import plural
 from sweeps.cli.plan_checks import alike, searched, tuned
 from sweeps.design.design import spelled
 from sweeps.design.plan import Plan
@@ -33,7 +34,7 @@ def _faults(study: str, configs: Iterable[TrainConfig], data: DeviceData) -> Ite
         one, other = (", ".join(f"{n}={spelled(getattr(c, n))}" for n in differing) for c in (first[0], config))
         yield (
             f"ASHA compares the trials of {study} after equal numbers of images at the ends of epochs, but runs have "
-            f"{first[2]} epochs of {first[1]:,} images with {one} and {epochs} of {images:,} with {other}: fix "
-            f"{' and '.join(f'`{name}`' for name in differing)}, or make cells of its levels and tune each of them."
+            f"{plural(first[2], 'epoch')} of {first[1]:,} images with {one} and {epochs} of {images:,} with {other}: "
+            f"fix {' and '.join(f'`{name}`' for name in differing)}, or make cells of its levels and tune each of them."
         )
         return

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any, Final
 
+from embedding_core.wording import plural
 from sweeps.doctor.finding import Finding, note, ok, red
 
 PACKAGE: Final = "koleo-sweeps"
@@ -88,4 +89,4 @@ def gpus_of(survey: dict[str, Any]) -> Iterator[Finding]:
         else:
             yield red("GPUs", f"the driver sees a card and torch sees none. {survey['here']}", fit)
     elif not survey["gpus"]:
-        yield ok("GPUs", f"none: trials train on {os.cpu_count()} CPUs")
+        yield ok("GPUs", f"none: trials train on {plural(os.cpu_count() or 1, 'CPU')}")

@@ -274,8 +274,8 @@ class Cluster:
         return json.loads(body) if status == HTTPStatus.OK else None
 
     def state_of(self, job: str) -> str:
-        """`RUNNING`, `SUCCEEDED`, ..."""
-        return str(self.asked(f"jobs/{job}")["status"])
+        """`RUNNING`, `SUCCEEDED`, ...; empty while the dashboard does not answer."""
+        return str((self.asked(f"jobs/{job}") or {}).get("status", ""))
 
     def nodes(self) -> list[dict[str, Any]]:
         """What Ray says of those that it holds for alive."""

@@ -62,7 +62,7 @@ def array_set(
         return Decoded(images, labels, class_names)
     digest = hashlib.sha256(repr((images.shape, class_names)).encode())
     digest.update(np.ascontiguousarray(images).data)
-    digest.update(labels.data)
+    digest.update(np.ascontiguousarray(labels).data)
 
     def picture(row: int) -> Image.Image:
         return Image.fromarray(images[row, 0] if images.shape[1] == 1 else images[row].transpose(1, 2, 0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -148,10 +148,8 @@ def draw_curves(data: CurveData) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     plain_ticks(axes, "y")
     means = {mean.arm: mean for mean in data.means}
-    lines = [
-        LineEnd(arm, mean.epochs[-1], mean.values[-1], data.looks[arm][0], dashes[arm]) for arm, mean in means.items()
-    ]
-    named_beside = len(means) == len(arms) and name_ends(axes, lines)
+    lines = [LineEnd(arm, mean.values[-1], data.looks[arm][0], dashes[arm]) for arm, mean in means.items()]
+    named_beside = len(means) == len(arms) and name_ends((axes, lines))
     handles = [
         Line2D([], [], color=data.looks[arm][0], linewidth=1 + (arm in means), linestyle=dash, label=arm)
         for arm, dash in dashes.items()
@@ -189,18 +187,28 @@ def _draw_arms(axes: Axes, data: CurveData, dashes: Mapping[str, Dash]) -> None:
         own = [curve for curve in data.curves if curve.arm == arm]
         lines = [np.column_stack([curve.epochs, curve.values]) for curve in own]
         thin = axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.9, alpha=faint, linestyles=dash))
-        titled(thin, *(f"{curve.trial}: {four(curve.values[-1])}" for curve in own))
-        alone = [line[0] for line in lines if len(line) == 1]  # a line of one point would not be seen
-        axes.plot(*np.transpose(alone or np.empty((0, 2))), ".", color=colour, markersize=4, alpha=faint)
+        titled(thin, *map(_told, own))
+        alone = [curve for curve in own if len(curve.epochs) == 1]  # a line of one point would not be seen
+        _mark_ends(axes, alone, ".", color=colour, markersize=4, alpha=faint)
         for reason, (mark, _) in END_MARKS.items():
-            ends = [line[-1] for curve, line in zip(own, lines, strict=True) if curve.end_reason == reason]
-            if ends:
-                axes.plot(*np.transpose(ends), mark, color=colour, markersize=6, markeredgewidth=1.4, linestyle="none")
+            ended = [curve for curve in own if curve.end_reason == reason]
+            _mark_ends(axes, ended, mark, color=colour, markersize=6, markeredgewidth=1.4)
     for mean in (mean for mean in data.means if mean.arm in dashes):
         (line,) = axes.plot(
             mean.epochs, mean.values, color=looks[mean.arm][0], linewidth=2.2, linestyle=dashes[mean.arm]
         )
         line.set_marker("." if len(mean.epochs) == 1 else "")
+
+
+def _mark_ends(axes: Axes, curves: Sequence[Curve], mark: str, **look: Any) -> None:
+    if curves:
+        (marks,) = axes.plot([c.epochs[-1] for c in curves], [c.values[-1] for c in curves], mark, **look)
+        titled(marks, *map(_told, curves))
+
+
+def _told(curve: Curve) -> str:
+    """What one reads where one points at it."""
+    return f"{curve.trial}: {four(curve.values[-1])}"
 
 
 def _ends(data: CurveData) -> list[Line2D]:

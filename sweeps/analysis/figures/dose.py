@@ -68,7 +68,7 @@ def dose_data(trials: pa.Table, *, dataset: str) -> DoseData | None:
     own = {cell: sorted(points[cell]) for cell in sorted(points)}
     shown = {cell: tuple(point for point, _ in of_cell) for cell, of_cell in own.items()}
     trials_of = {cell: tuple(trial for _, trial in of_cell) for cell, of_cell in own.items()}
-    caption = f"n = {each(map(len, shown.values()))} pairs per cell; {dataset}; stage tune; exploratory"
+    caption = f"n = {each(map(len, shown.values()), 'pair')} per cell; {dataset}; stage tune; exploratory"
     return DoseData(measure, shown, trials_of, looks_of(trials), caption)
 
 

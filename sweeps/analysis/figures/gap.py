@@ -76,7 +76,7 @@ def draw_gap(data: GapData) -> Figure:
         )
         plain_ticks(axes, "y")
     panels[-1].set_xlabel("accumulation steps K")
-    if not all(name_ends(axes, own) for axes, own in zip(panels, ends, strict=True)):
+    if not name_ends(*zip(panels, ends, strict=True)):
         arms = {arm for of_arm in data.values.values() for arm in of_arm}
         legend_below(figure, dots(data.looks, [arm for arm in data.looks if arm in arms]))
     return figure
@@ -101,5 +101,5 @@ def _by_k(
         places = sorted(set(xs.tolist()))
         means = [float(values[xs == x].mean()) for x in places]
         axes.plot(places, means, marker=marker, color=colour, markersize=8, markeredgecolor="black", linewidth=1.4)
-        ends.append(LineEnd(arm, places[-1], means[-1], colour))
+        ends.append(LineEnd(arm, means[-1], colour))
     return ends

@@ -126,22 +126,25 @@ def draw_interaction(outcomes: Sequence[InteractionData]) -> Figure:
     """A panel per outcome: K across, one line of cell means per arm, one dot per unit; faint lines join a unit's."""
     first = outcomes[0]
     figure, panels = canvas("Accumulation steps and arm", first.caption, height=3.2, columns=len(outcomes))
+    every: dict[str, LineEnd] = {}
+    last: dict[str, LineEnd] = {}
     for axes, data in zip(panels, outcomes, strict=True):
-        ends = _draw_outcome(axes, data)
+        last = _draw_outcome(axes, data)
+        every |= last
         axes.set_title(named(data.outcome), fontsize=9)
-    # An arm has the same colour and marker in every panel, so it is named beside the last.
-    if not name_ends(panels[-1], ends):
-        handles = dots(first.looks, [series.name for series in first.series])
-        for handle, end in zip(handles, ends, strict=True):
+    # An arm has the same colour and marker in every panel, so it is named beside the last, if that one has it.
+    if len(last) < len(every) or not name_ends((panels[-1], [*last.values()])):
+        handles = dots({**first.looks, **outcomes[-1].looks}, every)
+        for handle, end in zip(handles, every.values(), strict=True):
             handle.set(linestyle=end.dash, label=end.name)
         legend_below(figure, handles)
     return figure
 
 
-def _draw_outcome(axes: Axes, data: InteractionData) -> list[LineEnd]:
+def _draw_outcome(axes: Axes, data: InteractionData) -> dict[str, LineEnd]:
     """Draws one outcome; returns where its arms end on the right."""
-    ends = []
-    place, last = {k: i for i, k in enumerate(data.ks)}, len(data.ks) - 0.5
+    ends = {}
+    place = {k: i for i, k in enumerate(data.ks)}
     spread = min(0.16, MOST_SPREAD / len(data.series)) * (np.arange(len(data.series)) - (len(data.series) - 1) / 2)
     for series, offset in zip(data.series, spread, strict=True):
         colour, marker = data.looks[series.name]
@@ -162,10 +165,10 @@ def _draw_outcome(axes: Axes, data: InteractionData) -> list[LineEnd]:
         told = zip(series.ks, series.means, strict=True)
         titled(means, *(f"{cell_name(series.name)}, K={k}: mean {four(mean)}" for k, mean in told))
         if series.for_all:
-            ends.append(LineEnd(f"{cell_name(series.name)}, every K", last, series.means[0], colour, EVERY_K))
+            ends[series.name] = LineEnd(f"{cell_name(series.name)}, every K", series.means[0], colour, EVERY_K)
         else:
-            ends.append(LineEnd(series.name, float(xs[-1]), series.means[-1], colour))
-    axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, last))
+            ends[series.name] = LineEnd(series.name, series.means[-1], colour)
+    axes.set(xticks=range(len(data.ks)), xticklabels=data.ks, xlim=(-0.5, len(data.ks) - 0.5))
     axes.set_xlabel("accumulation steps K")
     plain_ticks(axes, "y")
     return ends

@@ -84,10 +84,10 @@ def isolation_data(trials: pa.Table, *, dataset: str) -> IsolationData | None:
     stopped = sum(row["end_reason"] == "asha_stopped" for row in rows)
     failed = f"; {lost} without an outcome" if lost else ""
     failed += f"; {stopped} stopped early, at their last value" if stopped else ""
-    per_cell = each(Counter((row["cell_id"], row["replicate"]) for row in rows).values())
+    per_cell = each(Counter((row["cell_id"], row["replicate"]) for row in rows).values(), "trial")
     replicates = len({row["replicate"] for row in rows})
     of = f" in each of {replicates} replicates" if replicates > 1 else ""
-    caption = f"n = {per_cell} trials per cell{of}; {dataset}; stage tune{failed}"
+    caption = f"n = {per_cell} per cell{of}; {dataset}; stage tune{failed}"
     sampled = any(row["origin"] == SAMPLED for row in rows)
     panels = tuple(_panel(rows, name, measure) for name in names)
     return IsolationData(measure, sampled, panels, looks_of(trials), caption)

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from embedding_core.storage.result_tables import Row
 from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
-from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of
 from sweeps.analysis.numbers import number
 from sweeps.analysis.stats.description.descriptive import rows_of, selected_by
@@ -135,8 +134,5 @@ def draw_stopping(data: StoppingData) -> Figure:
     top.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
     for axes in (top, bottom):
         axes.tick_params(axis="x", labelsize=8)
-    beside = len(data.marks) - 0.8
-    rows = [LineEnd(arm, beside, -0.17 * row, data.looks[arm][0]) for row, arm in enumerate(data.alive, start=1)]
-    if not name_ends(top, rows):
-        legend_below(figure, dots(data.looks, data.alive))
+    legend_below(figure, dots(data.looks, data.alive))
     return figure

@@ -85,9 +85,9 @@ def tuning_data(trials: pa.Table, *, dataset: str) -> TuningData | None:
         return None
     curves = tuple(_tuning_curve(cell, list(own.values()), sampled=sampled) for cell, own in found.items())
     replicates = max(map(len, found.values()))
-    per_cell = each(len(values) for own in found.values() for values in own.values())
+    per_cell = each((len(values) for own in found.values() for values in own.values()), "trial")
     of = f" in each of {replicates} replicates" if replicates > 1 else ""
-    caption = f"n = {per_cell} trials per cell{of}; {dataset}; stage tune; exploratory"
+    caption = f"n = {per_cell} per cell{of}; {dataset}; stage tune; exploratory"
     return TuningData(measure, sampled, curves, looks_of(trials), caption)
 
 

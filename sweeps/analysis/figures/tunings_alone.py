@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
 from sweeps.analysis.figures.drawing.style import BAND, COLOURS, GREY, wrapped
 from sweeps.analysis.numbers import interval
@@ -49,7 +50,9 @@ class TuningsData:
 
 def tunings_data(title: str, outcome: str, rows: Sequence[TuningsAlone]) -> TuningsData:
     """The contrast `title` in each sweep."""
-    counts = ", ".join(f"{row.sweep}: {row.effect.n} tunings x {row.effect.blocks} seeds" for row in rows)
+    counts = ", ".join(
+        f"{row.sweep}: {plural(row.effect.n, 'tuning')} x {plural(row.effect.blocks, 'seed')}" for row in rows
+    )
     return TuningsData(title, outcome, tuple(rows), f"{counts}; stage confirm")
 
 

@@ -74,6 +74,17 @@ def test_code_is_kept_for_a_network_of_the_same_kind_and_shapes() -> None:
 
 
 @pytest.mark.slow
+def test_the_compiler_of_this_machine_gives_what_the_network_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what `compile=True` uses; the other tests here trace alone."""
+    monkeypatch.undo()
+    network, images = Net(3), torch.randn(4, 3)
+    expected = network(images)
+    compile_network(network)
+    torch.testing.assert_close(network(images), expected)
+    assert compiled() == 1
+
+
+@pytest.mark.slow
 def test_a_process_compiles_run_after_run(small: Small, digits: DeviceData) -> None:
     """Batches, networks and losses that differ, as those of a sweep's trials do."""
     before = 0

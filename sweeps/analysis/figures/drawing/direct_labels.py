@@ -23,50 +23,71 @@ _GAP_IN: Final = 0.04
 _PLOT: Final = 0.7
 """Of the height that axes have before they are laid out, what is left to them at least afterwards."""
 
+_EDGE: Final = 0.01
+"""What rounding may put an end beyond its axes."""
+
 _LEADER: Final = 0.07
-"""Length of the line from a line's end to its name, where the axes are 1 wide."""
+"""Length of the line between the plot and a name, where the axes are 1 wide."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineEnd:
-    """Where a line ends on the right, in its axes' coordinates, and what it is called."""
+    """What a line is called, and how high it ends, in its axes' coordinate."""
 
     name: str
-    x: float
     y: float
     colour: str
     dash: Dash | tuple[float, tuple[float, ...]] = "-"
 
 
-def name_ends(axes: Axes, ends: Sequence[LineEnd]) -> bool:
-    """Each line's name to the right of its end; False, and nothing is drawn, where they do not fit: use a legend.
+def name_ends(*panels: tuple[Axes, Sequence[LineEnd]]) -> bool:
+    """Each line's name beside the plot, as high as it ends; False, and nothing is drawn, where they do not fit.
 
-    Limits and scale of the axes are final. The names stand in the order of the ends, moved apart as little as possible.
+    They fit if in every panel there are lines, all of which end within its limits, with room for names of short words;
+    a figure where they do not has a legend. Limits and scale of the axes are final. The names stand in the order of the
+    ends, moved apart as little as possible.
+
+    Args:
+        panels: axes with the ends of their lines.
     """
+    placed = [places for axes, ends in panels if (places := _places(axes, ends)) is not None]
+    if len(placed) < len(panels):
+        return False
+    for (axes, ends), places in zip(panels, placed, strict=True):
+        for end, place in zip(ends, places.tolist(), strict=True):
+            axes.annotate(
+                wrapped(end.name, CHARACTERS),
+                # From the edge: what leads through the plot, in the colour of its line, would be read as more of it.
+                (1, end.y),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(1 + _LEADER, place),
+                textcoords="axes fraction",
+                fontsize=NAME_PT,
+                va="center",
+                linespacing=1.1,
+                annotation_clip=False,
+                arrowprops={
+                    **{"arrowstyle": "-", "color": end.colour, "linestyle": end.dash, "linewidth": 1.2},
+                    **{"shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
+                },
+            )
+    return True
+
+
+def _places(axes: Axes, ends: Sequence[LineEnd]) -> np.ndarray | None:
+    """Middles of the names as shares of the axes' height; None where they do not fit."""
     figure = axes.figure
     assert isinstance(figure, Figure)
     room = _PLOT * axes.get_position().height * figure.get_figheight()
     texts = [wrapped(end.name, CHARACTERS) for end in ends]
     heights = np.array([_LINE_IN * (text.count("\n") + 1) + _GAP_IN for text in texts]) / room
     words = " ".join(wrapped(end.name, len(end.name) + 1) for end in ends).split()
-    if not ends or heights.sum() > 1 or max(map(len, words)) > CHARACTERS:
-        return False
-    to_axes = axes.transData + axes.transAxes.inverted()
-    wanted = to_axes.transform([(end.x, end.y) for end in ends])[:, 1]
-    for end, text, place in zip(ends, texts, _apart(wanted, heights).tolist(), strict=True):
-        leader = {"arrowstyle": "-", "color": end.colour, "linestyle": end.dash, "linewidth": 1.2}
-        axes.annotate(
-            text,
-            (end.x, end.y),
-            xytext=(1 + _LEADER, place),
-            textcoords="axes fraction",
-            fontsize=NAME_PT,
-            va="center",
-            linespacing=1.1,
-            annotation_clip=False,
-            arrowprops=leader | {"shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
-        )
-    return True
+    if not words or heights.sum() > 1 or max(map(len, words)) > CHARACTERS:
+        return None
+    axes.autoscale_view()
+    right = axes.get_xlim()[1]
+    at = (axes.transData + axes.transAxes.inverted()).transform([(right, end.y) for end in ends])[:, 1]
+    return _apart(at, heights) if (np.abs(at - 0.5) <= 0.5 + _EDGE).all() else None
 
 
 def _apart(wanted: np.ndarray, heights: np.ndarray) -> np.ndarray:

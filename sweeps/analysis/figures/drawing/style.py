@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from embedding_core.wording import plural
 from sweeps.analysis.figures.drawing.fonts import FONT, families
 from sweeps.analysis.stats.description.descriptive import UNKNOWN_CELL
 from sweeps.analysis.stats.reading.levels import levels_of
@@ -158,10 +159,11 @@ def short(name: str, length: int) -> str:
     return f"{name[: length - 1 - tail]}…{name[len(name) - tail :]}"
 
 
-def each(counts: Iterable[int]) -> str:
-    """`8`, or `7 to 8` where they differ; `counts` holds at least one."""
+def each(counts: Iterable[int], noun: str = "") -> str:
+    """`8 trials`, or `7 to 8 trials` where they differ; `counts` holds at least one, `noun` is in the singular."""
     ordered = sorted(counts)
-    return str(ordered[0]) if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"
+    most = plural(ordered[-1], noun) if noun else str(ordered[-1])
+    return most if ordered[0] == ordered[-1] else f"{ordered[0]} to {most}"
 
 
 def _breakable(text: str) -> str:
@@ -196,6 +198,9 @@ BETWEEN: Final = " \u00a6 "
 """Between the texts of the marks of one artist."""
 
 
+_NOT_IN_AN_ID: Final = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]|\s*" + BETWEEN.strip() + r"\s*")
+"""No XML holds such characters; what stands between two titles is in none of them."""
+
 _SEVERAL: Final = re.compile(
     rf'<g id="{TITLE}([^"]*{BETWEEN}[^"]*)">((?:\s*<path [^>]*/>)+\s*|.*?</g>\s*)</g>', flags=re.DOTALL
 )
@@ -205,7 +210,7 @@ _SEVERAL: Final = re.compile(
 def titled(artist: Artist, *texts: str) -> None:
     """What a browser shows where one points at the mark, values and ids; of several marks or lines at each of them."""
     if texts:
-        artist.set_gid(TITLE + BETWEEN.join(texts))
+        artist.set_gid(TITLE + BETWEEN.join(_NOT_IN_AN_ID.sub(" ", text).replace('"', "”") for text in texts))
 
 
 def _of_each(group: re.Match[str]) -> str:

@@ -160,8 +160,8 @@ def draw_projection(data: ProjectionData) -> Figure:
             axes.set_title(wrapped(panel.title, 60), fontsize=9)
     for axes, panel in zip(panels, data.panels, strict=True):
         alike = data.panels if data.method == "PCA" else [panel]  # on a common scale
-        span = max(float(np.ptp([p[i] for p in own.points])) for own in alike for i in (0, 1) if own.points)
-        _scatter(axes, panel, looks, marks, inch=span / SIDE_IN[grid])
+        spans = (float(np.ptp([p[i] for p in own.points])) for own in alike for i in (0, 1) if own.points)
+        _scatter(axes, panel, looks, marks, inch=(max(spans, default=0) or 1) / SIDE_IN[grid])
         axes.set_aspect("equal", adjustable="datalim" if data.method != "PCA" else "box")
     if data.method == "PCA":
         share_limits(panels, "x", "y")

@@ -69,9 +69,9 @@ def draw_spectra(data: SpectrumData) -> Figure:
     axes.set_ylim(bottom=max(axes.get_ylim()[0], LEAST_SHARE))
     lines = axes.get_legend_handles_labels()[0]
     ends = [
-        LineEnd(cell, len(mean), max(mean[-1], LEAST_SHARE), data.looks[cell][0], dash_of(data.looks, cell))
+        LineEnd(cell, max(mean[-1], axes.get_ylim()[0]), data.looks[cell][0], dash_of(data.looks, cell))
         for cell, mean in zip(data.cells, data.means, strict=True)
     ]
-    if not name_ends(axes, ends):
+    if not name_ends((axes, ends)):
         legend_below(figure, lines)
     return figure

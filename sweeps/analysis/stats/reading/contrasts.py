@@ -112,7 +112,7 @@ class CellRuns:
         """How many independent units there are, and of what: `6 tunings x 2 seeds`, `at one tuning: 8 seeds`."""
         replicates, blocks = len(self.places), len(self.places[0])
         if self.stage == "tune":
-            return f"{plural(replicates, 'replicate')} x {blocks} points"
+            return f"{plural(replicates, 'replicate')} x {plural(blocks, 'point')}"
         seeds = plural(blocks, "seed")
         if replicates == 1:
             return f"at one {'tuning' if self.tuned else 'split'}: {seeds}"

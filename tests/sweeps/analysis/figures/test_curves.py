@@ -30,7 +30,15 @@ def test_each_line_tells_its_trial_and_last_value_where_one_points_at_it(make_se
     data = curve_data(tables.trials, tables.curves, stage="search", dataset="digits")
     assert data is not None
     told = re.findall(r"<title>(t\d{5}): (\S+)</title>", svg_of(draw_curves(data)))
-    assert sorted(told) == sorted((c.trial, f"{c.values[-1]:.4f}".lstrip("0")) for c in data.curves)
+    assert set(told) == {(c.trial, f"{c.values[-1]:.4f}".lstrip("0")) for c in data.curves}
+
+
+def test_a_trial_of_one_epoch_is_a_mark_that_tells_it() -> None:
+    curves = (Curve("t00000", "a", "completed", (1,), (0.5,)), Curve("t00001", "a", "asha_stopped", (1, 2), (0.4, 0.6)))
+    data = CurveData("val_auc", "tune", curves, (), arm_style(["a"]), "", "caption")
+    told = re.findall(r"<use [^>]*><title>(t\d{5}): (\S+)</title>", svg_of(draw_curves(data)))
+    one = re.findall(r"<g><title>(t\d{5}): (\S+)</title>", svg_of(draw_curves(data)))
+    assert sorted(told + one) == [("t00000", ".5000"), ("t00001", ".6000")]
 
 
 @pytest.mark.parametrize("weights", [2, 5])

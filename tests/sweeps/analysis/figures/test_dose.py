@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ def test_dose_is_the_change_at_the_same_point(staged: Any) -> None:
         ]
         assert data.points[cell] == tuple(sorted(expected))
     assert data.caption == "n = 7 to 8 pairs per cell; digits; stage tune; exploratory"
+    told = re.findall(r"<title>(t\d{5}): weight \S+, (\S+)</title>", svg_of(draw_dose(data)))
+    changes = {row["trial_id"]: row["final_val_auc"] - off[row["point"]] for row in staged.rows("tune", ON1)
+               if row["final_val_auc"] is not None}  # fmt: skip
+    assert changes.items() <= {trial: pytest.approx(float(change), abs=1e-4) for trial, change in told}.items()
 
 
 def test_dose_pairs_cells_at_the_same_k_where_both_arms_have_it(staged: Any) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,3 +70,13 @@ def test_interaction_is_drawn_with_its_arms_and_steps(staged: Any) -> None:
     for text in ("KoLeo off, every K", "accumulation steps K", "test AUC"):
         assert text in " ".join(texts(svg).split())
     assert "KoLeo" in texts(svg).splitlines()
+
+
+def test_an_arm_that_has_one_outcome_alone_is_named(staged: Any) -> None:
+    data = interaction_data(staged.tables.trials, dataset="digits", without=CONTROLS)
+    assert data is not None
+    one, other = replace(data, series=data.series[:1]), replace(data, series=data.series[1:])
+    for panels in ([data, one], [other, data], [one, other]):
+        named = texts(svg_of(draw_interaction(panels)))
+        assert "KoLeo off, every K" in " ".join(named.split())
+        assert "KoLeo" in named.splitlines()

@@ -133,6 +133,8 @@ def test_its_report_refuses_comparisons_with_each_reason_once(database: Path, tm
     assert "\n| 1 | 61 |\n| 4 | 24 |\n" in text
     drawn = (page.parent / "figures" / "importances.svg").read_text(encoding="utf-8")
     assert {"PED-ANOVA", "fANOVA", "koleo_weight"} <= set(re.findall(r">([^<>]+)</text>", drawn))
+    values = (page.parent / "figures" / "values-0.svg").read_text(encoding="utf-8")
+    assert sorted(map(int, re.findall(r"<title>trial (\d+): ", values))) == list(range(100))
     for figure in (page.parent / "figures").glob("*.svg"):
         assert "descriptive: adaptive sample" in figure.read_text(encoding="utf-8")
     assert {f.stem for f in (page.parent / "figures").glob("*.svg")} == {
