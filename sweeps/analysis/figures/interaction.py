@@ -17,6 +17,7 @@ from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.style import K, Looks, series_looks, series_name, titled
 from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import rows_of
+from sweeps.analysis.stats.description.held_out import unit_of
 from sweeps.analysis.stats.reading.composite import composite_of, counted_as, measured_or_composite
 from sweeps.analysis.stats.reading.levels import levels_of
 from sweeps.analysis.stats.reading.pairing import place_of
@@ -25,8 +26,8 @@ from sweeps.results.columns import named
 from sweeps.results.endings import FAILED_TRAINING
 
 READING: Final = (
-    "Large marks are means of cells; small dots are their replicates, or their seeds if there is one replicate, and "
-    "faint lines join the dots of one replicate. Lines that are not parallel suggest an interaction; its interval says "
+    "Large marks are means of cells; small dots are what the caption counts, replicates or seeds, and faint lines join "
+    "the dots of one of them. Lines that are not parallel suggest an interaction; its interval says "
     "whether there is one."
 )
 
@@ -64,7 +65,7 @@ class InteractionData:
     series: tuple[Series, ...]
     ks: tuple[int, ...]
     unit: str
-    """What a dot is: `replicate`, or `seed` where there is one replicate."""
+    """What a dot is: `replicate`, or `seed` where there is one replicate or nothing was tuned."""
 
     looks: Looks
     caption: str
@@ -100,9 +101,9 @@ def interaction_data(
         return None
     lost = sum(row[outcome] is None for row in rows)
     failed = f"; {lost} failed, {counted_as(outcome)}" if lost else ""
-    replicates = len({place_of(row).replicate for row in rows})
-    unit = "replicate" if replicates > 1 else "seed"
-    n = replicates if replicates > 1 else len({row["block"] for row in rows})
+    unit = "replicate" if unit_of(trials) == "replicates" else "seed"
+    replicates, blocks = (len(set(numbers)) for numbers in zip(*map(place_of, rows), strict=True))
+    n = replicates if replicates > 1 else blocks
     caption = f"n = {plural(n, unit)}, {plural(len(rows), 'run')}; {dataset}; stage confirm{failed}"
     return InteractionData(outcome, tuple(series), tuple(ks), unit, series_looks(trials), caption)
 

@@ -45,7 +45,7 @@ LOG_RATIO: Final = 10
 """Values of which the largest is this many times the smallest have a logarithmic axis."""
 
 WIDE_RANGE: Final = 50
-"""An axis whose ends are this far apart has ticks at powers of ten alone."""
+"""An axis whose ends are this far apart has ticks at powers of ten alone, if it has two of them."""
 
 
 def styled(draw: Callable[[T], Figure]) -> Callable[[T], Figure]:
@@ -151,8 +151,10 @@ def log_ticks(axes: Axes, which: str) -> None:
     """A logarithmic axis with plain numbers: .001, .01; between two powers of ten also 2 and 5."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}scale": "log"})
+    axes.autoscale_view()  # the limits are those of the linear scale until something asks for new ones
     low, high = sorted(axis.get_view_interval())
-    axis.set_major_locator(LogLocator(subs=(1,) if high / low > WIDE_RANGE else (1, 2, 5)))
+    powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+    axis.set_major_locator(LogLocator(subs=(1,) if high / low > WIDE_RANGE and powers > 1 else (1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("0.", ".", 1)))
     axis.set_minor_formatter(NullFormatter())
 

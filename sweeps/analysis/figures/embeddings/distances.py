@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_core.wording import plural
-from sweeps.analysis.figures.drawing.canvas import canvas, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled
 from sweeps.analysis.figures.drawing.panel_grid import panel_grid
 from sweeps.analysis.figures.drawing.style import short, wrapped
 from sweeps.analysis.figures.embeddings.stored_views import IN_EMBEDDING_SPACE, Shown, where
@@ -91,7 +91,9 @@ def draw_distances(data: DistanceData) -> Figure:
         if numbered:
             _write_numbers(axes, matrix, low, high)
         else:
-            figure.colorbar(mesh, ax=axes, shrink=0.8, aspect=25).ax.tick_params(labelsize=8)
+            bar = figure.colorbar(mesh, ax=axes, shrink=0.8, aspect=25)
+            bar.ax.tick_params(labelsize=8)
+            plain_ticks(bar.ax, "y")
     return figure
 
 
@@ -112,6 +114,7 @@ def _distance_grid(data: DistanceData) -> Figure:
         bar = figure.colorbar(mesh, ax=own, shrink=0.6, aspect=25, location="bottom")
         bar.set_label(what, fontsize=8)
         bar.ax.tick_params(labelsize=7)
+        plain_ticks(bar.ax, "x", signed=what == "difference")
     handles = [Line2D([], [], linestyle="none", label=mark) for mark in marks]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=0, fontsize=7)
     return figure

@@ -5,6 +5,7 @@ import matplotlib
 import pytest
 
 from sweeps.analysis.figures.curves import curve_data, draw_curves
+from sweeps.analysis.figures.drawing.canvas import canvas, log_ticks
 from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.epochs import draw_epochs, epoch_data
 from sweeps.analysis.figures.importances import draw_importances, importance_data
@@ -46,3 +47,20 @@ def test_drawings_are_stamped_text_and_the_same_bytes_each_time(make_confirm: Ma
         assert "digits; stage" in words
         assert ("descriptive: adaptive sample" in words) == ("stage search" in words)
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ((1e-4, 1.0), [".0001", ".001", ".01", ".1", "1"]),
+        ((0.002, 0.08), [".002", ".005", ".01", ".02", ".05"]),
+        ((0.00176, 0.0773), [".002", ".005", ".01", ".02", ".05"]),  # wide, with one power of ten
+        ((0.1, 0.9), [".1", ".2", ".5"]),
+    ],
+)
+def test_a_logarithmic_axis_has_labels_to_read_values_by(values: tuple[float, float], labels: list[str]) -> None:
+    figure, (axes,) = canvas("Title", "caption", height=3.0)
+    axes.plot([1, 2], values)
+    log_ticks(axes, "y")
+    svg = svg_of(figure)
+    assert [label for label in labels if f">{label}<" in svg] == labels
