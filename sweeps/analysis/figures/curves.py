@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from embedding_core.wording import plural
-from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled, whole_ticks
 from sweeps.analysis.figures.drawing.direct_labels import LineEnd, name_ends
 from sweeps.analysis.figures.drawing.panel_grid import by_epoch, panel_grid, share_limits
 from sweeps.analysis.figures.drawing.style import (
@@ -145,7 +144,7 @@ def draw_curves(data: CurveData) -> Figure:
     _draw_arms(axes, data, dashes)
     axes.set(xlabel="epoch", ylabel=wrapped(named(data.measure), 30))
     axes.autoscale_view()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    whole_ticks(axes, most=8)
     plain_ticks(axes, "y")
     means = {mean.arm: mean for mean in data.means}
     lines = [LineEnd(arm, mean.values[-1], data.looks[arm][0], dashes[arm]) for arm, mean in means.items()]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, plain_ticks, styled, whole_ticks
 from sweeps.analysis.figures.drawing.style import BAND, GREY, wrapped
 from sweeps.analysis.numbers import sesoi_text
 from sweeps.analysis.stats.intervals.effects import SESOI
@@ -62,7 +61,7 @@ def draw_epochs(data: EpochData) -> Figure:
     axes.vlines(data.epochs, data.lows, data.highs, color="black", linewidth=2, label="95 % interval, pointwise")
     axes.plot(data.epochs, data.estimates, "D-", color="black", markersize=5, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel=wrapped(f"difference in {named(data.outcome)}", 30))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    whole_ticks(axes, most=8)
     plain_ticks(axes, "y", signed=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

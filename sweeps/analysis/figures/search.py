@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from embedding_core.wording import plural
-from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, dots, legend_below, plain_ticks, styled, whole_ticks
 from sweeps.analysis.figures.drawing.style import ADAPTIVE, GREY, Looks, looks_of, titled, wrapped
 from sweeps.analysis.numbers import four
 from sweeps.analysis.stats.description.descriptive import rows_of, selected_by
@@ -75,7 +74,7 @@ def draw_search(data: SearchData) -> Figure:
             (marks,) = axes.plot(*np.transpose(points), marker, color=colour, markerfacecolor=face, markersize=6)
             titled(marks, *(f"{data.trials[i]}: {four(data.values[i])}" for i in chosen))
     axes.set(xlabel="trial", ylabel=wrapped(f"last {named(data.measure)}", 30))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_ticks(axes)
     plain_ticks(axes, "y")
     handles = dots(looks, looks)
     for label, face in (("completed", GREY), ("stopped or failed", "white")):

@@ -11,9 +11,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, styled, whole_ticks
 from sweeps.analysis.figures.drawing.style import GREY, Looks, each, looks_of, wrapped
 from sweeps.analysis.stats.description.descriptive import SAMPLED, rows_of, selected_by
 from sweeps.analysis.stats.reading.composite import measured_or_composite
@@ -167,7 +166,7 @@ def draw_tuning(data: TuningData) -> Figure:
         axes.plot(ns, curve.means, color=colour, marker=marker, markersize=5, linewidth=1.8, markevery=every)
         axes.set_title(wrapped(curve.cell, 26), fontsize=8.5)
         axes.set_ylim(bottom - 0.6 * room, min(1, top + 0.6 * room))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        whole_ticks(axes, most=5)
         plain_ticks(axes, "y")
     for axes in panels[len(data.curves) :]:
         axes.set_axis_off()

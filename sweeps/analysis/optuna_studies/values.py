@@ -7,11 +7,18 @@ import numpy as np
 import optuna
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from optuna.trial import TrialState
 
 from embedding_core.wording import plural
-from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, log_ticks, plain_ticks, spans_decades, styled
+from sweeps.analysis.figures.drawing.canvas import (
+    canvas,
+    legend_below,
+    log_ticks,
+    plain_ticks,
+    spans_decades,
+    styled,
+    whole_ticks,
+)
 from sweeps.analysis.figures.drawing.style import ADAPTIVE, COLOURS, Points, short, titled
 from sweeps.analysis.numbers import plain
 from sweeps.analysis.optuna_studies.counts import Arms, feasible, level
@@ -83,7 +90,7 @@ def draw_values(data: ValuesData) -> Figure:
         titled(marks, *(f"trial {number}: {plain(y)}" for number, (_, y) in zip(data.trials[kind], own, strict=True)))
         handles.append(marks)
     axes.set(xlabel=short(by, 46), ylabel=f"last {short(data.objective, 30)}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_ticks(axes)
     if data.arm:
         axes.set_xticks(range(len(data.arm.levels)), [short(level, 14) for level in data.arm.levels])
     shown = [value for own in data.points.values() for _, value in own]

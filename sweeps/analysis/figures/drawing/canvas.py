@@ -125,6 +125,14 @@ def plain_ticks(axes: Axes, which: str, *, signed: bool = False, most: int = 6) 
     axis.set_major_formatter(_PlainNumbers(signed))
 
 
+def whole_ticks(axes: Axes, *, most: int = 9) -> None:
+    """Whole numbers below: of epochs, of trials; one of them alone stands in the middle."""
+    low, high = axes.get_xlim()
+    if high - low < 1:
+        axes.set_xlim(round((low + high) / 2) - 0.5, round((low + high) / 2) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=most, min_n_ticks=1))
+
+
 class _PlainNumbers(Formatter):
     """Of ticks that are evenly spaced: all have the digits that their step needs."""
 

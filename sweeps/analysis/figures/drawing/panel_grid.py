@@ -6,9 +6,8 @@ from typing import Final
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks
+from sweeps.analysis.figures.drawing.canvas import canvas, legend_below, plain_ticks, whole_ticks
 from sweeps.analysis.figures.drawing.style import wrapped
 
 COLUMNS: Final = 2
@@ -75,7 +74,7 @@ def by_epoch(panels: Sequence[Axes]) -> None:
     """Whole epochs below, plain numbers beside; only the lowest panel of a column names the axis."""
     for axes in panels:
         axes.autoscale_view()
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        whole_ticks(axes, most=5)
         plain_ticks(axes, "y", most=4)
     for axes in panels[-min(COLUMNS, len(panels)) :]:
         axes.set_xlabel("epoch", fontsize=TICK_PT)

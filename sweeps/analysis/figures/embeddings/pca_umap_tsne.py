@@ -97,7 +97,7 @@ def projection_data(data: Shown, split: str, view: str, *, block: Place) -> Proj
         if view == "pca":
             found = [row for row in data.rows("ellipse", split, blocks[block]) if row["width"] is not None]
             ellipses = tuple((*(r[k] for k in ("x", "y", "width", "height", "angle")), r["class_name"]) for r in found)
-            title += f": {_axes(data.rows('pca_axis', split, blocks[block]))}; {_area(found)}"
+            title += ": " + "; ".join(filter(None, (_axes(data.rows("pca_axis", split, blocks[block])), _area(found))))
         panels.append(ProjectionPanel(title, points, ellipses))
     ((n, seed),) = counts
     total = data.images(split)

@@ -94,7 +94,7 @@ def draw_sheet(data: SheetData) -> Figure:
     for name, start in zip(data.groups, starts, strict=True):
         axes.text(start, -0.12 * side, name, fontsize=9, va="bottom")
     for row, name in enumerate(data.row_names):
-        axes.text(-0.1 * side, row * step + side / 2, short(name, 13), ha="right", va="center", fontsize=8)
+        axes.text(-0.1 * side, row * step + side / 2, short(name, 12), ha="right", va="center", fontsize=8)
     for one in placed:
         _write_below(axes, one, side, line, room=max(5, int(tile_in * 72 / 4)))
     for text in axes.texts:

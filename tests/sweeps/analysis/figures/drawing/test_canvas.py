@@ -5,7 +5,7 @@ import matplotlib
 import pytest
 
 from sweeps.analysis.figures.curves import curve_data, draw_curves
-from sweeps.analysis.figures.drawing.canvas import canvas, log_ticks
+from sweeps.analysis.figures.drawing.canvas import canvas, log_ticks, whole_ticks
 from sweeps.analysis.figures.drawing.style import svg_of
 from sweeps.analysis.figures.epochs import draw_epochs, epoch_data
 from sweeps.analysis.figures.importances import draw_importances, importance_data
@@ -64,3 +64,18 @@ def test_a_logarithmic_axis_has_labels_to_read_values_by(values: tuple[float, fl
     log_ticks(axes, "y")
     svg = svg_of(figure)
     assert [label for label in labels if f">{label}<" in svg] == labels
+
+
+@pytest.mark.parametrize(
+    ("epochs", "labels"), [([1], ["1"]), ([7], ["7"]), ([1, 2], ["1", "2"]), ([3, 4, 5], ["3", "4", "5"])]
+)
+def test_epochs_are_whole_numbers_however_few(epochs: list[int], labels: list[str]) -> None:
+    figure, (axes,) = canvas("Title", "caption", height=3.0)
+    axes.plot(epochs, epochs, "o")
+    whole_ticks(axes)
+    svg_of(figure)
+    low, high = axes.get_xlim()
+    shown = [
+        text.get_text() for at, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= at <= high
+    ]
+    assert shown == labels
