@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sweeps.analysis.figures.drawing.style import Dash, wrapped
 
-CHARACTERS: Final = 12
+CHARACTERS: Final = 14
 """Of a name on one line: more, and it takes the plot's room."""
 
 NAME_PT: Final = 8
