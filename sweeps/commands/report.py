@@ -65,7 +65,7 @@ def _merged(arguments: argparse.Namespace) -> Path:
 
 
 def _rendered(targets: list[str], output: Path | None) -> Path:
-    from sweeps.analysis.optuna_studies.study_file import PREFIX  # what help does not need takes seconds to load
+    from sweeps.analysis.optuna_studies import PREFIX  # not even numpy is loaded for help
 
     studies = [target for target in targets if target.startswith(PREFIX)]
     if len(targets) > 2 or (studies and len(targets) > 1):

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
 from embedding_core.errors import Faults, unknown
+from sweeps.analysis.optuna_studies import PREFIX
 from sweeps.analysis.stats.description.optuna_importances import quiet_optuna
 
-PREFIX: Final = "optuna:"
 SQLITE: Final = b"SQLite format 3\0"
 LOCKED_S = 60.0
 """Seconds to wait for whoever writes in the database."""

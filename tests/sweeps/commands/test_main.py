@@ -115,8 +115,8 @@ def test_the_installed_script_is_the_same(trained: Path, capsys: pytest.CaptureF
     [
         ("", "ray torch optuna matplotlib pyarrow numpy sweeps.analysis"),
         ("status", "ray torch optuna matplotlib"),
-        ("report", "ray torch"),
-        ("compare", "ray torch"),
+        ("report", "ray torch optuna sklearn"),
+        ("compare", "ray torch optuna sklearn"),
         ("verdict", "ray torch optuna matplotlib"),
         ("export", "ray torch optuna matplotlib scipy"),
         ("doctor", "ray torch optuna matplotlib pandas"),
