@@ -24,6 +24,9 @@ from sweeps.analysis.numbers import (
 MIN_REPLICATES: Final = 4
 """Independent replicates that a verdict needs, and that the sentence of a pilot names."""
 
+STUDY: Final = "optuna:"
+"""Begins the name of an Optuna study where a folder of a sweep could stand."""
+
 LOOKED: Final = "interval valid at every look"
 """Stands in the brackets of a sentence whose interval is an anytime-valid one."""
 

@@ -65,9 +65,9 @@ def _merged(arguments: argparse.Namespace) -> Path:
 
 
 def _rendered(targets: list[str], output: Path | None) -> Path:
-    from sweeps.analysis.optuna_studies import PREFIX  # not even numpy is loaded for help
+    from sweeps.analysis.wording import STUDY  # not even numpy is loaded for help
 
-    studies = [target for target in targets if target.startswith(PREFIX)]
+    studies = [target for target in targets if target.startswith(STUDY)]
     if len(targets) > 2 or (studies and len(targets) > 1):
         raise Faults(
             [
@@ -78,7 +78,7 @@ def _rendered(targets: list[str], output: Path | None) -> Path:
     if studies:
         from sweeps.analysis.optuna_studies.report import render_study
 
-        return render_study(studies[0].removeprefix(PREFIX), output)
+        return render_study(studies[0].removeprefix(STUDY), output)
     folders = [sweep_folder(target) for target in targets]
     if len(folders) == 2:
         from sweeps.analysis.report.compose import render_comparison

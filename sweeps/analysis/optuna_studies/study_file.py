@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
 from embedding_core.errors import Faults, unknown
-from sweeps.analysis.optuna_studies import PREFIX
 from sweeps.analysis.stats.description.optuna_importances import quiet_optuna
+from sweeps.analysis.wording import STUDY
 
 SQLITE: Final = b"SQLite format 3\0"
 LOCKED_S = 60.0
@@ -49,7 +49,7 @@ def read_study(target: str) -> tuple[optuna.Study, StudyFile]:
     file, mark, name = (target, "", "") if Path(target).exists() else target.rpartition("#")  # a file may have a `#`
     path = Path(file if mark else target)
     if not path.is_file():
-        raise Faults([f"There is no file {path}; `{PREFIX}PATH` takes the file of an Optuna study."])
+        raise Faults([f"There is no file {path}; `{STUDY}PATH` takes the file of an Optuna study."])
     content = path.read_bytes()
     try:
         with quiet_optuna(), TemporaryDirectory() as folder:
@@ -96,7 +96,7 @@ def _chosen(storage: BaseStorage, path: Path, name: str | None) -> optuna.Study:
     if not names:
         fault = f"{path} holds no study; the SQLite database or the journal file of an Optuna study is asked for."
     elif name is None and len(names) > 1:
-        fault = f"{path} holds {len(names)} studies; choose one with `{PREFIX}{path}#NAME`: {', '.join(names)}."
+        fault = f"{path} holds {len(names)} studies; choose one with `{STUDY}{path}#NAME`: {', '.join(names)}."
     elif name is not None and name not in names:
         fault = unknown("study", name, names)
     if fault:
