@@ -1,3 +1,4 @@
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 
 from sweeps.analysis.figures.curves import curve_data, draw_curves
 from sweeps.analysis.figures.drawing.canvas import canvas, log_ticks, whole_ticks
-from sweeps.analysis.figures.drawing.style import svg_of
+from sweeps.analysis.figures.drawing.style import svg_of, titled
 from sweeps.analysis.figures.epochs import draw_epochs, epoch_data
 from sweeps.analysis.figures.importances import draw_importances, importance_data
 from sweeps.analysis.figures.paired import draw_paired, paired_data
@@ -79,3 +80,13 @@ def test_epochs_are_whole_numbers_however_few(epochs: list[int], labels: list[st
         text.get_text() for at, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= at <= high
     ]
     assert shown == labels
+
+
+def test_titles_hold_whatever_names_hold() -> None:
+    figure, (axes,) = canvas("Title", "caption", height=3.0)
+    (marks,) = axes.plot([1, 2, 3], [1, 2, 3], "o")
+    names = ['say "hi"', "bar \u00a6 broken", "a < b & c\x0bd"]
+    titled(marks, *names)
+    root = ET.fromstring(svg_of(figure))
+    told = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert told == ["say ”hi”", "bar broken", "a < b & c d"]
