@@ -43,8 +43,9 @@ class LineEnd:
 def name_ends(*panels: tuple[Axes, Sequence[LineEnd]]) -> bool:
     """Each line's name beside the plot, as high as it ends; False, and nothing is drawn, where they do not fit.
 
-    They fit if in every panel there are lines, all of which end within its limits, with room for names of short words;
-    a figure where they do not has a legend. Limits and scale of the axes are final. The names stand in the order of the
+    They fit if in every panel there are lines, told apart by colour and dashes (a marker alone is not seen beside the
+    plot), all of which end within its limits, with room for names of short words; a figure where they do not has a
+    legend. Limits and scale of the axes are final. The names stand in the order of the
     ends, moved apart as little as possible.
 
     Args:
@@ -82,7 +83,8 @@ def _places(axes: Axes, ends: Sequence[LineEnd]) -> np.ndarray | None:
     texts = [wrapped(end.name, CHARACTERS) for end in ends]
     heights = np.array([_LINE_IN * (text.count("\n") + 1) + _GAP_IN for text in texts]) / room
     words = " ".join(wrapped(end.name, len(end.name) + 1) for end in ends).split()
-    if not words or heights.sum() > 1 or max(map(len, words)) > CHARACTERS:
+    alike = len({(end.colour, end.dash) for end in ends}) < len(ends)
+    if not words or alike or heights.sum() > 1 or max(map(len, words)) > CHARACTERS:
         return None
     axes.autoscale_view()
     right = axes.get_xlim()[1]
